@@ -1,0 +1,151 @@
+"""The records of a journal: everything that can happen to a run, one type each.
+
+A run *is* its journal. A record is appended at the next number on the condition that nobody else took that number;
+that append is the only lock there is. Who writes what:
+
+    Started      whoever matched the event      number 0: the events and what the run was born with
+    Claimed      an executor                    "this run's code runs here, until then"
+    StepDone     the claim's executor           a step ended for good: its value, or its final error
+    StepTried    the claim's executor           an attempt of a step failed; when the next one is due
+    AttemptFailed the claim's executor          an error between steps; when the function is tried again
+    Suspended    the claim's executor           nothing to do until then; what each blocked step waits for
+    HandedOver   the claim's executor           a planned move to a fresh executor; costs no attempt
+    Resolved     an outsider, or the executor   what a blocked step waited for has come (or its time ran out)
+    Ended        the claim's executor           terminal: completed or failed
+    Cancelled    an outsider                    terminal
+    Skipped      whoever admits the run         terminal: never begun
+
+Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
+each still has its number.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tidemill.model import Condition, Event, Failure, Parent, StepKind
+
+FORMAT = 1  # of the records below; a journal written in a newer one is refused, never guessed at
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """Arrays rather than objects: half the bytes, and DynamoDB bills by the kilobyte."""
+
+
+class Started(_Record, frozen=True, tag=0):
+    at: int
+    function_id: str
+    events: tuple[Event, ...]
+    version: str = ""
+    parent: Parent | None = None
+    input: bytes | None = None  # a rerun's own input, in place of the event's data
+    notes: tuple[str, ...] = ()
+    format: int = FORMAT
+
+
+class Claimed(_Record, frozen=True, tag=1):
+    at: int
+    by: str
+    until: int
+    version: str = ""
+
+
+class StepDone(_Record, frozen=True, tag=2):
+    key: str
+    kind: StepKind
+    started_at: int
+    at: int
+    attempts: int = 1
+    value: bytes | None = None
+    failure: Failure | None = None
+
+
+class StepTried(_Record, frozen=True, tag=3):
+    key: str
+    kind: StepKind
+    started_at: int
+    at: int
+    attempt: int
+    failure: Failure
+    retry_at: int
+
+
+class AttemptFailed(_Record, frozen=True, tag=4):
+    at: int
+    attempt: int
+    failure: Failure
+    retry_at: int
+
+
+class Blocked(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """A step that cannot go on: asleep until `until`, or waiting for something at most until then."""
+
+    key: str
+    kind: StepKind
+    since: int
+    until: int | None = None
+    name: str = ""  # the awaited event, the signal, or the function invoked
+    waits: tuple[tuple[str, str, Condition], ...] = ()  # label, event name, condition
+
+
+class Suspended(_Record, frozen=True, tag=5):
+    at: int
+    due: int | None  # the earliest time at which a blocked step can go on by itself
+    blocked: tuple[Blocked, ...]
+
+
+class HandedOver(_Record, frozen=True, tag=6):
+    at: int
+
+
+class Resolved(_Record, frozen=True, tag=7):
+    """What a blocked step waited for. The first one counts; the same thing told again changes nothing.
+
+    `event`: the event that matched (its `label` among the waits; `wait` is the digest of name and condition, so that
+    a later wait of the same kind does not take it again). Neither event, value nor failure: its time ran out.
+    """
+
+    key: str
+    at: int
+    value: bytes | None = None
+    failure: Failure | None = None
+    event: Event | None = None
+    label: str = ""
+    wait: str = ""
+
+
+class Ended(_Record, frozen=True, tag=8):
+    at: int
+    status: Literal["completed", "failed"]
+    value: bytes | None = None
+    failure: Failure | None = None
+
+
+class Cancelled(_Record, frozen=True, tag=9):
+    at: int
+    reason: str
+
+
+class Skipped(_Record, frozen=True, tag=10):
+    at: int
+    reason: str
+
+
+Record = (
+    Started | Claimed | StepDone | StepTried | AttemptFailed | Suspended | HandedOver | Resolved
+    | Ended | Cancelled | Skipped
+)  # fmt: skip
+Terminal = (Ended, Cancelled, Skipped)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    return _encoder.encode(record)
+
+
+def decode(data: bytes) -> Record:
+    return _decoder.decode(data)

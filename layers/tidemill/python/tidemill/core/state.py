@@ -1,0 +1,171 @@
+"""What a journal amounts to: `fold(records)` is the state of a run, and nothing else is.
+
+Two rules are worth knowing before you read on.
+
+*A sleep needs no record to end.* Its end is in the `Suspended` record, and the next `Claimed` record carries the time
+at which code began to run again: every sleep that ends at or before it is over. A replay of the same records
+always sees the same sleeps over.
+
+*A claim that follows a claim is a crash.* Executors leave a claim by `Suspended`, `HandedOver` or a terminal record;
+one that did neither died. `lapses` counts those since the last sign of progress. Whoever takes over charges
+them as failed attempts to the steps that it finds unfinished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidemill.core.journal import (
+    FORMAT,
+    AttemptFailed,
+    Blocked,
+    Cancelled,
+    Claimed,
+    Ended,
+    HandedOver,
+    Record,
+    Resolved,
+    Skipped,
+    Started,
+    StepDone,
+    StepTried,
+    Suspended,
+)
+from tidemill.errors import JournalError
+from tidemill.model import RunStatus
+
+
+@dataclass(slots=True)
+class RunState:
+    """The folded journal of one run. `seq` is the number of the last record in it (-1: none)."""
+
+    seq: int = -1
+    started: Started | None = None
+    claim: Claimed | None = None
+    first_claim: Claimed | None = None
+    suspended: Suspended | None = None
+    done: dict[str, StepDone] = field(default_factory=dict[str, StepDone])
+    tried: dict[str, StepTried] = field(default_factory=dict[str, StepTried])
+    blocked: dict[str, Blocked] = field(default_factory=dict[str, Blocked])
+    resolved: dict[str, Resolved] = field(default_factory=dict[str, Resolved])
+    taken: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    failed: AttemptFailed | None = None
+    ready: bool = False  # something came for a blocked step: the run can go on before its due time
+    lapses: int = 0
+    terminal: Ended | Cancelled | Skipped | None = None
+
+    @property
+    def birth(self) -> Started:
+        if self.started is None:
+            raise JournalError("the journal does not begin with a Started record")
+        return self.started
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the function runs now or next, from 1."""
+        return self.failed.attempt + 1 if self.failed else 1
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.seq += 1
+            if self.terminal is None:  # the first terminal record decides; what comes after changes nothing
+                _FOLDS[type(record)](self, record)
+
+
+def fold(records: Iterable[Record]) -> RunState:
+    state = RunState()
+    state.add(records)
+    return state
+
+
+def suspended_status(blocked: Iterable[Blocked]) -> RunStatus:
+    """What a run with these blocked steps is doing: waiting, sleeping, or only between two attempts of a step."""
+    kinds = {b.kind for b in blocked}
+    if kinds & {"wait", "signal", "invoke", "map"}:
+        return "waiting"
+    return "sleeping" if "sleep" in kinds else "running"
+
+
+def _started(state: RunState, record: Started) -> None:
+    if record.format > FORMAT:
+        raise JournalError(
+            f"this run's journal has format {record.format}, newer than this version of Tidemill knows "
+            f"({FORMAT}); run it with the version that wrote it"
+        )
+    state.started = record
+
+
+def _claimed(state: RunState, record: Claimed) -> None:
+    if state.claim is not None:
+        state.lapses += 1
+    state.claim = record
+    state.first_claim = state.first_claim or record
+    state.suspended = None
+    state.ready = False
+    over = [b for b in state.blocked.values() if b.kind == "sleep" and b.until is not None and b.until <= record.at]
+    for b in over:
+        del state.blocked[b.key]
+        state.done[b.key] = StepDone(b.key, "sleep", b.since, b.until or record.at)
+
+
+def _step_done(state: RunState, record: StepDone) -> None:
+    state.done.setdefault(record.key, record)
+    state.tried.pop(record.key, None)
+    state.blocked.pop(record.key, None)
+    state.lapses = 0
+
+
+def _step_tried(state: RunState, record: StepTried) -> None:
+    state.tried[record.key] = record
+    state.lapses = 0
+
+
+def _attempt_failed(state: RunState, record: AttemptFailed) -> None:
+    state.failed = record
+    state.claim = None
+    state.lapses = 0
+
+
+def _suspended(state: RunState, record: Suspended) -> None:
+    state.claim = None
+    state.suspended = record
+    state.lapses = 0
+    state.blocked = {b.key: b for b in record.blocked}
+
+
+def _handed_over(state: RunState, _record: HandedOver) -> None:
+    state.claim = None
+    state.ready = True
+    state.lapses = 0
+
+
+def _resolved(state: RunState, record: Resolved) -> None:
+    if record.key in state.resolved or record.key in state.done:
+        return
+    state.resolved[record.key] = record
+    state.blocked.pop(record.key, None)
+    state.ready = True
+    if record.event is not None:
+        state.taken.add((record.wait, record.event.id))
+
+
+def _terminal(state: RunState, record: Ended | Cancelled | Skipped) -> None:
+    state.terminal = record
+    state.claim = None
+
+
+_FOLDS: dict[type, Callable[[RunState, Any], None]] = {
+    Started: _started,
+    Claimed: _claimed,
+    StepDone: _step_done,
+    StepTried: _step_tried,
+    AttemptFailed: _attempt_failed,
+    Suspended: _suspended,
+    HandedOver: _handed_over,
+    Resolved: _resolved,
+    Ended: _terminal,
+    Cancelled: _terminal,
+    Skipped: _terminal,
+}

@@ -1,0 +1,94 @@
+"""The errors of Tidemill, as one tree.
+
+    TidemillError
+    ├── DeclarationError       a function, trigger or option makes no sense; names every problem at once
+    ├── EventError             an event that is refused; names every problem by place
+    ├── ApiError               the platform answered a call with an error status
+    ├── NonRetriableError      raised by your code: stop at once, no more retries
+    ├── RetryAfterError        raised by your code: retry, but not before the time it names
+    ├── StepError              a step failed for good; catch it to go on without the step
+    │   └── StepTimeoutError   ... because its time ran out
+    ├── NonDeterministicError  the code took another way than the journal remembers
+    └── JournalError           a journal that cannot be true: a gap, or a newer format
+
+Two more are no errors but the way a run leaves your code: `core.signals.Suspend` and `Superseded` derive
+from BaseException, so that `except Exception` cannot swallow them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from tidemill.model import Failure
+
+
+class TidemillError(Exception):
+    """Every error that Tidemill itself raises."""
+
+
+class DeclarationError(TidemillError):
+    """A declaration that makes no sense. `problems` holds one sentence for each thing that is wrong."""
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{what}: " + "; ".join(problems))
+
+
+class EventError(TidemillError):
+    """Events that were refused. `errors` holds `{"index", "loc", "msg"}` for each problem."""
+
+    def __init__(self, message: str, errors: Sequence[dict[str, object]] = ()) -> None:
+        self.errors = tuple(errors)
+        super().__init__(message)
+
+
+class ApiError(TidemillError):
+    """The platform answered with `status` and one sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class NonRetriableError(TidemillError):
+    """Raise it where trying again cannot help: the step, or the run, fails at once."""
+
+
+class RetryAfterError(TidemillError):
+    """Raise it to say when to try again: a delay (seconds, timedelta or "5m") or an aware datetime."""
+
+    def __init__(self, when: float | str | timedelta | datetime, message: str = "") -> None:
+        self.when = when
+        super().__init__(message or f"retry after {when}")
+
+
+class StepError(TidemillError):
+    """A step that failed for good. `type` and `step_id` name the original error and the step."""
+
+    def __init__(self, message: str, *, type: str = "StepError", step_id: str = "", stack: str = "") -> None:  # noqa: A002
+        self.message = message
+        self.type = type
+        self.step_id = step_id
+        self.stack = stack
+        super().__init__(message)
+
+    @staticmethod
+    def of(failure: Failure) -> StepError:
+        kind = StepTimeoutError if failure.type == "StepTimeoutError" else StepError
+        return kind(failure.message, type=failure.type, step_id=failure.step_id or "", stack=failure.stack)
+
+
+class StepTimeoutError(StepError):
+    """The step's time ran out."""
+
+
+class NonDeterministicError(NonRetriableError):
+    """The code between steps took another way than the journal of this run remembers."""
+
+
+class JournalError(TidemillError):
+    """A journal that cannot be true. The run fails loudly rather than going on from half a history."""

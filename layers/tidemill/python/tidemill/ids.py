@@ -1,0 +1,27 @@
+"""Ids: ULIDs for what is new, digests for what must come out the same when it is done twice."""
+
+from __future__ import annotations
+
+import hashlib
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as the ULID specification has it
+
+
+def ulid(ms: int, entropy: bytes) -> str:
+    """A ULID (26 characters): 48 bits of time, then 80 bits from `entropy` (10 bytes)."""
+    return _base32((ms << 80) | int.from_bytes(entropy[:10], "big"), 26)
+
+
+def derived(*parts: str) -> str:
+    """A 26-character id that the same parts always give: 128 bits of their SHA-256."""
+    text = "\x1f".join(parts)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return _base32(int.from_bytes(digest[:16], "big"), 26)
+
+
+def _base32(number: int, length: int) -> str:
+    digits = [""] * length
+    for i in range(length - 1, -1, -1):
+        digits[i] = _ALPHABET[number & 31]
+        number >>= 5
+    return "".join(digits)

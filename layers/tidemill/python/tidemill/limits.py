@@ -1,0 +1,54 @@
+"""Every limit of the platform, in one place. Sizes are bytes, times are milliseconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+# Events. An event must fit an SQS message (1 MiB) with the platform's envelope and JSON escapes around it.
+EVENT_BYTES: Final = 768 * KIB
+REQUEST_BYTES: Final = 4 * MIB
+REQUEST_EVENTS: Final = 5_000
+EVENT_NAME_CHARS: Final = 256
+EVENT_ID_CHARS: Final = 256
+JSON_DEPTH: Final = 100  # deeper than any real payload, shallow enough for every decoder's recursion
+EVENT_ID_MEMORY: Final = DAY  # an event's id is idempotent for at least this long
+DELAY: Final = 366 * DAY  # how far in the future an event's ts may lie
+
+# Functions.
+TRIGGERS: Final = 10
+CANCEL_ON: Final = 5
+RETRIES_DEFAULT: Final = 4
+RETRIES: Final = 20
+BATCH_EVENTS: Final = 100
+PRIORITY_SECONDS: Final = 600
+FUNCTION_ID_CHARS: Final = 128
+EXPRESSION_CHARS: Final = 2_048
+
+# Steps.
+STEP_ID_CHARS: Final = 256
+SLEEP: Final = 366 * DAY
+MAP_ITEMS: Final = 100_000
+MAP_CHUNKS: Final = 256  # a parent's counter is brought to its total by at most this many writers
+INLINE_SLEEP: Final = 2 * SECOND  # shorter sleeps stay in the Lambda: a hop through SQS costs about as much
+
+# Looking back for an event that came before its wait was reached.
+LOOKBACK_EVENTS: Final = 10_000
+WAIT_BUCKET: Final = 10_000  # waits without a key that one event may have to look through
+
+# Journals.
+SNAPSHOT_RECORDS: Final = 100
+SNAPSHOT_BYTES: Final = 256 * KIB
+RECHECK: Final = HOUR  # every open run is looked at again at least this often
+RECORD_LIFE: Final = 60 * DAY
+
+# The HTTP API.
+PAGE: Final = 50
+PAGE_MOST: Final = 1_000
+VALUE_INLINE: Final = 64 * KIB  # larger outputs are shown as {"$large": url, "bytes": n}

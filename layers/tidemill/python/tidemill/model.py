@@ -1,0 +1,178 @@
+"""Plain data that every room shares: what an event is, what a function declares, what a run's head says.
+
+Nothing here does anything. Times are milliseconds since the epoch, durations milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+RunStatus = Literal["scheduled", "running", "sleeping", "waiting", "completed", "failed", "cancelled", "skipped"]
+RUN_STATUSES: tuple[RunStatus, ...] = (
+    "scheduled", "running", "sleeping", "waiting", "completed", "failed", "cancelled", "skipped",
+)  # fmt: skip
+ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "skipped"})
+
+StepKind = Literal["run", "sleep", "wait", "signal", "invoke", "send", "map"]
+
+PLATFORM = "tidemill/"  # names that only the platform itself may send
+FINISHED = "tidemill/function.finished"
+FAILED = "tidemill/function.failed"
+CANCELLED = "tidemill/function.cancelled"
+INVOKED = "tidemill/function.invoked"
+TIMER = "tidemill/scheduled.timer"
+REJECTED = "tidemill/event.rejected"
+SIGNAL = "tidemill/signal"  # how a signal travels: an event that only waits for signals can see
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event as the platform keeps it. `received_at` is the platform's own time, never the sender's."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+    ts: int
+    received_at: int
+    user: dict[str, Any] | None = None
+    v: str | None = None
+
+
+class EventTrigger(msgspec.Struct, frozen=True, omit_defaults=True, tag="event", tag_field="type"):
+    name: str  # may end in `*`
+    when: str | None = None
+
+
+class CronTrigger(msgspec.Struct, frozen=True, omit_defaults=True, tag="cron", tag_field="type"):
+    cron: str
+    timezone: str = "UTC"
+    jitter: int = 0
+
+
+Trigger = EventTrigger | CronTrigger
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """Exponential backoff with full jitter: a random share of `first` × `factor`^(failures-1), at most `cap`."""
+
+    first: int = 1_000
+    factor: float = 2.0
+    cap: int = 3_600_000
+
+
+class CancelSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    name: str
+    match: str | None = None
+    when: str | None = None
+    timeout: int | None = None
+
+
+class TimeoutSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    start: int | None = None
+    finish: int | None = None
+
+
+class FunctionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a function declares: all that the platform needs to know of it without importing its code."""
+
+    id: str  # as everyone outside its app knows it: `<app>.<id>`
+    app: str
+    name: str
+    triggers: tuple[Trigger, ...] = ()
+    retries: int = 4
+    backoff: Backoff = Backoff()
+    cancel_on: tuple[CancelSpec, ...] = ()
+    timeouts: TimeoutSpec = TimeoutSpec()
+    on_failure: str | None = None  # the id of the function that runs when a run of this one has failed
+    flow: dict[str, Any] = {}  # flow control as declared, one key a feature
+    versions: Literal["pinned", "latest"] = "pinned"
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error as a run remembers it."""
+
+    type: str
+    message: str
+    stack: str = ""
+    step_id: str | None = None
+    retriable: bool = True
+    retry_after: int | None = None  # an absolute time that the error itself asked for
+
+
+class Parent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who waits for this run: the step `key` of the run `run_id`. A chunk is the part of a map that this run is."""
+
+    run_id: str
+    function_id: str
+    key: str
+    chunk: int | None = None
+
+
+class Head(msgspec.Struct, omit_defaults=True):
+    """The summary of a run that lists and the sweep read; the journal is the truth. Stays under 1 KB."""
+
+    run_id: str
+    function_id: str
+    status: RunStatus
+    created_at: int
+    due: int | None  # when someone must look at this run again at the latest; None once it is closed
+    version: str = ""
+    reason: str | None = None
+    event_ids: tuple[str, ...] = ()
+    user: str | None = None
+    attempt: int = 1
+    parent: Parent | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    end: int | None = None  # the number of the terminal record
+    snapshot: int | None = None  # the number of the last record that the snapshot holds
+    finish_by: int | None = None  # a run open after this is cancelled
+    start_by: int | None = None  # a run not begun by this is cancelled
+    not_before: int | None = None  # a run is not begun before this (its event lies in the future)
+
+
+class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What changes in a head: `None` leaves a field as it is, except `due` and `reason`, which are always written."""
+
+    status: RunStatus
+    due: int | None
+    reason: str | None = None
+    attempt: int | None = None
+    version: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    end: int | None = None
+    snapshot: int | None = None
+
+
+class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an awaited event must satisfy, ready to be found by key. Made by `core.match.resolve`.
+
+    `path` and `hash`: the path of the incoming event that must hold the value with this hash (no path: no key).
+    `when`: what else must hold, CEL over `event` (the run's own) and `async` (the incoming).
+    `never`: a path that the run's own event lacks was compared: nothing can match.
+    """
+
+    path: str | None = None
+    hash: str = ""
+    when: str | None = None
+    never: bool = False
+
+
+class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run that waits for an event. Its id derives from run and step, so that it can be put twice.
+
+    `key` is the step's key; a `cancel` wait ends the run instead. Events received at `after` or before don't count
+    (`after` is the receipt time of the run's own event, or the time of the wait itself without look-back).
+    """
+
+    run_id: str
+    function_id: str
+    key: str
+    name: str
+    condition: Condition
+    after: int
+    until: int | None = None
+    label: str | None = None
+    cancel: bool = False
