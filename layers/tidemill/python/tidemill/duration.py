@@ -1,0 +1,99 @@
+"""Durations and times as the engine keeps them: whole milliseconds.
+
+A duration is a count of milliseconds, a time is milliseconds since the epoch. Text is read and
+written only at the edges, by the four functions of this file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_FORMS = "give seconds, a timedelta, or text such as '1h30m' (units: ms s m h d w)"
+
+
+def parse(value: str | int | float | timedelta) -> int:
+    """The milliseconds of a duration: seconds as a number, a timedelta, or text such as "1h30m".
+
+    Raises ValueError for anything else, and for what is negative or not finite.
+    """
+    if isinstance(value, str):
+        return _parse_text(value)
+    # Callers are not always type-checked: what is no duration must be told in a sentence.
+    if isinstance(value, bool) or not isinstance(value, (int, float, timedelta)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{value!r} is not a duration: {_FORMS}")
+    if isinstance(value, timedelta):
+        milliseconds = round(value / _MILLISECOND)
+    elif not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a duration: it must be finite")
+    else:
+        milliseconds = round(value * 1_000)
+    if milliseconds < 0:
+        raise ValueError(f"a duration cannot be negative: {value!r}")
+    return milliseconds
+
+
+def _parse_text(value: str) -> int:
+    text = value.strip()
+    if text.startswith("-"):
+        raise ValueError(f"a duration cannot be negative: {value!r}")
+    total, position = 0.0, 0
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None:
+            raise ValueError(f"{value!r} is not a duration: {_FORMS}")
+        total += float(part[1]) * _UNITS[part[2]]
+        position = part.end()
+    if not text:
+        raise ValueError(f"a duration cannot be empty: {_FORMS}")
+    if not math.isfinite(total):
+        raise ValueError("a duration must be finite: this one has too many digits")
+    return round(total)
+
+
+def parse_time(value: str | datetime) -> int:
+    """Milliseconds since the epoch of an aware datetime, or of ISO 8601 text (no zone means UTC).
+
+    Raises ValueError for a naive datetime, and for text that is no time.
+    """
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"{value!r} has no time zone: give an aware datetime, such as datetime.now(UTC)")
+        return _since_epoch(value)
+    # As above: a date or a number given by mistake is told in a sentence.
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{value!r} is not a time: give an aware datetime or ISO 8601 text")
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not a time: give ISO 8601 text, such as '2026-11-01T09:00:00Z'"
+        ) from None
+    return _since_epoch(moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC))
+
+
+def _since_epoch(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def iso(ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds: `2026-11-01T09:00:00.000Z`."""
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def text(ms: int) -> str:
+    """A duration as a person writes it, exact: `3d`, `1h30m`, `250ms`; `parse` reads it back."""
+    if ms <= 0:
+        return "0s"
+    parts: list[str] = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, ms = divmod(ms, _UNITS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)

@@ -1,0 +1,435 @@
+"""How a Python value is remembered: JSON that comes back as the value it was.
+
+Most values are plain JSON, and are written as they are. What JSON cannot say is written as a tag, an
+object whose only key is "$":
+
+    {"$": ["decimal", "1.50"]}                           what is a type of its own
+    {"$": ["dataclass", "shop.models:Order", {...}]}     a class by its import path, and its fields
+    {"$": ["dict", {...}]}                               an object of the user's that has a key "$"
+
+so the common value costs one look and one pass of msgspec, in both directions. Restoring a dataclass or a
+model sets its fields and runs no validator and no `__init__`: what was remembered is what comes back.
+A tuple comes back as a list; only inside a dataclass or a model, whose fields say what they
+hold, do tuples and sets come back as themselves.
+
+`decode` imports the classes it finds named: give it only what `encode` wrote, never a stranger's bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_DEPTH = 200  # levels a value may nest; a list that holds itself ends here
+_WORD = 2**63  # integers beyond 64 bits are tagged: other readers of the journal would round them
+_TAG = "$"
+
+
+class NotSerializable(TypeError):  # noqa: N818 - named for what the value is
+    """A value that cannot be remembered; `place` says where it is: `result.items[3].owner`."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+
+
+def encode(value: object, where: str) -> bytes:
+    """The journal's bytes for `value`; `where` names it in errors (`result`). Raises NotSerializable."""
+    try:
+        if _is_json((value,), _DEPTH):
+            return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        pass  # a text that UTF-8 cannot carry: the walk below finds its place
+    return msgspec.json.encode(_tagged(value, where, _DEPTH, inside=False))
+
+
+def decode(data: bytes) -> Any:
+    """The value that `encode` was given. Raises ValueError if a class it names is no longer there."""
+    value = msgspec.json.decode(data)
+    return _restored(value) if b'"$"' in data else value
+
+
+def plain(data: bytes) -> Any:
+    """The value as the API shows it: ISO times, decimals as text, bytes as base64, models as their dict."""
+    value = msgspec.json.decode(data)
+    return _plain(value) if b'"$"' in data else value
+
+
+def _is_json(items: Iterable[Any], depth: int) -> bool:
+    """Whether JSON carries the items as they are: exact types, no key "$", nothing nested too deep.
+
+    Leaves are looked at in place, without a call for each: every remembered value passes here.
+    """
+    for item in items:
+        kind: type = type(item)
+        if kind is str or kind is bool or item is None:
+            continue
+        if kind is int:
+            if -_WORD <= item < _WORD:
+                continue
+            return False
+        if kind is float:
+            if math.isfinite(item):
+                continue
+            return False
+        if kind is dict:
+            if _TAG in item:
+                return False
+            for key in item:
+                if type(key) is not str:
+                    return False
+            item = item.values()
+        elif kind is not list:
+            return False
+        if not depth or not _is_json(item, depth - 1):
+            return False
+    return True
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+
+def _tagged(value: Any, place: str, depth: int, *, inside: bool) -> Any:
+    """The value with tags where JSON falls short; `inside` a class instance, tuples and sets keep their type."""
+    if value is None or isinstance(value, bool):
+        return value
+    if not depth:
+        raise NotSerializable(place, f"this is nested more than {_DEPTH} levels deep, or contains itself")
+    if isinstance(value, Enum):
+        return _tagged_enum(value, place, depth)
+    if isinstance(value, str):
+        return _checked_text(str(value), place)
+    if isinstance(value, int):
+        whole = int(value)
+        return whole if -_WORD <= whole < _WORD else _tag("int", hex(whole))
+    if isinstance(value, float):
+        number = float(value)
+        return number if math.isfinite(number) else _tag("float", repr(number))
+    if isinstance(value, dict):
+        return _tagged_dict(cast("dict[object, object]", value), place, depth, inside=inside)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return _tagged_items(cast("Iterable[object]", value), place, depth, inside=inside)
+    for kind, name, write in _SCALARS:
+        if isinstance(value, kind):
+            return _tag(name, *write(value))
+    return _tagged_object(value, place, depth)
+
+
+def _tag(name: str, *content: object) -> dict[str, Any]:
+    return {_TAG: [name, *content]}
+
+
+def _checked_text(text: str, place: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotSerializable(
+            place, "this text holds half of a surrogate pair, which is no character; clean it or return bytes"
+        ) from None
+    return text
+
+
+def _tagged_dict(value: dict[object, object], place: str, depth: int, *, inside: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str) or isinstance(key, Enum):
+            raise NotSerializable(
+                place, f"the key {key!r} is of type {type(key).__name__}; keys of a remembered dict are texts"
+            )
+        name = _checked_text(str(key), place)
+        result[name] = _tagged(item, _member(place, name), depth - 1, inside=inside)
+    return _tag("dict", result) if _TAG in result else result
+
+
+def _member(place: str, name: str) -> str:
+    return f"{place}.{name}" if name.isidentifier() else f"{place}[{name!r}]"
+
+
+def _tagged_items(value: Iterable[object], place: str, depth: int, *, inside: bool) -> Any:
+    if isinstance(value, (set, frozenset)) and not inside:
+        raise NotSerializable(place, "a set cannot be remembered; return a list, sorted({...}) for example")
+    items: list[Any] = []
+    for index, item in enumerate(value):
+        items.append(_tagged(item, f"{place}[{index}]", depth - 1, inside=inside))
+    if not inside or isinstance(value, list):
+        return items
+    return _tag(next(kind.__name__ for kind in (tuple, set, frozenset) if isinstance(value, kind)), items)
+
+
+def _write_datetime(value: datetime) -> list[str]:
+    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
+    return [datetime.isoformat(value), zone] if zone else [datetime.isoformat(value)]
+
+
+_SCALARS: tuple[tuple[type, str, Callable[[Any], list[Any]]], ...] = (
+    (datetime, "datetime", _write_datetime),  # before date: a datetime is one
+    (date, "date", lambda value: [date.isoformat(value)]),
+    (time, "time", lambda value: [time.isoformat(value)]),
+    (timedelta, "timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
+    (Decimal, "decimal", lambda value: [str(value)]),
+    (UUID, "uuid", lambda value: [str(value)]),
+    (bytes, "bytes", lambda value: [base64.b64encode(value).decode()]),
+)
+
+
+def _tagged_enum(value: Enum, place: str, depth: int) -> dict[str, Any]:
+    content = _tagged(value.value, f"{place}.value", depth - 1, inside=True)
+    return _tag("enum", _path_of(type(value), place), value.name, content)
+
+
+def _tagged_object(value: Any, place: str, depth: int) -> dict[str, Any]:
+    kind: type = type(value)
+    if dataclasses.is_dataclass(kind) or isinstance(value, msgspec.Struct):
+        names = _field_names(kind)
+        content = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        fields = _tagged_fields(content, place, depth)
+        return _tag("dataclass", _path_of(kind, place), fields)
+    if _is_model(kind):
+        return _tagged_model(value, place, depth)
+    raise NotSerializable(
+        place,
+        f"a value of type {kind.__name__} cannot be remembered; return JSON values, Pydantic models, "
+        "dataclasses, datetimes, Decimals, UUIDs or bytes",
+    )
+
+
+def _tagged_fields(fields: dict[str, Any], place: str, depth: int) -> dict[str, Any]:
+    return {
+        name: _tagged(item, _member(place, name), depth - 1, inside=True) for name, item in fields.items()
+    }
+
+
+def _is_model(kind: type) -> bool:
+    pydantic = sys.modules.get("pydantic.main")  # who has not imported it has no models
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+
+
+def _tagged_model(model: BaseModel, place: str, depth: int) -> dict[str, Any]:
+    path = _path_of(type(model), place)
+    extra = model.__pydantic_extra__
+    private = model.__pydantic_private__
+    try:
+        fields = _tagged_fields(model.__dict__, place, depth)
+        rest = {
+            "set": sorted(model.model_fields_set),
+            "extra": None if extra is None else _tagged_fields(extra, place, depth),
+            "private": None if private is None else _tagged_fields(private, place, depth),
+        }
+    except NotSerializable:
+        # A field of a type that only Pydantic knows (a URL, a path): its own JSON, if that comes back equal.
+        dumped = _dumped(model)
+        if dumped is None:
+            raise
+        return _tag("json", path, dumped)
+    return _tag("model", path, fields, rest)
+
+
+def _dumped(model: BaseModel) -> Any:
+    try:
+        text = model.model_dump_json(round_trip=True, by_alias=True)
+        same = type(model).model_validate_json(text) == model
+    except (ValueError, TypeError):  # a serializer or validator of the user's that has no answer
+        return None
+    return _tagged(msgspec.json.decode(text), "", _DEPTH, inside=False) if same else None
+
+
+# --- classes by their import path ----------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def _path_of(kind: type, place: str) -> str:
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    try:
+        found = _find(path)
+    except ValueError:
+        found = None
+    if found is not kind:
+        raise NotSerializable(
+            place,
+            f"the class {kind.__qualname__} cannot be found again by its import path; "
+            "define it at the top level of a module",
+        )
+    return path
+
+
+def _find(path: str) -> type:
+    module, _, name = path.partition(":")
+    try:
+        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        found = None
+    if not isinstance(found, type):
+        raise ValueError(
+            f"a remembered value is a {path.replace(':', '.')}, which is no longer there; "
+            "put the class back, or leave an alias under its old name"
+        )
+    return found
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_restored(item) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Any]", value)
+    if _TAG not in fields:
+        return _restored_fields(fields)
+    name, *content = fields[_TAG]
+    return _READERS[name](*content)
+
+
+def _restored_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: _restored(item) for key, item in fields.items()}
+
+
+def _read_datetime(text: str, zone: str | None = None) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if zone is None else moment.astimezone(ZoneInfo(zone))
+
+
+def _read_enum(path: str, name: str | None, content: Any) -> Any:
+    kind = _find(path)
+    try:
+        return cast("Any", kind)[name]
+    except KeyError:  # a combination of flags has no name of its own
+        return kind(_restored(content))
+
+
+def _read_dataclass(path: str, content: dict[str, Any]) -> Any:
+    kind = _find(path)
+    fields = _restored_fields(content)
+    restored: Any = kind.__new__(kind)
+    for name in _field_names(kind):
+        if name in fields:
+            object.__setattr__(restored, name, fields[name])
+        elif (default := _default(kind, name)) is not _NONE:
+            object.__setattr__(restored, name, default)
+    return restored
+
+
+def _read_model(path: str, content: dict[str, Any], rest: dict[str, Any]) -> Any:
+    kind = cast("type[BaseModel]", _find(path))
+    fields = _restored_fields(content)
+    for name, field in kind.model_fields.items():
+        if name not in fields and not field.is_required():
+            fields[name] = field.get_default(call_default_factory=True, validated_data=fields)
+    restored = kind.__new__(kind)
+    restored.__setstate__(
+        {
+            "__dict__": fields,
+            "__pydantic_fields_set__": set(rest["set"]),
+            "__pydantic_extra__": None if rest["extra"] is None else _restored_fields(rest["extra"]),
+            "__pydantic_private__": None if rest["private"] is None else _restored_fields(rest["private"]),
+        }
+    )
+    return restored
+
+
+def _read_json(path: str, content: Any) -> Any:
+    text = msgspec.json.encode(_restored(content))
+    return cast("type[BaseModel]", _find(path)).model_validate_json(text)
+
+
+_NONE = object()
+
+
+def _field_names(kind: Any) -> tuple[str, ...]:
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(kind.__struct_fields__)
+
+
+def _default(kind: Any, name: str) -> Any:
+    """What a field added since the value was written holds; `_NONE` where the class gives no default."""
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else msgspec.structs.fields(kind)
+    field = next(field for field in fields if field.name == name)
+    if field.default not in (dataclasses.MISSING, msgspec.NODEFAULT):
+        return field.default
+    if field.default_factory not in (dataclasses.MISSING, msgspec.NODEFAULT):
+        return cast("Callable[[], Any]", field.default_factory)()
+    return _NONE
+
+
+_READERS: dict[str, Callable[..., Any]] = {
+    "dict": _restored_fields,
+    "tuple": lambda items: tuple(_restored(items)),
+    "set": lambda items: set(_restored(items)),
+    "frozenset": lambda items: frozenset(_restored(items)),
+    "int": lambda text: int(text, 16),
+    "float": float,
+    "datetime": _read_datetime,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timedelta": timedelta,
+    "decimal": Decimal,
+    "uuid": UUID,
+    "bytes": base64.b64decode,
+    "enum": _read_enum,
+    "dataclass": _read_dataclass,
+    "model": _read_model,
+    "json": _read_json,
+}
+
+
+# --- showing -------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Any]", value)
+    if _TAG not in fields:
+        return _plain_fields(fields)
+    name, *content = fields[_TAG]
+    return _PLAIN.get(name, _plain_first)(*content)
+
+
+def _plain_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: _plain(item) for key, item in fields.items()}
+
+
+def _plain_first(content: Any, *_: Any) -> Any:
+    return _plain(content)
+
+
+def _plain_number(text: str) -> str:
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[text]
+
+
+def _plain_model(_path: str, content: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    return _plain_fields(content) | _plain_fields(rest["extra"] or {})
+
+
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "dict": _plain_fields,
+    "int": lambda text: int(text, 16),
+    "float": _plain_number,
+    "timedelta": lambda *parts: msgspec.to_builtins(timedelta(*parts)),
+    "enum": lambda _path, _name, content: _plain(content),
+    "dataclass": lambda _path, content: _plain_fields(content),
+    "model": _plain_model,
+    "json": lambda _path, content: _plain(content),
+}
