@@ -54,7 +54,7 @@ Trigger = EventTrigger | CronTrigger
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """Exponential backoff with full jitter: a random share of `first` × `factor`^(failures-1), at most `cap`."""
+    """Exponential backoff with full jitter: a random share of `first` * `factor`^(failures-1), at most `cap`."""
 
     first: int = 1_000
     factor: float = 2.0

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from tidemill.core.journal import Claimed, Record
-from tidemill.model import Event, FunctionSpec, Head, HeadChange, RunStatus, Wait
+from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, RunStatus, Wait
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class RunStore(Protocol):
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> list[Record] | None:
-        """Append `records` at numbers `seq`, `seq`+1, … if nobody took `seq`, with the head's change in the same transaction.
+        """Append `records` at `seq`, `seq`+1, … if nobody took `seq`; the head's change goes in the same transaction.
 
         None: appended. Otherwise nothing was written, and the answer is what stands at `seq` and after.
         Where the first record is an `Ended` the adapter may write the head after it instead of with it.
@@ -100,7 +100,7 @@ class EventStore(Protocol):
         ...
 
     def add_path(self, name: str, path: str, now: int) -> int:
-        """From now on store events of this name under `path` too. Since when they are (an earlier call's `now` stands)."""
+        """From now on store events of this name under `path` too. Answers since when (an earlier call's `now` stands)."""
         ...
 
     def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
@@ -175,6 +175,44 @@ class Entropy(Protocol):
 class Liveness(Protocol):
     def alive(self, claim: Claimed, now: int) -> bool:
         """Whether the executor of this claim may still be at work."""
+        ...
+
+
+class Keeper(Protocol):
+    """What the executor of a run's code asks of whoever keeps the journal: in process, or over a socket."""
+
+    def append(
+        self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
+    ) -> list[Record] | None:
+        """As `RunStore.append`. With a change, what follows from it is seen to: wake-ups, or an end and its effects."""
+        ...
+
+    def wait(self, waits: Sequence[Wait]) -> tuple[Wait, Event] | None:
+        """Register the waits of one step, then look back: the oldest event that already satisfies one of them."""
+        ...
+
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> None:
+        """Start the run that this step waits for; its id derives from run and step."""
+        ...
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Send events; their ids derive from run and step, so that sending twice is sending once."""
+        ...
+
+    def map(self, parent: Parent, head: Head, chunks: int, items: bytes) -> None:
+        """Start the chunk runs of a map; `items` (all of them, encoded) is kept once for all chunks."""
+        ...
+
+    def items(self, parent: Parent) -> bytes:
+        """The items of the map that this chunk belongs to."""
+        ...
+
+    def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
+        """The terminal records of a map's chunks, in order."""
+        ...
+
+    def journal(self, run_id: str) -> list[Record]:
+        """All records of a run: a chunk replays its parent's."""
         ...
 
 
