@@ -100,7 +100,7 @@ class EventStore(Protocol):
         ...
 
     def add_path(self, name: str, path: str, now: int) -> int:
-        """From now on store events of this name under `path` too. Answers since when (an earlier call's `now` stands)."""
+        """From now on store events of this name under `path` too. Answers since when (a first call's `now` stands)."""
         ...
 
     def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
