@@ -1,0 +1,310 @@
+"""The common expressions, run without the CEL engine.
+
+Most conditions are comparisons of paths and literals under `&&`, `||`, `!`, `? :`, `in` and `has()`. They are
+compiled here to closures: no engine to load at a cold start, no event to copy into it, and integers of any
+size compare exactly. Where CEL answers with an error, a closure answers MISSING; the property tests hold
+the two together. What is not of this subset is no error: `compile_subset` gives None, and CEL takes it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple, cast
+
+from tidemill.core.cel_tokens import Part, Token, literal_at, path_at, tokens, write_path
+
+
+class Missing(Enum):
+    """What a path gives where nothing is, and an expression that has no answer."""
+
+    MISSING = "missing"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing.MISSING
+Variables = Mapping[str, Any]
+_Run = Callable[[Variables], Any]
+_DEEPEST = 40  # parentheses within parentheses; deeper ones are CEL's to refuse
+
+# Names that mean something to CEL by themselves, so that no path of ours may begin with them.
+TYPES = frozenset(
+    {"bool", "bytes", "double", "int", "list", "map", "null_type", "optional_type", "string", "type", "uint"}
+)
+_RESERVED = TYPES | {
+    *("as", "break", "const", "continue", "else", "for", "function", "if", "import"),
+    *("let", "loop", "package", "namespace", "return", "var", "void", "while"),
+}
+
+
+class Subset(NamedTuple):
+    """A compiled expression, and the paths it reads."""
+
+    value: _Run
+    paths: tuple[tuple[Part, ...], ...]
+
+    def note(self, variables: Variables) -> str:
+        """Why `value` gave MISSING."""
+        for path in self.paths:
+            if walk(path, variables) is MISSING:
+                return f"{write_path(path)} is missing"
+        return "its values are of types that do not go together"
+
+
+def walk(path: tuple[Part, ...], value: Any) -> Any:
+    """The value at the path, or MISSING."""
+    for part in path:
+        if isinstance(value, dict):
+            if part not in value:
+                return MISSING
+            value = cast("dict[Part, Any]", value)[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            items = value
+            if not 0 <= part < len(items):
+                return MISSING
+            value = items[part]
+        else:
+            return MISSING
+    return value
+
+
+def compile_subset(text: str, roots: frozenset[str], default_root: str | None) -> Subset | None:
+    """The expression compiled, or None if it needs the CEL engine (or is none at all)."""
+    parser = _Parser(tokens(text), roots, default_root)
+    try:
+        run = parser.ternary()
+        if parser.at != len(parser.tokens):
+            return None
+    except _NotOurs:
+        return None
+    return Subset(run, tuple(parser.paths))
+
+
+class _NotOurs(Exception):  # noqa: N818 - not an error: CEL takes over
+    pass
+
+
+class _Parser:
+    """Recursive descent over CEL's precedences, loosest first."""
+
+    def __init__(self, found: list[Token], roots: frozenset[str], default_root: str | None) -> None:
+        self.tokens = found
+        self.roots = roots
+        self.default_root = default_root
+        self.at = 0
+        self.depth = 0
+        self.paths: list[tuple[Part, ...]] = []
+
+    def peek(self) -> str:
+        return self.tokens[self.at].text if self.at < len(self.tokens) else ""
+
+    def take(self, *texts: str) -> str | None:
+        text = self.peek()
+        if text not in texts:
+            return None
+        self.at += 1
+        return text
+
+    def expect(self, text: str) -> None:
+        if not self.take(text):
+            raise _NotOurs
+
+    def ternary(self) -> _Run:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise _NotOurs
+        run = self.either()
+        if self.take("?"):
+            then = self.either()
+            self.expect(":")
+            run = _choice(run, then, self.ternary())
+        self.depth -= 1
+        return run
+
+    def either(self) -> _Run:
+        runs = [self.both()]
+        while self.take("||"):
+            runs.append(self.both())
+        return runs[0] if len(runs) == 1 else _connected(runs, decisive=True)
+
+    def both(self) -> _Run:
+        runs = [self.relation()]
+        while self.take("&&"):
+            runs.append(self.relation())
+        return runs[0] if len(runs) == 1 else _connected(runs, decisive=False)
+
+    def relation(self) -> _Run:
+        run = self.unary()
+        while sign := self.take(*_RELATIONS):
+            run = _relation(_RELATIONS[sign], run, self.unary())
+        return run
+
+    def unary(self) -> _Run:
+        return _negation(self.unary()) if self.take("!") else self.primary()
+
+    def primary(self) -> _Run:
+        if self.take("("):
+            run = self.ternary()
+            self.expect(")")
+            return self.end_of_primary(run)
+        if self.take("["):
+            return self.end_of_primary(_listed(self.items()))
+        literal = literal_at(self.tokens, self.at)
+        if literal is not None:
+            (value,), self.at = literal
+            return self.end_of_primary(lambda _: value)
+        if self.peek() == "has":
+            return self.has()
+        return self.end_of_primary(self.path())
+
+    def items(self) -> list[_Run]:
+        runs: list[_Run] = []
+        while not self.take("]"):
+            runs.append(self.ternary())
+            if not self.take(","):
+                self.expect("]")
+                break
+        return runs
+
+    def path(self) -> _Run:
+        found = path_at(self.tokens, self.at)
+        if found is None:
+            raise _NotOurs
+        path, self.at = found
+        head = str(path[0])
+        if head not in self.roots:
+            if self.default_root is None or head in _RESERVED:
+                raise _NotOurs
+            path = (self.default_root, *path)
+        self.paths.append(path)
+        return lambda variables: walk(path, variables)
+
+    def has(self) -> _Run:
+        self.at += 1
+        self.expect("(")
+        run = self.path()
+        last = self.tokens[self.at - 2].text
+        self.expect(")")
+        *parent, name = self.paths.pop()
+        if last != "." or not parent:
+            raise _NotOurs
+        self.paths.append(tuple(parent))
+        return self.end_of_primary(_has(tuple(parent), name, run))
+
+    def end_of_primary(self, run: _Run) -> _Run:
+        """A call, an index or arithmetic that follows is for CEL."""
+        if self.peek() in ("(", "[", ".", "{"):
+            raise _NotOurs
+        return run
+
+
+def _choice(condition: _Run, then: _Run, otherwise: _Run) -> _Run:
+    def run(variables: Variables) -> Any:
+        chosen = condition(variables)
+        if chosen is True:
+            return then(variables)
+        return otherwise(variables) if chosen is False else MISSING
+
+    return run
+
+
+def _connected(runs: list[_Run], *, decisive: bool) -> _Run:
+    """`||` (decided by a True) and `&&` (by a False): a decisive answer beats an error on either side."""
+
+    def run(variables: Variables) -> Any:
+        answer: Any = not decisive
+        for part in runs:
+            value = part(variables)
+            if value is decisive:
+                return decisive
+            if value is not (not decisive):
+                answer = MISSING
+        return answer
+
+    return run
+
+
+def _negation(operand: _Run) -> _Run:
+    def run(variables: Variables) -> Any:
+        value = operand(variables)
+        return not value if isinstance(value, bool) else MISSING
+
+    return run
+
+
+def _listed(runs: list[_Run]) -> _Run:
+    def run(variables: Variables) -> Any:
+        values = [part(variables) for part in runs]
+        return MISSING if any(value is MISSING for value in values) else values
+
+    return run
+
+
+def _has(parent: tuple[Part, ...], name: Part, member: _Run) -> _Run:
+    def run(variables: Variables) -> Any:
+        if not isinstance(walk(parent, variables), dict):
+            return MISSING
+        return member(variables) is not MISSING
+
+    _ = name
+    return run
+
+
+def _relation(compare: Callable[[Any, Any], Any], left: _Run, right: _Run) -> _Run:
+    def run(variables: Variables) -> Any:
+        one, other = left(variables), right(variables)
+        return MISSING if one is MISSING or other is MISSING else compare(one, other)
+
+    return run
+
+
+def equal(one: Any, other: Any) -> bool:
+    """CEL's equality: 1 is 1.0, true is not 1, and values of different kinds are different."""
+    if _is_number(one):
+        return _is_number(other) and one == other
+    if isinstance(one, list) and isinstance(other, list):
+        items, others = one, other
+        return len(items) == len(others) and all(map(equal, items, others))
+    if isinstance(one, dict) and isinstance(other, dict):
+        fields, them = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        return fields.keys() == them.keys() and all(equal(item, them[name]) for name, item in fields.items())
+    return type(one) is type(other) and one == other
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
+    def run(one: Any, other: Any) -> Any:
+        if _is_number(one) and _is_number(other):
+            return compare(one, other)
+        same = type(one) is type(other) and isinstance(one, (str, bool))
+        return compare(one, other) if same else MISSING
+
+    return run
+
+
+def _contained(one: Any, other: Any) -> Any:
+    if isinstance(other, list):
+        return any(equal(one, item) for item in other)
+    if isinstance(other, dict) and isinstance(one, str):
+        return one in other
+    return MISSING
+
+
+_RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": equal,
+    "!=": lambda one, other: not equal(one, other),
+    "<": _ordered(operator.lt),
+    "<=": _ordered(operator.le),
+    ">": _ordered(operator.gt),
+    ">=": _ordered(operator.ge),
+    "in": _contained,
+}

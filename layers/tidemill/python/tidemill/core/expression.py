@@ -1,0 +1,212 @@
+"""Expressions: the conditions and keys that functions are declared with, in CEL over `event` and other roots.
+
+An expression never fails while a run is under way. Where a path is missing, or types do not go together,
+a condition is false, a value MISSING, a number 0, and `missing` says why. What can be known to be wrong
+is told when the expression is compiled: bad syntax, an unknown function, a name that is no root.
+
+The common forms run without the CEL engine (cel_subset.py); the engine is loaded by the first expression
+that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import math
+import re
+import sys
+import threading
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+
+from tidemill.core.cel_subset import MISSING, TYPES, Missing, Variables, compile_subset
+from tidemill.core.cel_tokens import tokens
+from tidemill.limits import EXPRESSION_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MISSING", "Expression", "ExpressionError", "Missing", "Variables", "compile"]
+
+_EVENT = frozenset({"event"})
+_FUNCTIONS = frozenset(
+    {
+        *("bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"),
+        *("contains", "endsWith", "matches", "size", "startsWith"),
+        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
+        *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+    }
+)
+_MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
+_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
+_LOADING = threading.Lock()
+_SIZE = "size_in_characters"
+
+
+class ExpressionError(ValueError):
+    """An expression that cannot be compiled: one sentence with the expression and the place."""
+
+
+class Expression:
+    """A compiled expression. `variables` hold a value for each root; what they lack is missing."""
+
+    __slots__ = ("_engine", "text")
+
+    def __init__(self, text: str, engine: _Engine) -> None:
+        self.text = text
+        self._engine = engine
+
+    def value(self, variables: Variables) -> Any:
+        """The value, or MISSING."""
+        return self._engine.value(variables)
+
+    def holds(self, variables: Variables) -> bool:
+        """Whether the condition is true; false where it has no answer."""
+        return self._engine.value(variables) is True
+
+    def number(self, variables: Variables) -> float:
+        """The value as a number; 0 where it is missing, or none."""
+        value = self._engine.value(variables)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return 0.0
+        try:
+            number = float(value)
+        except OverflowError:
+            return 0.0
+        return number if math.isfinite(number) else 0.0
+
+    def missing(self, variables: Variables) -> str | None:
+        """Why the value is MISSING, as a note for the run; None if it is not."""
+        if self._engine.value(variables) is not MISSING:
+            return None
+        return f"'{self.text}' has no value: {self._engine.note(variables)}"
+
+
+class _Engine(Protocol):
+    @property
+    def value(self) -> Callable[[Variables], Any]: ...
+    def note(self, variables: Variables) -> str: ...
+
+
+@lru_cache(maxsize=4096)
+def compile(text: str, roots: frozenset[str] = _EVENT, default_root: str | None = None) -> Expression:  # noqa: A001
+    """Compile an expression. A name that is none of `roots` is looked up under `default_root`, if there is one.
+
+    Raises ExpressionError.
+    """
+    if len(text) > EXPRESSION_CHARS:
+        raise ExpressionError(
+            f"an expression may have {EXPRESSION_CHARS:,} characters; this one has {len(text):,}: '{text[:40]}…'"
+        )
+    subset = compile_subset(text, roots, default_root)
+    return Expression(text, subset or _Cel(text, roots, default_root))
+
+
+class _Cel:
+    """An expression that runs in the CEL engine."""
+
+    def __init__(self, text: str, roots: frozenset[str], default_root: str | None) -> None:
+        program = _compiled(text)
+        references = program.references()
+        for name in references["functions"]:
+            if name.isidentifier() and name not in _FUNCTIONS:
+                _refuse(text, name, "is no function of CEL")
+        free = set(references["variables"]) - TYPES - _bound_by_macros(text)
+        self._roots = tuple(free & roots)
+        self._members = tuple(free - roots)  # looked up under the default root
+        self._default_root = default_root
+        if self._members and default_root is None:
+            hint = f"begin with {' or '.join(sorted(roots))}, as in {min(roots)}.data.{self._members[0]}"
+            _refuse(text, self._members[0], f"is not known here: {hint}")
+        self._program = _compiled(_with_our_size(text)) if "size" in references["functions"] else program
+        self._own_size = self._program is not program
+
+    def value(self, variables: Variables) -> Any:
+        result = self._executed(variables)
+        return MISSING if isinstance(result, BaseException) else result
+
+    def note(self, variables: Variables) -> str:
+        error = self._executed(variables)
+        if isinstance(error, KeyError):
+            return f"{error} is missing"
+        return str(error).partition(". ")[0]
+
+    def _executed(self, variables: Variables) -> Any:
+        """The value, or the error that the engine raised."""
+        given = {name: variables[name] for name in self._roots if name in variables}
+        if self._members:
+            members = variables.get(self._default_root or "")
+            if isinstance(members, dict):
+                given |= {name: members[name] for name in self._members if name in members}
+        try:
+            if self._own_size:
+                return self._program.execute(_cel().Context(given, {_SIZE: _size}))
+            return self._program.execute(given)
+        except Exception as error:
+            return error
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # how the engine's own bugs look: no Exception
+                return error
+            raise
+
+
+def _compiled(text: str) -> Any:
+    try:
+        return _cel().compile(text)
+    except ValueError as error:
+        place = _PLACE.search(str(error))
+        if place is None:
+            raise ExpressionError(f"the expression '{text}' is not CEL: {error}") from None
+        line, column, problem = place.groups()
+        where = f"column {column}" if line == "1" else f"line {line}, column {column}"
+        raise ExpressionError(f"the expression '{text}' is not CEL: {where}: {problem}") from None
+
+
+def _refuse(text: str, name: str, problem: str) -> NoReturn:
+    column = next((token.start + 1 for token in tokens(text) if token.text == name), 1)
+    raise ExpressionError(f"in the expression '{text}', column {column}: '{name}' {problem}")
+
+
+def _bound_by_macros(text: str) -> set[str]:
+    """The names that macros bring along: x in `event.data.items.exists(x, x > 2)`."""
+    found = tokens(text)
+    return {
+        found[at + 2].text
+        for at in range(1, len(found) - 2)
+        if found[at].text in _MACROS and found[at - 1].text == "." and found[at + 1].text == "("
+    }
+
+
+def _with_our_size(text: str) -> str:
+    """The engine's size() of a text counts bytes; CEL's counts characters. A function of ours replaces it."""
+    found = tokens(text)
+    result, end = "", 0
+    for token, after in pairwise(found):
+        if token.text == "size" and after.text == "(":
+            result += text[end : token.start] + _SIZE
+            end = token.end
+    return result + text[end:]
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, (str, bytes, list, dict)):
+        return len(cast("str", value))
+    raise TypeError("size() takes a text, a list or a map")
+
+
+@cache
+def _cel() -> Any:
+    """The engine's compiled module by itself: its package would import a command line along, for 700 ms."""
+    name = "cel.cel"  # known by this name, so that an `import cel` elsewhere finds the same module
+    with _LOADING:
+        if name not in sys.modules:
+            package = importlib.util.find_spec("cel")
+            folders = package.submodule_search_locations if package else None
+            spec = importlib.machinery.PathFinder.find_spec(name, folders)
+            if spec is None or spec.loader is None:
+                raise ImportError("the CEL engine is not installed: pip install common-expression-language")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            sys.modules[name] = module
+        return sys.modules[name]
