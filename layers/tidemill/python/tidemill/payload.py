@@ -1,0 +1,73 @@
+"""Events and data as code gives them, made into the plain JSON that is sent. Raises EventError, with the place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import msgspec
+
+from tidemill.errors import EventError
+from tidemill.limits import EVENT_ID_CHARS, EVENT_NAME_CHARS
+from tidemill.model import PLATFORM
+from tidemill.names import text_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_KEYS = ("name", "data", "id", "user", "ts", "v")
+
+
+def plain_object(value: object, where: str) -> dict[str, Any]:
+    """A dict, a Pydantic model or a dataclass as a JSON object: ISO times, decimals as text, bytes as base64."""
+    from tidemill import values  # where no data is sent, it need not be loaded
+
+    try:
+        encoded = values.encode(value, where)
+        plain = values.plain(encoded)
+        if b'"$"' in encoded:
+            msgspec.json.encode(plain)  # a whole number of more than 64 bits is refused here
+    except (values.NotSerializable, OverflowError) as error:
+        raise EventError(str(error)) from None
+    if not isinstance(plain, dict):
+        raise EventError(f"{where} must be an object (a dict or a Pydantic model), not {type(value).__name__}")
+    return cast("dict[str, Any]", plain)
+
+
+def plain_events(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One event or several, checked, with plain data."""
+    if isinstance(given, dict) or not isinstance(given, (list, tuple)):
+        return [_plain_event(given, "event")]
+    if not given:
+        raise EventError("there is no event to send: the list is empty")
+    return [_plain_event(event, f"events[{index}]") for index, event in enumerate(given)]
+
+
+def _plain_event(given: object, where: str) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        _refuse(where, f"an event is a dict with name and data, not {type(given).__name__}")
+    event = {key: value for key, value in cast("dict[str, Any]", given).items() if value is not None}
+    unknown = sorted(str(key) for key in event if key not in _KEYS)
+    if unknown:
+        _refuse(where, f"an event has no {', '.join(map(repr, unknown))}; it has {', '.join(_KEYS)}")
+    _check_texts(event, where)
+    if "ts" in event and (type(event["ts"]) is not int or event["ts"] < 0):
+        _refuse(where, f"ts must be milliseconds since the epoch, not {event['ts']!r}")
+    event["data"] = plain_object(event.get("data", {}), f"{where}.data")
+    if "user" in event:
+        event["user"] = plain_object(event["user"], f"{where}.user")
+    return event
+
+
+def _check_texts(event: dict[str, Any], where: str) -> None:
+    name = event.get("name")
+    problems = [text_problem(name, "name", EVENT_NAME_CHARS)]
+    if isinstance(name, str) and name.startswith(PLATFORM):
+        problems.append(f"only the platform itself sends names that begin with {PLATFORM!r}: {name!r}")
+    problems += [text_problem(event[key], key, EVENT_ID_CHARS) for key in ("id", "v") if key in event]
+    found = [problem for problem in problems if problem]
+    if found:
+        _refuse(where, "; ".join(found))
+
+
+def _refuse(where: str, problem: str) -> NoReturn:
+    raise EventError(f"{where}: {problem}")

@@ -1,0 +1,52 @@
+"""An event as a function sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from tidemill.errors import NonRetriableError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from typing_extensions import TypeVar
+
+    from tidemill import model
+
+    D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)
+else:
+    from typing import TypeVar
+
+    D_co = TypeVar("D_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EventView(Generic[D_co]):
+    """`ctx.event`. `data` is a dict, or the function's model; `ts` is milliseconds since the epoch.
+
+    A dataclass, so that a step or a function may return it.
+    """
+
+    id: str
+    name: str
+    data: D_co
+    user: dict[str, Any] | None
+    ts: int
+    v: str | None
+
+
+def view(event: model.Event, data_type: type[BaseModel] | None = None) -> EventView[Any]:
+    """Raises NonRetriableError where the data does not fit the model: the same event never will."""
+    data = event.data if data_type is None else _parsed(event, data_type)
+    return EventView(event.id, event.name, data, event.user, event.ts, event.v)
+
+
+def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
+    try:
+        return data_type.model_validate(event.data)
+    except ValueError as error:  # a ValidationError is one, and this way pydantic need not be imported
+        errors = cast("Any", error).errors() if hasattr(error, "errors") else [{"loc": (), "msg": str(error)}]
+        places = "; ".join(f"{'.'.join(map(str, ('data', *e['loc'])))}: {e['msg']}" for e in errors)
+        raise NonRetriableError(
+            f"the event {event.id} ({event.name}) does not fit {data_type.__name__}: {places}"
+        ) from None

@@ -1,0 +1,95 @@
+"""What starts a function (`Event`, `Cron`), and what a running one waits for (`Wait`).
+
+These only hold what was written; `tidemill.declare` checks it when the function is declared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, overload
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from pydantic import BaseModel
+    from typing_extensions import TypeVar
+
+    Duration = float | str | timedelta
+    D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)
+    M = TypeVar("M", bound=BaseModel)
+else:
+    from typing import TypeVar
+
+    D_co = TypeVar("D_co", covariant=True)
+    M = TypeVar("M")
+
+
+class Event(Generic[D_co]):
+    """Starts a function for every event of a name: `Event("video/uploaded", when="event.data.size > 0")`.
+
+    A name may end in `*`. `when` is CEL over `event`. With a Pydantic model, `ctx.event.data` is that model:
+    `Event("user/signed.up", SignedUp)`, or `Event(SignedUp)` where the model says its event's name itself,
+    with `event_name: ClassVar[str] = "user/signed.up"`.
+    """
+
+    __slots__ = ("model", "name", "when")
+
+    @overload
+    def __init__(self: Event[dict[str, Any]], name: str, /, *, when: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Event[M], name: str, model: type[M], /, *, when: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Event[M], model: type[M], /, *, name: str | None = None, when: str | None = None) -> None: ...
+    def __init__(
+        self,
+        first: str | type[BaseModel],
+        model: type[BaseModel] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        when: str | None = None,
+    ) -> None:
+        if isinstance(first, type):
+            self.model: type[BaseModel] | None = first
+            self.name: str | None = name if name is not None else getattr(first, "event_name", None)
+        else:
+            self.model = model
+            self.name = first
+        self.when = when
+
+    def __repr__(self) -> str:
+        parts = [repr(self.name)]
+        if self.model is not None:
+            parts.append(self.model.__name__)
+        if self.when is not None:
+            parts.append(f"when={self.when!r}")
+        return f"Event({', '.join(parts)})"
+
+
+class Cron(msgspec.Struct, frozen=True):
+    """Starts a function by the clock: five cron fields in a time zone, late by a random share of `jitter`.
+
+    The event is `tidemill/scheduled.timer`.
+    """
+
+    expr: str
+    timezone: str = "UTC"
+    jitter: Duration = 0
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """One of the events that `step.wait_for_any` waits for.
+
+    `match` is a path that must hold the same value in the run's event and in the incoming one; `when` is CEL over
+    `event` (the run's own) and `async` (the incoming).
+    """
+
+    name: str
+    match: str | None = None
+    when: str | None = None
+
+
+if TYPE_CHECKING:
+    On = str | Event[dict[str, Any]] | Cron | Sequence[str | Event[dict[str, Any]] | Cron]
