@@ -1,0 +1,114 @@
+# One word for each thing a contributor does; `make` alone lists them. Each sets up what it needs:
+# Python 3.11 or newer, make and the package registries are enough.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+# Two workers, like the smallest machine the gate runs on: more, and timings start to lie there.
+JOBS ?= 2
+SEEDS ?= 1000
+
+# Whatever the caller's shell has set up, commands here see this checkout's environment and no other.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONSTARTUP
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Pyright runs as locked, and does not ask for a newer one.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+# ---- setting up -------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: .venv/.installed ## make .venv with the locked dependencies and this checkout, editable
+
+# Two stamps: editing pyproject.toml (say, a lint rule) costs a second, a new lock file a minute.
+.venv/.installed: pyproject.toml .venv/.locked
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.locked: requirements-dev.lock .ci/python
+	@if ! { test -x $(PY) && $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null; then \
+	    rm -rf .venv; \
+	    python=$$(.ci/python); \
+	    echo "Making .venv from $$python and installing the locked dependencies (about a minute)"; \
+	    if $$python -c 'import ensurepip' 2>/dev/null; then \
+	        $$python -m venv .venv; \
+	    else \
+	        $$python -m venv --without-pip .venv; \
+	        $$python -m pip --quiet --python $(PY) install pip; \
+	    fi; \
+	fi
+	@$(PY) -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
+
+.PHONY: lock
+lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to 3.14, every platform)
+	@$(PY) -m pip install --quiet uv
+	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --quiet --output-file requirements-dev.lock
+
+.PHONY: clean
+clean: ## remove everything that is made
+	@rm -rf .venv build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	    .import_linter_cache .tidemill .versions
+
+# ---- the gate ---------------------------------------------------------------------------------
+
+.PHONY: check
+check: setup ## lint, format, types (mypy and pyright) and the walls between rooms
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pyright --warnings
+	.venv/bin/lint-imports
+
+.PHONY: test
+test: check ## the gate: check, every test that is not slow, 1,000 simulated seeds
+	.venv/bin/pytest -n $(JOBS) -m "not slow"
+	$(PY) tests/simulation/run.py --seeds $(SEEDS)
+
+.PHONY: fmt
+fmt: setup ## format, and fix what can be fixed by itself
+	.venv/bin/ruff check --fix-only --quiet .
+	.venv/bin/ruff format .
+
+.PHONY: simulate
+simulate: setup ## simulate SEEDS=10000 whole systems with faults, or replay one: SEED=123
+	$(PY) tests/simulation/run.py $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+.PHONY: e2e
+e2e: setup ## the slow tests: real processes, killed and restarted
+	.venv/bin/pytest tests/e2e
+
+.PHONY: versions
+versions: setup ## the unit tests under every Python found here
+	@for python in $$(.ci/python --all); do \
+	    venv=.versions/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "== $$python"; \
+	    test -x $$venv/bin/python || $$python -m venv $$venv; \
+	    $$venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock; \
+	    $$venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	    $$venv/bin/pytest -q -n $(JOBS) tests/unit; \
+	done
+
+# ---- seeing it work ---------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## run the four examples on real files, long sleeps shortened
+	@$(PY) examples/demo.py
+
+.PHONY: bench
+bench: setup ## measure, side by side with peers
+	@$(PY) bench/run.py
+
+.PHONY: dist
+dist: setup ## build the wheel and the source archive into dist/
+	@rm -rf dist
+	@$(PY) -c 'from setuptools import build_meta as b; print(b.build_sdist("dist"), b.build_wheel("dist"))'
