@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -33,12 +32,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tidemill.limits import JSON_DEPTH
+from tidemill.values_restored import TAG, field_names, find_class, restored
+from tidemill.values_shown import shown
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_DEPTH = 200  # levels a value may nest; a list that holds itself ends here
+_DEPTH = JSON_DEPTH + 28  # an event may be wrapped a few times; a list that holds itself ends here
 _WORD = 2**63  # integers beyond 64 bits are tagged: other readers of the journal would round them
-_TAG = "$"
 
 
 class NotSerializable(TypeError):  # noqa: N818 - named for what the value is
@@ -62,13 +64,13 @@ def encode(value: object, where: str) -> bytes:
 def decode(data: bytes) -> Any:
     """The value that `encode` was given. Raises ValueError if a class it names is no longer there."""
     value = msgspec.json.decode(data)
-    return _restored(value) if b'"$"' in data else value
+    return restored(value) if b'"$"' in data else value
 
 
 def plain(data: bytes) -> Any:
     """The value as the API shows it: ISO times, decimals as text, bytes as base64, models as their dict."""
     value = msgspec.json.decode(data)
-    return _plain(value) if b'"$"' in data else value
+    return shown(value) if b'"$"' in data else value
 
 
 def _is_json(items: Iterable[Any], depth: int) -> bool:
@@ -77,7 +79,7 @@ def _is_json(items: Iterable[Any], depth: int) -> bool:
     Leaves are looked at in place, without a call for each: every remembered value passes here.
     """
     for item in items:
-        kind: type = type(item)
+        kind = cast("object", type(item))
         if kind is str or kind is bool or item is None:
             continue
         if kind is int:
@@ -89,7 +91,7 @@ def _is_json(items: Iterable[Any], depth: int) -> bool:
                 continue
             return False
         if kind is dict:
-            if _TAG in item:
+            if TAG in item:
                 return False
             for key in item:
                 if type(key) is not str:
@@ -132,7 +134,7 @@ def _tagged(value: Any, place: str, depth: int, *, inside: bool) -> Any:
 
 
 def _tag(name: str, *content: object) -> dict[str, Any]:
-    return {_TAG: [name, *content]}
+    return {TAG: [name, *content]}
 
 
 def _checked_text(text: str, place: str) -> str:
@@ -154,7 +156,7 @@ def _tagged_dict(value: dict[object, object], place: str, depth: int, *, inside:
             )
         name = _checked_text(str(key), place)
         result[name] = _tagged(item, _member(place, name), depth - 1, inside=inside)
-    return _tag("dict", result) if _TAG in result else result
+    return _tag("dict", result) if TAG in result else result
 
 
 def _member(place: str, name: str) -> str:
@@ -193,15 +195,15 @@ def _tagged_enum(value: Enum, place: str, depth: int) -> dict[str, Any]:
     return _tag("enum", _path_of(type(value), place), value.name, content)
 
 
-def _tagged_object(value: Any, place: str, depth: int) -> dict[str, Any]:
-    kind: type = type(value)
-    if dataclasses.is_dataclass(kind) or isinstance(value, msgspec.Struct):
-        names = _field_names(kind)
+def _tagged_object(value: object, place: str, depth: int) -> dict[str, Any]:
+    kind = type(value)
+    if dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct):
+        names = field_names(kind)
         content = {name: getattr(value, name) for name in names if hasattr(value, name)}
         fields = _tagged_fields(content, place, depth)
         return _tag("dataclass", _path_of(kind, place), fields)
     if _is_model(kind):
-        return _tagged_model(value, place, depth)
+        return _tagged_model(cast("BaseModel", value), place, depth)
     raise NotSerializable(
         place,
         f"a value of type {kind.__name__} cannot be remembered; return JSON values, Pydantic models, "
@@ -209,10 +211,8 @@ def _tagged_object(value: Any, place: str, depth: int) -> dict[str, Any]:
     )
 
 
-def _tagged_fields(fields: dict[str, Any], place: str, depth: int) -> dict[str, Any]:
-    return {
-        name: _tagged(item, _member(place, name), depth - 1, inside=True) for name, item in fields.items()
-    }
+def _tagged_fields(fields: Mapping[str, Any], place: str, depth: int) -> dict[str, Any]:
+    return {name: _tagged(item, _member(place, name), depth - 1, inside=True) for name, item in fields.items()}
 
 
 def _is_model(kind: type) -> bool:
@@ -249,17 +249,9 @@ def _dumped(model: BaseModel) -> Any:
     return _tagged(msgspec.json.decode(text), "", _DEPTH, inside=False) if same else None
 
 
-# --- classes by their import path ----------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1024)
 def _path_of(kind: type, place: str) -> str:
-    path = f"{kind.__module__}:{kind.__qualname__}"
-    try:
-        found = _find(path)
-    except ValueError:
-        found = None
-    if found is not kind:
+    path = _import_path(kind)
+    if path is None:
         raise NotSerializable(
             place,
             f"the class {kind.__qualname__} cannot be found again by its import path; "
@@ -268,168 +260,10 @@ def _path_of(kind: type, place: str) -> str:
     return path
 
 
-def _find(path: str) -> type:
-    module, _, name = path.partition(":")
+@lru_cache(maxsize=1024)
+def _import_path(kind: type) -> str | None:
+    path = f"{kind.__module__}:{kind.__qualname__}"
     try:
-        found: Any = sys.modules.get(module) or importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError):
-        found = None
-    if not isinstance(found, type):
-        raise ValueError(
-            f"a remembered value is a {path.replace(':', '.')}, which is no longer there; "
-            "put the class back, or leave an alias under its old name"
-        )
-    return found
-
-
-# --- reading -------------------------------------------------------------------------------------------
-
-
-def _restored(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_restored(item) for item in cast("list[Any]", value)]
-    if not isinstance(value, dict):
-        return value
-    fields = cast("dict[str, Any]", value)
-    if _TAG not in fields:
-        return _restored_fields(fields)
-    name, *content = fields[_TAG]
-    return _READERS[name](*content)
-
-
-def _restored_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: _restored(item) for key, item in fields.items()}
-
-
-def _read_datetime(text: str, zone: str | None = None) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if zone is None else moment.astimezone(ZoneInfo(zone))
-
-
-def _read_enum(path: str, name: str | None, content: Any) -> Any:
-    kind = _find(path)
-    try:
-        return cast("Any", kind)[name]
-    except KeyError:  # a combination of flags has no name of its own
-        return kind(_restored(content))
-
-
-def _read_dataclass(path: str, content: dict[str, Any]) -> Any:
-    kind = _find(path)
-    fields = _restored_fields(content)
-    restored: Any = kind.__new__(kind)
-    for name in _field_names(kind):
-        if name in fields:
-            object.__setattr__(restored, name, fields[name])
-        elif (default := _default(kind, name)) is not _NONE:
-            object.__setattr__(restored, name, default)
-    return restored
-
-
-def _read_model(path: str, content: dict[str, Any], rest: dict[str, Any]) -> Any:
-    kind = cast("type[BaseModel]", _find(path))
-    fields = _restored_fields(content)
-    for name, field in kind.model_fields.items():
-        if name not in fields and not field.is_required():
-            fields[name] = field.get_default(call_default_factory=True, validated_data=fields)
-    restored = kind.__new__(kind)
-    restored.__setstate__(
-        {
-            "__dict__": fields,
-            "__pydantic_fields_set__": set(rest["set"]),
-            "__pydantic_extra__": None if rest["extra"] is None else _restored_fields(rest["extra"]),
-            "__pydantic_private__": None if rest["private"] is None else _restored_fields(rest["private"]),
-        }
-    )
-    return restored
-
-
-def _read_json(path: str, content: Any) -> Any:
-    text = msgspec.json.encode(_restored(content))
-    return cast("type[BaseModel]", _find(path)).model_validate_json(text)
-
-
-_NONE = object()
-
-
-def _field_names(kind: Any) -> tuple[str, ...]:
-    if dataclasses.is_dataclass(kind):
-        return tuple(field.name for field in dataclasses.fields(kind))
-    return tuple(kind.__struct_fields__)
-
-
-def _default(kind: Any, name: str) -> Any:
-    """What a field added since the value was written holds; `_NONE` where the class gives no default."""
-    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else msgspec.structs.fields(kind)
-    field = next(field for field in fields if field.name == name)
-    if field.default not in (dataclasses.MISSING, msgspec.NODEFAULT):
-        return field.default
-    if field.default_factory not in (dataclasses.MISSING, msgspec.NODEFAULT):
-        return cast("Callable[[], Any]", field.default_factory)()
-    return _NONE
-
-
-_READERS: dict[str, Callable[..., Any]] = {
-    "dict": _restored_fields,
-    "tuple": lambda items: tuple(_restored(items)),
-    "set": lambda items: set(_restored(items)),
-    "frozenset": lambda items: frozenset(_restored(items)),
-    "int": lambda text: int(text, 16),
-    "float": float,
-    "datetime": _read_datetime,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "timedelta": timedelta,
-    "decimal": Decimal,
-    "uuid": UUID,
-    "bytes": base64.b64decode,
-    "enum": _read_enum,
-    "dataclass": _read_dataclass,
-    "model": _read_model,
-    "json": _read_json,
-}
-
-
-# --- showing -------------------------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in cast("list[Any]", value)]
-    if not isinstance(value, dict):
-        return value
-    fields = cast("dict[str, Any]", value)
-    if _TAG not in fields:
-        return _plain_fields(fields)
-    name, *content = fields[_TAG]
-    return _PLAIN.get(name, _plain_first)(*content)
-
-
-def _plain_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: _plain(item) for key, item in fields.items()}
-
-
-def _plain_first(content: Any, *_: Any) -> Any:
-    return _plain(content)
-
-
-def _plain_number(text: str) -> str:
-    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[text]
-
-
-def _plain_model(_path: str, content: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
-    return _plain_fields(content) | _plain_fields(rest["extra"] or {})
-
-
-_PLAIN: dict[str, Callable[..., Any]] = {
-    "dict": _plain_fields,
-    "int": lambda text: int(text, 16),
-    "float": _plain_number,
-    "timedelta": lambda *parts: msgspec.to_builtins(timedelta(*parts)),
-    "enum": lambda _path, _name, content: _plain(content),
-    "dataclass": lambda _path, content: _plain_fields(content),
-    "model": _plain_model,
-    "json": lambda _path, content: _plain(content),
-}
+        return path if find_class(path) is kind else None
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 from tidemill.core.cel_tokens import Part, Token, literal_at, path_at, tokens, write_path
 
@@ -46,8 +46,11 @@ _RESERVED = TYPES | {
 class Subset(NamedTuple):
     """A compiled expression, and the paths it reads."""
 
-    value: _Run
+    run: _Run
     paths: tuple[tuple[Part, ...], ...]
+
+    def value(self, variables: Variables) -> Any:
+        return self.run(variables)
 
     def note(self, variables: Variables) -> str:
         """Why `value` gave MISSING."""
@@ -57,15 +60,15 @@ class Subset(NamedTuple):
         return "its values are of types that do not go together"
 
 
-def walk(path: tuple[Part, ...], value: Any) -> Any:
+def walk(path: tuple[Part, ...], value: object) -> Any:
     """The value at the path, or MISSING."""
     for part in path:
         if isinstance(value, dict):
             if part not in value:
                 return MISSING
-            value = cast("dict[Part, Any]", value)[part]
+            value = cast("dict[object, object]", value)[part]
         elif isinstance(value, list) and isinstance(part, int):
-            items = value
+            items = cast("list[object]", value)
             if not 0 <= part < len(items):
                 return MISSING
             value = items[part]
@@ -191,11 +194,11 @@ class _Parser:
         run = self.path()
         last = self.tokens[self.at - 2].text
         self.expect(")")
-        *parent, name = self.paths.pop()
+        *parent, _ = self.paths.pop()
         if last != "." or not parent:
             raise _NotOurs
         self.paths.append(tuple(parent))
-        return self.end_of_primary(_has(tuple(parent), name, run))
+        return self.end_of_primary(_has(tuple(parent), run))
 
     def end_of_primary(self, run: _Run) -> _Run:
         """A call, an index or arithmetic that follows is for CEL."""
@@ -246,13 +249,12 @@ def _listed(runs: list[_Run]) -> _Run:
     return run
 
 
-def _has(parent: tuple[Part, ...], name: Part, member: _Run) -> _Run:
+def _has(parent: tuple[Part, ...], member: _Run) -> _Run:
     def run(variables: Variables) -> Any:
         if not isinstance(walk(parent, variables), dict):
             return MISSING
         return member(variables) is not MISSING
 
-    _ = name
     return run
 
 
@@ -264,20 +266,22 @@ def _relation(compare: Callable[[Any, Any], Any], left: _Run, right: _Run) -> _R
     return run
 
 
-def equal(one: Any, other: Any) -> bool:
+def equal(one: object, other: object) -> bool:
     """CEL's equality: 1 is 1.0, true is not 1, and values of different kinds are different."""
     if _is_number(one):
         return _is_number(other) and one == other
-    if isinstance(one, list) and isinstance(other, list):
-        items, others = one, other
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list):
+        items, others = cast("list[object]", one), cast("list[object]", other)
         return len(items) == len(others) and all(map(equal, items, others))
-    if isinstance(one, dict) and isinstance(other, dict):
-        fields, them = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+    if isinstance(one, dict):
+        fields, them = cast("dict[str, object]", one), cast("dict[str, object]", other)
         return fields.keys() == them.keys() and all(equal(item, them[name]) for name, item in fields.items())
-    return type(one) is type(other) and one == other
+    return one == other
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -291,9 +295,9 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
     return run
 
 
-def _contained(one: Any, other: Any) -> Any:
+def _contained(one: object, other: object) -> Any:
     if isinstance(other, list):
-        return any(equal(one, item) for item in other)
+        return any(equal(one, item) for item in cast("list[object]", other))
     if isinstance(other, dict) and isinstance(one, str):
         return one in other
     return MISSING

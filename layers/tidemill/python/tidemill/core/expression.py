@@ -18,14 +18,11 @@ import sys
 import threading
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from tidemill.core.cel_subset import MISSING, TYPES, Missing, Variables, compile_subset
 from tidemill.core.cel_tokens import tokens
 from tidemill.limits import EXPRESSION_CHARS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["MISSING", "Expression", "ExpressionError", "Missing", "Variables", "compile"]
 
@@ -84,8 +81,7 @@ class Expression:
 
 
 class _Engine(Protocol):
-    @property
-    def value(self) -> Callable[[Variables], Any]: ...
+    def value(self, variables: Variables) -> Any: ...
     def note(self, variables: Variables) -> str: ...
 
 

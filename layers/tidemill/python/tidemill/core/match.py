@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tidemill.core.cel_subset import MISSING, walk
 from tidemill.core.cel_tokens import Literal, Part, Token, literal_at, path_at, tokens, write_path
-from tidemill.core.expression import ExpressionError, Missing, compile
+from tidemill.core.expression import ExpressionError, Missing
+from tidemill.core.expression import compile as compile_expression
 from tidemill.model import Condition
 
 if TYPE_CHECKING:
@@ -65,11 +66,13 @@ def resolve(run_event: Mapping[str, Any], *, match: str | None = None, when: str
     check(match=match, when=when)
     if match is not None:
         path = _match_path(match)
-        key, rest = Key(write_path(path), path), ()
-    elif when is not None:
-        key, rest = split(when)
-    else:
-        return Condition()
+        return _condition(Key(write_path(path), path), (), run_event)
+    if when is not None:
+        return _condition(*split(when), run_event)
+    return Condition()
+
+
+def _condition(key: Key | None, rest: tuple[str, ...], run_event: Mapping[str, Any]) -> Condition:
     filters = rest[0] if len(rest) == 1 else " && ".join(f"({part})" for part in rest) or None
     if key is None:
         return Condition(when=filters)
@@ -89,7 +92,7 @@ def condition_holds(condition: Condition, run_event: Mapping[str, Any], incoming
             return False
     if condition.when is None:
         return True
-    return compile(condition.when, _ROOTS).holds({"event": run_event, "async": incoming})
+    return compile_expression(condition.when, _ROOTS).holds({"event": run_event, "async": incoming})
 
 
 def lookup(path: str, event: Mapping[str, Any]) -> Any:
@@ -114,7 +117,7 @@ def _match_path(text: str) -> Path:
 @lru_cache(maxsize=4096)
 def split(when: str) -> Split:
     """A condition as a key and what filters. Raises ExpressionError."""
-    compile(when, _ROOTS)
+    compile_expression(when, _ROOTS)
     parts = _conjuncts(tokens(when))
     keys = [(part, key) for part in parts if (key := _key_of(part)) is not None]
     # A value of the run's own event tells waits apart better than a literal that every run shares.

@@ -1,0 +1,149 @@
+"""Remembered values come back: the tags that `values.encode` wrote, read."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+TAG = "$"
+
+
+def find_class(path: str) -> type:
+    module, _, name = path.partition(":")
+    try:
+        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        found = None
+    if not isinstance(found, type):
+        raise ValueError(
+            f"a remembered value is a {path.replace(':', '.')}, which is no longer there; "
+            "put the class back, or leave an alias under its old name"
+        )
+    return found
+
+
+def restored(value: object) -> Any:
+    if isinstance(value, list):
+        return _restored_items(cast("list[object]", value))
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Any]", value)
+    if TAG not in fields:
+        return _restored_fields(fields)
+    name, *content = fields[TAG]
+    return _READERS[name](*content)
+
+
+def _restored_items(items: list[object]) -> list[Any]:
+    return [restored(item) for item in items]
+
+
+def _restored_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: restored(item) for key, item in fields.items()}
+
+
+def _read_collection(kind: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    def read(items: list[Any]) -> Any:
+        return kind(_restored_items(items))
+
+    return read
+
+
+def _read_int(text: str) -> int:
+    return int(text, 16)
+
+
+def _read_datetime(text: str, zone: str | None = None) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if zone is None else moment.astimezone(ZoneInfo(zone))
+
+
+def _read_enum(path: str, name: str | None, content: Any) -> Any:
+    kind = find_class(path)
+    try:
+        return cast("Any", kind)[name]
+    except KeyError:  # a combination of flags has no name of its own
+        return kind(restored(content))
+
+
+def _read_dataclass(path: str, content: dict[str, Any]) -> Any:
+    kind: Any = find_class(path)
+    content = {name: item for name, item in content.items() if name in field_names(kind)}
+    fields = _restored_fields(content)
+    if issubclass(kind, msgspec.Struct):
+        return kind(**fields)
+    instance: object = kind.__new__(kind)
+    for field in dataclasses.fields(kind):
+        if field.name not in fields:  # added to the class since
+            if field.default is not dataclasses.MISSING:
+                fields[field.name] = field.default
+            elif field.default_factory is not dataclasses.MISSING:
+                fields[field.name] = field.default_factory()
+    for name, value in fields.items():
+        object.__setattr__(instance, name, value)  # a frozen class refuses its own
+    return instance
+
+
+def _read_model(path: str, content: dict[str, Any], rest: dict[str, Any]) -> Any:
+    kind: Any = find_class(path)  # a model, by its tag
+    fields = _restored_fields(content)
+    for name, field in kind.model_fields.items():
+        if name not in fields and not field.is_required():
+            fields[name] = field.get_default(call_default_factory=True, validated_data=fields)
+    model = kind.__new__(kind)
+    model.__setstate__(
+        {
+            "__dict__": fields,
+            "__pydantic_fields_set__": set(rest["set"]),
+            "__pydantic_extra__": None if rest["extra"] is None else _restored_fields(rest["extra"]),
+            "__pydantic_private__": None if rest["private"] is None else _restored_fields(rest["private"]),
+        }
+    )
+    return model
+
+
+def _read_json(path: str, content: Any) -> Any:
+    text = msgspec.json.encode(restored(content))
+    return cast("type[BaseModel]", find_class(path)).model_validate_json(text)
+
+
+def field_names(kind: Any) -> tuple[str, ...]:
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(kind.__struct_fields__)
+
+
+_READERS: dict[str, Callable[..., Any]] = {
+    "dict": _restored_fields,
+    "tuple": _read_collection(tuple),
+    "set": _read_collection(set),
+    "frozenset": _read_collection(frozenset),
+    "int": _read_int,
+    "float": float,
+    "datetime": _read_datetime,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timedelta": timedelta,
+    "decimal": Decimal,
+    "uuid": UUID,
+    "bytes": base64.b64decode,
+    "enum": _read_enum,
+    "dataclass": _read_dataclass,
+    "model": _read_model,
+    "json": _read_json,
+}
