@@ -89,7 +89,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """Delays between attempts: a random share of `first` times `factor` to the power of the failures before, at most `cap`."""
+    """Delays before further attempts: a random share of `first`, then of `first` times `factor`, and so on to `cap`."""
 
     first: Duration = "1s"
     factor: float = 2.0

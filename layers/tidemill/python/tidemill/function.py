@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,7 +31,7 @@ class Function(Generic[D, R]):
         data_type: type[BaseModel] | None = None,
         on_failure: Callable[..., Any] | None = None,
     ) -> None:
-        update_wrapper(self, fn)
+        update_wrapper(cast("Callable[..., Any]", self), fn)
         self.fn = fn
         self.spec = spec
         self.data_type = data_type  # the Pydantic model of its events' data, where its triggers name one

@@ -1,0 +1,60 @@
+"""Tidemill stores events and lets them out, in a controlled flow, to run functions."""
+
+from tidemill.app import App
+from tidemill.context import AsyncContext, Context
+from tidemill.errors import (
+    ApiError,
+    DeclarationError,
+    EventError,
+    JournalError,
+    NonDeterministicError,
+    NonRetriableError,
+    RetryAfterError,
+    StepError,
+    StepTimeoutError,
+    TidemillError,
+)
+from tidemill.flow import (
+    Backoff,
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+)
+from tidemill.function import Function
+from tidemill.received import EventView
+from tidemill.triggers import Cron, Event, Wait
+
+__all__ = [
+    "ApiError",
+    "App",
+    "AsyncContext",
+    "Backoff",
+    "Batch",
+    "CancelOn",
+    "Concurrency",
+    "Context",
+    "Cron",
+    "Debounce",
+    "DeclarationError",
+    "Event",
+    "EventError",
+    "EventView",
+    "Function",
+    "JournalError",
+    "NonDeterministicError",
+    "NonRetriableError",
+    "RateLimit",
+    "RetryAfterError",
+    "Singleton",
+    "StepError",
+    "StepTimeoutError",
+    "Throttle",
+    "TidemillError",
+    "Timeouts",
+    "Wait",
+]

@@ -1,0 +1,153 @@
+"""`App`: where functions are declared, and events are sent from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from tidemill.declare import declared, failure_function, place
+from tidemill.errors import DeclarationError
+from tidemill.names import id_problem
+from tidemill.payload import plain_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from typing import Protocol, Unpack
+
+    from pydantic import BaseModel
+    from typing_extensions import TypeVar
+
+    from tidemill.context import AsyncContext, Context
+    from tidemill.declare import FunctionOptions
+    from tidemill.function import AsyncFunction, Function, SyncFunction
+    from tidemill.triggers import Cron, Event
+
+    D = TypeVar("D", bound=Mapping[str, object])
+    M = TypeVar("M", bound=BaseModel)
+    R = TypeVar("R")
+
+    Plain = str | Event[dict[str, Any]] | Cron
+
+    class Declares(Protocol):
+        """Takes a function whose data is a dict, or a TypedDict that says what is in it."""
+
+        @overload
+        def __call__(self, fn: Callable[[AsyncContext[D]], Coroutine[Any, Any, R]], /) -> AsyncFunction[D, R]: ...
+        @overload
+        def __call__(self, fn: Callable[[Context[D]], R], /) -> SyncFunction[D, R]: ...
+
+    class DeclaresModel(Protocol[M]):
+        """Takes a function whose data is the model that its triggers name."""
+
+        @overload
+        def __call__(self, fn: Callable[[AsyncContext[M]], Coroutine[Any, Any, R]], /) -> AsyncFunction[M, R]: ...
+        @overload
+        def __call__(self, fn: Callable[[Context[M]], R], /) -> SyncFunction[M, R]: ...
+
+
+class App:
+    """The functions that are deployed together, under one name."""
+
+    def __init__(self, name: str) -> None:
+        problem = id_problem(name, "the name of an app")
+        if problem is not None:
+            raise DeclarationError(f"App({name!r})", [problem])
+        self.name = name
+        self.functions: dict[str, Function[Any, Any]] = {}  # by the id that everyone outside the app uses
+        self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # how `send` sends; None: HTTP
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"
+
+    @overload
+    def function(self, fn: Callable[[AsyncContext[D]], Coroutine[Any, Any, R]], /) -> AsyncFunction[D, R]: ...
+    @overload
+    def function(self, fn: Callable[[Context[D]], R], /) -> SyncFunction[D, R]: ...
+    @overload
+    def function(
+        self, *, on: Event[M] | Sequence[Event[M]], **options: Unpack[FunctionOptions]
+    ) -> DeclaresModel[M]: ...
+    @overload
+    def function(
+        self, *, on: Plain | Sequence[Plain] | None = None, **options: Unpack[FunctionOptions]
+    ) -> Declares: ...
+    def function(self, fn: Any = None, /, *, on: Any = None, **options: Any) -> Any:
+        """Declares a function: `@app.function(on="user/signed.up", retries=2)`.
+
+        `on` is an event's name, an Event, a Cron, a list of up to 10 of them, or left out: then only invoke
+        starts it. Raises DeclarationError with everything that is wrong.
+        """
+        if fn is not None:
+            return self._declare(fn, on, options)
+        return lambda fn: self._declare(fn, on, options)
+
+    def _declare(self, fn: Any, on: Any, options: dict[str, Any]) -> Function[Any, Any]:
+        function = declared(self.name, fn, on, options)
+        added = [function]
+        if function.on_failure is not None:
+            added.append(failure_function(function, function.on_failure))
+        for one in added:
+            other = self.functions.get(one.id)
+            if other is not None:
+                raise DeclarationError(
+                    f"function {one.id!r}",
+                    [f"is declared twice, at {place(other.fn)} and at {place(one.fn)}; give one another id="],
+                )
+        self.functions.update({one.id: one for one in added})
+        return function
+
+    @overload
+    def send(
+        self,
+        name: str,
+        data: Mapping[str, Any] | BaseModel | None = None,
+        *,
+        id: str | None = None,
+        user: Mapping[str, Any] | None = None,
+        ts: int | None = None,
+        v: str | None = None,
+    ) -> list[str]: ...
+    @overload
+    def send(self, events: Sequence[Mapping[str, Any]], /) -> list[str]: ...
+    def send(self, name: str | Sequence[Mapping[str, Any]], data: Any = None, **fields: Any) -> list[str]:
+        """Sends one event, or several at once, and returns their ids. `ts` is milliseconds since the epoch.
+
+        Goes to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY`. Raises EventError for what is no event, and ApiError
+        with what the platform answered. Inside a function, `ctx.step.send_event` sends exactly once.
+        """
+        return (self.transport or _post)(_events(name, data, fields))
+
+    @overload
+    async def asend(
+        self,
+        name: str,
+        data: Mapping[str, Any] | BaseModel | None = None,
+        *,
+        id: str | None = None,
+        user: Mapping[str, Any] | None = None,
+        ts: int | None = None,
+        v: str | None = None,
+    ) -> list[str]: ...
+    @overload
+    async def asend(self, events: Sequence[Mapping[str, Any]], /) -> list[str]: ...
+    async def asend(self, name: str | Sequence[Mapping[str, Any]], data: Any = None, **fields: Any) -> list[str]:
+        """As `send`, in async code; the loop goes on meanwhile."""
+        events = _events(name, data, fields)
+        if self.transport is not None:
+            return self.transport(events)
+        import asyncio  # whoever awaits this has it loaded
+
+        return await asyncio.to_thread(_post, events)
+
+
+def _events(first: str | Sequence[Mapping[str, Any]], data: Any, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    if isinstance(first, str):
+        return plain_events({"name": first, "data": data, **fields})
+    if data is not None or fields:
+        raise TypeError("send(name, data, ...) sends one event, send([events]) several: the fields go into each")
+    return plain_events(first)
+
+
+def _post(events: list[dict[str, Any]]) -> list[str]:
+    from tidemill.client import post  # and HTTP with it
+
+    return post(events)

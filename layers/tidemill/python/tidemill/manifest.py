@@ -1,0 +1,43 @@
+"""What apps declare, for those who do not import their code: the registry, CDK, `tidemill manifest`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tidemill.errors import DeclarationError
+from tidemill.model import FunctionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tidemill.app import App
+
+
+def specs(*apps: App) -> list[FunctionSpec]:
+    """All functions of the apps, sorted by id. Raises DeclarationError if one name stands for two apps."""
+    names: set[str] = set()
+    for app in apps:
+        if app.name in names:
+            raise DeclarationError(f"App({app.name!r})", ["two apps have this name; give one of them another"])
+        names.add(app.name)
+    found = [function.spec for app in apps for function in app.functions.values()]
+    return sorted(found, key=lambda spec: spec.id)
+
+
+def encode(functions: Iterable[FunctionSpec]) -> bytes:
+    """A JSON array with every field written out: whoever reads it need not know the defaults."""
+    return msgspec.json.encode([_plain(spec) for spec in functions])
+
+
+def decode(data: bytes) -> list[FunctionSpec]:
+    return msgspec.json.decode(data, type=list[FunctionSpec])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        tag = {config.tag_field: config.tag} if config.tag_field else {}
+        return tag | {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
