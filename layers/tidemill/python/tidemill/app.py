@@ -70,7 +70,7 @@ class App:
     def function(
         self, *, on: Plain | Sequence[Plain] | None = None, **options: Unpack[FunctionOptions]
     ) -> Declares: ...
-    def function(self, fn: Any = None, /, *, on: Any = None, **options: Any) -> Any:
+    def function(self, fn: Any = None, *, on: Any = None, **options: Any) -> Any:
         """Declares a function: `@app.function(on="user/signed.up", retries=2)`.
 
         `on` is an event's name, an Event, a Cron, a list of up to 10 of them, or left out: then only invoke
@@ -78,7 +78,11 @@ class App:
         """
         if fn is not None:
             return self._declare(fn, on, options)
-        return lambda fn: self._declare(fn, on, options)
+
+        def declares(fn: Any) -> Function[Any, Any]:
+            return self._declare(fn, on, options)
+
+        return declares
 
     def _declare(self, fn: Any, on: Any, options: dict[str, Any]) -> Function[Any, Any]:
         function = declared(self.name, fn, on, options)

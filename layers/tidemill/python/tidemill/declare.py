@@ -78,8 +78,7 @@ def declared(app: str, fn: Any, on: Any, options: dict[str, Any]) -> Function[An
     check_together(options, triggers, problems)
     if problems.found:
         raise DeclarationError(f"function {function_id!r} ({place(fn)})", problems.found)
-    kind = AsyncFunction if inspect.iscoroutinefunction(fn) else SyncFunction
-    return kind(fn, spec, data_type=data_type, on_failure=handler)
+    return _kind(fn)(fn, spec, data_type=data_type, on_failure=handler)
 
 
 def failure_function(of: Function[Any, Any], handler: Callable[..., Any]) -> Function[Any, Any]:
@@ -92,8 +91,11 @@ def failure_function(of: Function[Any, Any], handler: Callable[..., Any]) -> Fun
         backoff=of.spec.backoff,
         versions=of.spec.versions,
     )
-    kind = AsyncFunction if inspect.iscoroutinefunction(handler) else SyncFunction
-    return kind(handler, spec)
+    return _kind(handler)(handler, spec)
+
+
+def _kind(fn: Callable[..., Any]) -> type[Function[Any, Any]]:
+    return AsyncFunction if inspect.iscoroutinefunction(fn) else SyncFunction
 
 
 def place(fn: Any) -> str:

@@ -48,7 +48,8 @@ def _trigger(given: Any, where: str, problems: Problems) -> Trigger | None:
     if isinstance(given, Cron):
         return _cron(given, where, problems)
     if isinstance(given, Event):
-        return _event(cast("Event[Any]", given), where, problems)
+        event: Event[Any] = given
+        return _event(event, where, problems)
     name = given.__name__ if isinstance(given, type) else repr(given)
     problems.add(where, f"must be an event's name, Event(...) or Cron(...), not {name}")
     return None
@@ -101,7 +102,7 @@ def _timezone_problem(name: Any) -> str | None:
 
 def _model_of(given: list[Any], problems: Problems) -> type[BaseModel] | None:
     """One function, one type of data: else a run would have to guess what it holds."""
-    models = [cast("Event[Any]", one).model if isinstance(one, Event) else None for one in given]
+    models: list[type[BaseModel] | None] = [one.model if isinstance(one, Event) else None for one in given]
     if len(set(models)) > 1:
         names = ", ".join(model.__name__ for model in models if model is not None)
         problems.add("on", f"all triggers must give the same type of data, or none a model; here: {names}")

@@ -40,4 +40,7 @@ def _plain(value: Any) -> Any:
         config = value.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         return tag | {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        items: tuple[Any, ...] = value
+        return [_plain(one) for one in items]
+    return value
