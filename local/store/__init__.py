@@ -1,0 +1,1 @@
+"""The stores of the local world: SQLite behind the ports."""

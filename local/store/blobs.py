@@ -1,0 +1,30 @@
+"""Values too large for a journal's record, named by what they contain."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tidemill.errors import JournalError
+
+if TYPE_CHECKING:
+    from tidemill_local.store.database import Database
+
+
+class SqliteBlobs:
+    """The port `Blobs`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put(self, data: bytes) -> str:
+        name = hashlib.sha256(data).hexdigest()
+        self._db.write("INSERT INTO blob VALUES (?, ?) ON CONFLICT DO NOTHING", (name, data))
+        return name
+
+    def get(self, name: str) -> bytes:
+        row = self._db.row("SELECT data FROM blob WHERE name = ?", (name,))
+        if row is None:
+            raise JournalError(f"the value {name} that a journal refers to is not in the store")
+        data: bytes = row[0]
+        return data

@@ -1,0 +1,192 @@
+"""The file of the local world: opened, locked, and written in transactions that many calls share.
+
+*Group commit.* The first write opens a transaction; whoever owns the database ends it with `commit()`, once for all
+that came together, and only then tells anyone that it happened. Reads see what is not yet committed.
+
+*A write that fails takes the others along.* When the disk is full SQLite rolls the whole transaction back, also what
+earlier calls wrote. So after a StoreError every further write, and the `commit()` itself, raises it again: nobody is
+told that something was kept which was not. Then the database is as good as before.
+
+One connection; calls must not overlap.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tidemill_local.store import lock, schema
+from tidemill_local.store.blobs import SqliteBlobs
+from tidemill_local.store.errors import StoreError, StoreFullError
+from tidemill_local.store.events import SqliteEvents
+from tidemill_local.store.runs import SqliteRuns
+from tidemill_local.store.waits import SqliteWaits
+
+MEMORY = ":memory:"
+FILE = "tidemill.db"
+PATIENCE = 2.0  # seconds to wait for the lock of a server that was just killed
+
+_CACHE_KIB = 64 * 1024
+_CHECKPOINT_PAGES = 4_000  # 16 MB of log: the larger, the fewer writes in all, and the longer each checkpoint
+_BUSY_SECONDS = 5.0  # for someone who looks into the file with another tool
+
+Value = str | int | float | bytes | None
+Row = tuple[Any, ...]
+
+
+class Database:
+    """The stores of a data folder, or of a test (":memory:").
+
+    Raises StoreError if another server uses the folder, if it cannot be written, or if another version of Tidemill
+    (or nobody of the kind) wrote it. `durable`: a commit also survives a power cut.
+    """
+
+    def __init__(self, path: str | Path, durable: bool = False, patience: float = PATIENCE) -> None:
+        self.dirty = False  # commit() has something to answer for
+        self._lost: StoreError | None = None
+        self._lock: int | None = None
+        if path == MEMORY:
+            self._connection = _prepared(_connected(MEMORY), durable)
+        else:
+            self._lock, self._connection = _opened(Path(path), durable, patience)
+        self._execute = self._connection.execute
+        self.runs = SqliteRuns(self)
+        self.events = SqliteEvents(self)
+        self.waits = SqliteWaits(self)
+        self.blobs = SqliteBlobs(self)
+
+    def write(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
+        """One statement that writes, in the open transaction. An IntegrityError undoes this statement alone."""
+        if self._lost is not None:
+            raise _again(self._lost)
+        try:
+            if not self.dirty:
+                self._execute("BEGIN")
+                self.dirty = True
+            return self._execute(sql, values)
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            raise self._lose(error) from error
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        try:
+            return self._execute(sql, values).fetchall()
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise (self._lose(error) if self.dirty else _explained(error)) from error
+
+    def row(self, sql: str, values: Sequence[Value] = ()) -> Row | None:
+        found = self.rows(sql, values)
+        return found[0] if found else None
+
+    def commit(self) -> None:
+        """Keep what was written since the last commit. Raises StoreError where it could not be, or was lost before."""
+        if not self.dirty:
+            return
+        if self._lost is None:
+            try:
+                self._execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                self._lose(error)
+        lost, self._lost, self.dirty = self._lost, None, False
+        if lost is not None:
+            raise _again(lost)
+
+    def rollback(self) -> None:
+        """Forget what was written since the last commit."""
+        if self._connection.in_transaction:
+            self._execute("ROLLBACK")
+        self._lost, self.dirty = None, False
+
+    def close(self) -> None:
+        """Close the file and let go of the folder. What is not committed is gone. Harmless to do twice."""
+        self._connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lose(self, error: sqlite3.DatabaseError) -> StoreError:
+        self.rollback()
+        self._lost, self.dirty = _explained(error), True
+        return self._lost
+
+
+def _opened(folder: Path, durable: bool, patience: float) -> tuple[int, sqlite3.Connection]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = lock.acquire(folder, patience)
+    except OSError as error:
+        kind = StoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError
+        raise kind(
+            f"the data folder {folder} cannot be used ({error.strerror}): make it a folder that can be written, "
+            "or give --data another one"
+        ) from error
+    try:
+        connection = _connected(str(folder / FILE))
+        try:
+            _check_version(connection, folder)
+            return held, _prepared(connection, durable)
+        except BaseException:
+            connection.close()
+            raise
+    except BaseException as error:
+        os.close(held)
+        if isinstance(error, sqlite3.DatabaseError):
+            raise StoreError(
+                f"the data in {folder / FILE} cannot be read ({error}): "
+                "give --data another folder, or move that file away"
+            ) from error
+        raise
+
+
+def _connected(target: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        target, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=256, check_same_thread=False
+    )
+
+
+def _check_version(connection: sqlite3.Connection, folder: Path) -> None:
+    found = schema.version(connection)
+    if found is None or found == schema.VERSION:
+        return
+    if found == 0:
+        problem = "is no data of Tidemill"
+    elif found > schema.VERSION:
+        problem = f"was written by a newer version of Tidemill (schema {found}, this one knows {schema.VERSION})"
+    else:
+        problem = f"was written by an older version of Tidemill (schema {found}, this one needs {schema.VERSION})"
+    raise StoreError(f"the file {folder / FILE} {problem}: give --data a new folder")
+
+
+def _prepared(connection: sqlite3.Connection, durable: bool) -> sqlite3.Connection:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    if schema.version(connection) is None:
+        schema.create(connection)
+    return connection
+
+
+def _explained(error: sqlite3.DatabaseError) -> StoreError:
+    text = str(error)
+    if "full" in text:
+        return StoreFullError("the disk is full, nothing more can be stored: free some space, then send again")
+    return StoreError(f"the data folder cannot be written ({text}): see to its disk, then send again")
+
+
+def _again(error: StoreError) -> StoreError:
+    return type(error)(str(error))

@@ -1,0 +1,109 @@
+"""Events: stored, listed, and looked back at by who comes to wait for one later.
+
+Events of one millisecond stand in the order in which they were stored (their `n`). When an event id comes again after
+its memory has passed, the new event takes the old one's place, under a new `n` or at least a new time: what was
+filed for the old one under its keys then leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.model import SIGNAL, Event, user_key
+from tidemill.ports import EventQuery
+
+if TYPE_CHECKING:
+    from tidemill_local.store.database import Database, Row, Value
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Event).decode
+
+_INSERT = "INSERT INTO event (id, name, received_at, user, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_STANDING = "SELECT n, received_at, data FROM event WHERE id = ?"
+_BY_KEY = (
+    "SELECT event.data FROM event_key AS k CROSS JOIN event ON event.n = k.n AND event.received_at = k.received_at "
+    "WHERE k.name = ? AND k.path = ? AND k.hash = ? AND k.received_at > ? ORDER BY k.received_at, k.n LIMIT ?"
+)
+_BY_NAME = (
+    "SELECT data FROM event WHERE name = ? AND received_at > ? AND received_at <= ? ORDER BY received_at, n LIMIT ?"
+)
+
+
+class SqliteEvents:
+    """The port `EventStore`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> None:
+        """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
+        n = self._stored(event)
+        if n is None:
+            return
+        for path, hash_ in keys:
+            self._db.write(
+                "INSERT INTO event_key VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (event.name, path, hash_, event.received_at, n),
+            )
+
+    def get(self, event_id: str) -> Event | None:
+        row = self._db.row("SELECT data FROM event WHERE id = ?", (event_id,))
+        return _decode(row[0]) if row else None
+
+    def page(self, query: EventQuery) -> list[Event]:
+        where, values = _conditions(query)
+        sql = f"SELECT data FROM event WHERE {where} ORDER BY received_at DESC, n DESC LIMIT ?"  # noqa: S608  (constants)
+        return _events(self._db.rows(sql, (*values, query.limit)))
+
+    def paths(self, name: str) -> dict[str, int]:
+        return dict(self._db.rows("SELECT path, since FROM awaited WHERE name = ?", (name,)))
+
+    def add_path(self, name: str, path: str, now: int) -> int:
+        self._db.write("INSERT INTO awaited VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (name, path, now))
+        return self.paths(name)[path]
+
+    def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
+        return _events(self._db.rows(_BY_KEY, (name, path, hash_, after, limit)))
+
+    def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
+        return _events(self._db.rows(_BY_NAME, (name, after, before, limit)))
+
+    def _stored(self, event: Event) -> int | None:
+        """The number of this event, stored now or before. None: another one stands under its id."""
+        data = _encode(event)
+        row = (event.id, event.name, event.received_at, user_key(event.user), data)
+        inserted = self._db.write(_INSERT, row)
+        if inserted.rowcount:
+            return inserted.lastrowid
+        ((n, received_at, standing),) = self._db.rows(_STANDING, (event.id,))
+        if event.received_at - received_at > EVENT_ID_MEMORY:
+            self._db.write("DELETE FROM event WHERE n = ?", (n,))
+            return self._db.write(_INSERT, row).lastrowid
+        return int(n) if standing == data else None
+
+
+def _conditions(query: EventQuery) -> tuple[str, list[Value]]:
+    """Signals are never listed; `+` keeps an index away where another one is sure to be narrower."""
+    where = [f"name <> '{SIGNAL}'"]
+    values: list[Value] = []
+    if query.user is not None:
+        where.append("user = ?")
+        values.append(query.user)
+    if query.name is not None:
+        where.append("name = ?" if query.user is None else "+name = ?")
+        values.append(query.name)
+    if query.after is not None:
+        where.append("received_at > ?")
+        values.append(query.after)
+    if query.cursor is not None:
+        where.append("(received_at, n) < (?, (SELECT n FROM event WHERE id = ?))")
+        values += query.cursor
+    return " AND ".join(where), values
+
+
+def _events(rows: list[Row]) -> list[Event]:
+    return [_decode(row[0]) for row in rows]

@@ -1,0 +1,265 @@
+"""Runs: their heads, their journals, and what is found by way of the heads.
+
+The journal's primary key is the lock: who inserts a number first has it. A head is a row of columns, so that a change
+is one UPDATE and nothing is read to be written back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tidemill.core.journal import Record, Started, decode, encode
+from tidemill.errors import JournalError
+from tidemill.model import Head, HeadChange, Parent, RunStatus
+from tidemill.ports import RunQuery
+
+if TYPE_CHECKING:
+    from tidemill_local.store.database import Database, Row, Value
+
+_PAGE = 500
+
+_pack = msgspec.msgpack.Encoder().encode
+_event_ids = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_parent = msgspec.msgpack.Decoder(Parent).decode
+
+_COLUMNS = (  # the fields of Head, in order
+    "run_id, function_id, status, created_at, due, version, reason, event_ids, user, attempt, parent, started_at, "
+    'ended_at, "end", snapshot, finish_by, start_by, not_before, ties'
+)
+_EVENT_IDS, _PARENT, _TIES = 7, 10, 18
+_HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
+_HEAD = _HEADS + "WHERE run_id = ?"
+_CREATE = f"INSERT INTO run ({_COLUMNS}) VALUES ({'?, ' * 18}?) ON CONFLICT DO NOTHING"  # noqa: S608
+_CHANGE = """
+UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
+    started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
+    snapshot = coalesce(?, snapshot), ties = coalesce(?, ties)
+WHERE n = ?
+"""
+_READ = "SELECT seq, data FROM journal WHERE n = (SELECT n FROM run WHERE run_id = ?) AND seq > ? ORDER BY seq"
+_READY = """
+SELECT run_id, function_id, created_at, n FROM run
+WHERE status = ? AND (created_at, n) > (?, ?) AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
+ORDER BY created_at, n LIMIT ?
+"""
+
+
+class SqliteRuns:
+    """The port `RunStore`, and what the local server asks besides."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # The port.
+
+    def create(self, head: Head, records: Sequence[Record]) -> bool:
+        blobs = [encode(record) for record in records]
+        created = self._db.write(_CREATE, _row(head))
+        if not created.rowcount:
+            return False
+        n = created.lastrowid or 0
+        self._insert(n, 0, blobs)
+        for event_id in head.event_ids:
+            self._db.write("INSERT INTO event_run VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, n))
+        return True
+
+    def head(self, run_id: str) -> Head | None:
+        row = self._db.row(_HEAD, (run_id,))
+        return _head(row) if row else None
+
+    def read(self, run_id: str, after: int = -1) -> list[Record]:
+        return _decoded(run_id, self.read_raw(run_id, after))
+
+    def birth(self, run_id: str) -> Started | None:
+        row = self._db.row(
+            "SELECT data FROM journal WHERE n = (SELECT n FROM run WHERE run_id = ?) AND seq = 0", (run_id,)
+        )
+        if row is None:
+            return None
+        (record,) = _decoded(run_id, [row[0]])
+        if not isinstance(record, Started):
+            raise JournalError(f"the journal of run {run_id} does not begin with a Started record")
+        return record
+
+    def append(
+        self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
+    ) -> list[Record] | None:
+        found = self.append_raw(run_id, seq, [encode(record) for record in records], change)
+        return None if found is None else _decoded(run_id, found)
+
+    def change(self, run_id: str, change: HeadChange) -> None:
+        n = self._number(run_id)
+        if n is not None:
+            self._db.write(_CHANGE, (*_changed(change), n))
+
+    def redue(self, run_id: str, was: int | None, due: int) -> None:
+        """A closed run (`due` None) stays closed."""
+        self._db.write("UPDATE run SET due = ? WHERE run_id = ? AND due = ?", (due, run_id, was))
+
+    def overdue(self, now: int, limit: int) -> list[Head]:
+        return _heads(self._db.rows(_HEADS + "WHERE due <= ? ORDER BY due, n LIMIT ?", (now, limit)))
+
+    def page(self, query: RunQuery) -> list[Head]:
+        where, values = _conditions(query)
+        sql = f"{_HEADS}{where} ORDER BY created_at DESC, n DESC LIMIT ?"
+        return _heads(self._db.rows(sql, (*values, query.limit)))
+
+    def of_event(self, event_id: str) -> list[Head]:
+        sql = _HEADS + "WHERE n IN (SELECT n FROM event_run WHERE event_id = ?) ORDER BY created_at, n"  # noqa: S608
+        return _heads(self._db.rows(sql, (event_id,)))
+
+    def chunk_done(self, run_id: str, key: str, chunk: int) -> int:
+        self._db.write("INSERT INTO chunk VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (run_id, key, chunk))
+        ((count,),) = self._db.rows("SELECT count(*) FROM chunk WHERE run_id = ? AND key = ?", (run_id, key))
+        return int(count)
+
+    def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
+        self._db.write("INSERT OR REPLACE INTO snapshot SELECT n, ?, ? FROM run WHERE run_id = ?", (seq, data, run_id))
+
+    def snapshot(self, run_id: str, seq: int) -> bytes | None:
+        row = self._db.row(
+            "SELECT data FROM snapshot WHERE n = (SELECT n FROM run WHERE run_id = ?) AND seq = ?", (run_id, seq)
+        )
+        return row[0] if row else None
+
+    # What the local server asks besides.
+
+    def append_raw(
+        self, run_id: str, seq: int, blobs: Sequence[bytes], change: HeadChange | None = None
+    ) -> list[bytes] | None:
+        """As `append`, of records that are encoded already."""
+        n = self._number(run_id)
+        if n is None:
+            raise JournalError(f"there is no run {run_id} to append to")
+        try:
+            self._insert(n, seq, blobs)
+        except sqlite3.IntegrityError:
+            return self.read_raw(run_id, seq - 1)
+        if change is not None:
+            self._db.write(_CHANGE, (*_changed(change), n))
+        return None
+
+    def read_raw(self, run_id: str, after: int = -1) -> list[bytes]:
+        """As `read`, the records as they were encoded."""
+        rows = self._db.rows(_READ, (run_id, after))
+        if rows and rows[-1][0] != after + len(rows):
+            have = {row[0] for row in rows}
+            gap = next(seq for seq in range(after + 1, rows[-1][0]) if seq not in have)
+            raise JournalError(f"the journal of run {run_id} lacks record {gap}")
+        return [row[1] for row in rows]
+
+    def next_due(self) -> int | None:
+        """The earliest due time of any run."""
+        row = self._db.row("SELECT due FROM run WHERE due IS NOT NULL ORDER BY due LIMIT 1")
+        return row[0] if row else None
+
+    def open_ready(self, now: int) -> Iterator[tuple[str, str]]:
+        """(run_id, function_id) of the runs to look at when a server starts: begun or ready to begin, oldest first.
+
+        The others lie ahead or have a due time that has passed: `overdue` finds them.
+        """
+        for _, _, run_id, function_id in heapq.merge(self._ready("running", now), self._ready("scheduled", now)):
+            yield run_id, function_id
+
+    def held(self, function_id: str) -> list[str]:
+        """The ids of a function's open runs that something holds (their `reason`), oldest first."""
+        sql = (
+            "SELECT run_id FROM run WHERE function_id = ? AND reason IS NOT NULL AND due IS NOT NULL "
+            "ORDER BY created_at, n"
+        )
+        return [row[0] for row in self._db.rows(sql, (function_id,))]
+
+    def counts(self) -> dict[str, dict[RunStatus, int]]:
+        """How many runs each function has in its backlog (`scheduled`) and at work (`running`)."""
+        sql = "SELECT function_id, status, count(*) FROM run WHERE status IN ('scheduled', 'running') GROUP BY 1, 2"
+        counts: dict[str, dict[RunStatus, int]] = {}
+        for function_id, status, count in self._db.rows(sql):
+            counts.setdefault(function_id, {})[status] = count
+        return counts
+
+    def _number(self, run_id: str) -> int | None:
+        row = self._db.row("SELECT n FROM run WHERE run_id = ?", (run_id,))
+        return row[0] if row else None
+
+    def _insert(self, n: int, seq: int, blobs: Sequence[bytes]) -> None:
+        """All in one statement: where one number is taken, none is written."""
+        if len(blobs) == 1:
+            self._db.write("INSERT INTO journal VALUES (?, ?, ?)", (n, seq, blobs[0]))
+        elif blobs:
+            values: list[Value] = []
+            for number, blob in enumerate(blobs, seq):
+                values += (n, number, blob)
+            places = ", ".join(["(?, ?, ?)"] * len(blobs))
+            self._db.write("INSERT INTO journal VALUES " + places, values)  # noqa: S608
+
+    def _ready(self, status: RunStatus, now: int) -> Iterator[tuple[int, int, str, str]]:
+        after = (-1, -1)
+        while rows := self._db.rows(_READY, (status, *after, now, _PAGE)):
+            for run_id, function_id, created_at, n in rows:
+                yield created_at, n, run_id, function_id
+            after = (rows[-1][2], rows[-1][3])
+
+
+def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
+    """`+` keeps an index away where another one is narrower: a user has few runs, and few statuses have many."""
+    where: list[str] = []
+    values: list[Value] = []
+    rare = query.status is not None and query.status != "completed"
+    if query.user is not None:
+        where.append("user = ?")
+        values.append(query.user)
+    if query.function_id is not None:
+        where.append("+function_id = ?" if query.user is not None or rare else "function_id = ?")
+        values.append(query.function_id)
+    if query.status is not None:
+        elsewhere = query.user is not None or (query.function_id is not None and not rare)
+        where.append("+status = ?" if elsewhere else "status = ?")
+        values.append(query.status)
+    if query.after is not None:
+        where.append("created_at > ?")
+        values.append(query.after)
+    if query.cursor is not None:
+        where.append("(created_at, n) < (?, (SELECT n FROM run WHERE run_id = ?))")
+        values += query.cursor
+    return ("WHERE " + " AND ".join(where) if where else ""), values
+
+
+def _row(head: Head) -> tuple[Value, ...]:
+    parent = None if head.parent is None else _pack(head.parent)
+    return (
+        head.run_id, head.function_id, head.status, head.created_at, head.due, head.version, head.reason,
+        _pack(head.event_ids), head.user, head.attempt, parent, head.started_at, head.ended_at, head.end,
+        head.snapshot, head.finish_by, head.start_by, head.not_before, head.ties,
+    )  # fmt: skip
+
+
+def _head(row: Row) -> Head:
+    values = list(row)
+    values[_EVENT_IDS] = _event_ids(values[_EVENT_IDS])
+    if values[_PARENT] is not None:
+        values[_PARENT] = _parent(values[_PARENT])
+    values[_TIES] = bool(values[_TIES])
+    return Head(*values)
+
+
+def _heads(rows: list[Row]) -> list[Head]:
+    return [_head(row) for row in rows]
+
+
+def _changed(change: HeadChange) -> tuple[Value, ...]:
+    return (
+        change.status, change.due, change.reason, change.attempt, change.version, change.started_at,
+        change.ended_at, change.end, change.snapshot, change.ties,
+    )  # fmt: skip
+
+
+def _decoded(run_id: str, blobs: Sequence[bytes]) -> list[Record]:
+    try:
+        return [decode(blob) for blob in blobs]
+    except msgspec.MsgspecError as error:
+        raise JournalError(f"the journal of run {run_id} holds a record that cannot be read: {error}") from error

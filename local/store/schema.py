@@ -1,0 +1,94 @@
+"""The tables, and the version of them that a file holds.
+
+A run has a number of its own (`n`, counting up), and everything that hangs on it is filed under that number: run ids
+are as good as random, and rows filed under random keys land on a page each, where those of one moment should share a
+few. The same holds for events. A number also says what came first within one millisecond.
+
+Indexes cost a write each on the hot path, so the ones that few rows need are partial.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tidemill.model import SIGNAL
+
+VERSION = 1  # of the tables below, kept in the file as `user_version`
+
+_TABLES = f"""
+CREATE TABLE run (
+    n INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL UNIQUE,
+    function_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    due INTEGER,
+    version TEXT NOT NULL,
+    reason TEXT,
+    event_ids BLOB NOT NULL,
+    user TEXT,
+    attempt INTEGER NOT NULL,
+    parent BLOB,
+    started_at INTEGER,
+    ended_at INTEGER,
+    "end" INTEGER,
+    snapshot INTEGER,
+    finish_by INTEGER,
+    start_by INTEGER,
+    not_before INTEGER,
+    ties INTEGER NOT NULL
+);
+CREATE INDEX run_created ON run (created_at);
+CREATE INDEX run_function ON run (function_id, created_at);
+CREATE INDEX run_status ON run (status, created_at, function_id);
+CREATE INDEX run_user ON run (user, created_at) WHERE user IS NOT NULL;
+CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
+CREATE INDEX run_held ON run (function_id) WHERE reason IS NOT NULL AND due IS NOT NULL;
+
+CREATE TABLE journal (n INTEGER, seq INTEGER, data BLOB NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID;
+CREATE TABLE snapshot (n INTEGER, seq INTEGER, data BLOB NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID;
+CREATE TABLE chunk (run_id TEXT, key TEXT, chunk INTEGER, PRIMARY KEY (run_id, key, chunk)) WITHOUT ROWID;
+CREATE TABLE event_run (event_id TEXT, n INTEGER, PRIMARY KEY (event_id, n)) WITHOUT ROWID;
+
+CREATE TABLE event (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    user TEXT,
+    data BLOB NOT NULL
+);
+CREATE INDEX event_name ON event (name, received_at);
+CREATE INDEX event_received ON event (received_at) WHERE name <> '{SIGNAL}';
+CREATE INDEX event_user ON event (user, received_at) WHERE user IS NOT NULL;
+
+CREATE TABLE awaited (name TEXT, path TEXT, since INTEGER NOT NULL, PRIMARY KEY (name, path)) WITHOUT ROWID;
+CREATE TABLE event_key (
+    name TEXT, path TEXT, hash TEXT, received_at INTEGER, n INTEGER,
+    PRIMARY KEY (name, path, hash, received_at, n)
+) WITHOUT ROWID;
+
+CREATE TABLE wait (
+    name TEXT, path TEXT, hash TEXT, run_id TEXT, key TEXT, label TEXT, data BLOB NOT NULL,
+    PRIMARY KEY (name, path, hash, run_id, key, label)
+) WITHOUT ROWID;
+CREATE INDEX wait_run ON wait (run_id, key);
+
+CREATE TABLE blob (name TEXT PRIMARY KEY, data BLOB NOT NULL);
+"""
+
+
+def version(connection: sqlite3.Connection) -> int | None:
+    """The version of the tables in this file, None where there is no table yet. 0: they are somebody else's."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    return None if found == 0 and empty else found
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables, all or none: a kill in between leaves an empty file."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES.split(";")[:-1]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
