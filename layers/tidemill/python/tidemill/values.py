@@ -197,7 +197,7 @@ def _tagged_enum(value: Enum, place: str, depth: int) -> dict[str, Any]:
 
 def _tagged_object(value: object, place: str, depth: int) -> dict[str, Any]:
     kind = type(value)
-    if dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct):
+    if dataclasses.is_dataclass(kind) or isinstance(value, msgspec.Struct):
         names = field_names(kind)
         content = {name: getattr(value, name) for name in names if hasattr(value, name)}
         fields = _tagged_fields(content, place, depth)

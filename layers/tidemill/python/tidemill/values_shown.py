@@ -20,8 +20,7 @@ def shown(value: object) -> Any:
     if TAG not in fields:
         return _show_fields(fields)
     name, *content = fields[TAG]
-    show = _SHOWN[name] if name in _SHOWN else _show_first
-    return show(*content)
+    return _SHOWN[name](*content)
 
 
 def _show_items(items: list[object]) -> list[Any]:
@@ -36,8 +35,8 @@ def _show_first(content: Any, *_: Any) -> Any:
     return shown(content)
 
 
-def _show_int(text: str) -> int:
-    return int(text, 16)
+def _show_int(text: str) -> int | str:
+    return int(text, 16) if len(text) < 1_000 else text  # Python writes no decimals beyond 4,300 digits
 
 
 def _show_second(_path: str, content: Any, *_: Any) -> Any:
@@ -60,7 +59,9 @@ def _show_model(_path: str, content: dict[str, Any], rest: dict[str, Any]) -> di
     return _show_fields(content) | _show_fields(rest["extra"] or {})
 
 
-_SHOWN: dict[str, Callable[..., Any]] = {  # what is not here shows its first part: text, or a list
+_SHOWN: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("date", "datetime", "time", "decimal", "uuid", "bytes"), _show_first),
+    **dict.fromkeys(("tuple", "set", "frozenset"), _show_first),
     "dict": _show_fields,
     "int": _show_int,
     "float": _show_float,

@@ -149,7 +149,11 @@ class _Parser:
         return run
 
     def unary(self) -> _Run:
-        return _negation(self.unary()) if self.take("!") else self.primary()
+        if not self.take("!"):
+            return self.primary()
+        if self.peek() == "!":  # the engine cancels the two out, whatever they stand before
+            raise _NotOurs
+        return _negation(self.primary())
 
     def primary(self) -> _Run:
         if self.take("("):

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tidemill.core.cel_subset import Subset, compile_subset
+from tidemill.core.expression import MISSING, ExpressionError, _Cel, compile  # noqa: A004
+from tidemill.limits import EXPRESSION_CHARS
+
+EVENT = {
+    "name": "user/signed.up",
+    "data": {
+        "a-b": 1,
+        "n": 1,
+        "f": 1.5,
+        "plan": "pro",
+        "user": {"name": "Zoë"},
+        "items": [{"id": 7}, {"id": 8}],
+        "none": None,
+        "yes": True,
+        "at": "2026-01-01T00:00:00Z",
+        "in": 3,
+        "id53": 2**53 + 1,
+        "id63": 2**63 + 1,
+        "id70": 2**70 + 1,
+    },
+    "user": {"id": "u1", "created_at": "2021-05-01"},
+}
+VARIABLES = {"event": EVENT}
+EVENT_ROOT = frozenset({"event"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("event.data.plan", "pro"),
+        ("event.data['a-b']", 1),
+        ('event.data["user"].name', "Zoë"),
+        ("event.data.items[1].id", 8),
+        ("event.data.items[2].id", MISSING),
+        ("event.data.items[-1].id", MISSING),
+        ("event.data.items.id", MISSING),
+        ("event.data.plan.x", MISSING),
+        ("event.data.nothing", MISSING),
+        ("event.data['in']", 3),
+        ("event.data.none", None),
+        ("event.data.id70", 2**70 + 1),
+        ("event.data", EVENT["data"]),
+        ("'text'", "text"),
+        ("-5", -5),
+        ("1.5e3", 1500.0),
+        ("event.data.plan == 'pro' ? 120 : 0", 120),
+        ("event.data.plan == 'free' ? 120 : event.data.n > 0 ? 5 : 0", 5),
+        ("event.data.nothing ? 1 : 2", MISSING),
+        ("has(event.data.plan)", True),
+        ("has(event.data.nothing)", False),
+        ("has(event.nothing.more)", MISSING),
+        ("event.data.n in [2, 1.0]", True),
+        ("'plan' in event.data", True),
+        ("event.data.plan in ['free', event.data.nothing]", MISSING),
+        ("size(event.data.items)", 2),
+        ("size(event.data.user.name)", 3),
+        ("event.data.user.name.size() == 3", True),
+        ("size(event.data.n)", MISSING),
+        ("event.data.plan.startsWith('pr')", True),
+        ("event.data.plan.matches('^p.o$')", True),
+        ("event.data.plan.matches('(')", MISSING),
+        ("event.data.plan + '-' + event.user.id", "pro-u1"),
+        ("[event.user.id, event.data.plan]", ["u1", "pro"]),
+        ("event.data.items.exists(item, item.id == 8)", True),
+        ("event.data.items.map(item, item.id)", [7, 8]),
+        ("event.data.n / 0", MISSING),
+        ("int('x')", MISSING),
+        ("timestamp(event.data.at) < timestamp('2026-01-01T01:00:00+00:00')", True),
+        ("type(event.data.n) == int", True),
+        ("event.data.n == 1 // a comment", True),
+        ("r'a\\b'", "a\\b"),
+    ],
+)
+def test_values(text: str, value: Any) -> None:
+    assert compile(text).value(VARIABLES) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("true", True),
+        ("event.data.yes", True),
+        ("!event.data.yes", False),
+        ("event.data.plan", False),
+        ("event.data.n == 1.0", True),
+        ("event.data.f > 1", True),
+        ("event.data.yes == 1", False),
+        ("event.data.n == '1'", False),
+        ("event.data.n != '1'", True),
+        ("event.data.n < '2'", False),
+        ("event.data.none == null", True),
+        ("event.data.none > 1", False),
+        ("event.data.nothing == null", False),
+        ("event.data.nothing != 'x'", False),
+        ("!(event.data.nothing == 'x')", False),
+        ("event.data.nothing == 'x' || event.data.n == 1", True),
+        ("event.data.nothing == 'x' && event.data.n == 1", False),
+        ("event.user.created_at > '2020-01-01'", True),
+        ("event.data.id53 == event.data.id53", True),
+        ("event.data.id53 == 9007199254740992", False),
+        ("event.data.id63 > event.data.id53", True),
+        ("event.data.id70 > event.data.id63", True),
+        ("event.data.user == {'name': 'Zoë'}", True),
+    ],
+)
+def test_conditions(text: str, *, holds: bool) -> None:
+    assert compile(text).holds(VARIABLES) is holds
+
+
+def test_integers_of_any_size_compare_exactly() -> None:
+    same, other = {"event": {"a": 2**70, "b": 2**70}}, {"event": {"a": 2**70, "b": 2**70 + 1}}
+    assert compile("event.a == event.b").holds(same)
+    assert not compile("event.a == event.b").holds(other)
+
+
+def test_numbers() -> None:
+    assert compile("event.data.plan == 'pro' ? 120 : 0").number(VARIABLES) == 120.0
+    for no_number in ("event.data.nothing", "event.data.plan", "event.data.yes", "event.data.none"):
+        assert compile(no_number).number(VARIABLES) == 0.0
+    assert compile("event.x").number({"event": {"x": 10**400}}) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("event.data.nothing", "'event.data.nothing' has no value: event.data.nothing is missing"),
+        ("event.data.n + event.data.nothing", "'nothing' is missing"),
+        ("event.data.n < 'x'", "types that do not go together"),
+        ("event.data.n + 'x'", "No such overload"),
+    ],
+)
+def test_a_missing_value_says_why(text: str, says: str) -> None:
+    note = compile(text).missing(VARIABLES)
+    assert note is not None
+    assert says in note
+    assert "\n" not in note
+
+
+def test_a_value_that_is_there_has_no_note() -> None:
+    assert compile("event.data.none").missing(VARIABLES) is None
+
+
+def test_a_root_that_is_not_given_is_missing() -> None:
+    roots = frozenset({"event", "async", "steps"})
+    for text in ("async.data.x == 1", "size(async.data.x) == 1", "steps['step-1'].ok"):
+        assert compile(text, roots).value(VARIABLES) is MISSING
+    given_steps = {"event": EVENT, "steps": {"step-1": {"ok": True}}}
+    assert compile("steps['step-1'].ok == true", roots).holds(given_steps)
+
+
+def test_a_bare_name_is_looked_up_under_the_default_root() -> None:
+    assert compile("user.created_at > '2020-01-01'", default_root="event").holds(VARIABLES)
+    assert compile("user.created_at.startsWith('2021')", default_root="event").holds(VARIABLES)
+    assert compile("size(data.items) == 2 && event.data.n == 1", default_root="event").holds(VARIABLES)
+    assert compile("nothing.x + 'a'", default_root="event").value(VARIABLES) is MISSING
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "column 1"),
+        ("   ", "is not CEL"),
+        ("event.data.x = 1", "column 14"),
+        ("event.data.", "column 12"),
+        ("event.data.x == 'a", "column 17"),
+        ("event.data.in == 1", "column 12"),
+        ("event.data.x and true", "column 14"),
+        ("(event.data.x", "is not CEL"),
+        ("event.data.n == 9223372036854775808", "column 17"),
+        ("event.data.n ==\n  = 1", "line 2, column 3"),
+        ("user.id == 'x'", "column 1: 'user' is not known here: begin with event, as in event.data.user"),
+        ("event.data.items.all(x, y)", "column 25: 'y' is not known here"),
+        ("if.x", "reserved"),
+        ("event.data.plan.upper() == 'A'", "column 17: 'upper' is no function of CEL"),
+        ("now() > 1", "'now' is no function"),
+        ("(" * 500 + "1" + ")" * 500, "is not CEL"),
+        ("e" * (EXPRESSION_CHARS + 1), "2,048 characters; this one has 2,049"),
+    ],
+)
+def test_what_is_no_expression_is_told(text: str, says: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        compile(text)
+    assert says in str(refused.value)
+    assert text[:40] in str(refused.value)
+
+
+def test_the_common_forms_load_no_engine_and_the_engine_no_command_line() -> None:
+    code = """
+import sys
+from tidemill.core.expression import compile
+compile("event.data.plan == 'pro' && event.data.n > 3 ? 1 : 0")
+print("cel.cel" in sys.modules)
+compile("size(event.data)")
+print("cel.cel" in sys.modules, "cel" in sys.modules, "typer" in sys.modules)
+"""
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False", "True", "False", "False"]
+
+
+# --- the subset and the engine hold together -----------------------------------------------------------
+
+_SMALL = 2**53  # beyond it the engine compares an integer with a float as floats, the subset exactly
+_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.integers(-_SMALL, _SMALL)
+    | st.floats(-3, 3, width=16)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "a", "b", "é", "2020", "😀"]),
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.sampled_from(["x", "y", "a-b"]), some, max_size=3),
+    max_leaves=8,
+)
+_data = st.dictionaries(st.sampled_from(["a", "b", "c"]), _json)
+_paths = st.sampled_from(
+    ["event.a", "event.b", "event.c", "event.a.x", "event['b']['a-b']", "event.c[0]", "event.a[1].y", "event"]
+)
+_literals = st.sampled_from(
+    ["1", "-2", "0", "1.0", "-0.5", "1e3", "true", "false", "null", "'a'", '"b"', "'é'", "''", "'2020'", "'a && b'"]
+)
+
+
+def _grow(some: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    signs = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "&&", "||"])
+    return (
+        st.tuples(some, signs, some).map(" ".join)
+        | st.tuples(some, some, some).map(lambda three: "{} ? {} : {}".format(*three))
+        | some.map("({})".format)
+        | some.map("!({})".format)
+        | some.map("!{}".format)
+        | st.lists(some, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.sampled_from(["has(event.a)", "has(event.b.x)", "has(event['c'].y)", "has(event.a)"])
+    )
+
+
+_texts = st.recursive(_paths | _literals, _grow, max_leaves=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_texts, _data)
+def test_the_subset_means_what_the_engine_means(text: str, data: dict[str, Any]) -> None:
+    subset = compile_subset(text, EVENT_ROOT, None)
+    assume(subset is not None)
+    assert isinstance(subset, Subset)
+    engine = _Cel(text, EVENT_ROOT, None)  # so whatever the subset takes, the engine takes
+    ours, theirs = subset.value({"event": data}), engine.value({"event": data})
+    assert (ours, type(ours)) == (theirs, type(theirs))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("eventasync.[]()'\"\\&|=!<>?:0123456789-+uxr,{} \n\t/true in null has")))
+def test_no_text_breaks_the_compiler(text: str) -> None:
+    with suppress(ExpressionError):
+        compile(text).holds(VARIABLES)
