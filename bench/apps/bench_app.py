@@ -1,0 +1,77 @@
+"""The benched functions on Tidemill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mark import mark
+
+from tidemill import App, Context, Event
+
+app = App("bench")
+
+
+def work(key: str) -> str:
+    mark("s", key)
+    return key
+
+
+def nothing(i: int) -> int:
+    return i
+
+
+def one_step(ctx: Context) -> dict[str, Any]:
+    key = ctx.event.data["k"]
+    ctx.step.run("work", work, key)
+    mark("e", key)
+    return {"k": key}
+
+
+app.function(on="bench/one", id="one")(one_step)
+app.function(on="bench/go", id="go")(one_step)
+
+
+def fan(n: int) -> None:
+    def function(ctx: Context) -> None:
+        key = f"{ctx.event.data['k']}.{n}"
+        ctx.step.run("work", work, key)
+        mark("e", key)
+
+    app.function(on="bench/fan", id=f"fan-{n}")(function)
+
+
+for number in range(5):
+    fan(number)
+
+
+@app.function(on="bench/steps")
+def steps(ctx: Context) -> None:
+    mark("b", ctx.event.data["k"])
+    for i in range(ctx.event.data["n"]):
+        ctx.step.run(f"s{i}", nothing, i)
+    mark("e", ctx.event.data["k"])
+
+
+@app.function(on="bench/nap")
+def nap(ctx: Context) -> None:
+    mark("b", ctx.event.data["k"])
+    ctx.step.sleep("nap", ctx.event.data["n"])
+    mark("e", ctx.event.data["k"])
+
+
+@app.function(on="bench/wait")
+def wait(ctx: Context) -> None:
+    mark("b", ctx.event.data["k"])
+    ctx.step.wait_for_event("go", "bench/go", match="data.k", timeout="3d")
+
+
+@app.function(on=Event("bench/long"))
+def long(ctx: Context) -> None:
+    key = ctx.event.data["k"]
+    for i in range(ctx.event.data["n"]):
+        ctx.step.run(f"s{i}", nothing, i)
+    mark("b", key)
+    for wake in range(5):
+        ctx.step.wait_for_event(f"wake{wake}", "bench/wake", match="data.k", timeout="1h")
+        mark("w", f"{key}.{wake}")
+    mark("e", key)

@@ -1,0 +1,57 @@
+"""The benched functions on DBOS with SQLite, in one process with the door, as its guide has it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from dbos import DBOS
+from door import serve
+from mark import mark
+
+DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{sys.argv[2]}/dbos.sqlite", "log_level": "WARNING"})
+
+
+@DBOS.step()
+def work(key: str) -> str:
+    mark("s", key)
+    return key
+
+
+@DBOS.step()
+def nothing(i: int) -> int:
+    return i
+
+
+@DBOS.workflow()
+def one(key: str, _: int) -> None:
+    work(key)
+    mark("e", key)
+
+
+@DBOS.workflow()
+def steps(key: str, n: int) -> None:
+    mark("b", key)
+    for i in range(n):
+        nothing(i)
+    mark("e", key)
+
+
+@DBOS.workflow()
+def nap(key: str, n: int) -> None:
+    mark("b", key)
+    DBOS.sleep(n)
+    mark("e", key)
+
+
+def send(name: str, data: dict[str, Any]) -> None:
+    if name == "bench/fan":
+        for number in range(5):
+            DBOS.start_workflow(one, f"{data['k']}.{number}", 0)
+        return
+    workflow = {"bench/one": one, "bench/steps": steps, "bench/nap": nap}[name]
+    DBOS.start_workflow(workflow, data["k"], data.get("n", 0))
+
+
+DBOS.launch()
+serve(int(sys.argv[1]), send)

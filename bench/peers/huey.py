@@ -1,0 +1,35 @@
+"""huey on SQLite: a task queue, no run state. It polls: 1 ms, no backoff, or its latency would be the poll's."""
+
+from __future__ import annotations
+
+import proc
+
+from peers.base import HOME, Peer, python, venv
+
+
+class Huey(Peer):
+    name = "huey"
+    label = "huey"
+    work = frozenset({"latency", "throughput", "fan", "startup"})
+
+    def install(self) -> None:
+        venv(self.name, "huey==3.5.4")
+
+    def launch(self) -> None:
+        self.spawn(
+            "consumer",
+            python(self.name),
+            HOME / self.name / "bin" / "huey_consumer",
+            "huey_app.huey",
+            "--workers",
+            "2",
+            "--worker-type",
+            "process",
+            "--delay",
+            "0.001",
+            "--max-delay",
+            "0.001",
+            "--no-periodic",
+            "--quiet",
+        )
+        self.spawn("door", python(self.name), proc.APPS / "huey_app.py", str(self.port))
