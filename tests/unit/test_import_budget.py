@@ -1,0 +1,66 @@
+"""What an import may cost. A Lambda pays for every module at each cold start, a command line at each keystroke.
+
+The budget is a list of modules that must not have been loaded: that never flakes, as a stopwatch does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# Milliseconds each (measured), paid by all and needed by few: whoever needs one imports it where it is used.
+HEAVY = frozenset(
+    {
+        "asyncio",
+        "boto3",
+        "botocore",
+        "cel",
+        "concurrent.futures",
+        "cronsim",
+        "email",
+        "http",
+        "http.client",
+        "httptools",
+        "logging",
+        "multiprocessing",
+        "pydantic",
+        "pytest",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "tidemill_lambdas",
+        "unittest",
+        "urllib.request",
+        "watchfiles",
+        "xml",
+        "zoneinfo",
+    }
+)
+
+BUDGETS = {
+    # What every user's module imports, in every Lambda and worker.
+    "tidemill": HEAVY | {"tidemill_local", "tidemill.execute", "argparse", "json"},
+    # What every command pays before it knows which one it is.
+    "tidemill_local.cli": HEAVY,
+}
+
+
+def loaded_by(module: str) -> set[str]:
+    """The names in sys.modules of a fresh interpreter that has imported `module` alone."""
+    # -S: no site-packages hooks (an editable install, a debugger) of the machine's; the path is ours instead.
+    program = f"import sys; sys.path[:] = {sys.path!r}; import {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", BUDGETS)
+def test_import_loads_nothing_heavy(module: str) -> None:
+    assert sorted(loaded_by(module) & BUDGETS[module]) == []
+
+
+def test_budget_notices_what_is_loaded() -> None:
+    assert loaded_by("sqlite3") & HEAVY == {"sqlite3"}

@@ -1,0 +1,70 @@
+"""What `pip install .` puts on a machine: the four packages whole, and nothing else of the checkout.
+
+The sources lie in rooms of their own, linked together under src/: a file can be missed without anyone noticing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("tidemill", "tidemill_lambdas", "tidemill_local", "tidemill_cdk")
+MADE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", "node_modules", "cdk.out")
+
+BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is built from: setuptools leaves its traces beside the sources."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("src", "layers", "lambdas", "local", "cdk"):
+        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=MADE)
+    return copy
+
+
+def build(source: Path, hook: str) -> Path:
+    out = source / "dist"
+    subprocess.run([sys.executable, "-c", BUILD, hook, out], cwd=source, check=True, capture_output=True)
+    (made,) = out.iterdir()
+    shutil.move(made, source.parent / made.name)
+    return source.parent / made.name
+
+
+def sources(checkout: Path) -> set[str]:
+    """Every file of the four packages, as a path under site-packages."""
+    rooms = {package: (checkout / "src" / package).resolve() for package in PACKAGES}
+    return {
+        f"{package}/{path.relative_to(room).as_posix()}"
+        for package, room in rooms.items()
+        for path in room.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_wheel_is_complete(checkout: Path) -> None:
+    wanted = sources(checkout)
+    with zipfile.ZipFile(build(checkout, "build_wheel")) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert sorted(names) == sorted(wanted)
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+
+
+def test_source_archive_builds_the_same_wheel(checkout: Path, tmp_path: Path) -> None:
+    archive = build(checkout, "build_sdist")
+    with tarfile.open(archive) as files:
+        assert [member.name for member in files.getmembers() if member.issym() or member.islnk()] == []
+    subprocess.run([sys.executable, "-m", "tarfile", "-e", archive, tmp_path], check=True, capture_output=True)
+    (unpacked,) = tmp_path.iterdir()
+    with zipfile.ZipFile(build(unpacked, "build_wheel")) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert sorted(names) == sorted(sources(checkout))
