@@ -39,6 +39,18 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     v: str | None = None
 
 
+def event_fields(event: Event) -> dict[str, Any]:
+    """The event as conditions, other languages and the API see it."""
+    return {
+        "id": event.id,
+        "name": event.name,
+        "data": event.data,
+        "user": event.user,
+        "ts": event.ts,
+        "v": event.v,
+    }
+
+
 class EventTrigger(msgspec.Struct, frozen=True, omit_defaults=True, tag="event", tag_field="type"):
     name: str  # may end in `*`
     when: str | None = None
@@ -101,12 +113,13 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who waits for this run: the step `key` of the run `run_id`. A chunk is the part of a map that this run is."""
+    """Who waits for this run: the step `key` of the run `run_id`. `chunk` of `chunks`: the part of a map that it is."""
 
     run_id: str
     function_id: str
     key: str
     chunk: int | None = None
+    chunks: int = 0
 
 
 class Head(msgspec.Struct, omit_defaults=True):
@@ -130,6 +143,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     finish_by: int | None = None  # a run open after this is cancelled
     start_by: int | None = None  # a run not begun by this is cancelled
     not_before: int | None = None  # a run is not begun before this (its event lies in the future)
+    ties: bool = False  # waits or chunks are registered for it, which its end must undo
 
 
 class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -144,6 +158,7 @@ class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
     ended_at: int | None = None
     end: int | None = None
     snapshot: int | None = None
+    ties: bool | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -174,5 +189,24 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
     condition: Condition
     after: int
     until: int | None = None
-    label: str | None = None
+    label: str = ""
     cancel: bool = False
+    own: str = ""  # the id of the run's own event, which is never the awaited one
+
+
+def user_key(user: dict[str, Any] | None) -> str | None:
+    """Under which text a user's events and runs are found: the first of these ids that the event names."""
+    for name in ("id", "external_id", "email", "phone"):
+        if user and user.get(name) is not None:
+            return str(user[name])
+    return None
+
+
+def name_matches(pattern: str, name: str) -> bool:
+    """Whether a trigger's name takes this event name. A `*` never takes the platform's own unless written after it."""
+    if not pattern.endswith("*"):
+        return pattern == name
+    prefix = pattern[:-1]
+    if name.startswith(PLATFORM) and not prefix.startswith(PLATFORM):
+        return False
+    return name.startswith(prefix) and name != SIGNAL

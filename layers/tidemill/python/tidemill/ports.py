@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from tidemill.core.journal import Claimed, Record
+from tidemill.core.journal import Claimed, Record, Started
 from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, RunStatus, Wait
 
 
@@ -49,6 +49,10 @@ class RunStore(Protocol):
         """The records numbered above `after`, in order, never stale. Raises JournalError at a gap."""
         ...
 
+    def birth(self, run_id: str) -> Started | None:
+        """Record 0 of a run."""
+        ...
+
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> list[Record] | None:
@@ -63,8 +67,8 @@ class RunStore(Protocol):
         """Change the head of a run that has ended; harmless to do twice."""
         ...
 
-    def redue(self, run_id: str, was: int | None, due: int) -> None:
-        """Move the due time of an open run, unless it has moved since it was read as `was`."""
+    def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
+        """Move the due time of an open run, and say why it is held; nothing if it has moved since it was `was`."""
         ...
 
     def overdue(self, now: int, limit: int) -> list[Head]:
@@ -75,6 +79,10 @@ class RunStore(Protocol):
 
     def of_event(self, event_id: str) -> list[Head]:
         """The runs that this event started, oldest first."""
+        ...
+
+    def counts(self) -> dict[str, dict[RunStatus, int]]:
+        """By function, how many of its runs are `scheduled` (its backlog) and `running`; zeros may be left out."""
         ...
 
     def chunk_done(self, run_id: str, key: str, chunk: int) -> int:
@@ -151,6 +159,8 @@ class Queue(Protocol):
 class Registry(Protocol):
     def function(self, function_id: str) -> FunctionSpec | None: ...
 
+    def functions(self) -> list[FunctionSpec]: ...
+
     def listeners(self, name: str) -> list[FunctionSpec]:
         """The functions with a trigger whose name pattern takes events of this name (`when` not yet tested)."""
         ...
@@ -158,6 +168,12 @@ class Registry(Protocol):
     def version(self, function_id: str) -> str:
         """The version of the code that would run now."""
         ...
+
+
+class Bus(Protocol):
+    """Where events go that the platform itself or a run sends: to every function and every wait."""
+
+    def publish(self, events: Sequence[Event]) -> None: ...
 
 
 class Clock(Protocol):
@@ -187,25 +203,26 @@ class Keeper(Protocol):
         """As `RunStore.append`. With a change, what follows from it is seen to: wake-ups, or an end and its effects."""
         ...
 
-    def wait(self, waits: Sequence[Wait]) -> tuple[Wait, Event] | None:
-        """Register the waits of one step, then look back: the oldest event that already satisfies one of them."""
+    def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
+        """Register the waits of one step, then look back: the oldest event that already satisfies one of them.
+
+        `taken`: (digest of the wait, event id) of what earlier waits of the run have had.
+        """
         ...
 
-    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> None:
-        """Start the run that this step waits for; its id derives from run and step."""
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+        """Start the run that this step waits for; its id derives from run and step. False: no such function."""
         ...
 
     def send(self, events: Sequence[Event]) -> None:
         """Send events; their ids derive from run and step, so that sending twice is sending once."""
         ...
 
-    def map(self, parent: Parent, head: Head, chunks: int, items: bytes) -> None:
-        """Start the chunk runs of a map; `items` (all of them, encoded) is kept once for all chunks."""
+    def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
+        """Start the chunk runs of a map step; `items` (all of them, encoded) is kept once, as a blob."""
         ...
 
-    def items(self, parent: Parent) -> bytes:
-        """The items of the map that this chunk belongs to."""
-        ...
+    def blob(self, name: str) -> bytes: ...
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         """The terminal records of a map's chunks, in order."""
@@ -225,6 +242,7 @@ class World:
     waits: WaitStore
     blobs: Blobs
     queue: Queue
+    bus: Bus
     registry: Registry
     clock: Clock
     entropy: Entropy

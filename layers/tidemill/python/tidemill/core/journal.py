@@ -25,7 +25,7 @@ from typing import Literal
 
 import msgspec
 
-from tidemill.model import Condition, Event, Failure, Parent, StepKind
+from tidemill.model import Event, Failure, Parent, StepKind, Wait
 
 FORMAT = 1  # of the records below; a journal written in a newer one is refused, never guessed at
 
@@ -87,7 +87,7 @@ class Blocked(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     since: int
     until: int | None = None
     name: str = ""  # the awaited event, the signal, or the function invoked
-    waits: tuple[tuple[str, str, Condition], ...] = ()  # label, event name, condition
+    waits: tuple[Wait, ...] = ()
 
 
 class Suspended(_Record, frozen=True, tag=5):
@@ -98,6 +98,7 @@ class Suspended(_Record, frozen=True, tag=5):
 
 class HandedOver(_Record, frozen=True, tag=6):
     at: int
+    blocked: tuple[Blocked, ...] = ()
 
 
 class Resolved(_Record, frozen=True, tag=7):

@@ -55,6 +55,7 @@ class RunState:
     ready: bool = False  # something came for a blocked step: the run can go on before its due time
     lapses: int = 0
     terminal: Ended | Cancelled | Skipped | None = None
+    end: int | None = None  # the number of the terminal record
 
     @property
     def birth(self) -> Started:
@@ -135,8 +136,9 @@ def _suspended(state: RunState, record: Suspended) -> None:
     state.blocked = {b.key: b for b in record.blocked}
 
 
-def _handed_over(state: RunState, _record: HandedOver) -> None:
+def _handed_over(state: RunState, record: HandedOver) -> None:
     state.claim = None
+    state.blocked.update((b.key, b) for b in record.blocked)
     state.ready = True
     state.lapses = 0
 
@@ -153,6 +155,7 @@ def _resolved(state: RunState, record: Resolved) -> None:
 
 def _terminal(state: RunState, record: Ended | Cancelled | Skipped) -> None:
     state.terminal = record
+    state.end = state.seq
     state.claim = None
 
 

@@ -1,0 +1,59 @@
+"""What a run needs from whoever looks at it now: the one decision behind every message.
+
+Start, retry, wake-up, match, child's end and redelivery all come as "look at this run". The message says nothing;
+what has to happen is read from the journal, so that a lost, late or doubled message changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tidemill.core.state import RunState
+from tidemill.model import FunctionSpec, Head
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`claim`: its code can go on. `later`: not before `at`. `hold`: its function is not declared at present.
+
+    `finish`: it has ended, but not all of the end's effects are known to be done. `cancel` and `fail`: with a reason.
+    """
+
+    do: Literal["claim", "later", "hold", "finish", "cancel", "fail"]
+    at: int = 0
+    reason: str = ""
+
+
+def look(state: RunState, head: Head, spec: FunctionSpec | None, claim_alive: bool, now: int) -> Look:
+    if state.terminal is not None:
+        return Look("finish")
+    if head.finish_by is not None and head.finish_by <= now:
+        return Look("cancel", reason="it did not end within its finish timeout")
+    if state.first_claim is None and head.start_by is not None and head.start_by <= now:
+        return Look("cancel", reason="it did not start within its start timeout")
+    if state.claim is not None and claim_alive:
+        return Look("later", at=state.claim.until)
+    if head.not_before is not None and head.not_before > now:
+        return Look("later", at=head.not_before)
+    if spec is None:
+        return Look("hold", reason=f"function {head.function_id} is not declared at present")
+    if state.claim is not None and state.lapses >= spec.retries:
+        return Look("fail", reason=f"the process died {state.lapses + 1} times without finishing a step")
+    return _when_ready(state, now)
+
+
+def _when_ready(state: RunState, now: int) -> Look:
+    if state.failed is not None and state.failed.retry_at > now and state.suspended is None and state.claim is None:
+        return Look("later", at=state.failed.retry_at)
+    if state.suspended is not None and not state.ready:
+        due = state.suspended.due
+        if due is None or due > now:
+            return Look("later", at=due if due is not None else 0)
+    return Look("claim")
+
+
+def bounded(head: Head, at: int) -> int:
+    """The due time `at`, or sooner where the run's own timeouts come first."""
+    limits = [t for t in (head.finish_by, head.start_by if head.started_at is None else None) if t is not None]
+    return min([at, *limits])

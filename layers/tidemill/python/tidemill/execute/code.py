@@ -1,0 +1,208 @@
+"""Drive a run: run its code from the top over what the journal remembers, until it is blocked, ended or left.
+
+Code runs again whenever its run goes on. A step that the journal knows answers at once; the first that it does not know
+runs, is appended, and the code goes straight on to the next. What comes out in the end is a record: `Suspended` with
+what every blocked step waits for, `HandedOver`, `AttemptFailed` or `Ended`. If an outsider wrote in between (an event
+that the run was about to wait for), the record loses its number, and the code simply runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tidemill import values
+from tidemill.context import AsyncContext, Context
+from tidemill.core import retry
+from tidemill.core.journal import AttemptFailed, Ended, HandedOver, Suspended
+from tidemill.core.look import bounded
+from tidemill.core.state import fold, suspended_status
+from tidemill.errors import StepError
+from tidemill.execute import finish, plans
+from tidemill.execute.driver import Driver
+from tidemill.execute.live import Leaving, Left, LiveRun
+from tidemill.execute.log import logger
+from tidemill.execute.open import Opened
+from tidemill.execute.tape import Branch, attempt, branch
+from tidemill.function import Function
+from tidemill.limits import RECHECK
+from tidemill.model import Event, HeadChange
+from tidemill.ports import Clock, Entropy, Keeper
+from tidemill.step import AsyncStep, Step
+
+AnyFunction = Function[Any, Any]
+Body = Callable[[LiveRun], Any]
+
+
+def never() -> bool:
+    return False
+
+
+def drive(
+    function: AnyFunction,
+    opened: Opened,
+    keeper: Keeper,
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    stopping: Callable[[], bool] = never,
+    threads: bool = True,
+) -> None:
+    """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does.
+
+    `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
+    """
+    live = LiveRun(opened.head, opened.spec, fold(opened.records), keeper, clock, entropy, stopping)
+    parent = opened.head.parent
+    try:
+        if parent is not None and parent.chunk is not None:
+            from tidemill.execute.chunk import chunk_body
+
+            body = chunk_body(function, live, threads)
+        else:
+            body = function_body(function, threads)
+        while not _once(live, body):
+            pass
+    except Left:
+        return  # another executor, or an end, took the run
+
+
+def function_body(function: AnyFunction, threads: bool) -> Body:
+    """The function's own code, for a run that an event started."""
+
+    def body(live: LiveRun) -> Any:
+        birth = live.state.birth
+        events = birth.events if birth.input is None else (_with_input(birth.events[0], birth.input),)
+        return execute(function, live, events, threads=threads)[0]
+
+    return body
+
+
+def execute(
+    function: AnyFunction,
+    live: LiveRun,
+    events: tuple[Event, ...],
+    *,
+    threads: bool,
+    seeking: str | None = None,
+) -> tuple[Any, Callable[[Any], Any] | None]:
+    """Run the function's code once; its output, and the code of the map that was sought."""
+    if function.is_async:
+        from tidemill.execute.driver_async import AsyncDriver
+
+        driver = AsyncDriver(live, seeking=seeking)
+        ctx = AsyncContext(events, **_about(function, live, AsyncStep(driver), driver.tape))
+        try:
+            return in_branch(lambda: driver.complete(function.fn(ctx))), driver.found
+        except BaseException:
+            if driver.found is not None:
+                return None, driver.found
+            raise
+    plain = Driver(live, threads=threads, seeking=seeking)
+    context = Context(events, **_about(function, live, Step(plain), plain.tape))
+    try:
+        return in_branch(lambda: function.fn(context)), plain.found
+    except BaseException:
+        if plain.found is not None:
+            return None, plain.found
+        raise
+
+
+def in_branch(work: Callable[[], Any]) -> Any:
+    """Do this as the one branch that every execution begins with."""
+    token = branch.set(Branch())
+    try:
+        return work()
+    finally:
+        branch.reset(token)
+
+
+def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[str, Any]:
+    number = live.state.attempt
+    return {
+        "run_id": live.head.run_id,
+        "function_id": function.id,
+        "attempt": lambda: attempt.get(number),
+        "step": step,
+        "logger": logger(function.id, live.head.run_id, tape),
+        "data_type": function.data_type,
+    }
+
+
+def _with_input(event: Event, data: bytes) -> Event:
+    return msgspec.structs.replace(event, data=values.decode(data))
+
+
+def _once(live: LiveRun, body: Body) -> bool:
+    """Run the code from the top. True: this executor has done what there was to do."""
+    live.leaving = None
+    live.blocked = {}
+    error: Exception | None = None
+    value: Any = None
+    left = False
+    try:
+        value = body(live)
+    except Left:
+        left = True
+    except SystemExit as stop:
+        error = RuntimeError(f"the function called sys.exit({stop.code!r})")
+    except Exception as caught:
+        error = caught
+    leaving = _leaving(live)
+    if leaving == "superseded":
+        return True
+    if left or leaving is not None:  # also where the code swallowed the exception by which it was left
+        return _leave(live)
+    return _complete(live, value) if error is None else _fail(live, error)
+
+
+def _leaving(live: LiveRun) -> Leaving | None:
+    return live.leaving
+
+
+def _leave(live: LiveRun) -> bool:
+    now = live.clock.now()
+    blocked = tuple(live.blocked.values())
+    ties = True if live.head.ties else None
+    if live.leaving == "handed over":
+        return live.offer([HandedOver(now, blocked)], HeadChange("running", bounded(live.head, now), ties=ties))
+    ends = [b.until for b in blocked if b.until is not None]
+    due = min(ends) if ends else None
+    change = HeadChange(
+        suspended_status(blocked), bounded(live.head, due if due is not None else now + RECHECK), ties=ties
+    )
+    return live.offer([Suspended(now, due, blocked)], change)
+
+
+def _complete(live: LiveRun, value: Any) -> bool:
+    try:
+        output = values.encode(value, "output")
+    except values.NotSerializable as error:
+        return _fail(live, error)
+    return _end(live, Ended(live.clock.now(), "completed", output))
+
+
+def _end(live: LiveRun, ended: Ended) -> bool:
+    live.write([ended], finish.closing(ended, live.state.seq + 1))
+    return True
+
+
+def _fail(live: LiveRun, error: Exception) -> bool:
+    """An error between steps: tried again with backoff, unless it says that this cannot help."""
+    now = live.clock.now()
+    failure = plans.failure_of(_step_error(error) or error, now)
+    number = live.state.attempt
+    if not failure.retriable or number > live.spec.retries:
+        return _end(live, Ended(now, "failed", failure=failure))
+    at = retry.retry_at(live.spec.backoff, number, failure, now, live.entropy.random())
+    change = HeadChange("running", bounded(live.head, at), attempt=number + 1)
+    return live.offer([AttemptFailed(now, number, failure, at)], change)
+
+
+def _step_error(error: BaseException) -> StepError | None:
+    """The StepError in a group of errors, as a TaskGroup raises them."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := _step_error(each))), None)
+    return error if isinstance(error, StepError) else None

@@ -1,0 +1,286 @@
+"""`ctx.step` for a `def` function: plans carried out by blocking, branches in threads.
+
+A branch that is blocked waits in its thread as long as another one is at work: its sleep may end, or what it waits for
+may come, before the others are done. When all are blocked the run is left, and costs nothing until it goes on. With
+`threads=False` branches run one after the other, for a world in which time stands still while code runs.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tidemill import model
+from tidemill.core.journal import Blocked
+from tidemill.execute import plans
+from tidemill.execute.live import AttemptTimeout, Left, LiveRun
+from tidemill.execute.plans import Call, Plan
+from tidemill.execute.tape import Branch, Tape, attempt, branch
+
+Asked = tuple[tuple[str, str, str | None, str | None], ...]
+
+
+class Driver:
+    """Implements `tidemill.step.StepDriver`. `seeking`: the key of the map step whose code a chunk looks for."""
+
+    def __init__(self, live: LiveRun, *, threads: bool = True, seeking: str | None = None) -> None:
+        self.live = live
+        self.tape = Tape(live)
+        self.found: Callable[[Any], Any] | None = None
+        self._threads = threads
+        self._seeking = seeking
+        self._active = 1
+        self._turn = threading.Condition()
+        live.on_news = self._news
+
+    def run(
+        self,
+        id: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        retries: int | None,
+        timeout: int | None,
+    ) -> Any:
+        here = branch.get()
+        key = here.key(id)
+        done = self.tape.recall(key, "run")
+        if done is not None:
+            return plans.outcome(done)
+        return self._perform(plans.run(self.live, here.prefix, key, fn, args, kwargs, retries, timeout), key)
+
+    def sleep(self, id: str, ms: int) -> None:
+        self._sleep(id, ms, None)
+
+    def sleep_until(self, id: str, at: int) -> None:
+        self._sleep(id, 0, at)
+
+    def _sleep(self, id: str, ms: int, at: int | None) -> None:
+        key = branch.get().key(id)
+        if self.tape.recall(key, "sleep") is None:
+            until = at if at is not None else self.live.clock.now() + ms
+            self._perform(plans.sleep(self.live, key, until), key)
+
+    def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "wait")
+        if known is not None:
+            found: tuple[str, model.Event] | None = plans.outcome(known)
+            return found
+        found = self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback), key)
+        return found
+
+    def signal(self, id: str, signal: str, timeout: int | None) -> Any:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "signal")
+        asked = (("", signal, None, None),)
+        found = (
+            plans.outcome(known)
+            if known is not None
+            else self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
+        )
+        return found[1].data["data"] if found is not None else None
+
+    def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "invoke")
+        if known is not None:
+            return plans.outcome(known)
+        return self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
+
+    def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "send")
+        sent: list[str] = (
+            plans.outcome(known) if known is not None else self._perform(plans.send(self.live, key, events), key)
+        )
+        return sent
+
+    def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
+        key = branch.get().key(id)
+        if key == self._seeking:
+            self.found = fn
+            raise self._leave()
+        known = self.tape.recall(key, "map")
+        results: list[Any] = (
+            plans.outcome(known)
+            if known is not None
+            else self._perform(plans.map_items(self.live, key, items, max_concurrency), key)
+        )
+        return results
+
+    def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
+        self.live.check()
+        scopes = branch.get().branches(len(calls))
+        ends = [_End() for _ in calls]
+        if self._threads and len(calls) > 1:
+            self._in_threads(calls, scopes, ends)
+        else:
+            for call, scope, end in zip(calls, scopes, ends, strict=True):
+                contextvars.copy_context().run(_follow, call, scope, end)
+        if self.live.leaving is not None or any(end.left for end in ends):
+            raise Left
+        for end in ends:
+            if end.error is not None:
+                raise end.error
+        return [end.value for end in ends]
+
+    def _in_threads(self, calls: tuple[Callable[[], Any], ...], scopes: list[Branch], ends: list[_End]) -> None:
+        group = _Group(len(calls))
+        with self._turn:
+            self._active += len(calls) - 1  # this line of execution itself waits for its branches
+
+        def follow(call: Callable[[], Any], scope: Branch, end: _End) -> None:
+            try:
+                _follow(call, scope, end)
+            finally:
+                self._branch_over(group, end)
+
+        threads = [
+            threading.Thread(target=contextvars.copy_context().run, args=(follow, *each), daemon=True)
+            for each in zip(calls, scopes, ends, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _branch_over(self, group: _Group, end: _End) -> None:
+        with self._turn:
+            group.open -= 1
+            if end.left:  # it gave up its turn when it was blocked
+                self._turn.notify_all()
+            elif group.open > 0 or self.live.leaving is not None:
+                self._active -= 1
+                self._leave_if_idle()
+
+    def _perform(self, plan: Plan, key: str) -> Any:
+        self.live.check()
+        if self._seeking is not None:
+            self._block(Blocked(key, "run", 0))
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    answer = self._answer(step)
+                except Exception as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    def _answer(self, step: Call | Blocked) -> Any:
+        if isinstance(step, Call):
+            return self._call(step)
+        self._block(step)
+        return None
+
+    def _call(self, call: Call) -> Any:
+        if self.live.stopping():
+            raise self._leave("handed over")
+        token = attempt.set(call.attempt)
+        try:
+            if call.timeout is None:
+                return call.fn(*call.args, **call.kwargs)
+            return _within(call.timeout, call)
+        except SystemExit as stop:
+            raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
+        finally:
+            attempt.reset(token)
+
+    def _block(self, blocked: Blocked) -> None:
+        """Wait until the step can go on, as long as another branch is at work; raises Left when none is."""
+        live = self.live
+        live.check()
+        live.blocked[blocked.key] = blocked
+        if not self._threads:
+            raise Left
+        with self._turn:
+            self._active -= 1
+            while not self._can_go_on(blocked):
+                self._leave_if_idle()
+                if live.leaving is not None:
+                    raise Left
+                self._turn.wait(_seconds_until(blocked, live))
+            self._active += 1
+        del live.blocked[blocked.key]
+
+    def _can_go_on(self, blocked: Blocked) -> bool:
+        if self.live.leaving is not None:
+            return False
+        if blocked.key in self.live.state.resolved:
+            return True
+        return blocked.until is not None and blocked.until <= self.live.clock.now()
+
+    def _leave_if_idle(self) -> None:
+        if self._active == 0 and self.live.leaving is None:
+            self.live.leave("suspended")
+        if self.live.leaving is not None:
+            self._turn.notify_all()
+
+    def _leave(self, how: Any = "suspended") -> Left:
+        with self._turn:
+            left = self.live.leave(how)
+            self._turn.notify_all()
+        return left
+
+    def _news(self) -> None:
+        with self._turn:
+            self._turn.notify_all()
+
+
+class _End:
+    """How a branch came out."""
+
+    __slots__ = ("error", "left", "value")
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.left = False
+
+
+class _Group:
+    """The branches of one parallel that have not come to their end."""
+
+    __slots__ = ("open",)
+
+    def __init__(self, count: int) -> None:
+        self.open = count
+
+
+def _follow(call: Callable[[], Any], scope: Branch, end: _End) -> None:
+    branch.set(scope)
+    try:
+        end.value = call()
+    except Left:
+        end.left = True
+    except BaseException as error:
+        end.error = error
+
+
+def _within(timeout: int, call: Call) -> Any:
+    """Call in a thread of its own, and give up on it at the timeout; the thread is left to its end."""
+    end = _End()
+
+    def follow() -> None:
+        try:
+            end.value = call.fn(*call.args, **call.kwargs)
+        except BaseException as error:
+            end.error = error
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(follow,), daemon=True)
+    thread.start()
+    thread.join(timeout / 1_000)
+    if thread.is_alive():
+        raise AttemptTimeout(f"the step took longer than its timeout of {timeout} ms")
+    if end.error is not None:
+        raise end.error
+    return end.value
+
+
+def _seconds_until(blocked: Blocked, live: LiveRun) -> float | None:
+    return max(0, blocked.until - live.clock.now()) / 1_000 if blocked.until is not None else None

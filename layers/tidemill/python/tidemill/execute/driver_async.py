@@ -1,0 +1,263 @@
+"""`ctx.step` for an `async def` function: the same plans, carried out on an event loop of the run's own.
+
+When is a run blocked, if its code may be any mixture of tasks? When its loop is about to wait for nothing: no callback
+is ready, no timer is set, no file is watched, no step is at work, and at least one step is blocked. The loop asks its
+selector to wait in just that moment, so a selector is where to ask (`_IdleSelector`); no private part of asyncio
+is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tidemill import model
+from tidemill.core.journal import Blocked
+from tidemill.execute import plans
+from tidemill.execute.live import AttemptTimeout, Left, LiveRun
+from tidemill.execute.plans import Call, Plan
+from tidemill.execute.tape import Branch, Tape, attempt, branch
+
+Asked = tuple[tuple[str, str, str | None, str | None], ...]
+
+
+class AsyncDriver:
+    """Implements `tidemill.step.AsyncStepDriver`."""
+
+    def __init__(self, live: LiveRun, *, seeking: str | None = None) -> None:
+        self.live = live
+        self.tape = Tape(live)
+        self.found: Callable[[Any], Any] | None = None
+        self._seeking = seeking
+        self._working = 0
+        self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
+        self._main: asyncio.Task[Any] | None = None
+
+    def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
+        """Run `main` on a loop of its own, to its end or until the run is left."""
+        selector = _IdleSelector(self)
+        loop = asyncio.SelectorEventLoop(selector)
+        try:
+            self._main = loop.create_task(main)
+            selector.watching = True
+            return loop.run_until_complete(self._main)
+        except asyncio.CancelledError:
+            self.live.check()
+            raise RuntimeError("the function cancelled itself") from None
+        finally:
+            selector.watching = False
+            _close(loop)
+
+    async def run(
+        self,
+        id: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        retries: int | None,
+        timeout: int | None,
+    ) -> Any:
+        here = branch.get()
+        key = here.key(id)
+        done = self.tape.recall(key, "run")
+        if done is not None:
+            return plans.outcome(done)
+        return await self._perform(plans.run(self.live, here.prefix, key, fn, args, kwargs, retries, timeout), key)
+
+    async def sleep(self, id: str, ms: int) -> None:
+        await self._sleep(id, ms, None)
+
+    async def sleep_until(self, id: str, at: int) -> None:
+        await self._sleep(id, 0, at)
+
+    async def _sleep(self, id: str, ms: int, at: int | None) -> None:
+        key = branch.get().key(id)
+        if self.tape.recall(key, "sleep") is None:
+            until = at if at is not None else self.live.clock.now() + ms
+            await self._perform(plans.sleep(self.live, key, until), key)
+
+    async def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "wait")
+        if known is not None:
+            found: tuple[str, model.Event] | None = plans.outcome(known)
+            return found
+        found = await self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback), key)
+        return found
+
+    async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "signal")
+        asked = (("", signal, None, None),)
+        found = (
+            plans.outcome(known)
+            if known is not None
+            else await self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
+        )
+        return found[1].data["data"] if found is not None else None
+
+    async def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "invoke")
+        if known is not None:
+            return plans.outcome(known)
+        return await self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
+
+    async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
+        key = branch.get().key(id)
+        known = self.tape.recall(key, "send")
+        sent: list[str] = (
+            plans.outcome(known) if known is not None else await self._perform(plans.send(self.live, key, events), key)
+        )
+        return sent
+
+    async def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
+        key = branch.get().key(id)
+        if key == self._seeking:
+            self.found = fn
+            raise self._leave("suspended")
+        known = self.tape.recall(key, "map")
+        results: list[Any] = (
+            plans.outcome(known)
+            if known is not None
+            else await self._perform(plans.map_items(self.live, key, items, max_concurrency), key)
+        )
+        return results
+
+    async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
+        self.live.check()
+        scopes = branch.get().branches(len(calls))
+        tasks = [asyncio.ensure_future(_follow(*each)) for each in zip(calls, scopes, strict=True)]
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        self.live.check()
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return list(ends)
+
+    async def _perform(self, plan: Plan, key: str) -> Any:
+        self.live.check()
+        if self._seeking is not None:
+            await self._block(Blocked(key, "run", 0))
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    answer = await (self._call(step) if isinstance(step, Call) else self._block(step))
+                except Exception as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    async def _call(self, call: Call) -> Any:
+        if self.live.stopping():
+            raise self._leave("handed over")
+        token = attempt.set(call.attempt)
+        self._working += 1
+        try:
+            async with asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None) as limit:
+                return await self._result(call)
+        except TimeoutError:
+            if limit.expired():
+                raise AttemptTimeout(f"the step took longer than its timeout of {call.timeout} ms") from None
+            raise
+        except SystemExit as stop:
+            raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
+        finally:
+            self._working -= 1
+            attempt.reset(token)
+
+    async def _result(self, call: Call) -> Any:
+        """A plain function runs in a thread where something else could go on meanwhile, or where it may be given up."""
+        if inspect.iscoroutinefunction(call.fn):
+            return await call.fn(*call.args, **call.kwargs)
+        if call.timeout is None and len(asyncio.all_tasks()) == 1:
+            result = call.fn(*call.args, **call.kwargs)
+        else:
+            work = contextvars.copy_context().run
+            result = await asyncio.get_running_loop().run_in_executor(
+                None, lambda: work(call.fn, *call.args, **call.kwargs)
+            )
+        return await result if inspect.isawaitable(result) else result
+
+    async def _block(self, blocked: Blocked) -> None:
+        live = self.live
+        live.check()
+        live.blocked[blocked.key] = blocked
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[blocked.key] = (blocked, future)
+        try:
+            await future
+        finally:
+            del self._waiting[blocked.key]
+        live.check()
+        del live.blocked[blocked.key]
+
+    def _leave(self, how: Any) -> Left:
+        if self._main is not None and self.live.leaving is None and asyncio.current_task() is not self._main:
+            self._main.cancel()
+        return self.live.leave(how)
+
+    def idle(self, watched: bool, timeout: float | None) -> float | None:
+        """The loop is about to wait. How long it may at most; 0 after something was made ready."""
+        ready = [future for blocked, future in self._waiting.values() if self._can_go_on(blocked) and not future.done()]
+        for future in ready:
+            future.set_result(None)
+        if ready:
+            return 0
+        if self.live.leaving is None and self._waiting and not (self._working or watched or timeout is not None):
+            self.live.leave("suspended")
+            assert self._main is not None
+            self._main.cancel()
+            return 0
+        ends = [blocked.until for blocked, _ in self._waiting.values() if blocked.until is not None]
+        if not ends:
+            return timeout
+        wait = max(0, min(ends) - self.live.clock.now()) / 1_000
+        return wait if timeout is None else min(wait, timeout)
+
+    def _can_go_on(self, blocked: Blocked) -> bool:
+        if blocked.key in self.live.state.resolved:
+            return True
+        return blocked.until is not None and blocked.until <= self.live.clock.now()
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """Asks the driver each time before the loop waits for something to happen."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        super().__init__()
+        self.watching = False
+        self._driver = driver
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.watching and (timeout is None or timeout > 0):
+            own = 1  # the loop's own pipe, through which threads wake it
+            timeout = self._driver.idle(len(self.get_map()) > own, timeout)
+        return super().select(timeout)
+
+
+async def _follow(call: Callable[[], Any], scope: Branch) -> Any:
+    branch.set(scope)
+    result = call()
+    return await result if inspect.isawaitable(result) else result
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End what the code left behind: tasks that nobody awaited, generators, threads."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()

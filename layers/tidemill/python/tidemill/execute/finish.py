@@ -1,0 +1,147 @@
+"""What follows from a run's end, in the order that makes a crash in between harmless.
+
+The terminal record is in the journal before anything here happens. Then: waits and timers deleted, the parts of a map
+that it waited for cancelled, its parent told, the end announced, and at last the head closed. Until the head is
+closed the run has a due time, so whoever finds it does all of this again; each effect is harmless to do twice.
+"""
+
+from __future__ import annotations
+
+from tidemill import ids, values
+from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped, Started
+from tidemill.core.state import RunState, fold
+from tidemill.execute import outside, start
+from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
+from tidemill.ports import World
+
+TERMINAL = (Ended, Cancelled, Skipped)
+
+
+def finish(world: World, run_id: str) -> None:
+    """Perform the effects of a run's end and close its head."""
+    head = world.runs.head(run_id)
+    if head is None or head.due is None:
+        return
+    state = fold(world.runs.read(run_id))
+    if state.terminal is None:
+        return
+    world.waits.drop(run_id)
+    world.queue.forget(run_id)
+    _cancel_chunks(world, head, state)
+    _tell_parent(world, head, state.terminal)
+    _announce(world, head, state)
+    world.runs.change(run_id, closing(state.terminal, state.end or 0))
+
+
+def quiet(world: World, head: Head, ended: Ended) -> bool:
+    """Whether a run's end concerns nobody but itself: then its record and its head can be written at once."""
+    if head.ties or head.parent is not None:
+        return False
+    if any(_listened(world, name) for name in _announcements(ended)):
+        return False
+    if ended.status == "completed":
+        return True
+    spec = world.registry.function(head.function_id)
+    return spec is not None and spec.on_failure is None
+
+
+def closing(terminal: Ended | Cancelled | Skipped, number: int) -> HeadChange:
+    """What the head of an ended run says."""
+    return HeadChange(
+        status=status_of(terminal),
+        due=None,
+        reason=None if isinstance(terminal, Ended) else terminal.reason,
+        ended_at=terminal.at,
+        end=number,
+    )
+
+
+def status_of(terminal: Ended | Cancelled | Skipped) -> RunStatus:
+    if isinstance(terminal, Ended):
+        return terminal.status
+    return "cancelled" if isinstance(terminal, Cancelled) else "skipped"
+
+
+def failure_of(terminal: Ended | Cancelled | Skipped) -> Failure | None:
+    """The failure that a parent sees where this run did not complete."""
+    if isinstance(terminal, Ended):
+        return terminal.failure
+    return Failure(type="StepError", message=f"the invoked run was {status_of(terminal)}: {terminal.reason}")
+
+
+def _cancel_chunks(world: World, head: Head, state: RunState) -> None:
+    if isinstance(state.terminal, Ended) and state.terminal.status == "completed":
+        return
+    for blocked in [b for b in state.blocked.values() if b.kind == "map"]:
+        for number in range(int(blocked.name)):
+            outside.cancel(world, start.chunk_id(head.run_id, blocked.key, number), "its parent run has ended")
+
+
+def _tell_parent(world: World, head: Head, terminal: Ended | Cancelled | Skipped) -> None:
+    parent = head.parent
+    if parent is None:
+        return
+    if parent.chunk is not None:
+        if world.runs.chunk_done(parent.run_id, parent.key, parent.chunk) < parent.chunks:
+            return
+        record = Resolved(parent.key, terminal.at)
+    else:
+        value = terminal.value if isinstance(terminal, Ended) else None
+        record = Resolved(parent.key, terminal.at, value=value, failure=failure_of(terminal))
+    outside.resolve(world, parent.run_id, parent.function_id, record)
+
+
+def _announcements(terminal: Ended | Cancelled | Skipped) -> tuple[str, ...]:
+    status = status_of(terminal)
+    return {"failed": (FINISHED, FAILED), "cancelled": (FINISHED, CANCELLED), "skipped": ()}.get(status, (FINISHED,))
+
+
+def _listened(world: World, name: str) -> bool:
+    return bool(world.registry.listeners(name)) or world.waits.awaited(name)
+
+
+def _announce(world: World, head: Head, state: RunState) -> None:
+    terminal = state.terminal
+    if terminal is None or (head.parent is not None and head.parent.chunk is not None):
+        return
+    spec = world.registry.function(head.function_id)
+    handler = spec.on_failure if spec is not None and status_of(terminal) == "failed" else None
+    events = [end_event(head, state, name) for name in _announcements(terminal) if _listened(world, name)]
+    if handler is not None and (failure_spec := world.registry.function(handler)) is not None:
+        event = end_event(head, state, FAILED)
+        world.events.put(event, ())
+        start.start(world, failure_spec, (event,))
+    if events:
+        world.bus.publish(events)
+
+
+def end_event(head: Head, state: RunState, name: str) -> Event:
+    """The announcement of a run's end; its id derives from the run, so that it is one event however often it is sent."""
+    terminal = state.terminal
+    ended = terminal if isinstance(terminal, Ended) else None
+    at = terminal.at if terminal is not None else 0
+    data = {
+        "function_id": head.function_id,
+        "run_id": head.run_id,
+        "status": status_of(terminal) if terminal is not None else head.status,
+        "event": _event_of(state.birth),
+        "output": values.plain(ended.value) if ended is not None and ended.value is not None else None,
+        "error": error_of(ended.failure if ended is not None else None),
+    }
+    return Event(ids.derived(head.run_id, name), name, data, at, at, _user_of(state.birth))
+
+
+def error_of(failure: Failure | None) -> dict[str, object] | None:
+    if failure is None:
+        return None
+    return {"type": failure.type, "message": failure.message, "stack": failure.stack, "step_id": failure.step_id}
+
+
+def _event_of(birth: Started) -> dict[str, object] | None:
+    if not birth.events:
+        return None
+    return event_fields(birth.events[0])
+
+
+def _user_of(birth: Started) -> dict[str, object] | None:
+    return birth.events[0].user if birth.events else None

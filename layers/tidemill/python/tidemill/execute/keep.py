@@ -1,0 +1,90 @@
+"""The keeper of journals where the stores are: what an executor asks for, done on the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill.core.journal import Ended, HandedOver, Record
+from tidemill.execute import finish, lookback, receive, start
+from tidemill.model import Event, Head, HeadChange, Parent, Wait
+from tidemill.ports import World
+
+
+class LocalKeeper:
+    """The Keeper of `ports.py` over a World, in the same process."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def append(
+        self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
+    ) -> list[Record] | None:
+        if change is None:
+            return _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
+        last = records[-1]
+        if isinstance(last, Ended):
+            return self._end(head, seq, records, last, change)
+        found = _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
+        if found is None:
+            at = None if isinstance(last, HandedOver) else change.due
+            self._world.queue.look(head.run_id, head.function_id, at)
+        return found
+
+    def _end(
+        self, head: Head, seq: int, records: Sequence[Record], ended: Ended, change: HeadChange
+    ) -> list[Record] | None:
+        """An end that concerns nobody else is closed with its record; any other stays open until all is done."""
+        if finish.quiet(self._world, head, ended):
+            return _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
+        found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
+        if found is None:
+            finish.finish(self._world, head.run_id)
+        return found
+
+    def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
+        lookback.register(self._world, waits)
+        found = lookback.oldest(self._world, waits, set(taken))
+        if found is not None:
+            self._world.waits.drop(found[0].run_id, found[0].key)
+        return found
+
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+        spec = self._world.registry.function(function_id)
+        if spec is None:
+            return False
+        run_id = start.child_id(parent.run_id, parent.key)
+        receive.invoke(self._world, spec, data, parent=parent, run_id=run_id, user=user)
+        return True
+
+    def send(self, events: Sequence[Event]) -> None:
+        now = self._world.clock.now()
+        self._world.bus.publish([event for event in events if receive.known(self._world, event.id, now) is None])
+
+    def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
+        spec = self._world.registry.function(head.function_id)
+        birth = self._world.runs.birth(head.run_id)
+        if spec is None or birth is None:
+            return
+        name = self._world.blobs.put(items)
+        for number in range(chunks):
+            parent = Parent(head.run_id, head.function_id, key, number, chunks)
+            start.start_chunk(self._world, spec, birth, head, parent, name)
+
+    def blob(self, name: str) -> bytes:
+        return self._world.blobs.get(name)
+
+    def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
+        ends: list[Record] = []
+        for number in range(count):
+            head = self._world.runs.head(start.chunk_id(run_id, key, number))
+            if head is not None and head.end is not None:
+                ends.append(self._world.runs.read(head.run_id, head.end - 1)[0])
+        return ends
+
+    def journal(self, run_id: str) -> list[Record]:
+        return self._world.runs.read(run_id)
+
+
+def _unless_mine(found: list[Record] | None, records: Sequence[Record]) -> list[Record] | None:
+    """A write that succeeded and looked failed finds its own records when it is made again: then all is well."""
+    return None if found is not None and found[: len(records)] == list(records) else found

@@ -1,0 +1,147 @@
+"""A run while its code runs: the folded journal, the appends of all its branches, and the ways to leave.
+
+Branches that append at the same moment share one write (group commit): the first becomes the leader and writes what
+has gathered, the others wait for it. They never share a sequence number.
+
+Code is left by an exception that derives from BaseException, so that `except Exception` in a user's function does not
+swallow it; and where one does swallow it, the next step raises it again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from tidemill.core.journal import Blocked, Claimed, Record
+from tidemill.core.state import RunState
+from tidemill.model import FunctionSpec, Head, HeadChange
+from tidemill.ports import Clock, Entropy, Keeper
+
+Leaving = Literal["suspended", "handed over", "superseded"]
+
+
+class Left(BaseException):
+    """The code of this run is left here, and will be run again from the top when the run goes on."""
+
+
+class AttemptTimeout(Exception):  # noqa: N818 - not an error of the engine, but of the step's
+    """One attempt of a step took longer than its timeout."""
+
+
+@dataclass(slots=True)
+class _Write:
+    records: list[Record]
+    done: bool = False
+    error: BaseException | None = None
+
+
+class LiveRun:
+    """One run, driven by one executor under one claim."""
+
+    def __init__(
+        self,
+        head: Head,
+        spec: FunctionSpec,
+        state: RunState,
+        keeper: Keeper,
+        clock: Clock,
+        entropy: Entropy,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self.head = head
+        self.spec = spec
+        self.state = state
+        self.keeper = keeper
+        self.clock = clock
+        self.entropy = entropy
+        self.stopping = stopping
+        self.leaving: Leaving | None = None
+        self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
+        self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
+        self.charged: set[str] = set()
+        self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
+        self._guard = threading.Condition()
+        self._queue: list[_Write] = []
+        self._writing = False
+
+    def check(self) -> None:
+        """Raise Left if this execution is over."""
+        if self.leaving is not None:
+            raise Left
+
+    def leave(self, how: Leaving) -> Left:
+        if self.leaving is None or how == "superseded":
+            self.leaving = how
+        return Left()
+
+    def append(self, *records: Record) -> None:
+        """Append at the next numbers. Raises Left if the run is not ours any more."""
+        write = _Write(list(records))
+        with self._guard:
+            self._queue.append(write)
+            while self._writing and not write.done:
+                self._guard.wait()
+            if write.done:
+                if write.error is not None:
+                    raise write.error
+                return
+            self._writing = True
+            batch, self._queue = self._queue, []
+        error: BaseException | None = None
+        try:
+            self.write([record for each in batch for record in each.records])
+        except BaseException as caught:
+            error = caught
+        with self._guard:
+            for each in batch:
+                each.done, each.error = True, error
+            self._writing = False
+            self._guard.notify_all()
+        if error is not None:
+            raise error
+
+    def write(self, records: list[Record], change: HeadChange | None = None) -> None:
+        """Append until it holds: fold in what outsiders wrote first. Raises Left if another executor or an end did."""
+        while True:
+            found = self.keeper.append(self.head, self.state.seq + 1, records, _renumbered(change, self.state, records))
+            if found is None:
+                self.state.add(records)
+                return
+            self.add(found)
+
+    def offer(self, records: list[Record], change: HeadChange) -> bool:
+        """Append once. False if outsiders wrote first: what they wrote is folded in, so look again."""
+        found = self.keeper.append(self.head, self.state.seq + 1, records, change)
+        if found is None:
+            self.state.add(records)
+            return True
+        self.add(found)
+        return False
+
+    def add(self, found: list[Record]) -> None:
+        """Fold in what somebody else wrote."""
+        self.state.add(found)
+        if self.state.terminal is not None or any(isinstance(record, Claimed) for record in found):
+            raise self.leave("superseded")
+        if self.on_news is not None:
+            self.on_news()
+
+    def charge(self, branch: str) -> int:
+        """How many crashes the first unfinished step of this branch answers for."""
+        if self.lapses == 0 or any(branch.startswith(prefix) for prefix in self.charged):
+            return 0
+        if any(prefix.startswith(branch) for prefix in self.charged):
+            return 0  # a branch beneath has answered for it
+        self.charged.add(branch)
+        return self.lapses
+
+
+def _renumbered(change: HeadChange | None, state: RunState, records: list[Record]) -> HeadChange | None:
+    """A change that names the number of a terminal record, at the number that the record is going to have."""
+    if change is None or change.end is None:
+        return change
+    return msgspec.structs.replace(change, end=state.seq + len(records))

@@ -1,0 +1,93 @@
+"""Write, then look: how a wait and its event never miss each other.
+
+Each side writes its own first and then reads the other, so whichever comes second sees the other:
+
+    wait:   add its path to the awaited paths of the name; put the wait; read the events stored under path and value
+    event:  store the event; read the awaited paths; store it under each; read the waits
+
+An event stored before its path was first awaited is under no key. For that time, and for an allowance of skewed clocks,
+the events of the name are read once, within a bound. A look back that would exceed the bound is an error, never a miss.
+Times are the platform's receipt times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tidemill import ids
+from tidemill.core import match
+from tidemill.errors import NonRetriableError
+from tidemill.limits import LOOKBACK_EVENTS, MINUTE
+from tidemill.model import Event, Wait, event_fields
+from tidemill.ports import World
+
+SKEW = MINUTE  # how far two clocks of the platform may be apart
+
+
+def register(world: World, waits: Sequence[Wait]) -> None:
+    """Make these waits findable by the events that they wait for."""
+    now = world.clock.now()
+    for wait in waits:
+        world.events.add_path(wait.name, wait.condition.path or "", now)
+        world.waits.put(wait)
+
+
+def oldest(world: World, waits: Sequence[Wait], taken: set[tuple[str, str]]) -> tuple[Wait, Event] | None:
+    """The oldest event already received that satisfies one of the waits and is not `taken`."""
+    best: tuple[Wait, Event] | None = None
+    for wait in waits:
+        for event in _candidates(world, wait):
+            if best is not None and event.received_at >= best[1].received_at:
+                break
+            if accepts(world, wait, event, taken):
+                best = (wait, event)
+                break
+    return best
+
+
+def accepts(world: World, wait: Wait, event: Event, taken: set[tuple[str, str]]) -> bool:
+    """Whether this event is one that the wait waits for."""
+    if (
+        event.id == wait.own
+        or event.received_at <= wait.after
+        or (wait.until is not None and event.received_at > wait.until)
+    ):
+        return False
+    if (digest(wait), event.id) in taken:
+        return False
+    return match.condition_holds(wait.condition, _own_event(world, wait), event_fields(event))
+
+
+def digest(wait: Wait) -> str:
+    """What makes two waits of a run the same question: the event's name and the condition."""
+    condition = wait.condition
+    return ids.derived(wait.name, condition.path or "", condition.hash, condition.when or "")
+
+
+def _own_event(world: World, wait: Wait) -> dict[str, Any]:
+    """The event of the run that waits, where its condition still needs it."""
+    when = wait.condition.when
+    if when is None or "event" not in when:
+        return {}
+    birth = world.runs.birth(wait.run_id)
+    return event_fields(birth.events[0]) if birth is not None and birth.events else {}
+
+
+def _candidates(world: World, wait: Wait) -> Iterator[Event]:
+    """Events of the awaited name received after `wait.after`, oldest first."""
+    path, hash_ = wait.condition.path, wait.condition.hash
+    seen: set[str] = set()
+    since = world.events.add_path(wait.name, path or "", world.clock.now())
+    keyed = world.events.by_key(wait.name, path or "", hash_, wait.after, LOOKBACK_EVENTS + 1)
+    before = since + SKEW
+    early = world.events.by_name(wait.name, wait.after, before, LOOKBACK_EVENTS + 1) if wait.after < before else []
+    if max(len(keyed), len(early)) > LOOKBACK_EVENTS:
+        raise NonRetriableError(
+            f"step {wait.key!r} would have to look back through more than {LOOKBACK_EVENTS:,} events "
+            f"named {wait.name!r}; give it a `match`, or lookback=False"
+        )
+    for event in sorted([*early, *keyed], key=lambda e: e.received_at):
+        if event.id not in seen:
+            seen.add(event.id)
+            yield event

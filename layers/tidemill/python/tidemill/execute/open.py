@@ -1,0 +1,90 @@
+"""The door to a run: look at it, and claim it if its code can go on.
+
+No user code runs before its executor has appended a claim. Whoever gets the number of the claim runs the code; all
+others, and the executor that is presumed dead, lose their next append and stop.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.core.journal import Claimed, Ended, Record
+from tidemill.core.look import Look, bounded, look
+from tidemill.core.state import RunState, fold
+from tidemill.execute import finish, keep, outside
+from tidemill.limits import RECHECK
+from tidemill.model import Failure, FunctionSpec, Head, HeadChange
+from tidemill.ports import World
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A claimed run: its head, its function, and its journal up to and with the claim."""
+
+    head: Head
+    spec: FunctionSpec
+    records: list[Record]
+
+
+def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
+    """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None."""
+    head = world.runs.head(run_id)
+    if head is None or head.due is None:
+        return None
+    records = world.runs.read(run_id)
+    state = fold(records)
+    spec = world.registry.function(head.function_id)
+    while True:
+        now = world.clock.now()
+        alive = state.claim is not None and world.liveness.alive(state.claim, now)
+        decision = look(state, head, spec, alive, now)
+        if decision.do != "claim" or spec is None:
+            _otherwise(world, head, state, decision, now)
+            return None
+        claim = Claimed(now, by, until, head.version)
+        change = HeadChange(
+            status="running",
+            due=bounded(head, min(until, now + RECHECK)),
+            attempt=state.attempt,
+            started_at=head.started_at or now,
+        )
+        found = world.runs.append(run_id, state.seq + 1, [claim], change)
+        if found is None or found[0] == claim:
+            records.append(claim)
+            head.status, head.started_at, head.attempt, head.reason = "running", change.started_at, state.attempt, None
+            return Opened(head, spec, records)
+        records.extend(found)
+        state.add(found)
+
+
+def _otherwise(world: World, head: Head, state: RunState, decision: Look, now: int) -> None:
+    """What a run needs whose code cannot go on now."""
+    if decision.do == "finish":
+        finish.finish(world, head.run_id)
+    elif decision.do == "cancel":
+        outside.cancel(world, head.run_id, decision.reason)
+    elif decision.do == "hold":
+        _hold(world, head, decision.reason, now)
+    elif decision.do == "fail":
+        _fail(world, head, state, decision.reason, now)
+    else:
+        _later(world, head, decision.at, now)
+
+
+def _later(world: World, head: Head, at: int, now: int) -> None:
+    due = bounded(head, min(at or now + RECHECK, now + RECHECK) if head.status == "running" else at or now + RECHECK)
+    if due != head.due:
+        world.runs.redue(head.run_id, head.due, due)
+    world.queue.look(head.run_id, head.function_id, due)
+
+
+def _hold(world: World, head: Head, reason: str, now: int) -> None:
+    due = bounded(head, now + RECHECK)
+    world.runs.redue(head.run_id, head.due, due, reason)
+    world.queue.look(head.run_id, head.function_id, due)
+
+
+def _fail(world: World, head: Head, state: RunState, reason: str, now: int) -> None:
+    """A run whose process dies again and again between its steps."""
+    failure = Failure(type="Crashed", message=reason, retriable=False)
+    ended = Ended(now, "failed", failure=failure)
+    keep.LocalKeeper(world).append(head, state.seq + 1, [ended], finish.closing(ended, state.seq + 1))

@@ -1,0 +1,63 @@
+"""What others do to a run while it may be running: append a record to its journal, whoever else is appending.
+
+An outsider holds no claim. It reads the journal, decides, and appends at the next number; if somebody took that number
+it folds in what stands there and decides again. So a cancel, a match and a step's result never overwrite each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tidemill.core.journal import Cancelled, Record, Resolved
+from tidemill.core.state import RunState, fold
+from tidemill.execute import finish
+from tidemill.model import HeadChange
+from tidemill.ports import World
+
+Decision = tuple[Sequence[Record], HeadChange | None] | None
+
+
+def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
+    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run."""
+    state = fold(world.runs.read(run_id))
+    if state.started is None:
+        return False
+    while (decision := decide(state)) is not None:
+        records, change = decision
+        found = world.runs.append(run_id, state.seq + 1, records, change)
+        if found is None or list(found[: len(records)]) == list(records):
+            return True
+        state.add(found)
+    return False
+
+
+def cancel(world: World, run_id: str, reason: str) -> bool:
+    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run."""
+    now = world.clock.now()
+
+    def decide(state: RunState) -> Decision:
+        if state.terminal is not None:
+            return None
+        return [Cancelled(now, reason)], HeadChange(
+            status="cancelled", due=now, reason=reason, ended_at=now, end=state.seq + 1
+        )
+
+    cancelled = tell(world, run_id, decide)
+    if cancelled:
+        finish.finish(world, run_id)
+    return cancelled
+
+
+def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:
+    """Tell a run what one of its blocked steps waited for, and have it looked at. False: it is not interested (any more)."""
+
+    def decide(state: RunState) -> Decision:
+        if state.terminal is not None or record.key in state.resolved or record.key in state.done:
+            return None
+        if record.event is not None and (record.wait, record.event.id) in state.taken:
+            return None
+        return [record], None
+
+    told = tell(world, run_id, decide)
+    world.queue.look(run_id, function_id)  # even if it was told before: the message then may have been lost
+    return told

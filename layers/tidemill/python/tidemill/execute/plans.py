@@ -1,0 +1,277 @@
+"""What each kind of step does, written once for sync and async code.
+
+A plan is a generator: it reads and appends to the journal, and yields where it needs its driver to do something that sync
+and async code do differently: `Call` a function, or be `Blocked` until the step can go on. The replay of a finished
+step never gets here (see `tape.Tape.recall`).
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from tidemill import duration, ids, values
+from tidemill.core import match, retry
+from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
+from tidemill.errors import NonRetriableError, RetryAfterError, StepError
+from tidemill.execute import finish, lookback
+from tidemill.execute.live import AttemptTimeout, LiveRun
+from tidemill.limits import MAP_CHUNKS
+from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run this function; `attempt` is what `ctx.attempt` says meanwhile. `timeout` in milliseconds."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    attempt: int
+    timeout: int | None
+
+
+Plan = Generator[Call | Blocked, Any, Any]
+
+
+def run(
+    live: LiveRun,
+    branch: str,
+    key: str,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    retries: int | None,
+    timeout: int | None,
+) -> Plan:
+    """Run a step until it has a result or has failed for good."""
+    limit = (live.spec.retries if retries is None else retries) + 1
+    tried = live.state.tried.get(key)
+    attempt = tried.attempt if tried is not None else 0
+    if tried is not None:
+        yield from _rest(live, key, tried)
+    if crashes := live.charge(branch):
+        attempt += crashes
+        failure = Failure("Crashed", "the process died while this step ran", step_id=key)
+        yield from _failed(live, key, live.clock.now(), attempt, limit, failure)
+    while True:
+        attempt += 1
+        started = live.clock.now()
+        try:
+            value = values.encode((yield Call(fn, args, kwargs, attempt, timeout)), "result")
+        except Exception as error:
+            yield from _failed(live, key, started, attempt, limit, failure_of(error, live.clock.now(), key))
+        else:
+            live.append(StepDone(key, "run", started, live.clock.now(), attempt, value))
+            return values.decode(value)
+
+
+def _failed(live: LiveRun, key: str, started: int, attempt: int, limit: int, failure: Failure) -> Plan:
+    """Remember a failed attempt, and rest until the next; raise StepError if there is none."""
+    now = live.clock.now()
+    if attempt >= limit or not failure.retriable:
+        live.append(StepDone(key, "run", started, now, attempt, failure=failure))
+        raise StepError.of(failure)
+    at = retry.retry_at(live.spec.backoff, attempt, failure, now, live.entropy.random())
+    tried = StepTried(key, "run", started, now, attempt, failure, at)
+    live.append(tried)
+    yield from _rest(live, key, tried)
+
+
+def _rest(live: LiveRun, key: str, tried: StepTried) -> Plan:
+    while live.clock.now() < tried.retry_at:
+        yield Blocked(key, "run", tried.at, tried.retry_at)
+
+
+def sleep(live: LiveRun, key: str, until: int) -> Plan:
+    """Sleep until then. A sleep that the journal already knows keeps the end that it had."""
+    known = live.state.blocked.get(key)
+    started = known.since if known is not None else live.clock.now()
+    until = known.until if known is not None and known.until is not None else until
+    while live.clock.now() < until:
+        yield Blocked(key, "sleep", started, until)
+    live.append(StepDone(key, "sleep", started, live.clock.now()))
+
+
+def wait(
+    live: LiveRun,
+    key: str,
+    kind: StepKind,
+    asked: tuple[tuple[str, str, str | None, str | None], ...],
+    timeout: int | None,
+    look_back: bool,
+) -> Plan:
+    """Wait for the first of these events; `(label, event)`, or None when the time has run out."""
+    blocked = live.state.blocked.get(key)
+    if blocked is None:
+        blocked = _new_wait(live, key, kind, asked, timeout, look_back)
+        _look(live, blocked)
+    while (resolved := live.state.resolved.get(key)) is None:
+        if blocked.until is not None and blocked.until <= live.clock.now():
+            if not _look(live, blocked):
+                live.append(Resolved(key, live.clock.now()))
+        else:
+            yield blocked
+    return (resolved.label, resolved.event) if resolved.event is not None else None
+
+
+def _new_wait(
+    live: LiveRun,
+    key: str,
+    kind: StepKind,
+    asked: tuple[tuple[str, str, str | None, str | None], ...],
+    timeout: int | None,
+    look_back: bool,
+) -> Blocked:
+    now = live.clock.now()
+    until = now + timeout if timeout is not None else None
+    own = live.state.birth.events[0]
+    after = (own.received_at if look_back else now) - 1
+    waits: list[Wait] = []
+    for label, name, path, when in asked:
+        if kind == "signal":
+            event_name, condition = SIGNAL, Condition("data.signal", match.value_hash(name))
+        else:
+            event_name, condition = name, match.resolve(event_fields(own), match=path, when=when)
+        if not condition.never:
+            waits.append(
+                Wait(live.head.run_id, live.spec.id, key, event_name, condition, after, until, label, own=own.id)
+            )
+    return Blocked(key, kind, now, until, asked[0][1], tuple(waits))
+
+
+def _look(live: LiveRun, blocked: Blocked) -> bool:
+    """Register the waits and look back; True if an event was there already."""
+    if not blocked.waits:
+        return False
+    live.head.ties = True
+    digests = {lookback.digest(w) for w in blocked.waits}
+    found = live.keeper.wait(blocked.waits, [taken for taken in live.state.taken if taken[0] in digests])
+    if found is None:
+        return False
+    wait, event = found
+    live.append(Resolved(blocked.key, live.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait)))
+    return True
+
+
+def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | None) -> Plan:
+    """Run another function and wait for its output."""
+    blocked = live.state.blocked.get(key)
+    if blocked is None and key not in live.state.resolved:
+        now = live.clock.now()
+        parent = Parent(live.head.run_id, live.spec.id, key)
+        encoded = values.encode(data, "data")
+        if not live.keeper.invoke(parent, function_id, encoded, live.head.user):
+            raise NonRetriableError(f"step {key!r} invokes {function_id!r}, but no function has that id")
+        blocked = Blocked(key, "invoke", now, now + timeout if timeout is not None else None, function_id)
+    while (resolved := live.state.resolved.get(key)) is None:
+        assert blocked is not None
+        if blocked.until is not None and blocked.until <= live.clock.now():
+            sentence = f"{function_id} did not end within the timeout of step {key!r}"
+            live.append(Resolved(key, live.clock.now(), failure=Failure("StepTimeoutError", sentence, step_id=key)))
+        else:
+            yield blocked
+    return outcome(resolved)
+
+
+def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
+    """Send events under ids that derive from run and step; gives the ids."""
+    yield from ()
+    now = live.clock.now()
+    made = [
+        Event(
+            id=event.get("id") or ids.derived(live.head.run_id, key, str(number)),
+            name=event["name"],
+            data=event.get("data") or {},
+            ts=event.get("ts") or now,
+            received_at=now,
+            user=event.get("user"),
+            v=event.get("v"),
+        )
+        for number, event in enumerate(events)
+    ]
+    live.keeper.send(made)
+    sent = [event.id for event in made]
+    live.append(StepDone(key, "send", now, live.clock.now(), value=values.encode(sent, "ids")))
+    return sent
+
+
+def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Plan:
+    """Spread a durable step per item over chunk runs, and gather what came of them, in order."""
+    since = live.clock.now()
+    blocked = live.state.blocked.get(key)
+    if blocked is None and key not in live.state.resolved:
+        chunks = min(len(items), MAP_CHUNKS, most or MAP_CHUNKS)
+        if chunks:
+            live.head.ties = True
+            live.keeper.map(live.head, key, chunks, values.encode(items, "items"))
+        blocked = Blocked(key, "map", since, name=str(chunks))
+    chunks = int(blocked.name) if blocked is not None else min(len(items), MAP_CHUNKS, most or MAP_CHUNKS)
+    while chunks and key not in live.state.resolved:
+        assert blocked is not None
+        yield blocked
+    ends = live.keeper.chunks(live.head.run_id, key, chunks) if chunks else []
+    results, failure = _gathered(ends, key)
+    value = None if failure is not None else values.encode(results, "results")
+    started = blocked.since if blocked is not None else since
+    live.append(StepDone(key, "map", started, live.clock.now(), value=value, failure=failure))
+    if failure is not None:
+        raise StepError.of(failure)
+    return results
+
+
+def _gathered(ends: list[Record], key: str) -> tuple[list[Any], Failure | None]:
+    results: list[Any] = []
+    for end in ends:
+        if not isinstance(end, Ended) or end.value is None:
+            failed = finish.failure_of(end) if isinstance(end, finish.TERMINAL) else None
+            return [], failed or Failure("StepError", "a part of this map was lost", step_id=key)
+        for item in values.decode(end.value):
+            if "failure" in item:
+                return [], Failure(**item["failure"])
+            results.append(item["value"])
+    return results, None
+
+
+def outcome(record: StepDone | Resolved) -> Any:
+    """What a finished step gives its caller: its value, or StepError."""
+    if record.failure is not None:
+        raise StepError.of(record.failure)
+    if isinstance(record, Resolved) and record.event is not None:
+        return record.label, record.event
+    return values.decode(record.value) if record.value is not None else None
+
+
+def failure_of(error: BaseException, now: int, step: str | None = None) -> Failure:
+    """An error as a run remembers it."""
+    after: int | None = None
+    if isinstance(error, RetryAfterError):
+        after = _time_named(error, now)
+    stack = "".join(traceback.format_exception(type(error), error, _below_engine(error)))
+    if isinstance(error, AttemptTimeout):
+        return Failure("StepTimeoutError", str(error), "", step)
+    stopped = isinstance(error, NonRetriableError | values.NotSerializable | StepError)
+    name = error.type if isinstance(error, StepError) else type(error).__name__
+    origin = error.step_id if isinstance(error, StepError) and error.step_id else step
+    return Failure(name, str(error) or name, stack[-8_000:], origin, not stopped, after)
+
+
+def _time_named(error: RetryAfterError, now: int) -> int:
+    try:
+        return now + duration.parse(error.when)  # type: ignore[arg-type]  # a datetime is told apart by the error
+    except (ValueError, TypeError):
+        pass
+    try:
+        return duration.parse_time(error.when)  # type: ignore[arg-type]  # likewise
+    except (ValueError, TypeError):
+        return now
+
+
+def _below_engine(error: BaseException) -> Any:
+    """The part of the traceback that is the user's own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("tidemill.execute"):
+        trace = trace.tb_next
+    return trace if trace is not None else error.__traceback__

@@ -1,0 +1,170 @@
+"""What an event does: it is kept, it starts the functions that listen for it, and it wakes or cancels who waits for it.
+
+All of it may be done twice. Which events get here at all (keys, limits, a known id) is the door's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tidemill import ids, values
+from tidemill.core import expression, match
+from tidemill.core.journal import Resolved
+from tidemill.execute import lookback, outside
+from tidemill.execute.start import start
+from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.model import (
+    INVOKED,
+    SIGNAL,
+    TIMER,
+    CronTrigger,
+    Event,
+    EventTrigger,
+    FunctionSpec,
+    Parent,
+    Wait,
+    event_fields,
+    name_matches,
+)
+from tidemill.ports import World
+
+_PAGE = 500
+
+
+def known(world: World, event_id: str, now: int) -> Event | None:
+    """The event that was received under this id within its memory (24 hours): the same id again starts nothing."""
+    event = world.events.get(event_id)
+    return event if event is not None and now - event.received_at <= EVENT_ID_MEMORY else None
+
+
+def receive(world: World, event: Event) -> list[str]:
+    """Take an event in. The ids of the runs that it started."""
+    store(world, event)
+    started = [run_id for spec in world.registry.listeners(event.name) if (run_id := begin(world, spec, event))]
+    wake(world, event)
+    return started
+
+
+def store(world: World, event: Event) -> None:
+    """Keep the event, then keep it under every path by which it may be awaited (see `lookback`)."""
+    world.events.put(event, ())
+    keys = list(_keys(world, event))
+    if keys:
+        world.events.put(event, keys)
+
+
+def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
+    """Start a run of the function if one of its triggers takes the event: one, however many do."""
+    return start(world, spec, (event,)) if takes(spec, event) else None
+
+
+def takes(spec: FunctionSpec, event: Event) -> bool:
+    """Whether any trigger of the function takes this event: its name, and its `when`."""
+    for trigger in spec.triggers:
+        if isinstance(trigger, EventTrigger) and name_matches(trigger.name, event.name):
+            if trigger.when is None:
+                return True
+            if expression.compile(trigger.when).holds({"event": event_fields(event)}):
+                return True
+    return False
+
+
+def wake(world: World, event: Event) -> list[str]:
+    """Resolve the waits that this event satisfies, cancel the runs that it cancels; the runs resolved."""
+    resolved: list[str] = []
+    for path, hash_ in _keys(world, event):
+        for wait in _waits(world, event.name, path, hash_):
+            if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
+                resolved.append(wait.run_id)
+    return resolved
+
+
+def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
+    """Send a signal. It travels as an event that only waits for signals can see; the runs that it resolved."""
+    now = world.clock.now()
+    event = Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
+    store(world, event)
+    return wake(world, event)
+
+
+def invoke(
+    world: World,
+    spec: FunctionSpec,
+    data: bytes,
+    *,
+    parent: Parent | None = None,
+    run_id: str | None = None,
+    user: str | None = None,
+) -> str:
+    """Start a function directly. `data` (encoded) is its event's data; the run's id."""
+    now = world.clock.now()
+    run_id = run_id or ids.ulid(now, world.entropy.bytes(10))
+    plain = values.plain(data)
+    event = Event(ids.derived(run_id, INVOKED), INVOKED, plain if isinstance(plain, dict) else {}, now, now)
+    world.events.put(event, ())
+    start(world, spec, (event,), run_id=run_id, parent=parent, input=data, user=user)
+    return run_id
+
+
+def fire(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> str | None:
+    """A tick of a cron trigger. The run's id, or None where this tick has started it before."""
+    event_id = ids.derived(spec.id, trigger.cron, trigger.timezone, str(at))
+    event = Event(event_id, TIMER, {"cron": trigger.cron, "timezone": trigger.timezone}, at, world.clock.now())
+    store(world, event)
+    wake(world, event)
+    return start(world, spec, (event,))
+
+
+class DirectBus:
+    """A bus inside one process: what is published is received before the publisher goes on.
+
+    Receiving may publish in turn (a run that an event cancels announces its end); a queue keeps the stack flat.
+    """
+
+    def __init__(self) -> None:
+        self.world: World | None = None
+        self._queue: deque[Event] = deque()
+        self._busy = False
+
+    def publish(self, events: Sequence[Event]) -> None:
+        self._queue.extend(events)
+        if self._busy or self.world is None:
+            return
+        self._busy = True
+        try:
+            while self._queue:
+                receive(self.world, self._queue.popleft())
+        finally:
+            self._busy = False
+
+
+def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:
+    """The awaited paths of this event's name, each with the hash of what the event holds there."""
+    paths = world.events.paths(event.name)
+    if not paths:
+        return
+    fields = event_fields(event)
+    for path in paths:
+        if not path:
+            yield "", ""
+        elif (value := match.lookup(path, fields)) is not match.MISSING:
+            yield path, match.value_hash(value)
+
+
+def _waits(world: World, name: str, path: str, hash_: str) -> Iterator[Wait]:
+    after: tuple[str, str] | None = None
+    while page := world.waits.find(name, path, hash_, after, _PAGE):
+        yield from page
+        after = (page[-1].run_id, page[-1].key)
+
+
+def _wake_one(world: World, wait: Wait, event: Event) -> bool:
+    if wait.cancel:
+        outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})")
+        return False
+    record = Resolved(wait.key, world.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait))
+    told = outside.resolve(world, wait.run_id, wait.function_id, record)
+    world.waits.drop(wait.run_id, wait.key)
+    return told

@@ -1,0 +1,52 @@
+"""Run it again: a new run from the same events, from the start or from one of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill import ids
+from tidemill.core.journal import Record, Resolved, StepDone, StepTried, Suspended
+from tidemill.core.state import fold
+from tidemill.execute.start import start
+from tidemill.ports import World
+
+
+def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes | None = None) -> str:
+    """Start a new run like this one; its id. `input` (encoded) takes the place of the event's data.
+
+    With `from_step` the new run remembers what the old one did before it first reached that step. Raises LookupError,
+    with one sentence, where there is no such run, step or function.
+    """
+    head = world.runs.head(run_id)
+    if head is None:
+        raise LookupError(f"no run has the id {run_id!r}; `tidemill runs list` shows the latest")
+    spec = world.registry.function(head.function_id)
+    if spec is None:
+        raise LookupError(f"function {head.function_id!r} is not declared at present, so its run cannot be run again")
+    records = world.runs.read(run_id)
+    birth = fold(records[:1]).birth
+    copied = _before(records, run_id, from_step) if from_step is not None else []
+    new_id = ids.ulid(world.clock.now(), world.entropy.bytes(10))
+    start(
+        world, spec, birth.events, run_id=new_id, input=input if input is not None else birth.input,
+        user=head.user, copied=copied, since=world.clock.now(),
+    )  # fmt: skip
+    return new_id
+
+
+def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
+    """What the run remembered when it first reached `step`."""
+    for number, record in enumerate(records):
+        if step in _keys(record):
+            state = fold(records[:number])
+            waited = [r for r in state.resolved.values() if r.key not in state.done]
+            return [*state.done.values(), *waited]
+    keys = sorted({key for record in records for key in _keys(record)})
+    raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(keys) or 'none'}")
+
+
+def _keys(record: Record) -> list[str]:
+    """The steps that a record speaks of."""
+    if isinstance(record, Suspended):
+        return [blocked.key for blocked in record.blocked]
+    return [record.key] if isinstance(record, StepDone | StepTried | Resolved) else []

@@ -1,0 +1,157 @@
+"""How a run comes into being: its id, its head, its first record, and what may cancel it.
+
+A run's id derives from its function and its event, so a doubled message starts nothing twice. What the run relies on
+is written first: the waits of `cancel_on`, then the head. After it, a look back for what came in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill import ids
+from tidemill.core import match
+from tidemill.core.journal import Record, Started
+from tidemill.core.look import bounded
+from tidemill.execute import lookback, outside
+from tidemill.limits import EVENT_ID_MEMORY, RECHECK
+from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
+from tidemill.ports import World
+
+
+def start(
+    world: World,
+    spec: FunctionSpec,
+    events: Sequence[Event],
+    *,
+    run_id: str | None = None,
+    parent: Parent | None = None,
+    input: bytes | None = None,
+    user: str | None = None,
+    copied: Sequence[Record] = (),
+    since: int | None = None,
+) -> str | None:
+    """Start a run of this function. The run's id, or None where these events have started it before.
+
+    `copied`: records of an earlier run that this one begins with. `user` overrides who is responsible. `since`: events
+    received before this cancel nothing (the receipt of the run's own event).
+    """
+    first = events[0]
+    run_id = run_id or _run_id(world, spec.id, first)
+    now = world.clock.now()
+    head = _head(world, spec, events, run_id, parent, user, now)
+    waits = _cancel_waits(spec, head, first, since if since is not None else first.received_at)
+    lookback.register(world, waits)
+    birth = Started(now, spec.id, tuple(events), version=head.version, parent=parent, input=input)
+    created = world.runs.create(head, [birth, *copied])
+    if not created:
+        _clear_after(world, run_id, waits)
+    else:
+        _cancelled_already(world, run_id, waits)
+    world.queue.look(run_id, spec.id, head.not_before)
+    return run_id if created else None
+
+
+def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: str) -> None:
+    """Start one part of a map: a run of its own that replays its parent's code up to the map step."""
+    assert parent.chunk is not None
+    now = world.clock.now()
+    head = Head(
+        run_id=chunk_id(parent.run_id, parent.key, parent.chunk),
+        function_id=spec.id,
+        status="scheduled",
+        created_at=now,
+        due=now + RECHECK,
+        version=whole.version,
+        user=whole.user,
+        parent=parent,
+    )
+    world.runs.create(head, [Started(now, spec.id, birth.events, whole.version, parent, items.encode())])
+    world.queue.look(head.run_id, spec.id)
+
+
+def chunk_id(run_id: str, key: str, number: int) -> str:
+    """The id of a part of a map."""
+    return ids.derived(run_id, key, "chunk", str(number))
+
+
+def child_id(run_id: str, key: str) -> str:
+    """The id of a run that a step invokes."""
+    return ids.derived(run_id, key, "invoke")
+
+
+def _run_id(world: World, function_id: str, event: Event) -> str:
+    """The same event starts a function once; an event id that comes again after its memory has passed, anew."""
+    run_id = ids.derived(function_id, event.id)
+    old = world.runs.head(run_id)
+    if old is not None and event.received_at - old.created_at > EVENT_ID_MEMORY:
+        return ids.derived(function_id, event.id, str(event.received_at))
+    return run_id
+
+
+def _head(
+    world: World,
+    spec: FunctionSpec,
+    events: Sequence[Event],
+    run_id: str,
+    parent: Parent | None,
+    user: str | None,
+    now: int,
+) -> Head:
+    begin = max(event.ts for event in events)
+    not_before = begin if begin > now else None
+    base = not_before or now
+    limits = spec.timeouts
+    head = Head(
+        run_id=run_id,
+        function_id=spec.id,
+        status="scheduled",
+        created_at=now,
+        due=not_before or now + RECHECK,
+        version=world.registry.version(spec.id),
+        reason="its event lies in the future" if not_before else None,
+        event_ids=tuple(event.id for event in events),
+        user=user if user is not None else user_key(events[0].user),
+        parent=parent,
+        finish_by=base + limits.finish if limits.finish is not None else None,
+        start_by=base + limits.start if limits.start is not None else None,
+        not_before=not_before,
+        ties=bool(spec.cancel_on),
+    )
+    head.due = bounded(head, head.due or now)
+    return head
+
+
+def _cancel_waits(spec: FunctionSpec, head: Head, event: Event, since: int) -> list[Wait]:
+    waits: list[Wait] = []
+    for number, cancel in enumerate(spec.cancel_on):
+        condition = match.resolve(event_fields(event), match=cancel.match, when=cancel.when)
+        if condition.never:
+            continue
+        until = since + cancel.timeout if cancel.timeout is not None else None
+        waits.append(
+            Wait(
+                head.run_id,
+                spec.id,
+                f"cancel{number}",
+                cancel.name,
+                condition,
+                after=since - 1,
+                until=until,
+                cancel=True,
+                own=event.id,
+            )
+        )
+    return waits
+
+
+def _clear_after(world: World, run_id: str, waits: Sequence[Wait]) -> None:
+    """The run existed. If it has ended since, the waits that were just put again must not stay behind."""
+    head = world.runs.head(run_id)
+    if waits and head is not None and head.due is None:
+        world.waits.drop(run_id)
+
+
+def _cancelled_already(world: World, run_id: str, waits: Sequence[Wait]) -> None:
+    found = lookback.oldest(world, waits, set())
+    if found is not None:
+        outside.cancel(world, run_id, f"event {found[1].name} ({found[1].id})")
