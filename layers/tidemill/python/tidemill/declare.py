@@ -118,17 +118,33 @@ def _check_function(fn: Any, where: str, problems: Problems) -> None:
     elif inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         problems.add(where, f"{fn.__name__} yields; return its result instead")
     else:
-        if not _takes_one(fn):
-            problems.add(where, f"{fn.__name__} must take one argument, the context: {fn.__name__}(ctx)")
+        problems.note(where, _argument_problem(fn))
         check_step_ids(fn.__code__, problems)
 
 
-def _takes_one(fn: Callable[..., Any]) -> bool:
+def _argument_problem(fn: Callable[..., Any]) -> str | None:
+    """A function takes its context and nothing else. Read from the code: an annotation may not be importable."""
+    code = fn.__code__
+    taken = code.co_argcount - inspect.ismethod(fn)
+    required = taken - len(fn.__defaults__ or ())
+    named = code.co_kwonlyargcount - len(fn.__kwdefaults__ or ())
+    if required > 1 or named or not (taken or code.co_flags & inspect.CO_VARARGS):
+        return f"{fn.__name__} must take one argument, the context: {fn.__name__}(ctx)"
+    wrong = "Context" if inspect.iscoroutinefunction(fn) else "AsyncContext"
+    if _annotated(fn) != wrong:
+        return None
+    right, word = ("AsyncContext", "async") if wrong == "Context" else ("Context", "not async")
+    return f"{fn.__name__} is {word}: its context is {right}, not {wrong}"
+
+
+def _annotated(fn: Callable[..., Any]) -> str:
+    """The class that the context is annotated with, by its bare name."""
     try:
-        inspect.signature(fn).bind(object())
-    except TypeError:
-        return False
-    return True
+        annotation = fn.__annotations__.get(fn.__code__.co_varnames[0], "")
+    except (NameError, IndexError):  # imported for type checkers only, or *args
+        return ""
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return str(name).partition("[")[0].rpartition(".")[2].strip()
 
 
 def _id_of(fn: Any, options: dict[str, Any], problems: Problems) -> str:

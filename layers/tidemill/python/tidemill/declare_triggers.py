@@ -48,14 +48,13 @@ def _trigger(given: Any, where: str, problems: Problems) -> Trigger | None:
     if isinstance(given, Cron):
         return _cron(given, where, problems)
     if isinstance(given, Event):
-        event: Event[Any] = given
-        return _event(event, where, problems)
+        return _event(cast("Event[object]", given), where, problems)
     name = given.__name__ if isinstance(given, type) else repr(given)
     problems.add(where, f"must be an event's name, Event(...) or Cron(...), not {name}")
     return None
 
 
-def _event(given: Event[Any], where: str, problems: Problems) -> Trigger | None:
+def _event(given: Event[object], where: str, problems: Problems) -> Trigger | None:
     if given.model is not None and not hasattr(given.model, "model_validate"):
         problems.add(where, f"{given.model!r} is not a Pydantic model")
     elif given.name is None and given.model is not None:
@@ -102,7 +101,7 @@ def _timezone_problem(name: Any) -> str | None:
 
 def _model_of(given: list[Any], problems: Problems) -> type[BaseModel] | None:
     """One function, one type of data: else a run would have to guess what it holds."""
-    models: list[type[BaseModel] | None] = [one.model if isinstance(one, Event) else None for one in given]
+    models = [cast("Event[object]", one).model if isinstance(one, Event) else None for one in given]
     if len(set(models)) > 1:
         names = ", ".join(model.__name__ for model in models if model is not None)
         problems.add("on", f"all triggers must give the same type of data, or none a model; here: {names}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -41,6 +41,5 @@ def _plain(value: Any) -> Any:
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         return tag | {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, tuple):
-        items: tuple[Any, ...] = value
-        return [_plain(one) for one in items]
+        return [_plain(one) for one in cast("tuple[object, ...]", value)]
     return value

@@ -238,11 +238,9 @@ class AsyncStep:
         self._driver = driver
 
     @overload
-    def run(
-        self, id: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, T]: ...
+    async def run(self, id: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     @overload
-    def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
+    async def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     def run(self, id: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Runs `fn`, sync or async, once and remembers its result. Raises StepError once it has failed for good."""
         check_step(id, fn)
@@ -290,23 +288,23 @@ class AsyncStep:
         return self._driver.signal(id, signal, timeout_of(id, timeout))
 
     @overload
-    def invoke(
+    async def invoke(
         self,
         id: str,
         function: Function[D, R],
         data: D | Mapping[str, Any] | None = None,
         *,
         timeout: Duration | None = None,
-    ) -> Coroutine[Any, Any, R]: ...
+    ) -> R: ...
     @overload
-    def invoke(
+    async def invoke(
         self,
         id: str,
         function: str,
         data: BaseModel | Mapping[str, Any] | None = None,
         *,
         timeout: Duration | None = None,
-    ) -> Coroutine[Any, Any, Any]: ...
+    ) -> Any: ...
     def invoke(
         self, id: str, function: Any, data: Any = None, *, timeout: Duration | None = None
     ) -> Coroutine[Any, Any, Any]:
@@ -320,15 +318,13 @@ class AsyncStep:
         return self._driver.send(id, events_of(id, event))
 
     @overload
-    def parallel(
-        self, a: Callable[[], Awaitable[A]], b: Callable[[], Awaitable[B]], /
-    ) -> Coroutine[Any, Any, list[A | B]]: ...
+    async def parallel(self, a: Callable[[], Awaitable[A]], b: Callable[[], Awaitable[B]], /) -> list[A | B]: ...
     @overload
-    def parallel(
+    async def parallel(
         self, a: Callable[[], Awaitable[A]], b: Callable[[], Awaitable[B]], c: Callable[[], Awaitable[C]], /
-    ) -> Coroutine[Any, Any, list[A | B | C]]: ...
+    ) -> list[A | B | C]: ...
     @overload
-    def parallel(self, *calls: Callable[[], Awaitable[T]]) -> Coroutine[Any, Any, list[T]]: ...
+    async def parallel(self, *calls: Callable[[], Awaitable[T]]) -> list[T]: ...
     def parallel(self, *calls: Callable[[], Awaitable[Any]]) -> Coroutine[Any, Any, list[Any]]:
         """Runs calls such as `lambda: ctx.step.run("a", f)` side by side; their results in order.
 
@@ -338,18 +334,18 @@ class AsyncStep:
         return self._driver.parallel(calls)
 
     @overload
-    def map(
+    async def map(
         self,
         id: str,
         fn: Callable[[A], Awaitable[T]],
         items: Iterable[A],
         *,
         max_concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[T]]: ...
+    ) -> list[T]: ...
     @overload
-    def map(
+    async def map(
         self, id: str, fn: Callable[[A], T], items: Iterable[A], *, max_concurrency: int | None = None
-    ) -> Coroutine[Any, Any, list[T]]: ...
+    ) -> list[T]: ...
     def map(
         self,
         id: str,
@@ -374,11 +370,9 @@ class AsyncStepOptions:
         self._timeout = timeout
 
     @overload
-    def run(
-        self, id: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, T]: ...
+    async def run(self, id: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     @overload
-    def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
+    async def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     def run(self, id: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """As `step.run`, with these options."""
         check_step(id, fn)
