@@ -46,7 +46,7 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
     """The function that the parent's code gives to the map step."""
     state = fold(chunk.keeper.journal(parent.run_id))
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
-    replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False)
+    replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
     events = _events(replay)
     try:
         _, fn = execute(function, replay, events, threads=threads, seeking=parent.key)
@@ -67,9 +67,7 @@ def _events(replay: LiveRun) -> tuple[Event, ...]:
     return (msgspec.structs.replace(birth.events[0], data=values.decode(birth.input)),)
 
 
-def _each(
-    chunk: LiveRun, fn: Callable[[Any], Any], mine: list[tuple[int, Any]], threads: bool
-) -> list[dict[str, Any]]:
+def _each(chunk: LiveRun, fn: Callable[[Any], Any], mine: list[tuple[int, Any]], threads: bool) -> list[dict[str, Any]]:
     driver = Driver(chunk, threads=threads)
 
     def outcome(number: int, item: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ that the run was about to wait for), the record loses its number, and the code s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import msgspec
 
@@ -30,7 +30,7 @@ from tidemill.function import Function
 from tidemill.limits import RECHECK
 from tidemill.model import Event, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
-from tidemill.step import AsyncStep, Step
+from tidemill.step import AsyncStep, AsyncStepDriver, Step
 
 AnyFunction = Function[Any, Any]
 Body = Callable[[LiveRun], Any]
@@ -49,12 +49,14 @@ def drive(
     *,
     stopping: Callable[[], bool] = never,
     threads: bool = True,
+    stubs: Mapping[str, Callable[..., Any]] | None = None,
 ) -> None:
     """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does.
 
     `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
+    `stubs`: functions that stand in for the steps with these ids.
     """
-    live = LiveRun(opened.head, opened.spec, fold(opened.records), keeper, clock, entropy, stopping)
+    live = LiveRun(opened.head, opened.spec, fold(opened.records), keeper, clock, entropy, stopping, stubs or {})
     parent = opened.head.parent
     try:
         if parent is not None and parent.chunk is not None:
@@ -93,7 +95,7 @@ def execute(
         from tidemill.execute.driver_async import AsyncDriver
 
         driver = AsyncDriver(live, seeking=seeking)
-        ctx = AsyncContext(events, **_about(function, live, AsyncStep(driver), driver.tape))
+        ctx = AsyncContext(events, **_about(function, live, AsyncStep(cast("AsyncStepDriver", driver)), driver.tape))
         try:
             return in_branch(lambda: driver.complete(function.fn(ctx))), driver.found
         except BaseException:

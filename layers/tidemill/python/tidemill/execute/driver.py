@@ -49,7 +49,9 @@ class Driver:
         done = self.tape.recall(key, "run")
         if done is not None:
             return plans.outcome(done)
-        return self._perform(plans.run(self.live, here.prefix, key, fn, args, kwargs, retries, timeout), key)
+        return self._perform(
+            plans.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+        )
 
     def sleep(self, id: str, ms: int) -> None:
         self._sleep(id, ms, None)

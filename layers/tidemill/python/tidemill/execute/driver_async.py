@@ -66,7 +66,9 @@ class AsyncDriver:
         done = self.tape.recall(key, "run")
         if done is not None:
             return plans.outcome(done)
-        return await self._perform(plans.run(self.live, here.prefix, key, fn, args, kwargs, retries, timeout), key)
+        return await self._perform(
+            plans.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+        )
 
     async def sleep(self, id: str, ms: int) -> None:
         await self._sleep(id, ms, None)

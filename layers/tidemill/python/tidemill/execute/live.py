@@ -10,9 +10,9 @@ swallow it; and where one does swallow it, the next step raises it again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -51,6 +51,7 @@ class LiveRun:
         clock: Clock,
         entropy: Entropy,
         stopping: Callable[[], bool],
+        stubs: Mapping[str, Callable[..., Any]],
     ) -> None:
         self.head = head
         self.spec = spec
@@ -59,6 +60,7 @@ class LiveRun:
         self.clock = clock
         self.entropy = entropy
         self.stopping = stopping
+        self.stubs = stubs
         self.leaving: Leaving | None = None
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
