@@ -8,7 +8,7 @@ import platform
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -30,31 +30,32 @@ def spawn(name: str, command: Sequence[str | Path], room: Path, env: Mapping[str
         )
 
 
-def tree(root: int) -> list[int]:
-    """A process and all its descendants, parents first."""
+def family(room: Path) -> set[int]:
+    """Every process that was started for this room, orphans too, and all their descendants."""
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    ours: list[int] = []
+    mark = f"BENCH_ROOM={room}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [root]
-    for pid in found:
-        found += children.get(pid, [])
-    return found
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                ours.append(int(folder.name))
+    for pid in ours:
+        ours += [child for child in children.get(pid, []) if child not in ours]
+    return set(ours)
 
 
-def kill(process: subprocess.Popen[bytes], descendants: bool = True) -> None:
-    """kill -9, of the process alone or with all that it started."""
-    for pid in tree(process.pid) if descendants else [process.pid]:
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
-def pss_mb(roots: Sequence[int]) -> float:
-    """Memory of the process trees in MB, shared pages divided among those that share them."""
+def pss_mb(pids: Iterable[int]) -> float:
+    """Memory of the processes in MB, shared pages divided among those that share them."""
     total = 0
-    for pid in {pid for root in roots for pid in tree(root)}:
+    for pid in pids:
         with contextlib.suppress(OSError):
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))

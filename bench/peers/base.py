@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import proc
@@ -77,12 +77,12 @@ class Peer:
         raise NotImplementedError
 
     def pss_mb(self) -> float:
-        return proc.pss_mb([p.pid for p in self.processes.values()])
+        return proc.pss_mb(proc.family(self.room))
 
     def stop(self) -> None:
+        proc.kill(proc.family(self.room))
         for process in self.processes.values():
-            proc.kill(process)
-        self.processes.clear()
+            process.wait()
 
     def last_words(self) -> str:
         logs = [log.read_text(errors="replace").strip()[-600:] for log in self.room.glob("*.log")]
@@ -90,8 +90,9 @@ class Peer:
 
     # ---- what the adapters use --------------------------------------------------------------
 
-    def spawn(self, name: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
-        self.processes[name] = proc.spawn(name, command, self.room, {**self.env, **(env or {})})
+    def spawn(self, name: str, command: Sequence[str | Path], options: str = "", **env: str) -> None:
+        """`options` are words without spaces in them."""
+        self.processes[name] = proc.spawn(name, [*command, *options.split()], self.room, {**self.env, **env})
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:

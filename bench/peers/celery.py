@@ -19,20 +19,6 @@ class Celery(RedisPeer):
 
     def launch(self) -> None:
         super().launch()
-        self.spawn(
-            "worker",
-            python(self.name),
-            "-m",
-            "celery",
-            "-A",
-            "celery_app",
-            "worker",
-            "--concurrency",
-            "2",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--loglevel",
-            "ERROR",
-        )
-        self.spawn("door", python(self.name), proc.APPS / "celery_app.py", str(self.port))
+        options = "--concurrency 2 --without-gossip --without-mingle --without-heartbeat --loglevel ERROR"
+        self.spawn("worker", [python(self.name), "-m", "celery", "-A", "celery_app", "worker"], options)
+        self.spawn("door", [python(self.name), proc.APPS / "celery_app.py"], str(self.port))

@@ -16,4 +16,4 @@ class Dbos(Peer):
         venv(self.name, "dbos==3.4.0")
 
     def launch(self) -> None:
-        self.spawn("server", python(self.name), proc.APPS / "dbos_app.py", str(self.port), self.room)
+        self.spawn("server", [python(self.name), proc.APPS / "dbos_app.py", str(self.port), self.room])

@@ -19,14 +19,5 @@ class Dramatiq(RedisPeer):
 
     def launch(self) -> None:
         super().launch()
-        self.spawn(
-            "worker",
-            python(self.name),
-            HOME / self.name / "bin" / "dramatiq",
-            "dramatiq_app",
-            "--processes",
-            "2",
-            "--threads",
-            "8",
-        )
-        self.spawn("door", python(self.name), proc.APPS / "dramatiq_app.py", str(self.port))
+        self.spawn("worker", [HOME / self.name / "bin" / "dramatiq"], "dramatiq_app --processes 2 --threads 8")
+        self.spawn("door", [python(self.name), proc.APPS / "dramatiq_app.py"], str(self.port))

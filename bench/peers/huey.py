@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import proc
 
 from peers.base import HOME, Peer, python, venv
@@ -16,20 +18,7 @@ class Huey(Peer):
         venv(self.name, "huey==3.5.4")
 
     def launch(self) -> None:
-        self.spawn(
-            "consumer",
-            python(self.name),
-            HOME / self.name / "bin" / "huey_consumer",
-            "huey_app.huey",
-            "--workers",
-            "2",
-            "--worker-type",
-            "process",
-            "--delay",
-            "0.001",
-            "--max-delay",
-            "0.001",
-            "--no-periodic",
-            "--quiet",
-        )
-        self.spawn("door", python(self.name), proc.APPS / "huey_app.py", str(self.port))
+        polling = "--delay 0.001 --max-delay 0.001 --no-periodic --quiet"
+        consumer: list[str | Path] = [HOME / self.name / "bin" / "huey_consumer", "huey_app.huey"]
+        self.spawn("consumer", consumer, f"--workers 2 --worker-type process {polling}")
+        self.spawn("door", [python(self.name), proc.APPS / "huey_app.py"], str(self.port))

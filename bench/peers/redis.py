@@ -39,19 +39,8 @@ class RedisPeer(Peer):
             raise UnavailableError("no redis-server")
         libraries = ":".join(sorted({str(so.parent) for so in ROOT.glob("usr/lib/**/*.so*")}))
         paths = ":".join(filter(None, (libraries, os.environ.get("LD_LIBRARY_PATH", ""))))
-        self.spawn(
-            "redis",
-            server,
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            env={"LD_LIBRARY_PATH": paths},
-        )
+        options = f"--port {port} --bind 127.0.0.1 --appendonly no"
+        self.spawn("redis", [server, "--save", ""], options, LD_LIBRARY_PATH=paths)
         self.env["BENCH_REDIS"] = f"redis://127.0.0.1:{port}/0"
 
 

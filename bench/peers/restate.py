@@ -48,33 +48,20 @@ class Restate(Peer):
         self.launch_worker()
 
     def launch_server(self) -> None:
+        address = "127.0.0.1"
         self.spawn(
             "server",
-            self.binaries()[0],
-            "--base-dir",
-            self.room / "data",
-            env={
-                "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{self.port}",
-                "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{self.admin}",
-                "RESTATE_BIND_ADDRESS": f"127.0.0.1:{self.node}",
-                "RESTATE_ADVERTISED_ADDRESS": f"http://127.0.0.1:{self.node}",
-                "RESTATE_LISTEN_MODE": "tcp",
-                "RESTATE_NODE_NAME": "bench",
-                "RESTATE_DISABLE_TELEMETRY": "true",
-                "RESTATE_LOG_FILTER": "warn",
-            },
+            [self.binaries()[0], "--base-dir", self.room / "data"],
+            f"--listen-mode tcp --node-name bench --log-filter warn --bind-address {address}:{self.node}",
+            RESTATE_INGRESS__BIND_ADDRESS=f"{address}:{self.port}",
+            RESTATE_ADMIN__BIND_ADDRESS=f"{address}:{self.admin}",
+            RESTATE_ADVERTISED_ADDRESS=f"http://{address}:{self.node}",
+            RESTATE_DISABLE_TELEMETRY="true",
         )
 
     def launch_worker(self) -> None:
-        self.spawn(
-            "worker",
-            HOME / self.name / "bin" / "hypercorn",
-            "--bind",
-            f"127.0.0.1:{self.service}",
-            "--workers",
-            "0",
-            "restate_app:app",
-        )
+        options = f"--bind 127.0.0.1:{self.service} --workers 0 restate_app:app"
+        self.spawn("worker", [HOME / self.name / "bin" / "hypercorn"], options)
 
     def ready(self, key: str, seconds: float = 30) -> None:
         body = json.dumps({"uri": f"http://127.0.0.1:{self.service}"}).encode()
@@ -113,9 +100,9 @@ class Restate(Peer):
         return int(json.loads(body)["rows"][0]["n"])
 
     def kill(self, what: str, worker_pid: int) -> None:  # noqa: ARG002  (it has one worker)
-        for part in ("server", "worker"):
-            if what in (part, "both"):
-                proc.kill(self.processes[part])
-        for part, launch in (("server", self.launch_server), ("worker", self.launch_worker)):
-            if what in (part, "both"):
-                launch()
+        launches = {"server": self.launch_server, "worker": self.launch_worker}
+        parts = [what] if what in launches else list(launches)
+        proc.kill(self.processes[part].pid for part in parts)
+        for part in parts:
+            self.processes[part].wait()
+            launches[part]()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,18 +26,15 @@ class Tidemill(Peer):
             raise UnavailableError("no `tidemill` command beside this python: run `make setup`")
 
     def launch(self) -> None:
-        self.spawn(
-            "server", COMMAND, "dev", proc.APPS / "bench_app.py", "--port", str(self.port), "--data", self.room / "data"
-        )
+        command: list[str | Path] = [COMMAND, "dev", proc.APPS / "bench_app.py", "--data", self.room / "data"]
+        self.spawn("server", command, f"--port {self.port}")
 
     def kill(self, what: str, worker_pid: int) -> None:
         server = self.processes["server"]
-        if what == "worker":
-            with suppress(ProcessLookupError):
-                os.kill(worker_pid, signal.SIGKILL)
-            return
-        proc.kill(server, descendants=what == "both")
-        self.launch()
+        proc.kill({"worker": {worker_pid}, "server": {server.pid}, "both": proc.family(self.room)}[what])
+        if what != "worker":
+            server.wait()
+            self.launch()
 
     def completed(self) -> int:
         return sum(1 for _ in self.runs("completed"))
