@@ -1,0 +1,78 @@
+"""From a body to events. The fast path decodes into typed structs, and when anything at all is odd leaves the answer
+to the slow one (`refuse`), which looks at plain JSON and names every problem."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tidemill.ids import ulid
+from tidemill.limits import DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, JSON_DEPTH, REQUEST_EVENTS
+from tidemill.model import PLATFORM, Event
+from tidemill.ports import Entropy
+from tidemill_lambdas.ingest import refuse
+from tidemill_lambdas.strict_json import fits_words, too_deep
+
+_Name = Annotated[str, Meta(min_length=1, max_length=EVENT_NAME_CHARS)]
+_Text = Annotated[str, Meta(min_length=1, max_length=EVENT_ID_CHARS)]
+
+
+class _Sent(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    data: dict[str, Any] = {}
+    id: _Text | UnsetType = UNSET
+    ts: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    user: dict[str, Any] | UnsetType = UNSET
+    v: _Text | UnsetType = UNSET
+
+
+_one = msgspec.json.Decoder(_Sent)
+_many = msgspec.json.Decoder(Annotated[list[_Sent], Meta(min_length=1, max_length=REQUEST_EVENTS)])
+
+
+def events(body: bytes, now: int, entropy: Entropy) -> list[Event]:
+    """The events of a body: one, or an array. Raises Refused if any of them is not as it should be."""
+    array = body.lstrip()[:1] == b"["
+    levels = JSON_DEPTH + array
+    sent = None if too_deep(body, levels) else _decoded(body, array)
+    if sent is None or len(body) > EVENT_BYTES or not all(_fine(each, now) for each in sent) or not fits_words(sent):
+        sent = [msgspec.convert(each, _Sent) for each in refuse.checked(refuse.value_of(body, levels), now)]
+    return [_event(each, now, entropy) for each in sent]
+
+
+def webhook(name: str, body: bytes, now: int, entropy: Entropy) -> Event:
+    """The event of a webhook: its name from the path, any JSON object as its data. Raises Refused."""
+    (sent,) = refuse.checked({"name": name, "data": refuse.object_of(refuse.value_of(body, JSON_DEPTH))}, now)
+    return _event(msgspec.convert(sent, _Sent), now, entropy)
+
+
+def _decoded(body: bytes, array: bool) -> list[_Sent] | None:
+    try:
+        return _many.decode(body) if array else [_one.decode(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _fine(sent: _Sent, now: int) -> bool:
+    """Whether nothing in it needs a second look; what is not printable may still be allowed."""
+    return (
+        sent.name.isprintable()
+        and not sent.name.startswith(PLATFORM)
+        and (sent.id is UNSET or sent.id.isprintable())
+        and (sent.v is UNSET or sent.v.isprintable())
+        and (sent.ts is UNSET or sent.ts <= now + DELAY)
+    )
+
+
+def _event(sent: _Sent, now: int, entropy: Entropy) -> Event:
+    return Event(
+        sent.id if sent.id is not UNSET else ulid(now, entropy.bytes(10)),
+        sent.name,
+        sent.data,
+        sent.ts if sent.ts is not UNSET else now,
+        now,
+        sent.user if sent.user is not UNSET else None,
+        sent.v if sent.v is not UNSET else None,
+    )
