@@ -125,6 +125,27 @@ def test_integers_of_any_size_compare_exactly() -> None:
     assert not compile("event.a == event.b").holds(other)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("event.a.x.startsWith('t') && event.a == {'x': 'text', 'y': 1}", True),
+        ("event.a.x + event.a.z.deep", MISSING),
+        ("event.b.x + 'a'", MISSING),
+        ("[{'event': 1}.event + 1, size(event.a.x)]", [2, 4]),
+        ("event.a.exists(key, event.a[key] == 1)", True),
+        ("event.list.exists(event, event.x == 2)", True),
+        ("'y' in event.a && event.a.x.endsWith('t')", True),
+        ("size(event) == 3 && event.a.y + 1 == 2", True),
+        ("has(event.a.x) && size(event.a.x) == 4", True),
+        ("has(event.a.z) || size(event.a.x) == 0", False),
+    ],
+)
+def test_the_engine_is_given_all_that_an_expression_reads(text: str, value: Any) -> None:
+    event = {"a": {"x": "text", "y": 1}, "b": 5, "list": [{"x": 2}]}
+    assert compile_subset(text, EVENT_ROOT, None) is None
+    assert compile(text).value({"event": event}) == value
+
+
 def test_numbers() -> None:
     assert compile("event.data.plan == 'pro' ? 120 : 0").number(VARIABLES) == 120.0
     for no_number in ("event.data.nothing", "event.data.plan", "event.data.yes", "event.data.none"):
@@ -183,6 +204,7 @@ def test_a_bare_name_is_looked_up_under_the_default_root() -> None:
         ("user.id == 'x'", "column 1: 'user' is not known here: begin with event, as in event.data.user"),
         ("event.data.items.all(x, y)", "column 25: 'y' is not known here"),
         ("if.x", "reserved"),
+        (".event.n == 1", "'.event' is not known here"),
         ("event.data.plan.upper() == 'A'", "column 17: 'upper' is no function of CEL"),
         ("now() > 1", "'now' is no function"),
         ("(" * 500 + "1" + ")" * 500, "is not CEL"),

@@ -302,8 +302,8 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
 def _contained(one: object, other: object) -> Any:
     if isinstance(other, list):
         return any(equal(one, item) for item in cast("list[object]", other))
-    if isinstance(other, dict) and isinstance(one, str):
-        return one in other
+    if isinstance(other, dict) and isinstance(one, (str, int)):  # a map may have keys of these types
+        return isinstance(one, str) and one in other
     return MISSING
 
 

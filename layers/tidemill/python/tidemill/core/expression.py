@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Any, NoReturn, Protocol, cast
 
 from tidemill.core.cel_subset import MISSING, TYPES, Missing, Variables, compile_subset
-from tidemill.core.cel_tokens import tokens
+from tidemill.core.cel_tokens import Token, tokens
 from tidemill.limits import EXPRESSION_CHARS
 
 __all__ = ["MISSING", "Expression", "ExpressionError", "Missing", "Variables", "compile"]
@@ -108,9 +108,9 @@ class _Cel:
         for name in references["functions"]:
             if name.isidentifier() and name not in _FUNCTIONS:
                 _refuse(text, name, "is no function of CEL")
-        free = set(references["variables"]) - TYPES - _bound_by_macros(text)
-        self._roots = tuple(free & roots)
+        free = set(references["variables"]) - TYPES - (_bound_by_macros(text) - roots)
         self._members = tuple(free - roots)  # looked up under the default root
+        self._paths = _paths_read(text, free)
         self._default_root = default_root
         if self._members and default_root is None:
             hint = f"begin with {' or '.join(sorted(roots))}, as in {min(roots)}.data.{self._members[0]}"
@@ -130,11 +130,12 @@ class _Cel:
 
     def _executed(self, variables: Variables) -> Any:
         """The value, or the error that the engine raised."""
-        given = {name: variables[name] for name in self._roots if name in variables}
-        if self._members:
-            members = variables.get(self._default_root or "")
-            if isinstance(members, dict):
-                given |= {name: members[name] for name in self._members if name in members}
+        given: dict[str, Any] = {}
+        members = variables.get(self._default_root or "")
+        if self._members and isinstance(members, dict):
+            variables = {**cast("dict[str, Any]", members), **variables}
+        for path in self._paths:
+            _copy(path, variables, given)
         try:
             if self._own_size:
                 return self._program.execute(_cel().Context(given, {_SIZE: _size}))
@@ -172,6 +173,35 @@ def _bound_by_macros(text: str) -> set[str]:
         for at in range(1, len(found) - 2)
         if found[at].text in _MACROS and found[at - 1].text == "." and found[at + 1].text == "("
     }
+
+
+def _paths_read(text: str, heads: set[str]) -> list[tuple[str, ...]]:
+    """The paths that the expression reads, none inside another: the engine copies what it is given."""
+    found = [*tokens(text), *[Token("end", "", 0)] * 2]
+    paths: set[tuple[str, ...]] = set()
+    for at, token in enumerate(found):
+        if token.text not in heads or (at and found[at - 1].text == "."):
+            continue
+        path = [token.text]
+        while found[at + 1].text == "." and found[at + 2].kind == "name" and found[at + 3].text != "(":
+            at += 2
+            path.append(found[at].text)
+        paths.add(tuple(path))
+    return [path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))]
+
+
+def _copy(path: tuple[str, ...], source: Variables, target: dict[str, Any]) -> None:
+    """Put what is at the path into the same place of `target`, as far as it is there."""
+    *parents, last = path
+    for part in parents:
+        inner = source.get(part, MISSING)
+        if not isinstance(inner, dict):
+            last = part
+            break
+        source = cast("dict[str, Any]", inner)
+        target = target.setdefault(part, {})
+    if last in source:
+        target[last] = source[last]
 
 
 def _with_our_size(text: str) -> str:
