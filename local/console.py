@@ -1,0 +1,63 @@
+"""What `tidemill dev` says while it runs: a line for each run that ends, folded into a count when there are many."""
+
+from __future__ import annotations
+
+import sys
+from asyncio import AbstractEventLoop
+from collections import Counter
+from typing import TextIO
+
+from tidemill.core.journal import Ended
+from tidemill.model import Head
+
+_LINES = 10  # a second; more runs than that are counted
+_TEXT = 200
+
+
+class Console:
+    def __init__(self, loop: AbstractEventLoop, out: TextIO | None = None) -> None:
+        self._loop = loop
+        self._out = out or sys.stdout
+        self._second = 0
+        self._lines = 0
+        self._folded: Counter[str] = Counter()
+
+    def say(self, text: str) -> None:
+        """Something the user should know."""
+        print(text, file=self._out, flush=True)
+
+    def trouble(self, text: str) -> None:
+        """Something went wrong, and the server goes on."""
+        for line in text.splitlines():
+            print(f"! {line}", file=self._out, flush=True)
+
+    def ended(self, head: Head, ended: Ended) -> None:
+        second = int(self._loop.time())
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines <= _LINES:
+            self.say(_line(head, ended))
+            return
+        if not self._folded:
+            self._loop.call_later(1.0, self._unfold)
+        self._folded[ended.status] += 1
+
+    def _unfold(self) -> None:
+        folded, self._folded = self._folded, Counter()
+        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(folded.items()))
+        self.say(f"  … and {counts}")
+
+
+def _line(head: Head, ended: Ended) -> str:
+    took = _took(ended.at - (head.started_at or head.created_at))
+    if ended.failure is None:
+        return f"✓ {head.function_id}  {head.run_id}  {took}"
+    message = " ".join(f"{ended.failure.type}: {ended.failure.message}".split())
+    return f"✗ {head.function_id}  {head.run_id}  {took}  {message[:_TEXT]}"
+
+
+def _took(ms: int) -> str:
+    if ms < 1_000:
+        return f"{ms} ms"
+    return f"{ms / 1_000:.1f} s" if ms < 100_000 else f"{ms // 60_000} min"

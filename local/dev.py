@@ -1,0 +1,142 @@
+"""`tidemill dev`: everything on one machine.
+
+The order of things is the start-up time: the zygote is forked first, while this process is small, and imports the
+engine and the user's code while this process imports its own parts, takes the data folder and the port.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 2.0  # seconds to wait for a port that a server just killed still holds
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class DevOptions:
+    """The options of `tidemill dev`, with their defaults."""
+
+    targets: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8288
+    data: str = ".tidemill"
+    concurrency: int = 32
+    env_file: str | None = None  # None: `.env`, if there is one
+    durable: bool = False
+    reload: bool = True
+
+
+def run(options: DevOptions) -> int:
+    """Serve until Ctrl-C or SIGTERM. The exit code: 0; 1 if it could not start, with the reason on stderr."""
+    from tidemill_local import wire, zygote
+
+    forked = zygote.fork_zygote()
+    order = wire.Fork(
+        load=1,
+        targets=options.targets,
+        cwd=os.getcwd(),
+        env_file=options.env_file or ".env",
+        env_file_required=options.env_file is not None,
+        url=_url(options.host, options.port),
+    )
+    control = zygote.send_order(forked[1], order)
+    try:
+        listener = _listen(options.host, options.port)
+        return _serve(options, order, listener, forked, control)
+    except _CannotStart as error:
+        print(f"tidemill: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        forked[1].close()
+        try:
+            os.waitpid(forked[0], 0)
+        except ChildProcessError:
+            pass
+
+
+class _CannotStart(Exception):
+    pass
+
+
+def _serve(options: DevOptions, order: object, listener: socket.socket, forked: object, control: object) -> int:
+    import asyncio
+    import signal
+
+    from tidemill_local.server import Server, Settings
+    from tidemill_local.store.database import Database
+    from tidemill_local.store.errors import StoreError
+
+    port = listener.getsockname()[1]
+    try:
+        db = Database(Path(options.data), options.durable)
+    except StoreError as error:
+        raise _CannotStart(error) from None
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        settings = Settings(
+            url=_url(options.host, port),
+            data=Path(options.data),
+            concurrency=options.concurrency,
+            reload=options.reload,
+            hosts=_hosts(options.host, port),
+            order=order,
+        )
+        server = Server(settings, db, loop)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        server.start(forked, control)
+        await server.serve(listener)
+
+    with db:
+        asyncio.run(main())
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket; waits a little for a port whose owner was just killed."""
+    deadline = time.monotonic() + PATIENCE
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(1024)
+        except OSError as error:
+            listener.close()
+            if not _in_use(error):
+                raise _CannotStart(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+            if time.monotonic() > deadline:
+                raise _CannotStart(
+                    f"port {port} is in use by another program; stop it, or choose another port with --port"
+                ) from None
+            time.sleep(0.02)
+        else:
+            return listener
+
+
+def _in_use(error: OSError) -> bool:
+    import errno
+
+    return error.errno == errno.EADDRINUSE
+
+
+def _url(host: str, port: int) -> str:
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{named}:{port}"
+
+
+def _hosts(host: str, port: int) -> frozenset[bytes] | None:
+    """The Host headers that are let in. Only where nobody outside can connect is a foreign name a trick."""
+    if host not in _LOOPBACK:
+        return None
+    names = [f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")]
+    if port == 80:
+        names += ["localhost", "127.0.0.1", "[::1]"]
+    return frozenset(name.encode() for name in names)

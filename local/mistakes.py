@@ -1,0 +1,45 @@
+"""Why the user's code could not be loaded, in a few lines: the error, the file, the line. No traceback."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+
+from tidemill.errors import TidemillError
+from tidemill_local.envfile import EnvFileError
+from tidemill_local.sources import is_own
+from tidemill_local.targets import TargetError
+
+
+def explain(error: BaseException, cwd: Path) -> str:
+    """What is wrong and where, for people."""
+    if isinstance(error, (TargetError, EnvFileError)):
+        return str(error)
+    if isinstance(error, SyntaxError):
+        return _at(error.filename or "?", error.lineno or 0, (error.text or "").strip(), cwd) + f"\n{_named(error)}"
+    frame = _own_frame(error, cwd)
+    where = _at(frame.filename, frame.lineno or 0, frame.line or "", cwd) if frame else "while it was imported"
+    return f"{where}\n{_named(error)}"
+
+
+def _named(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    if isinstance(error, SystemExit):
+        return "the file ends the process (sys.exit) when it is imported; put that under if __name__ == '__main__'"
+    if isinstance(error, TidemillError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _at(file: str, line: int, source: str, cwd: Path) -> str:
+    path = os.path.relpath(file, cwd) if file.startswith(str(cwd) + os.sep) else file
+    return f"{path}, line {line}" + (f": {source}" if source else "")
+
+
+def _own_frame(error: BaseException, cwd: Path) -> traceback.FrameSummary | None:
+    """The innermost frame that is the user's own code: not ours, not something installed."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
+    inside = [frame for frame in own if frame.filename.startswith(str(cwd) + os.sep)]
+    return (inside or own or [None])[-1]

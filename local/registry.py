@@ -1,0 +1,52 @@
+"""What is declared at present, and which functions listen for which names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tidemill.model import PLATFORM, EventTrigger, FunctionSpec
+
+
+class LocalRegistry:
+    """The functions of the code that runs now; empty until a first load, replaced whole at every other."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, FunctionSpec] = {}
+        self._exact: dict[str, list[FunctionSpec]] = {}
+        self._prefixes: list[tuple[str, FunctionSpec]] = []
+        self._version = ""
+
+    def replace(self, functions: Iterable[FunctionSpec], version: str) -> list[str]:
+        """Take these functions in place of all others. The ids that were not there before."""
+        before = self._functions
+        self._functions = {spec.id: spec for spec in functions}
+        self._version = version
+        self._exact, self._prefixes = {}, []
+        for spec in self._functions.values():
+            names = {trigger.name for trigger in spec.triggers if isinstance(trigger, EventTrigger)}
+            for name in sorted(names):
+                if name.endswith("*"):
+                    self._prefixes.append((name[:-1], spec))
+                else:
+                    self._exact.setdefault(name, []).append(spec)
+        return [function_id for function_id in self._functions if function_id not in before]
+
+    def function(self, function_id: str) -> FunctionSpec | None:
+        return self._functions.get(function_id)
+
+    def functions(self) -> list[FunctionSpec]:
+        return list(self._functions.values())
+
+    def listeners(self, name: str) -> list[FunctionSpec]:
+        exact = self._exact.get(name, [])
+        if not self._prefixes:
+            return exact
+        platform = name.startswith(PLATFORM)
+        found = {spec.id: spec for spec in exact}
+        for prefix, spec in self._prefixes:
+            if name.startswith(prefix) and (not platform or prefix.startswith(PLATFORM)):
+                found.setdefault(spec.id, spec)
+        return list(found.values())
+
+    def version(self, function_id: str) -> str:  # noqa: ARG002  one load of the code has one version
+        return self._version

@@ -1,0 +1,232 @@
+"""The server of the local world: the one process that owns the data, on one thread.
+
+It puts the parts together. HTTP and slots come in by their connections, timers and cron by the clock; each turn of the
+loop ends in one commit (`tick`), before which ready runs are claimed for idle slots (`dispatch`), and after which
+everybody is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tidemill import ids
+from tidemill.core.journal import HandedOver
+from tidemill.core.state import fold
+from tidemill.execute import receive
+from tidemill.execute.keep import LocalKeeper
+from tidemill.model import CronTrigger, FunctionSpec, HeadChange
+from tidemill.ports import World
+from tidemill_local import targets, wire
+from tidemill_local.claims import Claims
+from tidemill_local.console import Console
+from tidemill_local.cron import Cron
+from tidemill_local.dispatch import Dispatcher
+from tidemill_local.handlers import Handlers
+from tidemill_local.http import Connection, Door
+from tidemill_local.payload import Answer, problem
+from tidemill_local.queue import LocalQueue
+from tidemill_local.ready import ReadyQueue
+from tidemill_local.registry import LocalRegistry
+from tidemill_local.slots import Slot
+from tidemill_local.store.database import Database
+from tidemill_local.store.errors import StoreError
+from tidemill_local.system import SystemClock, SystemEntropy
+from tidemill_local.tick import Tick
+from tidemill_local.timers import Timers
+from tidemill_local.workers import Worker, Workers
+
+GRACE = 1.0  # seconds that running steps get to end when the server stops
+_RETRY = 1.0  # seconds until work is taken up again after a write that failed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is to run; `order` names the targets."""
+
+    url: str
+    data: Path
+    concurrency: int
+    reload: bool
+    hosts: frozenset[bytes] | None  # the Host headers that are let in; None: any
+    order: wire.Fork
+
+
+class Server:
+    def __init__(self, settings: Settings, db: Database, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._db = db
+        self._loop = loop
+        self._console = Console(loop)
+        clock, entropy = SystemClock(), SystemEntropy()
+        self._clock = clock
+        claims = Claims(ids.ulid(clock.now(), entropy.bytes(10)))
+        self._ready = ReadyQueue()
+        self._registry = LocalRegistry()
+        queue = LocalQueue(self._ready)
+        bus = receive.DirectBus()
+        self.world = World(
+            db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims
+        )  # fmt: skip
+        bus.world = self.world
+        self._keeper = LocalKeeper(self.world)
+        self._dispatcher = Dispatcher(self.world, self._ready, claims, self._console)
+        self._tick = Tick(loop, db, before=self._dispatcher.pump, failed=self._failed)
+        self._timers = Timers(loop, db.runs, clock, self._ready, self._tick)
+        queue.timers = self._timers
+        self._dispatcher.tick = self._tick
+        self._dispatcher.popped = self._timers.popped
+        self._cron = Cron(loop, clock, self._fire)
+        self._workers = Workers(loop, settings.order, settings.concurrency, self._make_slot, self)
+        self._door = Door(self._handle, self._tick, settings.hosts)
+        self._handlers = Handlers(self.world)
+        self._state = "the functions are not loaded yet; try again in a moment"  # why nothing runs; empty: it does
+        self._read_at = time.time_ns()
+        self._stopping = False
+        self._stopped = loop.create_future()
+        self._watcher = self._watching() if settings.reload else None
+
+    def start(self, zygote: tuple[int, socket.socket], control: socket.socket) -> None:
+        """Take over the zygote, which loads already; queue what was under way when the last server stopped."""
+        self._workers.adopt(*zygote, control)
+        for run_id, function_id in self._db.runs.open_ready(self._clock.now()):
+            self._ready.put(run_id, function_id)
+        self._timers.fire()
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Serve until `stop` has done its work."""
+        server = await self._loop.create_server(lambda: Connection(self._door), sock=listener)
+        try:
+            await self._stopped
+        finally:
+            server.close()
+
+    # --- requests --------------------------------------------------------------------------------------
+
+    def _handle(self, request: dict[str, Any]) -> Answer:
+        try:
+            return self._handlers.answer(request, self._state)
+        except StoreError as error:
+            self._tick.fail(error)
+            return problem(503, str(error))
+        except Exception as error:
+            self._console.trouble(f"{request['rawPath']}: {type(error).__name__}: {error}")
+            return problem(500, "something went wrong in the server; its output says what")
+
+    def _failed(self) -> None:
+        """Nothing of this turn was kept; what was claimed in it is ready again."""
+        self._console.trouble("the last changes could not be stored; their senders have been told")
+        self._loop.call_later(_RETRY, self._timers.fire)
+        self._loop.call_later(_RETRY, self._tick.arm)
+
+    def _fire(self, spec: FunctionSpec, trigger: CronTrigger, at: int) -> None:
+        try:
+            receive.fire(self.world, spec, trigger, at)
+        except StoreError as error:
+            self._tick.fail(error)
+        self._tick.arm()
+
+    # --- loads of the user's code ----------------------------------------------------------------------
+
+    def _make_slot(self, connection: socket.socket, worker: Worker) -> Slot:
+        return Slot(self._loop, connection, worker, self._dispatcher, self._keeper, self._tick)
+
+    def loaded(self, worker: Worker, loaded: wire.Loaded) -> None:
+        again = bool(self._registry.version(""))
+        new = self._registry.replace(loaded.functions, loaded.version)
+        self._state = ""
+        for function_id in new:
+            for run_id in self._db.runs.held(function_id):
+                self._ready.put(run_id, function_id)
+        self._dispatcher.use(worker)
+        self._cron.replace(loaded.functions)
+        self._watch(loaded.files)
+        self._announce(loaded, again=again)
+        self._tick.arm()
+
+    def broken(self, broken: wire.Broken) -> None:
+        keeps = not self._state
+        if not keeps:
+            self._state = "the targets cannot be loaded: " + " ".join(broken.text.split())
+        self._watch(broken.files)
+        self._console.trouble(broken.text)
+        what = "the code loaded before goes on" if keeps else "no function runs"
+        self._console.trouble(f"until this is mended, {what}")
+
+    def died(self, worker: Worker, how: str) -> None:
+        self._dispatcher.use(None)
+        self._console.trouble(f"worker {worker.pid} {how}; another one takes over")
+
+    def _announce(self, loaded: wire.Loaded, *, again: bool) -> None:
+        for note in loaded.notes:
+            self._console.trouble(note)
+        if again:
+            self._console.say(f"reloaded: {len(loaded.functions)} functions")
+            return
+        self._console.say(f"Tidemill at {self._settings.url}, data in {self._settings.data}")
+        for spec in loaded.functions:
+            self._console.say(f"  {spec.id}  {_triggers(spec)}")
+
+    def _watching(self) -> Any:
+        from tidemill_local.reload import Watcher
+
+        cwd = Path(self._settings.order.cwd)
+        return Watcher(self._loop, self._reload, [cwd / self._settings.order.env_file, cwd / "pyproject.toml"])
+
+    def _watch(self, files: list[str]) -> None:
+        if self._watcher is not None:
+            order = self._settings.order
+            folders = {str(folder) for folder in targets.folders(order.targets, Path(order.cwd))}
+            self._watcher.watch(folders | {os.path.dirname(file) for file in files}, self._read_at)
+
+    def _reload(self) -> None:
+        if not self._stopping:
+            self._read_at = time.time_ns()
+            self._workers.reload()
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin nothing new; runs move on at their next step, or are recorded as handed over after a short grace."""
+        if self._stopping:
+            os._exit(130)
+        self._stopping = True
+        self._dispatcher.stopping = True
+        self._state = "the server is stopping"
+        self._timers.stop()
+        self._cron.stop()
+        self._workers.stop()
+        for connection in list(self._door.connections):
+            connection.stop()
+        self._await_slots(self._loop.time() + GRACE)
+
+    def _await_slots(self, deadline: float) -> None:
+        if self._dispatcher.busy() and self._loop.time() < deadline:
+            self._loop.call_later(0.01, self._await_slots, deadline)
+            return
+        for slot in self._dispatcher.busy():
+            self._hand_over(slot)
+        self._tick.end()
+        self._workers.kill()
+        self._stopped.set_result(None)
+
+    def _hand_over(self, slot: Slot) -> None:
+        """A step is still running: it will run again on the next server, and this was not its fault."""
+        run = slot.run
+        slot.close()
+        if run is None:
+            return
+        state = fold(self.world.runs.read(run.head.run_id))
+        if state.claim is not None:
+            now = self._clock.now()
+            self.world.runs.append(run.head.run_id, state.seq + 1, [HandedOver(now)], HeadChange("running", now))
+
+
+def _triggers(spec: FunctionSpec) -> str:
+    names = [trigger.cron if isinstance(trigger, CronTrigger) else trigger.name for trigger in spec.triggers]
+    return ", ".join(names) or "(by invoke)"

@@ -1,0 +1,148 @@
+"""A slot as the server sees it: a connection to a thread of a worker, and the run that it is at work on.
+
+What a slot asks is done at once, on the stores; what it is answered is held until that is committed. When an append
+ends the slot's claim the slot is free, and the next run may travel with the answer.
+"""
+
+from __future__ import annotations
+
+import socket
+from asyncio import AbstractEventLoop
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from tidemill.core.journal import Ended, Record
+from tidemill.errors import TidemillError
+from tidemill.execute.keep import LocalKeeper
+from tidemill.execute.open import Opened
+from tidemill.model import Head
+from tidemill_local import wire
+from tidemill_local.channel import Channel
+from tidemill_local.keeper import LEAVES
+from tidemill_local.store.errors import StoreError
+from tidemill_local.tick import Tick
+
+if TYPE_CHECKING:
+    from tidemill_local.workers import Worker
+
+_from_slot: msgspec.msgpack.Decoder[wire.FromSlot] = msgspec.msgpack.Decoder(wire.FromSlot)
+
+
+class Owner(Protocol):
+    """Who gives slots their work."""
+
+    def free(self, slot: Slot) -> None:
+        """The slot has nothing to do. `slot.run`: it has stopped without leaving this run."""
+        ...
+
+    def lost(self, slot: Slot) -> None:
+        """The slot's connection is gone, and with it the claim on `slot.run`, if it had one."""
+        ...
+
+    def ended(self, slot: Slot, ended: Ended) -> None: ...
+
+
+class Slot:
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        connection: socket.socket,
+        worker: Worker,
+        owner: Owner,
+        keeper: LocalKeeper,
+        tick: Tick,
+    ) -> None:
+        self.worker = worker
+        self.run: Opened | None = None
+        self.by = ""
+        self._owner = owner
+        self._keeper = keeper
+        self._tick = tick
+        self._pending = bytearray()
+        self._retiring = False
+        self._channel = Channel(loop, connection, self._received, self._gone)
+
+    @property
+    def open(self) -> bool:
+        return self._channel.open
+
+    def assign(self, opened: Opened, by: str) -> None:
+        """Push a run that has been claimed as `by`."""
+        self.run, self.by = opened, by
+        self._pending += wire.frame(wire.Assign(opened.head, opened.records))
+        self._tick.hold(self)
+
+    def flush(self) -> None:
+        if self._pending:
+            self._channel.send(self._pending)
+            self._pending = bytearray()
+        if self._retiring:
+            self.close()
+
+    def retire(self) -> None:
+        """Close the slot once it has had its last answer."""
+        self._retiring = True
+        self._tick.hold(self)
+
+    def refuse(self, reason: str) -> None:  # noqa: ARG002  the HTTP side says it; here a closed connection does
+        self.close()
+
+    def close(self) -> None:
+        """Drop the slot; its worker's thread ends, and its claim is over."""
+        if self._channel.open:
+            self._channel.close()
+            self._gone()
+
+    def _gone(self) -> None:
+        self._owner.lost(self)
+
+    def _received(self, message: bytes) -> None:
+        call = _from_slot.decode(message)
+        if isinstance(call, wire.Ready):
+            self._owner.free(self)
+            return
+        try:
+            answer: wire.Answer | wire.Raised = wire.Answer(wire.raw(self._do(call)))
+        except StoreError as error:
+            self._tick.fail(error)
+            answer = wire.Raised("StoreError", str(error))
+        except (TidemillError, LookupError, ValueError) as error:
+            answer = wire.Raised(type(error).__name__, str(error.args[0] if error.args else error))
+        self._pending += wire.frame(answer)
+        self._tick.hold(self)
+
+    def _do(self, call: wire.Call) -> object:
+        keeper = self._keeper
+        match call:
+            case wire.Append():
+                return self._append(call)
+            case wire.PutWaits(waits):
+                return keeper.wait(waits)
+            case wire.Invoke(parent, function_id, data, user):
+                return keeper.invoke(parent, function_id, data, user)
+            case wire.Send(events):
+                return keeper.send(events)
+            case wire.Map(run_id, key, chunks, items):
+                return keeper.map(self._head(run_id), key, chunks, items)
+            case wire.Blob(name):
+                return keeper.blob(name)
+            case wire.Chunks(run_id, key, count):
+                return keeper.chunks(run_id, key, count)
+            case wire.Journal(run_id):
+                return keeper.journal(run_id)
+
+    def _append(self, call: wire.Append) -> list[Record] | None:
+        found = self._keeper.append(self._head(call.run_id), call.seq, call.records, call.change)
+        last = call.records[-1]
+        if found is None and isinstance(last, LEAVES):
+            if isinstance(last, Ended):
+                self._owner.ended(self, last)
+            self.run = None  # it has been left in order
+            self._owner.free(self)
+        return found
+
+    def _head(self, run_id: str) -> Head:
+        if self.run is None or self.run.head.run_id != run_id:
+            raise LookupError(f"this slot has left the run {run_id}")
+        return self.run.head

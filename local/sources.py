@@ -1,0 +1,47 @@
+"""Which source files are the user's own: not the standard library's, not installed, not ours."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+
+def of_modules(before: set[str]) -> list[str]:
+    """The user's own files among the modules that have come since `before`."""
+    files = {_file(name) for name in set(sys.modules) - before}
+    return sorted(file for file in files if file and is_own(file))
+
+
+def is_own(file: str) -> bool:
+    path = os.path.realpath(file)
+    return not path.startswith(_installed()) and f"{os.sep}site-packages{os.sep}" not in path and os.path.isfile(path)
+
+
+def version(files: list[str]) -> str:
+    """A digest of source files: the same code has the same version, on every machine."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            digest.update(Path(file).read_bytes())
+        except OSError:
+            continue
+    return digest.hexdigest()[:12]
+
+
+def _file(module: str) -> str | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return os.path.realpath(file) if isinstance(file, str) and file.endswith(".py") else None
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    import tidemill
+    import tidemill_local
+
+    places = [os.path.dirname(os.__file__), *tidemill.__path__, *tidemill_local.__path__]
+    if sys.prefix != sys.base_prefix:
+        places.append(sys.prefix)  # a virtual environment, wherever it is
+    return tuple(os.path.realpath(place) + os.sep for place in places)

@@ -1,0 +1,253 @@
+"""TARGETs: from what a user names on the command line to the apps in it.
+
+A TARGET is `module:app`, a `.py` file, or a folder: the `.py` files directly in it that define an App. A module is
+imported under the name by which the rest of the user's code would import it (its package's parent, or its folder,
+goes on the path), so that naming a file and importing it elsewhere is one module, executed once.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+    from tidemill.function import Function
+
+_KINDS = "a TARGET is module:app, a .py file, or a folder"
+
+
+class TargetError(Exception):
+    """A TARGET that cannot be loaded; the message is for people, and may have several lines."""
+
+
+@dataclass
+class Targets:
+    """What was loaded. `files`: the user's own source files that it came from, for reloading and for the version."""
+
+    apps: list[App] = field(default_factory=list["App"])
+    notes: list[str] = field(default_factory=list[str])
+
+    def functions(self) -> dict[str, Function[Any, Any]]:
+        """All functions by id. Raises TargetError for an app's name that is there twice."""
+        problems: list[str] = []
+        names: set[str] = set()
+        functions: dict[str, Function[Any, Any]] = {}
+        for app in self.apps:
+            if app.name in names:
+                problems.append(f"two apps are named {app.name!r}; give each app of a server a name of its own")
+            names.add(app.name)
+            functions.update(app.functions)  # their ids begin with the app's name
+        if problems:
+            raise TargetError("\n".join(problems))
+        return functions
+
+
+def load(targets: tuple[str, ...], cwd: Path) -> Targets:
+    """Import the targets. Raises TargetError, or whatever the user's code raises."""
+    if str(cwd) not in sys.path:
+        sys.path.insert(0, str(cwd))
+    loaded = Targets()
+    for target in targets or configured(cwd):
+        for app in _apps(target, cwd, loaded.notes):
+            if not any(app is other for other in loaded.apps):
+                loaded.apps.append(app)
+    return loaded
+
+
+def configured(cwd: Path) -> tuple[str, ...]:
+    """`[tool.tidemill] targets` of the folder's pyproject.toml, else the folder itself."""
+    file = cwd / "pyproject.toml"
+    if file.is_file() and b"tool.tidemill" in file.read_bytes():
+        import tomllib
+
+        try:
+            tool = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("tidemill", {})
+        except tomllib.TOMLDecodeError as error:
+            raise TargetError(f"pyproject.toml: {error}") from None
+        named = tool.get("targets")
+        if named is not None:
+            if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+                raise TargetError('pyproject.toml: [tool.tidemill] targets is a list of texts, ["shop.py"] for example')
+            return tuple(named)
+    return (".",)
+
+
+def folders(targets: tuple[str, ...], cwd: Path) -> list[Path]:
+    """The folders that the targets are in: where a new or repaired file may appear."""
+    try:
+        named = targets or configured(cwd)
+    except TargetError:
+        return [cwd]
+    places = [cwd]
+    for target in named:
+        path = cwd / target
+        places.append(path if path.is_dir() else path.parent if target.endswith(".py") else cwd)
+    return list(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
+
+
+def _apps(target: str, cwd: Path, notes: list[str]) -> list[App]:
+    path = (cwd / target).resolve()
+    if path.is_dir():
+        return _folder(path, target, notes)
+    if target.endswith(".py"):
+        if not path.is_file():
+            raise TargetError(f"there is no file {target}; {_KINDS}")
+        return _file(path, target)
+    module, colon, name = target.partition(":")
+    if not colon:
+        raise TargetError(f"there is no folder {target}; {_KINDS}")
+    return [_named(module, name, target)]
+
+
+def _named(module_name: str, name: str, target: str) -> App:
+    from tidemill.app import App
+
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise TargetError(f"{target}: there is no module {error.name} on the path; {_KINDS}") from None
+        raise
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise TargetError(f"{target}: the module {module_name} has no {name}; name the variable that is the App")
+        found = getattr(found, part)
+    if not isinstance(found, App):
+        raise TargetError(f"{target}: {name} is of type {type(found).__name__}, not an App")
+    return found
+
+
+def _file(path: Path, target: str) -> list[App]:
+    apps = _apps_of(_import(path))
+    if not apps:
+        raise TargetError(f'{target} defines no App; write app = App("name") in it')
+    return apps
+
+
+def _folder(path: Path, target: str, notes: list[str]) -> list[App]:
+    definitions = sorted(path.glob("*.function.json"))
+    if definitions:
+        names = ", ".join(file.name for file in definitions)
+        notes.append(f"{names}: definitions are not supported yet; skipped")
+    apps = [app for file in sorted(path.glob("*.py")) if defines_app(file) for app in _apps_of(_import(file))]
+    if not apps and not definitions:
+        where = "this folder" if target == "." else target
+        raise TargetError(f'no .py file directly in {where} defines an App; write app = App("name") in one')
+    return apps
+
+
+def _apps_of(module: ModuleType) -> list[App]:
+    from tidemill.app import App
+
+    apps: list[App] = []
+    for value in list(vars(module).values()):
+        if isinstance(value, App) and not any(value is app for app in apps):
+            apps.append(value)
+    return apps
+
+
+def defines_app(file: Path) -> bool:
+    """Whether the file makes an App at its top level, without running it. A file that cannot be parsed but speaks
+    of Apps counts: importing it says what is wrong."""
+    try:
+        source = file.read_bytes()
+    except OSError:
+        return False
+    if b"tidemill" not in source or b"App" not in source:
+        return False
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return True
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tidemill"
+        for alias in node.names
+        if alias.name == "App"
+    }
+    return any(_is_app_call(call, names) for call in _calls(tree))
+
+
+def _calls(node: ast.AST) -> list[ast.Call]:
+    """The calls that run when the module is imported."""
+    calls: list[ast.Call] = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            continue
+        if isinstance(child, ast.Call):
+            calls.append(child)
+        calls += _calls(child)
+    return calls
+
+
+def _is_app_call(call: ast.Call, names: set[str]) -> bool:
+    if isinstance(call.func, ast.Name):
+        return call.func.id in names
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "App"
+
+
+def _import(path: Path) -> ModuleType:
+    """The module of a file, under the name by which others would import it."""
+    root, name = _module_name(path)
+    loaded = sys.modules.get(name)
+    if loaded is None:
+        if root not in sys.path:
+            sys.path.insert(0, root)
+        return importlib.import_module(name) if _finds(name, path) else _import_as(_own_name(path), path)
+    if _is_from(loaded, path):
+        return loaded
+    return _import_as(_own_name(path), path)
+
+
+def _module_name(path: Path) -> tuple[str, str]:
+    """What must be on the path, and the dotted name: packages count, as far up as there is an `__init__.py`."""
+    parts = [] if path.stem == "__init__" else [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return str(folder), ".".join(parts) or path.stem
+
+
+def _finds(name: str, path: Path) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path
+
+
+def _is_from(module: ModuleType, path: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve() == path
+
+
+def _own_name(path: Path) -> str:
+    """For a file whose plain name is taken (two `app.py` in two folders): a name that is the same at every load."""
+    digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{path.stem}_{digest}" if path.stem.isidentifier() else f"target_{digest}"
+
+
+def _import_as(name: str, path: Path) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{path} cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,202 @@
+"""What the processes of the local world say to each other: length-prefixed msgpack over socket pairs.
+
+    server ── zygote     Fork →                        ← Forked, Exited
+    server ── worker     Grow (with the slots' ends) →  ← Loaded or Broken
+                         Drain →
+    server ── slot       Assign, Answer, Raised →      ← Append, … (the calls of `ports.Keeper`), Ready
+
+Every connection is a socket pair whose other end travelled as a file descriptor: there is no path in the file
+system, so nobody else can connect, and nothing is left behind by `kill -9`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from tidemill.core.journal import Record
+from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Wait
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    pass
+
+
+# --- server and zygote ---------------------------------------------------------------------------------
+
+
+class Fork(_Message, frozen=True, tag=0):
+    """Fork a worker that loads these targets; its end of the control connection comes with the message."""
+
+    load: int  # the number of this load of user code, to tell workers apart
+    targets: tuple[str, ...]
+    cwd: str
+    env_file: str
+    env_file_required: bool
+    url: str  # where the server is: what the code sends goes there
+
+
+class Forked(_Message, frozen=True, tag=1):
+    load: int
+    pid: int
+
+
+class Exited(_Message, frozen=True, tag=2):
+    load: int
+    pid: int
+    status: int  # as `os.waitstatus_to_exitcode` gives it: negative is the signal
+
+
+# --- server and worker ---------------------------------------------------------------------------------
+
+
+class Loaded(_Message, frozen=True, tag=10):
+    """The user's code is imported: what it declares, and the files that it came from."""
+
+    functions: list[FunctionSpec]
+    version: str
+    files: list[str]
+    notes: list[str]
+
+
+class Broken(_Message, frozen=True, tag=11):
+    """The user's code could not be imported. `text` says why, in lines for people; then the worker exits."""
+
+    text: str
+    files: list[str]
+
+
+class Grow(_Message, frozen=True, tag=12):
+    """Start this many more slots; their connections come with the message."""
+
+    count: int
+
+
+class Drain(_Message, frozen=True, tag=13):
+    """Begin nothing new: hand each run over at its next step boundary."""
+
+
+# --- server and slot -----------------------------------------------------------------------------------
+
+
+class Assign(_Message, frozen=True, tag=20):
+    """A run that has been claimed for this slot, with its journal so far."""
+
+    head: Head
+    records: list[Record]
+
+
+class Answer(_Message, frozen=True, tag=21):
+    value: msgspec.Raw
+
+
+class Raised(_Message, frozen=True, tag=22):
+    """The call raised: the name of the error's class, and its message."""
+
+    error: str
+    message: str
+
+
+class Append(_Message, frozen=True, tag=30):
+    run_id: str
+    seq: int
+    records: list[Record]
+    change: HeadChange | None
+
+
+class PutWaits(_Message, frozen=True, tag=31):
+    waits: list[Wait]
+
+
+class Invoke(_Message, frozen=True, tag=32):
+    parent: Parent
+    function_id: str
+    data: bytes
+    user: str | None
+
+
+class Send(_Message, frozen=True, tag=33):
+    events: list[Event]
+
+
+class Map(_Message, frozen=True, tag=34):
+    run_id: str
+    key: str
+    chunks: int
+    items: bytes
+
+
+class Blob(_Message, frozen=True, tag=35):
+    name: str
+
+
+class Chunks(_Message, frozen=True, tag=36):
+    run_id: str
+    key: str
+    count: int
+
+
+class Journal(_Message, frozen=True, tag=37):
+    run_id: str
+
+
+class Ready(_Message, frozen=True, tag=38):
+    """The slot has nothing to do. Not said after an append that ends a claim: the server knows."""
+
+
+Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal
+FromZygote = Forked | Exited
+FromWorker = Loaded | Broken
+ToWorker = Grow | Drain
+FromSlot = Call | Ready
+ToSlot = Assign | Answer | Raised
+
+# --- frames --------------------------------------------------------------------------------------------
+
+HEADER = 4
+FRAME_MOST = 2**31 - 1
+_length = struct.Struct(">I")
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(message: Any) -> bytearray:
+    """`message` as bytes with their length before them. Raises ValueError over 2 GiB."""
+    buffer = bytearray(HEADER)
+    _encoder.encode_into(message, buffer, HEADER)
+    size = len(buffer) - HEADER
+    if size > FRAME_MOST:
+        raise ValueError(f"a message of {size} bytes is more than one connection may carry ({FRAME_MOST})")
+    _length.pack_into(buffer, 0, size)
+    return buffer
+
+
+def raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(value))
+
+
+class Frames:
+    """Cuts a stream of bytes into the messages' bytes."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that `data` completes."""
+        if not self._buffer and len(data) >= HEADER and _length.unpack_from(data)[0] == len(data) - HEADER:
+            return [data[HEADER:]]  # nearly always: one whole frame
+        self._buffer += data
+        return self._cut()
+
+    def _cut(self) -> list[bytes]:
+        buffer, start, messages = self._buffer, 0, list[bytes]()
+        while len(buffer) - start >= HEADER:
+            end = start + HEADER + _length.unpack_from(buffer, start)[0]
+            if end > len(buffer):
+                break
+            messages.append(bytes(memoryview(buffer)[start + HEADER : end]))
+            start = end
+        if start:
+            del buffer[:start]
+        return messages

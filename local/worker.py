@@ -1,0 +1,137 @@
+"""A worker: a process that holds one load of the user's code and runs it, each run in a slot, a thread of its own.
+
+Its main thread loads the targets, tells the server what they declare, and then only listens to the server: more slots,
+stop, or the end of the connection. A slot blocks on its own connection until a run is pushed to it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tidemill.execute.code import drive
+from tidemill.execute.open import Opened
+from tidemill_local import sources, wire
+from tidemill_local.keeper import ConnectionLostError, SocketKeeper
+from tidemill_local.system import SystemClock, SystemEntropy
+
+if TYPE_CHECKING:
+    from tidemill.function import Function
+
+    Functions = dict[str, Function[Any, Any]]
+
+_to_worker: msgspec.msgpack.Decoder[wire.ToWorker] = msgspec.msgpack.Decoder(wire.ToWorker)
+_SWITCH = 0.001  # a slot that got an answer should not wait long for one that computes
+
+
+def work(order: wire.Fork, server: socket.socket) -> int:
+    """The life of a worker, until its server lets go of it. Its exit code."""
+    _settle_in()
+    before = set(sys.modules)
+    try:
+        functions, notes = _load(order)
+    except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
+        from tidemill_local.mistakes import explain
+
+        broken = wire.Broken(explain(error, Path(order.cwd)), sources.of_modules(before))
+        server.sendall(wire.frame(broken))
+        return 1
+    files = sources.of_modules(before)
+    specs = [function.spec for function in functions.values()]
+    server.sendall(wire.frame(wire.Loaded(specs, sources.version(files), files, notes)))
+    _Worker(server, functions).listen()
+    return 0
+
+
+class _Worker:
+    def __init__(self, server: socket.socket, functions: Functions) -> None:
+        self._server = server
+        self._functions = functions
+        self._draining = False
+
+    def listen(self) -> None:
+        """Do as the server says, until it has gone or has no more need of this worker."""
+        frames = wire.Frames()
+        fds: list[int] = []
+        while True:
+            data, received, _, _ = socket.recv_fds(self._server, 65_536, 253)
+            fds += received
+            if not data:
+                return
+            for message in frames.feed(data):
+                order = _to_worker.decode(message)
+                if isinstance(order, wire.Drain):
+                    self._draining = True
+                    continue
+                for _ in range(order.count):
+                    self._start_slot(socket.socket(fileno=fds.pop(0)))
+
+    def _start_slot(self, connection: socket.socket) -> None:
+        threading.Thread(target=self._slot, args=(connection,), name="tidemill-slot", daemon=True).start()
+
+    def _slot(self, connection: socket.socket) -> None:
+        keeper = SocketKeeper(connection)
+        clock, entropy = SystemClock(), SystemEntropy()
+        try:
+            while True:
+                assign = keeper.assignment()
+                function = self._functions[assign.head.function_id]
+                opened = Opened(assign.head, function.spec, assign.records)
+                drive(function, opened, keeper, clock, entropy, stopping=self._stopping)
+        except ConnectionLostError:
+            return
+        finally:
+            connection.close()  # whatever happened: the server learns that this claim is over
+
+    def _stopping(self) -> bool:
+        return self._draining
+
+
+def _settle_in() -> None:
+    """A process group of its own (what the code starts can be killed with it), no terminal input, prompt output."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _die_with_the_zygote()
+    sys.setswitchinterval(_SWITCH)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _die_with_the_zygote() -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _load(order: wire.Fork) -> tuple[Functions, list[str]]:
+    from tidemill_local import envfile, targets
+
+    cwd = Path(order.cwd)
+    envfile.apply(cwd / order.env_file, required=order.env_file_required)
+    os.environ.setdefault("TIDEMILL_URL", order.url)
+    loaded = targets.load(order.targets, cwd)
+    functions = loaded.functions()
+    _show_logs()
+    return functions, loaded.notes
+
+
+def _show_logs() -> None:
+    """What the user's code logs is shown, unless it has set up logging itself."""
+    if "logging" in sys.modules:
+        import logging
+
+        if not logging.getLogger().handlers:
+            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

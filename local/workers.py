@@ -1,0 +1,219 @@
+"""The workers from the server's side: loaded, grown, drained, and replaced when they die.
+
+A load of the user's code is a worker of its own. While a new one loads the old one goes on; once the new one is there
+the old one drains: its steps end, its runs move over at their next step, and it exits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from tidemill_local import wire, zygote
+from tidemill_local.channel import Channel
+from tidemill_local.slots import Slot
+
+_from_worker: msgspec.msgpack.Decoder[wire.FromWorker] = msgspec.msgpack.Decoder(wire.FromWorker)
+_from_zygote: msgspec.msgpack.Decoder[wire.FromZygote] = msgspec.msgpack.Decoder(wire.FromZygote)
+
+_STABLE = 5.0  # seconds after which a worker's death is bad luck rather than a habit
+_BACKOFF_MOST = 5.0
+
+
+class Owner(Protocol):
+    """Who is told how loads go."""
+
+    def loaded(self, worker: Worker, loaded: wire.Loaded) -> None: ...
+
+    def broken(self, broken: wire.Broken) -> None: ...
+
+    def died(self, worker: Worker, how: str) -> None:
+        """The worker whose code is the latest has died; another one is on its way."""
+        ...
+
+
+class Worker:
+    """One load of the user's code: its control connection and its slots."""
+
+    def __init__(self, loop: AbstractEventLoop, load: int, control: socket.socket, workers: Workers) -> None:
+        self.load = load
+        self.pid = 0
+        self.ready = False
+        self.failed = False  # its code could not be imported
+        self.draining = False
+        self.since = loop.time()
+        self._loop = loop
+        self._workers = workers
+        self._slots: dict[Slot, None] = {}
+        self._control = Channel(loop, control, self._received, self.gone)
+
+    def grow(self) -> Slot | None:
+        """One more slot, if it may have more."""
+        if self.draining or not self._control.open or len(self._slots) >= self._workers.concurrency:
+            return None
+        ours, theirs = socket.socketpair()
+        self._control.send_sockets(wire.frame(wire.Grow(1)), [theirs])
+        slot = self._workers.make_slot(ours, self)
+        self._slots[slot] = None
+        return slot
+
+    def drain(self) -> None:
+        """Begin nothing new here; exit when all slots are done."""
+        self.draining = True
+        self._control.send(wire.frame(wire.Drain()))
+        if not self._slots:
+            self.release()
+
+    def dropped(self, slot: Slot) -> None:
+        self._slots.pop(slot, None)
+        if self.draining and not self._slots:
+            self.release()
+
+    def release(self) -> None:
+        """Let go of the process: it exits when its control connection closes."""
+        self._control.close()
+
+    def gone(self) -> None:
+        """The process has gone, and all its claims with it."""
+        self._control.close()
+        for slot in list(self._slots):
+            slot.close()
+
+    def _received(self, message: bytes) -> None:
+        self._workers.told(self, _from_worker.decode(message))
+
+
+class Workers:
+    """The zygote, and the workers that it has forked."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        order: wire.Fork,
+        concurrency: int,
+        make_slot: Callable[[socket.socket, Worker], Slot],
+        owner: Owner,
+    ) -> None:
+        self.concurrency = concurrency
+        self.make_slot = make_slot
+        self._loop = loop
+        self._order = order  # of the latest load
+        self._owner = owner
+        self._workers: dict[int, Worker] = {}
+        self._current: Worker | None = None
+        self._restart: TimerHandle | None = None
+        self._deaths = 0
+        self._stopped = False
+
+    def adopt(self, zygote_pid: int, connection: socket.socket, control: socket.socket) -> None:
+        """Take over a zygote that was forked, and ordered to load, before there was a loop."""
+        self._watch_zygote(zygote_pid, connection)
+        self._workers[self._order.load] = Worker(self._loop, self._order.load, control, self)
+
+    def reload(self) -> None:
+        """Load the user's code anew. A load that is still under way is given up."""
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        for worker in list(self._workers.values()):
+            if not worker.ready:
+                self._kill(worker)
+        self._order = msgspec.structs.replace(self._order, load=self._order.load + 1)
+        control = zygote.send_order(self._connection, self._order)
+        self._workers[self._order.load] = Worker(self._loop, self._order.load, control, self)
+
+    def told(self, worker: Worker, message: wire.FromWorker) -> None:
+        """What a worker says of its load."""
+        if worker.load != self._order.load:
+            return  # a later load is under way
+        if isinstance(message, wire.Broken):
+            worker.failed = True
+            self._owner.broken(message)
+            return
+        worker.ready = True
+        old, self._current = self._current, worker
+        self._owner.loaded(worker, message)
+        if old is not None:
+            old.drain()
+
+    def stop(self) -> None:
+        """No worker starts any more; those that are there are asked to hand their runs over."""
+        self._stopped = True
+        if self._restart is not None:
+            self._restart.cancel()
+        for worker in self._workers.values():
+            worker.drain() if worker.ready else self._kill(worker)
+
+    def kill(self) -> None:
+        """End every process; returns when they are gone."""
+        self._stopped = True
+        for worker in list(self._workers.values()):
+            self._kill(worker)
+        self._zygote.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._zygote_pid, 0)
+
+    def _kill(self, worker: Worker) -> None:
+        worker.failed = True
+        worker.gone()
+        if worker.pid:
+            zygote.kill_group(worker.pid)
+
+    # --- the zygote ------------------------------------------------------------------------------------
+
+    def _watch_zygote(self, pid: int, connection: socket.socket) -> None:
+        self._zygote_pid = pid
+        self._connection = connection
+        self._zygote = Channel(self._loop, connection, self._zygote_told, self._zygote_gone)
+
+    def _zygote_told(self, data: bytes) -> None:
+        message = _from_zygote.decode(data)
+        worker = self._workers.get(message.load)
+        if isinstance(message, wire.Forked):
+            if worker is None:
+                zygote.kill_group(message.pid)
+            else:
+                worker.pid = message.pid
+        elif worker is not None:
+            del self._workers[message.load]
+            self._ended(worker, _how(message.status))
+
+    def _zygote_gone(self) -> None:
+        """It was killed. Its workers have died with it, or do now."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._zygote_pid, 0)
+        if self._stopped:
+            return
+        self._watch_zygote(*zygote.spawn_zygote())
+        workers, self._workers = self._workers, {}
+        for worker in workers.values():
+            if worker.pid:
+                zygote.kill_group(worker.pid)
+            self._ended(worker, "was killed with its zygote")
+
+    def _ended(self, worker: Worker, how: str) -> None:
+        worker.gone()
+        if self._stopped or worker.failed or worker.draining or worker.load != self._order.load:
+            return
+        self._current = None if self._current is worker else self._current
+        lived = self._loop.time() - worker.since
+        self._deaths = 0 if lived > _STABLE else self._deaths + 1
+        delay = 0.0 if self._deaths < 2 else min(0.1 * 2**self._deaths, _BACKOFF_MOST)
+        self._owner.died(worker, how)
+        self._restart = self._loop.call_later(delay, self.reload)
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit code {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
