@@ -49,6 +49,7 @@ def test_reads_durations(value: str | float | timedelta, milliseconds: int) -> N
         (timedelta(seconds=-1), "negative"),
         (math.nan, "finite"),
         (math.inf, "finite"),
+        (1e308, "finite"),
         ("9" * 400 + "d", "finite"),
         (True, "not a duration"),
         (None, "not a duration"),

@@ -29,7 +29,7 @@ def parse(value: str | int | float | timedelta) -> int:
         raise ValueError(f"{value!r} is not a duration: {_FORMS}")
     if isinstance(value, timedelta):
         milliseconds = round(value / _MILLISECOND)
-    elif not math.isfinite(value):
+    elif not math.isfinite(value * 1_000):
         raise ValueError(f"{value!r} is not a duration: it must be finite")
     else:
         milliseconds = round(value * 1_000)
@@ -71,9 +71,7 @@ def parse_time(value: str | datetime) -> int:
     try:
         moment = datetime.fromisoformat(value.strip())
     except ValueError:
-        raise ValueError(
-            f"{value!r} is not a time: give ISO 8601 text, such as '2026-11-01T09:00:00Z'"
-        ) from None
+        raise ValueError(f"{value!r} is not a time: give ISO 8601 text, such as '2026-11-01T09:00:00Z'") from None
     return _since_epoch(moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC))
 
 
