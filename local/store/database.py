@@ -102,6 +102,7 @@ class Database:
         """Forget what was written since the last commit."""
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
+        self.runs.forget()
         self._lost, self.dirty = None, False
 
     def close(self) -> None:

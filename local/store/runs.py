@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
 
 _PAGE = 500
+_REMEMBERED = 20_000  # runs whose number need not be looked up: those at work, many times over
 
 _pack = msgspec.msgpack.Encoder().encode
 _event_ids = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -33,7 +34,7 @@ _COLUMNS = (  # the fields of Head, in order
 )
 _EVENT_IDS, _PARENT, _TIES = 7, 10, 18
 _HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
-_HEAD = _HEADS + "WHERE run_id = ?"
+_HEAD = _HEADS + "WHERE n = ?"
 _CREATE = f"INSERT INTO run ({_COLUMNS}) VALUES ({'?, ' * 18}?) ON CONFLICT DO NOTHING"  # noqa: S608
 _CHANGE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
@@ -41,10 +42,10 @@ UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), 
     snapshot = coalesce(?, snapshot), ties = coalesce(?, ties)
 WHERE n = ?
 """
-_READ = "SELECT seq, data FROM journal WHERE n = (SELECT n FROM run WHERE run_id = ?) AND seq > ? ORDER BY seq"
+_READ = "SELECT seq, data FROM journal WHERE n = ? AND seq > ? ORDER BY seq"
 _READY = """
 SELECT run_id, function_id, created_at, n FROM run
-WHERE status = ? AND (created_at, n) > (?, ?) AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
+WHERE status = ? AND status <> 'completed' AND (created_at, n) > (?, ?) AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
 ORDER BY created_at, n LIMIT ?
 """
 
@@ -54,6 +55,7 @@ class SqliteRuns:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._numbers: dict[str, int] = {}
 
     # The port.
 
@@ -62,23 +64,21 @@ class SqliteRuns:
         created = self._db.write(_CREATE, _row(head))
         if not created.rowcount:
             return False
-        n = created.lastrowid or 0
+        n = self._remember(head.run_id, created.lastrowid or 0)
         self._insert(n, 0, blobs)
         for event_id in head.event_ids:
             self._db.write("INSERT INTO event_run VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, n))
         return True
 
     def head(self, run_id: str) -> Head | None:
-        row = self._db.row(_HEAD, (run_id,))
+        row = self._db.row(_HEAD, (self._number(run_id),))
         return _head(row) if row else None
 
     def read(self, run_id: str, after: int = -1) -> list[Record]:
         return _decoded(run_id, self.read_raw(run_id, after))
 
     def birth(self, run_id: str) -> Started | None:
-        row = self._db.row(
-            "SELECT data FROM journal WHERE n = (SELECT n FROM run WHERE run_id = ?) AND seq = 0", (run_id,)
-        )
+        row = self._db.row("SELECT data FROM journal WHERE n = ? AND seq = 0", (self._number(run_id),))
         if row is None:
             return None
         (record,) = _decoded(run_id, [row[0]])
@@ -97,9 +97,10 @@ class SqliteRuns:
         if n is not None:
             self._db.write(_CHANGE, (*_changed(change), n))
 
-    def redue(self, run_id: str, was: int | None, due: int) -> None:
+    def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
         """A closed run (`due` None) stays closed."""
-        self._db.write("UPDATE run SET due = ? WHERE run_id = ? AND due = ?", (due, run_id, was))
+        sql = "UPDATE run SET due = ?, reason = ? WHERE run_id = ? AND due = ?"
+        self._db.write(sql, (due, reason, run_id, was))
 
     def overdue(self, now: int, limit: int) -> list[Head]:
         return _heads(self._db.rows(_HEADS + "WHERE due <= ? ORDER BY due, n LIMIT ?", (now, limit)))
@@ -119,12 +120,10 @@ class SqliteRuns:
         return int(count)
 
     def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
-        self._db.write("INSERT OR REPLACE INTO snapshot SELECT n, ?, ? FROM run WHERE run_id = ?", (seq, data, run_id))
+        self._db.write("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)", (self._known(run_id), seq, data))
 
     def snapshot(self, run_id: str, seq: int) -> bytes | None:
-        row = self._db.row(
-            "SELECT data FROM snapshot WHERE n = (SELECT n FROM run WHERE run_id = ?) AND seq = ?", (run_id, seq)
-        )
+        row = self._db.row("SELECT data FROM snapshot WHERE n = ? AND seq = ?", (self._number(run_id), seq))
         return row[0] if row else None
 
     # What the local server asks besides.
@@ -133,9 +132,7 @@ class SqliteRuns:
         self, run_id: str, seq: int, blobs: Sequence[bytes], change: HeadChange | None = None
     ) -> list[bytes] | None:
         """As `append`, of records that are encoded already."""
-        n = self._number(run_id)
-        if n is None:
-            raise JournalError(f"there is no run {run_id} to append to")
+        n = self._known(run_id)
         try:
             self._insert(n, seq, blobs)
         except sqlite3.IntegrityError:
@@ -146,16 +143,16 @@ class SqliteRuns:
 
     def read_raw(self, run_id: str, after: int = -1) -> list[bytes]:
         """As `read`, the records as they were encoded."""
-        rows = self._db.rows(_READ, (run_id, after))
+        rows = self._db.rows(_READ, (self._number(run_id), after))
         if rows and rows[-1][0] != after + len(rows):
             have = {row[0] for row in rows}
             gap = next(seq for seq in range(after + 1, rows[-1][0]) if seq not in have)
             raise JournalError(f"the journal of run {run_id} lacks record {gap}")
         return [row[1] for row in rows]
 
-    def next_due(self) -> int | None:
-        """The earliest due time of any run."""
-        row = self._db.row("SELECT due FROM run WHERE due IS NOT NULL ORDER BY due LIMIT 1")
+    def next_due(self, after: int = -1) -> int | None:
+        """The earliest due time of any run that is later than `after`."""
+        row = self._db.row("SELECT due FROM run WHERE due > ? ORDER BY due LIMIT 1", (after,))
         return row[0] if row else None
 
     def open_ready(self, now: int) -> Iterator[tuple[str, str]]:
@@ -182,9 +179,28 @@ class SqliteRuns:
             counts.setdefault(function_id, {})[status] = count
         return counts
 
+    def forget(self) -> None:
+        """A transaction was rolled back: the numbers given in it will be given again."""
+        self._numbers.clear()
+
     def _number(self, run_id: str) -> int | None:
-        row = self._db.row("SELECT n FROM run WHERE run_id = ?", (run_id,))
-        return row[0] if row else None
+        n = self._numbers.get(run_id)
+        if n is None:
+            row = self._db.row("SELECT n FROM run WHERE run_id = ?", (run_id,))
+            return self._remember(run_id, row[0]) if row else None
+        return n
+
+    def _known(self, run_id: str) -> int:
+        n = self._number(run_id)
+        if n is None:
+            raise JournalError(f"there is no run {run_id} to write to")
+        return n
+
+    def _remember(self, run_id: str, n: int) -> int:
+        if len(self._numbers) >= _REMEMBERED:
+            self._numbers.clear()
+        self._numbers[run_id] = n
+        return n
 
     def _insert(self, n: int, seq: int, blobs: Sequence[bytes]) -> None:
         """All in one statement: where one number is taken, none is written."""
@@ -206,7 +222,7 @@ class SqliteRuns:
 
 
 def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
-    """`+` keeps an index away where another one is narrower: a user has few runs, and few statuses have many."""
+    """`+` keeps an index away where another one is narrower: a user has few runs, and only `completed` is common."""
     where: list[str] = []
     values: list[Value] = []
     rare = query.status is not None and query.status != "completed"
@@ -217,8 +233,8 @@ def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
         where.append("+function_id = ?" if query.user is not None or rare else "function_id = ?")
         values.append(query.function_id)
     if query.status is not None:
-        elsewhere = query.user is not None or (query.function_id is not None and not rare)
-        where.append("+status = ?" if elsewhere else "status = ?")
+        indexed = rare and query.user is None
+        where.append("status = ? AND status <> 'completed'" if indexed else "+status = ?")
         values.append(query.status)
     if query.after is not None:
         where.append("created_at > ?")

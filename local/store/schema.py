@@ -40,7 +40,7 @@ CREATE TABLE run (
 );
 CREATE INDEX run_created ON run (created_at);
 CREATE INDEX run_function ON run (function_id, created_at);
-CREATE INDEX run_status ON run (status, created_at, function_id);
+CREATE INDEX run_status ON run (status, created_at, function_id) WHERE status <> 'completed';
 CREATE INDEX run_user ON run (user, created_at) WHERE user IS NOT NULL;
 CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
 CREATE INDEX run_held ON run (function_id) WHERE reason IS NOT NULL AND due IS NOT NULL;

@@ -32,7 +32,7 @@ class SqliteWaits:
         condition = wait.condition
         self._db.write(
             "INSERT OR REPLACE INTO wait VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (wait.name, condition.path or "", condition.hash, wait.run_id, wait.key, wait.label or "", _encode(wait)),
+            (wait.name, condition.path or "", condition.hash, wait.run_id, wait.key, wait.label, _encode(wait)),
         )
 
     def drop(self, run_id: str, key: str | None = None) -> None:
