@@ -26,26 +26,33 @@ help: ## list these targets
 
 .PHONY: setup
 setup: .venv/.installed ## make .venv with the locked dependencies and this checkout, editable
+	@:
 
 # Two stamps: editing pyproject.toml (say, a lint rule) costs a second, a new lock file a minute.
 .venv/.installed: pyproject.toml .venv/.locked
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.locked: requirements-dev.lock .ci/python
-	@if ! { test -x $(PY) && $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null; then \
-	    rm -rf .venv; \
-	    python=$$(.ci/python); \
-	    echo "Making .venv from $$python and installing the locked dependencies (about a minute)"; \
-	    if $$python -c 'import ensurepip' 2>/dev/null; then \
-	        $$python -m venv .venv; \
-	    else \
-	        $$python -m venv --without-pip .venv; \
-	        $$python -m pip --quiet --python $(PY) install pip; \
-	    fi; \
-	fi
+.venv/.locked: requirements-dev.lock .venv/.made
 	@$(PY) -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
 	@touch $@
+
+# An environment serves the place and the Python that it was made for: once moved, copied or half made, it is made anew.
+FIT := $(shell test "$$(cat .venv/.made 2>/dev/null)" = "$(CURDIR)" && .venv/bin/python -c 'print(1)' 2>/dev/null)
+.venv/.made: $(if $(FIT),,anew)
+	@python=$$(.ci/python); \
+	rm -rf .venv; \
+	echo "Making .venv from $$python with the locked dependencies (about a minute)"; \
+	if $$python -c 'import ensurepip' 2>/dev/null; then \
+	    $$python -m venv .venv; \
+	else \
+	    $$python -m venv --without-pip .venv; \
+	    $$python -m pip --quiet --python $(PY) install pip; \
+	fi
+	@echo "$(CURDIR)" >$@
+
+.PHONY: anew
+anew:
 
 .PHONY: lock
 lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to 3.14, every platform)
