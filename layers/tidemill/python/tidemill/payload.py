@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import msgspec
 
 from tidemill.errors import EventError
-from tidemill.limits import EVENT_ID_CHARS, EVENT_NAME_CHARS
+from tidemill.limits import EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, KIB
 from tidemill.model import PLATFORM
 from tidemill.names import text_problem
 
@@ -25,9 +25,11 @@ def plain_object(value: object, where: str) -> dict[str, Any]:
         encoded = values.encode(value, where)
         plain = values.plain(encoded)
         if b'"$"' in encoded:
-            msgspec.json.encode(plain)  # a whole number of more than 64 bits is refused here
-    except (values.NotSerializable, OverflowError) as error:
+            msgspec.msgpack.encode(plain)  # as the journal will
+    except values.NotSerializable as error:
         raise EventError(str(error)) from None
+    except OverflowError:
+        raise EventError(f"{where}: a whole number in it has more than 64 bits; send it as text") from None
     if not isinstance(plain, dict):
         raise EventError(f"{where} must be an object (a dict or a Pydantic model), not {type(value).__name__}")
     return cast("dict[str, Any]", plain)
@@ -55,6 +57,9 @@ def _plain_event(given: object, where: str) -> dict[str, Any]:
     event["data"] = plain_object(event.get("data", {}), f"{where}.data")
     if "user" in event:
         event["user"] = plain_object(event["user"], f"{where}.user")
+    size = len(msgspec.json.encode(event))
+    if size > EVENT_BYTES:
+        _refuse(where, f"{size} bytes of JSON are more than {EVENT_BYTES // KIB} KiB; keep what is large elsewhere")
     return event
 
 

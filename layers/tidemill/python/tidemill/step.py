@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from tidemill.received import view
 from tidemill.step_args import (
-    async_in_sync,
     check_calls,
     check_id,
     check_signal,
     check_step,
+    check_sync_step,
     concurrency_of,
     data_of,
     events_of,
     function_id_of,
-    is_async,
     items_of,
     many_waits,
     one_wait,
@@ -115,15 +114,13 @@ class Step:
 
     def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `fn` once and remembers its result. Raises StepError once it has failed for good."""
-        check_step(id, fn)
-        if is_async(fn):
-            raise async_in_sync(id, fn)
+        check_sync_step(id, fn)
         result: T = self._driver.run(id, fn, args, kwargs, None, None)
         return result
 
     def options(self, *, retries: int | None = None, timeout: Duration | None = None) -> StepOptions:
         """`ctx.step.options(retries=0, timeout="30s").run(...)`: one step's own options, in place of the function's."""
-        return StepOptions(self._driver, retries_of(retries), timeout_of("step.options", timeout))
+        return StepOptions(self._driver, retries_of(retries), timeout_of(None, timeout))
 
     def sleep(self, id: str, duration: Duration) -> None:
         """Sleeps for up to 366 days. It costs nothing to be asleep."""
@@ -204,9 +201,7 @@ class Step:
 
     def map(self, id: str, fn: Callable[[A], T], items: Iterable[A], *, max_concurrency: int | None = None) -> list[T]:
         """A durable step for each item, spread over many workers; results in order, failures as in `parallel`."""
-        check_step(id, fn)
-        if is_async(fn):
-            raise async_in_sync(id, fn)
+        check_sync_step(id, fn)
         return self._driver.map(id, fn, items_of(id, items), concurrency_of(id, max_concurrency))
 
 
@@ -222,9 +217,7 @@ class StepOptions:
 
     def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As `step.run`, with these options."""
-        check_step(id, fn)
-        if is_async(fn):
-            raise async_in_sync(id, fn)
+        check_sync_step(id, fn)
         result: T = self._driver.run(id, fn, args, kwargs, self._retries, self._timeout)
         return result
 
@@ -248,7 +241,7 @@ class AsyncStep:
 
     def options(self, *, retries: int | None = None, timeout: Duration | None = None) -> AsyncStepOptions:
         """`ctx.step.options(retries=0, timeout="30s").run(...)`: one step's own options, in place of the function's."""
-        return AsyncStepOptions(self._driver, retries_of(retries), timeout_of("step.options", timeout))
+        return AsyncStepOptions(self._driver, retries_of(retries), timeout_of(None, timeout))
 
     def sleep(self, id: str, duration: Duration) -> Coroutine[Any, Any, None]:
         """Sleeps for up to 366 days. It costs nothing to be asleep."""

@@ -40,21 +40,26 @@ def check_step(id: str, fn: object) -> None:
         )
 
 
-def is_async(fn: Any) -> bool:
+def check_sync_step(id: str, fn: Any) -> None:
+    """As `check_step`, for a function that must not be async."""
     try:
-        return bool(fn.__code__.co_flags & _COROUTINE)
-    except AttributeError:  # a builtin, a partial, an object with __call__
-        from inspect import iscoroutinefunction
+        asynchronous = fn.__code__.co_flags & _COROUTINE
+    except AttributeError:  # a builtin, a partial, an object with __call__; or no function at all
+        asynchronous = _is_async(fn)
+        check_step(id, fn)
+    if type(id) is not str or not 0 < len(id) <= 256 or not id.isprintable():
+        check_id(id)
+    if asynchronous:
+        raise NonRetriableError(
+            f"step {id!r}: {getattr(fn, '__name__', fn)} is async, the function around it is not;"
+            " declare that one with `async def` and await its steps"
+        )
 
-        return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
+def _is_async(fn: Any) -> bool:
+    from inspect import iscoroutinefunction
 
-def async_in_sync(id: str, fn: Any) -> NonRetriableError:
-    name = getattr(fn, "__name__", repr(fn))
-    return NonRetriableError(
-        f"step {id!r}: {name} is async, the function around it is not;"
-        " declare that one with `async def` and await its steps"
-    )
+    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 def retries_of(retries: int | None) -> int | None:
@@ -63,12 +68,13 @@ def retries_of(retries: int | None) -> int | None:
     return retries
 
 
-def timeout_of(id: str, timeout: Duration | None) -> int | None:
+def timeout_of(id: str | None, timeout: Duration | None) -> int | None:
+    """Without an id: the timeout of `step.options`."""
     if timeout is None:
         return None
     ms = _duration(id, "timeout", timeout)
     if not ms:
-        raise NonRetriableError(f"step {id!r}: timeout must be longer than 0")
+        raise NonRetriableError(f"{_place(id)}: timeout must be longer than 0")
     return ms
 
 
@@ -76,16 +82,20 @@ def sleep_of(id: str, value: Duration) -> int:
     return _duration(id, "duration", value)
 
 
-def _duration(id: str, what: str, value: Duration) -> int:
+def _duration(id: str | None, what: str, value: Duration) -> int:
     try:
         ms = duration.parse(value)
     except ValueError as error:
-        raise NonRetriableError(f"step {id!r}: {what}: {error}") from None
+        raise NonRetriableError(f"{_place(id)}: {what}: {error}") from None
     if ms > limits.SLEEP:
         raise NonRetriableError(
-            f"step {id!r}: {what}: {value!r} is longer than {duration.text(limits.SLEEP)}, the longest there is"
+            f"{_place(id)}: {what}: {value!r} is longer than {duration.text(limits.SLEEP)}, the longest there is"
         )
     return ms
+
+
+def _place(id: str | None) -> str:
+    return "step.options" if id is None else f"step {id!r}"
 
 
 def time_of(id: str, when: datetime | str) -> int:
