@@ -32,6 +32,7 @@ PATIENCE = 2.0  # seconds to wait for the lock of a server that was just killed
 
 _CACHE_KIB = 64 * 1024
 _CHECKPOINT_PAGES = 4_000  # 16 MB of log: the larger, the fewer writes in all, and the longer each checkpoint
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")  # the second: over a quota, or over `ulimit -f`
 _BUSY_SECONDS = 5.0  # for someone who looks into the file with another tool
 
 Value = str | int | float | bytes | None
@@ -183,10 +184,9 @@ def _prepared(connection: sqlite3.Connection, durable: bool) -> sqlite3.Connecti
 
 
 def _explained(error: sqlite3.DatabaseError) -> StoreError:
-    text = str(error)
-    if "full" in text:
-        return StoreFullError("the disk is full, nothing more can be stored: free some space, then send again")
-    return StoreError(f"the data folder cannot be written ({text}): see to its disk, then send again")
+    if error.sqlite_errorname in _NO_ROOM:
+        return StoreFullError("the disk is full or takes no more: free some space for the data folder, then send again")
+    return StoreError(f"the data folder cannot be used ({error}): see to its disk, then send again")
 
 
 def _again(error: StoreError) -> StoreError:

@@ -45,7 +45,8 @@ WHERE n = ?
 _READ = "SELECT seq, data FROM journal WHERE n = ? AND seq > ? ORDER BY seq"
 _READY = """
 SELECT run_id, function_id, created_at, n FROM run
-WHERE status = ? AND status <> 'completed' AND (created_at, n) > (?, ?) AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
+WHERE status = ? AND status <> 'completed' AND (created_at, n) > (?, ?)
+    AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
 ORDER BY created_at, n LIMIT ?
 """
 

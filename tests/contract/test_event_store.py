@@ -1,0 +1,146 @@
+"""The contract of EventStore."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.model import FINISHED, SIGNAL, Event
+from tidemill.ports import EventQuery, EventStore
+
+NOW = 1_790_000_000_000
+
+
+def event(event_id: str, at: int = NOW, name: str = "order/placed", user: dict[str, Any] | None = None) -> Event:
+    return Event(event_id, name, {"id": event_id}, at - 50, at, user)
+
+
+def ids(events: list[Event]) -> list[str]:
+    return [e.id for e in events]
+
+
+def test_an_event_comes_back_whole(events: EventStore) -> None:
+    data = {"a": [1, -2, 2.5, None, True, "ü\u2028\x00"], "b": {"c": {}}, "big": 2**63 - 1}
+    sent = Event("e/1 ü", "order/placed", data, NOW - 1, NOW, {"id": "u", "plan": ["x"]}, "2026-11-01")
+    events.put(sent, ())
+    assert events.get("e/1 ü") == sent
+    assert events.get("e") is None
+
+
+def test_the_first_content_under_an_id_stands(events: EventStore) -> None:
+    events.put(event("e1"), ())
+    events.put(event("e1", NOW + EVENT_ID_MEMORY, name="other"), [("data.a", "h")])
+    assert events.get("e1") == event("e1")
+    assert events.by_key("other", "data.a", "h", 0, 9) == []
+    assert events.by_name("other", 0, NOW * 2, 9) == []
+
+
+def test_an_id_comes_again_after_its_memory_has_passed(events: EventStore) -> None:
+    events.put(event("e1"), [("data.a", "old")])
+    again = event("e1", NOW + EVENT_ID_MEMORY + 1)
+    events.put(again, [("data.a", "new")])
+    assert events.get("e1") == again
+    assert events.by_key("order/placed", "data.a", "old", 0, 9) == []
+    assert events.by_key("order/placed", "data.a", "new", 0, 9) == [again]
+    assert events.page(EventQuery()) == [again]
+
+
+def test_putting_twice_adds_keys(events: EventStore) -> None:
+    events.put(event("e1"), ())
+    events.put(event("e1"), [("data.a", "h"), ("data.b", "i")])
+    events.put(event("e1"), [("data.a", "h")])
+    assert ids(events.by_key("order/placed", "data.a", "h", 0, 9)) == ["e1"]
+    assert ids(events.by_key("order/placed", "data.b", "i", 0, 9)) == ["e1"]
+    assert ids(events.page(EventQuery())) == ["e1"]
+
+
+def test_by_key_is_oldest_first_and_later_than(events: EventStore) -> None:
+    for event_id, at in (("z", NOW), ("c", NOW + 2), ("a", NOW + 1), ("b", NOW + 1)):
+        events.put(event(event_id, at), [("data.x", "h1")])
+    events.put(event("other-value", NOW + 1), [("data.x", "h2")])
+    events.put(event("other-path", NOW + 1), [("data.y", "h1")])
+    events.put(event("other-name", NOW + 1, name="order/paid"), [("data.x", "h1")])
+    events.put(event("no-key", NOW + 1), ())
+    assert ids(events.by_key("order/placed", "data.x", "h1", NOW - 1, 9)) == ["z", "a", "b", "c"]
+    assert ids(events.by_key("order/placed", "data.x", "h1", NOW, 9)) == ["a", "b", "c"]
+    assert ids(events.by_key("order/placed", "data.x", "h1", NOW - 1, 2)) == ["z", "a"]
+    assert events.by_key("order/placed", "data.x", "h1", NOW + 2, 9) == []
+
+
+def test_the_empty_path_is_a_path(events: EventStore) -> None:
+    events.put(event("e1"), [("", "")])
+    assert ids(events.by_key("order/placed", "", "", 0, 9)) == ["e1"]
+
+
+def test_by_name_is_oldest_first_within_its_bounds(events: EventStore) -> None:
+    for event_id, at in (("d", NOW + 3), ("b", NOW + 1), ("c", NOW + 1), ("a", NOW)):
+        events.put(event(event_id, at), ())
+    events.put(event("x", NOW + 1, name="order/paid"), ())
+    assert ids(events.by_name("order/placed", NOW - 1, NOW + 3, 9)) == ["a", "b", "c", "d"]
+    assert ids(events.by_name("order/placed", NOW, NOW + 2, 9)) == ["b", "c"]
+    assert ids(events.by_name("order/placed", NOW, NOW + 1, 1)) == ["b"]
+    assert events.by_name("order/placed", NOW + 1, NOW + 1, 9) == []
+
+
+def test_awaited_paths_keep_their_first_time(events: EventStore) -> None:
+    assert events.paths("order/placed") == {}
+    assert events.add_path("order/placed", "data.a", 5) == 5
+    assert events.add_path("order/placed", "data.a", 9) == 5
+    assert events.add_path("order/placed", "", 7) == 7
+    assert events.add_path("order/paid", "data.a", 8) == 8
+    assert events.paths("order/placed") == {"data.a": 5, "": 7}
+
+
+def pages(events: EventStore, **query: Any) -> list[str]:
+    """All pages of two, through the cursor."""
+    found: list[str] = []
+    cursor: tuple[int, str] | None = None
+    while page := events.page(EventQuery(limit=2, cursor=cursor, **query)):
+        assert len(page) <= 2
+        found += ids(page)
+        cursor = (page[-1].received_at, page[-1].id)
+    assert len(found) == len(set(found))
+    return found
+
+
+def test_lists_are_newest_first(events: EventStore) -> None:
+    for event_id, at, name in (("a", 1, "n"), ("b", 3, "m"), ("c", 2, "n"), ("d", 4, "n"), ("e", 5, FINISHED)):
+        events.put(event(event_id, NOW + at, name), ())
+    assert pages(events) == ["e", "d", "b", "c", "a"]
+    assert pages(events, name="n") == ["d", "c", "a"]
+    assert pages(events, name="n", after=NOW + 1) == ["d", "c"]
+    assert pages(events, after=NOW + 4) == ["e"]
+    assert pages(events, name="nothing") == []
+
+
+def test_pages_lose_nothing_of_one_millisecond(events: EventStore) -> None:
+    names = [f"e{(i * 7) % 11}" for i in range(11)]
+    for event_id in names:
+        events.put(event(event_id), ())
+    assert sorted(pages(events)) == sorted(names)
+    assert sorted(pages(events, name="order/placed")) == sorted(names)
+
+
+def test_signals_are_kept_but_never_listed(events: EventStore) -> None:
+    signal = event("s", name=SIGNAL, user={"id": "u1"})
+    events.put(signal, [("data.signal", "h")])
+    events.put(event("e"), ())
+    assert pages(events) == ["e"]
+    assert pages(events, name=SIGNAL) == []
+    assert pages(events, user="u1") == []
+    assert events.get("s") == signal
+    assert ids(events.by_key(SIGNAL, "data.signal", "h", 0, 9)) == ["s"]
+
+
+def test_a_user_is_found_by_the_first_id_named(events: EventStore) -> None:
+    users: list[dict[str, Any] | None] = [
+        {"id": "u1", "email": "a@b.c"}, {"external_id": "u1"}, {"email": "a@b.c"}, {"phone": "1"}, {"id": 5},
+        {"plan": "pro"}, None,
+    ]  # fmt: skip
+    for number, user in enumerate(users):
+        events.put(event(f"e{number}", NOW + number, user=user), ())
+    assert pages(events, user="u1") == ["e1", "e0"]
+    assert pages(events, user="a@b.c") == ["e2"]
+    assert pages(events, user="5", name="order/placed") == ["e4"]
+    assert pages(events, user="1", after=NOW + 3) == []
+    assert pages(events, user="") == []

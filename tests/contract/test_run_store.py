@@ -1,0 +1,331 @@
+"""The contract of RunStore."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidemill.core.journal import Cancelled, Claimed, Ended, HandedOver, Record, Resolved, Started, StepDone
+from tidemill.errors import JournalError
+from tidemill.model import Event, Failure, Head, HeadChange, Parent, RunStatus
+from tidemill.ports import RunQuery, RunStore
+
+NOW = 1_790_000_000_000
+EVENT = Event("e1", "order/placed", {"n": 1, "deep": {"list": [1, 2.5, None, "ü"]}}, NOW - 5, NOW, {"id": "u1"}, "1")
+BORN = Started(NOW, "shop.pay", (EVENT,))
+
+
+def head(run_id: str, at: int = NOW, **fields: object) -> Head:
+    values: dict[str, object] = {"function_id": "shop.pay", "status": "running", "due": at + 1_000, **fields}
+    return Head(run_id=run_id, created_at=at, **values)  # type: ignore[arg-type]  # the fields a test names
+
+
+def born(runs: RunStore, run_id: str, at: int = NOW, **fields: object) -> Head:
+    made = head(run_id, at, **fields)
+    assert runs.create(made, [BORN])
+    return made
+
+
+def ids(heads: list[Head]) -> list[str]:
+    return [h.run_id for h in heads]
+
+
+# Creating.
+
+
+def test_a_new_run_has_its_head_and_its_records(runs: RunStore) -> None:
+    made = head("r1", event_ids=("e1",))
+    records: list[Record] = [BORN, Claimed(NOW, "boot/1", NOW + 9)]
+    assert runs.create(made, records)
+    assert runs.head("r1") == made
+    assert runs.read("r1") == records
+    assert runs.birth("r1") == BORN
+
+
+def test_every_field_of_a_head_comes_back(runs: RunStore) -> None:
+    made = Head(
+        run_id="r1", function_id="shop.pay", status="waiting", created_at=1, due=2, version="v3", reason="held",
+        event_ids=("a\x1fb", "ü"), user="u1", attempt=4, parent=Parent("p", "shop.all", "p0/2/a", 7, 9), started_at=5,
+        ended_at=6, end=7, snapshot=8, finish_by=9, start_by=10, not_before=11, ties=True,
+    )  # fmt: skip
+    defaults = Head("", "", "scheduled", 0, None)
+    same = [f for f in Head.__struct_fields__ if getattr(made, f) == getattr(defaults, f)]
+    assert same == [], "a new field of Head belongs into this test"
+    runs.create(made, [BORN])
+    assert runs.head("r1") == made
+
+
+def test_a_run_is_created_once(runs: RunStore) -> None:
+    made = born(runs, "r1", event_ids=("e1",))
+    runs.append("r1", 1, [HandedOver(NOW)])
+    assert not runs.create(head("r1", at=NOW + 5, status="failed", event_ids=("e2",)), [BORN, Cancelled(NOW, "no")])
+    assert runs.head("r1") == made
+    assert runs.read("r1") == [BORN, HandedOver(NOW)]
+    assert runs.of_event("e2") == []
+
+
+def test_an_unknown_run(runs: RunStore) -> None:
+    assert runs.head("r1") is None
+    assert runs.birth("r1") is None
+    assert runs.read("r1") == []
+    runs.change("r1", HeadChange("failed", None))
+    runs.redue("r1", NOW, NOW)
+    assert runs.head("r1") is None
+
+
+# Journals.
+
+
+def test_records_of_every_size_come_back(runs: RunStore) -> None:
+    born(runs, "r1")
+    big = StepDone("s", "run", NOW, NOW, value=bytes(range(256)) * 1_000)
+    failed = StepDone("t", "run", NOW, NOW, attempts=3, failure=Failure("ValueError", "ä" * 2_000, stack="x\x00y"))
+    assert runs.append("r1", 1, [big]) is None
+    assert runs.append("r1", 2, [failed]) is None
+    assert runs.read("r1") == [BORN, big, failed]
+
+
+def test_the_first_to_append_at_a_number_has_it(runs: RunStore) -> None:
+    born(runs, "r1")
+    mine, theirs = Claimed(NOW, "a/1", NOW + 9), Claimed(NOW, "b/1", NOW + 9)
+    assert runs.append("r1", 1, [theirs]) is None
+    assert runs.append("r1", 1, [mine]) == [theirs]
+    assert runs.append("r1", 2, [HandedOver(NOW)]) is None
+    assert runs.append("r1", 1, [mine]) == [theirs, HandedOver(NOW)]
+    assert runs.append("r1", 0, [mine]) == [BORN, theirs, HandedOver(NOW)]
+    assert runs.read("r1") == [BORN, theirs, HandedOver(NOW)]
+
+
+def test_several_records_are_appended_together_or_not_at_all(runs: RunStore) -> None:
+    made = born(runs, "r1")
+    three: list[Record] = [StepDone(k, "run", NOW, NOW) for k in "abc"]
+    assert runs.append("r1", 1, three) is None
+    late: list[Record] = [StepDone(k, "run", NOW, NOW) for k in "defgh"]
+    assert runs.append("r1", 2, late, HeadChange("completed", None)) == three[1:]
+    assert runs.read("r1") == [BORN, *three]
+    assert runs.head("r1") == made
+
+
+def test_many_records_at_once(runs: RunStore) -> None:
+    born(runs, "r1")
+    many: list[Record] = [StepDone(str(i), "run", NOW, NOW) for i in range(300)]
+    assert runs.append("r1", 1, many) is None
+    assert runs.read("r1", after=100) == many[100:]
+
+
+def test_one_append_told_twice_finds_itself(runs: RunStore) -> None:
+    born(runs, "r1")
+    assert runs.append("r1", 1, [HandedOver(NOW)]) is None
+    assert runs.append("r1", 1, [HandedOver(NOW)]) == [HandedOver(NOW)]
+
+
+def test_reading_on(runs: RunStore) -> None:
+    born(runs, "r1")
+    runs.append("r1", 1, [HandedOver(1), HandedOver(2)])
+    assert runs.read("r1", after=0) == [HandedOver(1), HandedOver(2)]
+    assert runs.read("r1", after=1) == [HandedOver(2)]
+    assert runs.read("r1", after=2) == []
+    assert runs.read("r1", after=50) == []
+
+
+def test_a_gap_is_an_error(runs: RunStore) -> None:
+    born(runs, "r1")
+    runs.append("r1", 1, [HandedOver(1)])
+    runs.append("r1", 3, [HandedOver(3)])
+    with pytest.raises(JournalError, match="r1 lacks record 2"):
+        runs.read("r1")
+    with pytest.raises(JournalError, match="r1 lacks record 2"):
+        runs.read("r1", after=1)
+    assert runs.read("r1", after=2) == [HandedOver(3)]
+
+
+def test_journals_do_not_mix(runs: RunStore) -> None:
+    for run_id in ("r", "r1", "r10"):
+        born(runs, run_id)
+        runs.append(run_id, 1, [Cancelled(NOW, run_id)])
+    assert runs.read("r1") == [BORN, Cancelled(NOW, "r1")]
+
+
+# The head follows.
+
+
+def test_a_change_leaves_what_it_does_not_name_but_due_and_reason(runs: RunStore) -> None:
+    made = born(runs, "r1", reason="queued", version="v1", attempt=2, started_at=3, snapshot=4, ties=True, end=5)
+    assert runs.append("r1", 1, [HandedOver(NOW)], HeadChange("sleeping", None)) is None
+    made.status, made.due, made.reason = "sleeping", None, None
+    assert runs.head("r1") == made
+
+
+def test_a_change_writes_all_that_it_names(runs: RunStore) -> None:
+    made = born(runs, "r1")
+    change = HeadChange(
+        "failed", 7, reason="why", attempt=3, version="v9", started_at=1, ended_at=2, end=4, snapshot=5, ties=True
+    )
+    runs.append("r1", 1, [Ended(NOW, "failed")], change)
+    for name in HeadChange.__struct_fields__:
+        setattr(made, name, getattr(change, name))
+    assert runs.head("r1") == made
+    runs.append("r1", 2, [HandedOver(NOW)], HeadChange("running", 8, attempt=0, ties=False))
+    after = runs.head("r1")
+    assert after is not None
+    assert (after.attempt, after.ties) == (0, False)
+
+
+def test_a_change_of_an_append_that_lost_is_not_made(runs: RunStore) -> None:
+    made = born(runs, "r1")
+    assert runs.append("r1", 0, [Cancelled(NOW, "x")], HeadChange("cancelled", None)) == [BORN]
+    assert runs.head("r1") == made
+
+
+def test_closing_a_head_twice(runs: RunStore) -> None:
+    born(runs, "r1")
+    closed = HeadChange("completed", None, ended_at=NOW, end=1)
+    runs.change("r1", closed)
+    once = runs.head("r1")
+    runs.change("r1", closed)
+    assert once is not None
+    assert (once.status, once.due, once.end) == ("completed", None, 1)
+    assert runs.head("r1") == once
+
+
+# Due times.
+
+
+def test_redue_moves_only_what_has_not_moved(runs: RunStore) -> None:
+    born(runs, "r1", due=100)
+    runs.redue("r1", 100, 200, "held")
+    runs.redue("r1", 100, 300)
+    moved = runs.head("r1")
+    assert moved is not None
+    assert (moved.due, moved.reason) == (200, "held")
+    runs.redue("r1", 200, 300)
+    moved = runs.head("r1")
+    assert moved is not None
+    assert (moved.due, moved.reason) == (300, None)
+
+
+def test_redue_does_not_open_a_closed_run(runs: RunStore) -> None:
+    born(runs, "r1", due=None, status="completed")
+    runs.redue("r1", None, 300)
+    runs.redue("r1", 100, 300)
+    closed = runs.head("r1")
+    assert closed is not None
+    assert closed.due is None
+
+
+def test_overdue_is_the_most_overdue_first(runs: RunStore) -> None:
+    for run_id, due in (("a", 30), ("b", 10), ("c", 20), ("d", 31), ("e", None)):
+        born(runs, run_id, due=due)
+    assert ids(runs.overdue(30, 10)) == ["b", "c", "a"]
+    assert ids(runs.overdue(30, 2)) == ["b", "c"]
+    assert runs.overdue(9, 10) == []
+    runs.redue("b", 10, 40)
+    assert ids(runs.overdue(40, 10)) == ["c", "a", "d", "b"]
+
+
+# Lists.
+
+
+def pages(runs: RunStore, **query: object) -> list[str]:
+    """All pages of two, through the cursor."""
+    found: list[str] = []
+    cursor: tuple[int, str] | None = None
+    while page := runs.page(RunQuery(limit=2, cursor=cursor, **query)):  # type: ignore[arg-type]  # as `head`
+        assert len(page) <= 2
+        found += ids(page)
+        cursor = (page[-1].created_at, page[-1].run_id)
+    assert len(found) == len(set(found))
+    return found
+
+
+def test_lists_are_newest_first(runs: RunStore) -> None:
+    for run_id, at in (("x", NOW), ("b", NOW + 2), ("c", NOW + 1), ("a", NOW + 3), ("d", NOW + 4)):
+        born(runs, run_id, at)
+    assert pages(runs) == ["d", "a", "b", "c", "x"]
+    assert ids(runs.page(RunQuery(limit=50))) == ["d", "a", "b", "c", "x"]
+    assert pages(runs, after=NOW + 1) == ["d", "a", "b"]
+
+
+def test_pages_lose_nothing_of_one_millisecond(runs: RunStore) -> None:
+    names = [f"r{(i * 7) % 11}" for i in range(11)]
+    for run_id in names:
+        born(runs, run_id)
+    assert sorted(pages(runs)) == sorted(names)
+    assert sorted(pages(runs, function_id="shop.pay", status="running")) == sorted(names)
+
+
+def test_new_runs_do_not_shift_the_next_page(runs: RunStore) -> None:
+    for i in range(4):
+        born(runs, f"r{i}", NOW + i)
+    first = runs.page(RunQuery(limit=2))
+    born(runs, "new", NOW + 9)
+    rest = runs.page(RunQuery(limit=2, cursor=(first[-1].created_at, first[-1].run_id)))
+    assert (ids(first), ids(rest)) == (["r3", "r2"], ["r1", "r0"])
+
+
+STATUSES: tuple[RunStatus, ...] = ("completed", "failed", "running", "completed")
+
+
+def test_filters(runs: RunStore) -> None:
+    number = 0
+    for function_id in ("shop.pay", "shop.ship"):
+        for user in ("u1", "u2", None):
+            for status in STATUSES:
+                born(runs, f"r{number:02}", NOW + number, function_id=function_id, user=user, status=status)
+                number += 1
+    assert pages(runs, function_id="shop.ship", user="u1") == ["r15", "r14", "r13", "r12"]
+    assert pages(runs, status="failed") == ["r21", "r17", "r13", "r09", "r05", "r01"]
+    assert pages(runs, status="completed", function_id="shop.pay", after=NOW + 4) == ["r11", "r08", "r07"]
+    assert pages(runs, status="failed", function_id="shop.pay") == ["r09", "r05", "r01"]
+    assert pages(runs, status="completed", user="u2") == ["r19", "r16", "r07", "r04"]
+    assert pages(runs, status="running", user="u2", function_id="shop.pay") == ["r06"]
+    assert pages(runs, status="sleeping") == []
+    assert pages(runs, function_id="shop.nothing") == []
+    assert pages(runs, user="nobody") == []
+
+
+def test_a_status_filter_follows_the_head(runs: RunStore) -> None:
+    born(runs, "r1")
+    runs.append("r1", 1, [Ended(NOW, "completed")], HeadChange("completed", None))
+    assert pages(runs, status="running") == []
+    assert pages(runs, status="completed") == ["r1"]
+
+
+def test_the_runs_of_an_event_oldest_first(runs: RunStore) -> None:
+    born(runs, "z", NOW, event_ids=("e1",))
+    born(runs, "a", NOW + 1, event_ids=("e0", "e1", "e1"))
+    born(runs, "b", NOW + 2, event_ids=("e2",))
+    assert ids(runs.of_event("e1")) == ["z", "a"]
+    assert ids(runs.of_event("e0")) == ["a"]
+    assert runs.of_event("e9") == []
+
+
+# What else hangs on a run.
+
+
+def test_chunks_are_counted_once_each(runs: RunStore) -> None:
+    assert [runs.chunk_done("r1", "m", chunk) for chunk in (2, 0, 2, 0, 1)] == [1, 2, 2, 2, 3]
+    assert runs.chunk_done("r1", "n", 0) == 1
+    assert runs.chunk_done("r2", "m", 0) == 1
+
+
+def test_snapshots(runs: RunStore) -> None:
+    born(runs, "r1")
+    born(runs, "r2")
+    assert runs.snapshot("r1", 3) is None
+    runs.put_snapshot("r1", 3, b"three")
+    runs.put_snapshot("r1", 9, b"")
+    runs.put_snapshot("r1", 3, b"three again")
+    assert runs.snapshot("r1", 3) == b"three again"
+    assert runs.snapshot("r1", 9) == b""
+    assert runs.snapshot("r2", 3) is None
+
+
+def test_an_outsiders_record_comes_between(runs: RunStore) -> None:
+    """The protocol in small: who lost folds in what it found, and appends after it."""
+    born(runs, "r1")
+    runs.append("r1", 1, [Claimed(NOW, "a/1", NOW + 9)])
+    match = Resolved("w", NOW, event=EVENT, label="yes")
+    assert runs.append("r1", 2, [match]) is None
+    found = runs.append("r1", 2, [StepDone("s", "run", NOW, NOW)])
+    assert found == [match]
+    assert runs.append("r1", 2 + len(found), [StepDone("s", "run", NOW, NOW)]) is None

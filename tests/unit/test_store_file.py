@@ -1,0 +1,270 @@
+"""The data folder: what survives, who may open it, and what happens when the disk is full."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidemill.core.journal import HandedOver, Started
+from tidemill.model import Event, Head, HeadChange
+from tidemill_local.store import schema
+from tidemill_local.store.database import FILE, MEMORY, Database
+from tidemill_local.store.errors import StoreError, StoreFullError
+
+BORN = Started(1, "f", (Event("e1", "n", {}, 1, 1),))
+PRELUDE = """
+import os, resource, sys
+from tidemill.core.journal import Started
+from tidemill.model import Event, Head
+from tidemill_local.store.database import Database
+from tidemill_local.store.errors import StoreError
+def create(db, number, size=1_000):
+    event = Event(f"e{number}", "n", {"text": "x" * size}, 1, 1)
+    db.runs.create(Head(f"r{number}", "f", "running", number, number), [Started(1, "f", (event,))])
+def say(word):
+    print(word, flush=True)
+"""
+
+
+def create(db: Database, run_id: str) -> None:
+    assert db.runs.create(Head(run_id, "f", "running", 1, 1), [BORN])
+
+
+def child(code: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + code, str(folder)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+
+
+# Commits.
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_was_committed_is_there_after_reopening(tmp_path: Path, durable: bool) -> None:
+    with Database(tmp_path / "a" / "data", durable=durable) as db:
+        create(db, "kept")
+        db.runs.append("kept", 1, [HandedOver(2)], HeadChange("sleeping", 7))
+        db.commit()
+        create(db, "not committed")
+    with Database(tmp_path / "a" / "data") as db:
+        assert db.runs.read("kept") == [BORN, HandedOver(2)]
+        assert db.runs.next_due() == 7
+        assert db.runs.head("not committed") is None
+
+
+def test_durable_waits_for_the_disk(tmp_path: Path) -> None:
+    with Database(tmp_path / "a") as quick, Database(tmp_path / "b", durable=True) as sure:
+        assert quick.row("PRAGMA synchronous") == (1,)
+        assert sure.row("PRAGMA synchronous") == (2,)
+        assert quick.row("PRAGMA journal_mode") == ("wal",)
+
+
+def test_dirty_says_whether_a_commit_is_due() -> None:
+    with Database(MEMORY) as db:
+        said = [db.dirty]
+        db.runs.head("r1")
+        said.append(db.dirty)
+        create(db, "r1")
+        said.append(db.dirty)
+        db.commit()
+        said.append(db.dirty)
+        db.commit()
+    assert said == [False, False, True, False]
+
+
+def test_a_rollback_forgets_all_since_the_commit() -> None:
+    with Database(MEMORY) as db:
+        create(db, "r1")
+        db.commit()
+        create(db, "r2")
+        db.runs.append("r1", 1, [HandedOver(2)])
+        db.rollback()
+        assert not db.dirty
+        assert db.runs.head("r2") is None
+        create(db, "r3")  # takes the number that r2 had
+        assert db.runs.read("r2") == []
+        assert db.runs.append("r1", 1, [HandedOver(3)]) is None
+        assert db.runs.read("r1") == [BORN, HandedOver(3)]
+
+
+def test_a_lost_append_leaves_the_rest_of_the_transaction() -> None:
+    with Database(MEMORY) as db:
+        create(db, "r1")
+        assert db.runs.append("r1", 0, [HandedOver(1), HandedOver(2)]) == [BORN]
+        db.commit()
+        assert db.runs.read("r1") == [BORN]
+
+
+def test_kill_9_loses_nothing_that_was_committed(tmp_path: Path) -> None:
+    code = """
+db = Database(sys.argv[1])
+for number in range(10**9):
+    create(db, number)
+    if number % 5 == 4:
+        db.commit()
+        say(number)
+"""
+    with child(code, tmp_path) as process:
+        assert process.stdout is not None
+        last = [int(process.stdout.readline()) for _ in range(100)][-1]
+        process.kill()
+    with Database(tmp_path) as db:
+        assert all(db.runs.birth(f"r{number}") for number in range(last + 1))
+        assert db.row("PRAGMA integrity_check") == ("ok",)
+
+
+# Who may open it.
+
+
+def test_a_folder_in_use_names_its_owner(tmp_path: Path) -> None:
+    with Database(tmp_path):
+        with pytest.raises(StoreError) as caught:
+            Database(tmp_path, patience=0)
+        assert str(caught.value) == (
+            f"the data folder {tmp_path} is in use by another server (pid {os.getpid()}): "
+            "stop it, or give --data another folder"
+        )
+    Database(tmp_path, patience=0).close()
+
+
+def test_the_lock_of_one_just_killed_is_waited_for(tmp_path: Path) -> None:
+    with child("db = Database(sys.argv[1])\nsay('open')\nsys.stdin.read()", tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        process.kill()
+        Database(tmp_path).close()
+
+
+def test_a_refused_database_lets_go_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 1_000)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="cannot be read"):
+            Database(tmp_path, patience=0)
+
+
+# What is in it.
+
+
+def at_version(folder: Path, version: int) -> None:
+    connection = sqlite3.connect(folder / FILE)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("CREATE TABLE something (x)")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (schema.VERSION + 1, "was written by a newer version of Tidemill"),
+        (schema.VERSION - 1 or -1, "was written by an older version of Tidemill"),
+        (0, "is no data of Tidemill"),
+    ],
+)
+def test_data_of_another_version_is_refused(tmp_path: Path, version: int, sentence: str) -> None:
+    at_version(tmp_path, version)
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(StoreError, match=sentence) as caught:
+        Database(tmp_path)
+    assert str(tmp_path / FILE) in str(caught.value)
+    assert "--data" in str(caught.value)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_path_that_cannot_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "data"):
+        with pytest.raises(StoreError, match=r"cannot be used .*--data"):
+            Database(path)
+
+
+def test_a_file_of_no_bytes_is_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"")
+    with Database(tmp_path) as db:
+        create(db, "r1")
+        db.commit()
+
+
+def test_heads_have_a_column_for_every_field() -> None:
+    with Database(MEMORY) as db:
+        columns = [row[1] for row in db.rows("PRAGMA table_info(run)")]
+    assert columns == ["n", *Head.__struct_fields__]
+
+
+# A full disk.
+
+FULL = """
+db = Database(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, resource.RLIM_INFINITY))
+number = 0
+try:
+    while number < 100_000:
+        for _ in range(20):
+            create(db, number)
+            number += 1
+        db.commit()
+        say(number)
+except StoreError as error:
+    say(type(error).__name__)
+    say(error)
+"""
+
+
+def test_a_full_disk_loses_nothing_that_was_committed(tmp_path: Path) -> None:
+    went_on = """
+say(db.dirty)
+create(db, "small", 10)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+db.commit()
+create(db, "after")
+db.commit()
+say("went on")
+"""
+    with child(FULL + went_on, tmp_path) as process:
+        *counts, kind, sentence, dirty, end = process.communicate()[0].splitlines()
+    assert (kind, dirty, end) == ("StoreFullError", "False", "went on")
+    assert sentence == "the disk is full or takes no more: free some space for the data folder, then send again"
+    last = int(counts[-1])
+    with Database(tmp_path) as db:
+        assert all(db.runs.birth(f"r{number}") for number in range(last))
+        assert db.runs.head(f"r{last}") is None
+        assert db.runs.head("rafter") is not None
+        assert db.row("PRAGMA integrity_check") == ("ok",)
+
+
+def test_a_write_that_fails_takes_the_whole_transaction_along(tmp_path: Path) -> None:
+    """Nobody may be told that something was kept which went down with another's write."""
+    code = """
+db = Database(sys.argv[1])
+db.rows("PRAGMA cache_size = 10")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+create(db, 1)
+for attempt in (lambda: create(db, 2, 5_000_000), lambda: create(db, 3), db.commit):
+    try:
+        attempt()
+    except StoreError as error:
+        say(type(error).__name__)
+say(db.dirty)
+create(db, 4)
+db.commit()
+"""
+    with child(code, tmp_path) as process:
+        said = process.communicate()[0].splitlines()
+    assert said == ["StoreFullError"] * 3 + ["False"]
+    with Database(tmp_path) as db:
+        assert [db.runs.head(f"r{number}") is not None for number in (1, 2, 3, 4)] == [False, False, False, True]
+
+
+def test_a_failed_read_spoils_nothing(tmp_path: Path) -> None:
+    with Database(tmp_path) as db:
+        with pytest.raises(StoreError):
+            db.rows("SELECT 1 FROM no_such_table")
+        assert not db.dirty
+        create(db, "r1")
+        db.commit()
+    assert issubclass(StoreFullError, StoreError)
