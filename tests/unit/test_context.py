@@ -233,7 +233,7 @@ def test_async_steps_are_async_functions_own() -> None:
         step = AsyncStep(recorder)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(step.run("a", fetch, "x")), group.create_task(step.run("b", str, 1))]
-        return [task.result() for task in tasks] + await asyncio.gather(step.run("c", fetch, "x"))
+        return [task.result() for task in tasks] + list(await asyncio.gather(step.run("c", fetch, "x")))
 
     assert asyncio.run(main()) == ["x"] * 3
     assert len(recorder.asked) == 3

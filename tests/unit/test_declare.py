@@ -210,6 +210,12 @@ def test_triggers_that_make_no_sense(on: Any, problem: str) -> None:
     assert found.startswith(problem)
 
 
+def test_one_name_too_many() -> None:
+    event: Any = Event
+    with pytest.raises(TypeError, match="an event has one name"):
+        event("a", Paid, name="b")
+
+
 def test_a_model_that_is_none() -> None:
     not_a_model: Any = int
     assert problems(on=Event(not_a_model)) == ["on: <class 'int'> is not a Pydantic model"]

@@ -42,13 +42,12 @@ def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> lis
     for pause in pauses:
         try:
             status, answer = _request(url, path, body)
+            if status < 500:
+                return _ids(url, status, answer)
         except ConnectionRefusedError:
-            break
+            break  # waiting would not help: nobody is there
         except OSError:
-            time.sleep(pause)
-            continue
-        if status < 500:
-            return _ids(url, status, answer)
+            pass
         time.sleep(pause)
     try:
         return _ids(url, *_request(url, path, body))

@@ -55,6 +55,8 @@ class Event(Generic[D_co]):
             self.model: type[BaseModel] | None = first
             self.name: str | None = name if name is not None else getattr(first, "event_name", None)
         else:
+            if name is not None:
+                raise TypeError("an event has one name: Event(name, model) or Event(model, name=...)")
             self.model = model
             self.name = first
         self.when = when
