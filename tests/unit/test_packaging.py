@@ -9,14 +9,16 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("tidemill", "tidemill_lambdas", "tidemill_local", "tidemill_cdk")
-MADE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", "node_modules", "cdk.out")
+MADE = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "node_modules", "cdk.out")
 
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 
@@ -68,3 +70,11 @@ def test_source_archive_builds_the_same_wheel(checkout: Path, tmp_path: Path) ->
     with zipfile.ZipFile(build(unpacked, "build_wheel")) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert sorted(names) == sorted(sources(checkout))
+
+
+def test_lock_fits_what_is_declared() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [Requirement(text) for text in declared["project"]["dependencies"] + declared["dependency-groups"]["dev"]]
+    pins = [line.split()[0] for line in (ROOT / "requirements-dev.lock").read_text().splitlines() if "==" in line]
+    locked = dict(pin.rstrip(";").split("==") for pin in pins)
+    assert [str(one) for one in wanted if not one.specifier.contains(locked.get(one.name, "0"))] == []
