@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from tidemill.errors import Unavailable
+from tidemill.errors import JournalError, Unavailable
 from tidemill.ports import World
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import Keys
@@ -75,6 +75,8 @@ def dispatch(
     except Unavailable:
         sentence = "the store did not answer in time; send the same request again (events with the same ids)"
         return Refused(503, sentence).response()
+    except JournalError as error:
+        return Refused(500, str(error)).response()
 
 
 def _find(routes: Sequence[Route], request: Request) -> tuple[Route, dict[str, str]]:

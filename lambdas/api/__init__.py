@@ -1,0 +1,46 @@
+"""`/health`, `/openapi.json`, and every call under `/v1`: read what there is, and act on it."""
+
+from __future__ import annotations
+
+from tidemill.ports import World
+from tidemill_lambdas.api import about, events, functions, later, runs, signals
+from tidemill_lambdas.http import Payload, Request, Response
+from tidemill_lambdas.keys import Keys, check_api_key
+from tidemill_lambdas.router import Route, dispatch
+
+
+def handle(request: Payload, world: World, keys: Keys) -> Response:
+    """Answers one request (see `tidemill_lambdas.http`). Raises only what the stores raise."""
+    return dispatch(ROUTES, request, world, keys, _check)
+
+
+def _check(request: Request, keys: Keys) -> None:
+    if request.path.startswith("/v1"):
+        check_api_key(keys, request)
+
+
+_RUNS = ("function", "status", "user", "after", "limit", "cursor")
+_EVENTS = ("name", "user", "after", "limit", "cursor")
+
+ROUTES = (
+    Route("GET", "/health", about.health, query=None),
+    Route("GET", "/openapi.json", about.openapi, query=None),
+    Route("GET", "/v1/events", events.page, query=_EVENTS),
+    Route("GET", "/v1/events/{event_id}", events.one),
+    Route("GET", "/v1/events/{event_id}/runs", events.runs_of),
+    Route("GET", "/v1/runs", runs.page, query=_RUNS),
+    Route("GET", "/v1/runs/{run_id}", runs.one),
+    Route("DELETE", "/v1/runs/{run_id}", runs.cancel),
+    Route("POST", "/v1/runs/{run_id}/rerun", runs.rerun),
+    Route("GET", "/v1/runs/{run_id}/values/{seq}", runs.value),
+    Route("GET", "/v1/functions", functions.page),
+    Route("GET", "/v1/functions/{function_id}", functions.one),
+    Route("POST", "/v1/functions/{function_id}/invoke", functions.invoke),
+    Route("POST", "/v1/functions/{function_id}/pause", later.pause),
+    Route("POST", "/v1/functions/{function_id}/resume", later.pause),
+    Route("POST", "/v1/signals", signals.send),
+    Route("POST", "/v1/cancellations", later.cancellations),
+    Route("GET", "/v1/cancellations/{cancellation_id}", later.cancellations),
+    Route("POST", "/v1/replays", later.replays),
+    Route("GET", "/v1/replays/{replay_id}", later.replays),
+)

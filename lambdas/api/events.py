@@ -1,0 +1,45 @@
+"""`/v1/events`: what was sent, and what it started."""
+
+from __future__ import annotations
+
+from tidemill.core.view import event_view
+from tidemill.model import SIGNAL, Event
+from tidemill.ports import EventQuery
+from tidemill_lambdas import params
+from tidemill_lambdas.api import cursors, runs
+from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.router import Call
+
+
+def page(call: Call) -> Response:
+    limit = params.limit(call.query)
+    query = EventQuery(
+        name=call.query.get("name"),
+        user=call.query.get("user"),
+        after=params.after(call.query),
+        limit=limit + 1,
+        cursor=cursors.read("events", call.query),
+    )
+    found = call.world.events.page(query)
+    cursor = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        cursor = cursors.write("events", call.query, last.received_at, last.id)
+    return respond(200, {"data": [event_view(event) for event in found[:limit]], "cursor": cursor})
+
+
+def one(call: Call) -> Response:
+    return respond(200, {"data": event_view(_event(call))})
+
+
+def runs_of(call: Call) -> Response:
+    heads = call.world.runs.of_event(_event(call).id)
+    return respond(200, {"data": [runs.row(call, head) for head in reversed(heads)], "cursor": None})
+
+
+def _event(call: Call) -> Event:
+    event_id = call.path["event_id"]
+    event = call.world.events.get(event_id)
+    if event is None or event.name == SIGNAL:
+        raise Refused(404, f"no event has the id {event_id[:300]!r}; GET /v1/events lists the latest")
+    return event

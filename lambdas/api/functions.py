@@ -1,0 +1,48 @@
+"""`/v1/functions`: what is declared at present, how busy it is, and how to start it without an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tidemill import manifest
+from tidemill.execute import receive
+from tidemill.model import FunctionSpec
+from tidemill_lambdas.api import bodies
+from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.router import Call
+
+
+def page(call: Call) -> Response:
+    specs = sorted(call.world.registry.functions(), key=lambda spec: spec.id)
+    return respond(200, {"data": _views(call, specs), "cursor": None})
+
+
+def one(call: Call) -> Response:
+    return respond(200, {"data": _views(call, [_spec(call)])[0]})
+
+
+def invoke(call: Call) -> Response:
+    spec = _spec(call)
+    data = bodies.json_object(bodies.fields(call, "data", optional=True), "data")
+    run_id = receive.invoke(call.world, spec, data if data is not None else b"{}")
+    return respond(202, {"data": {"run_id": run_id}})
+
+
+def _views(call: Call, specs: list[FunctionSpec]) -> list[dict[str, Any]]:
+    """As in the manifest; and how many runs are at work (`running`) and how many wait to begin (`backlog`)."""
+    declared: list[dict[str, Any]] = msgspec.json.decode(manifest.encode(specs))
+    counts = call.world.runs.counts()
+    for view in declared:
+        count = counts.get(view["id"], {})
+        view["running"], view["backlog"] = count.get("running", 0), count.get("scheduled", 0)
+    return declared
+
+
+def _spec(call: Call) -> FunctionSpec:
+    function_id = call.path["function_id"]
+    spec = call.world.registry.function(function_id)
+    if spec is None:
+        raise Refused(404, f"no function has the id {function_id[:300]!r}; GET /v1/functions lists them all")
+    return spec

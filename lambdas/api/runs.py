@@ -1,0 +1,93 @@
+"""`/v1/runs`: what events started, how far it has come, and how to stop it or do it again."""
+
+from __future__ import annotations
+
+import re
+
+from tidemill.core.view import run_view, whole_run_view
+from tidemill.core.view_values import View, has_value, value_of
+from tidemill.execute import outside
+from tidemill.execute.rerun import rerun as run_again
+from tidemill.model import Head
+from tidemill.ports import RunQuery
+from tidemill_lambdas import params
+from tidemill_lambdas.api import bodies, cursors
+from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.router import Call
+
+_SEQ = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def page(call: Call) -> Response:
+    limit = params.limit(call.query)
+    query = RunQuery(
+        function_id=call.query.get("function"),
+        status=params.status(call.query),
+        user=call.query.get("user"),
+        after=params.after(call.query),
+        limit=limit + 1,
+        cursor=cursors.read("runs", call.query),
+    )
+    found = call.world.runs.page(query)
+    cursor = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        cursor = cursors.write("runs", call.query, last.created_at, last.run_id)
+    return respond(200, {"data": [row(call, head) for head in found[:limit]], "cursor": cursor})
+
+
+def row(call: Call, head: Head) -> View:
+    """A run in a list: of its journal only the end is read."""
+    end = call.world.runs.read(head.run_id, head.end - 1)[:1] if head.end is not None else []
+    return run_view(head, end, call.request.origin)
+
+
+def one(call: Call) -> Response:
+    return respond(200, {"data": _whole(call, _head(call))})
+
+
+def cancel(call: Call) -> Response:
+    head = _head(call)
+    if not outside.cancel(call.world, head.run_id, "cancelled by a call of the API"):
+        status = _whole(call, _head(call))["status"]
+        raise Refused(409, f"run {head.run_id} has ended already ({status}), so there is nothing to cancel")
+    return respond(200, {"data": _whole(call, _head(call))})
+
+
+def rerun(call: Call) -> Response:
+    head = _head(call)
+    found = bodies.fields(call, "from_step", "input", optional=True)
+    step = found.get("from_step")
+    if not isinstance(step, str) and "from_step" in found:
+        raise Refused(400, "from_step must be the id of a step, as text")
+    data = bodies.json_object(found, "input")
+    if call.world.registry.function(head.function_id) is None:
+        sentence = f"function {head.function_id!r} is not declared at present; bring it back, then run this again"
+        raise Refused(409, sentence)
+    try:
+        run_id = run_again(call.world, head.run_id, step, data)
+    except LookupError as error:
+        raise Refused(400, str(error.args[0])) from None
+    return respond(200, {"data": {"run_id": run_id}})
+
+
+def value(call: Call) -> Response:
+    """A value that is too large to be shown in its run."""
+    head = _head(call)
+    seq = call.path["seq"]
+    records = call.world.runs.read(head.run_id, int(seq) - 1)[:1] if _SEQ.fullmatch(seq) else []
+    if not records or not has_value(records[0]):
+        raise Refused(404, f"run {head.run_id} has no value number {seq[:20]!r}; its steps and its output name theirs")
+    return respond(200, {"data": value_of(records[0])})
+
+
+def _whole(call: Call, head: Head) -> View:
+    return whole_run_view(head, call.world.runs.read(head.run_id), call.request.origin)
+
+
+def _head(call: Call) -> Head:
+    run_id = call.path["run_id"]
+    head = call.world.runs.head(run_id)
+    if head is None:
+        raise Refused(404, f"no run has the id {run_id[:300]!r}; GET /v1/runs lists the latest")
+    return head

@@ -1,0 +1,25 @@
+"""`/v1/signals`: an answer from outside (a person's approval, say) for the runs that wait for it."""
+
+from __future__ import annotations
+
+from tidemill.execute import receive
+from tidemill.ids import ulid
+from tidemill.limits import EVENT_NAME_CHARS
+from tidemill.names import text_problem
+from tidemill_lambdas.api import bodies
+from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.router import Call
+
+
+def send(call: Call) -> Response:
+    found = bodies.fields(call, "signal", "data")
+    signal = found.get("signal")
+    if not isinstance(signal, str):
+        raise Refused(400, "signal must be text: the name that the waiting step gave")
+    problem = text_problem(signal, "signal", EVENT_NAME_CHARS)
+    if problem is not None:
+        raise Refused(400, problem)
+    data = found.get("data")
+    bodies.small(data, "data")
+    event_id = ulid(call.world.clock.now(), call.world.entropy.bytes(10))
+    return respond(200, {"data": {"run_ids": receive.signal(call.world, signal, data, event_id)}})
