@@ -1,0 +1,112 @@
+"""The command line: `tidemill VERB …`, one module a verb.
+
+A verb's module is imported when the verb is used, and what it needs (HTTP, the engine, the user's code) when it runs:
+`tidemill send` starts in the time that Python takes to start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from tidemill_local.cli.parser import Parser
+from tidemill_local.cli.stop import FAILED, INTERRUPTED, NO_READER, USAGE, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "dev": "run everything on this machine: server, workers, reload on change",
+    "init": "write a first app with its test, ready for tidemill dev",
+    "send": "send an event, or many from a file, and watch what they start",
+    "invoke": "start one function directly",
+    "runs": "list, show, cancel and rerun runs",
+    "events": "list and show events",
+    "functions": "list and show functions",
+    "users": "show or forget a user",
+    "manifest": "print what apps declare, as JSON",
+    "cost": "say what an app will cost in AWS",
+    "deploy": "deploy to AWS",
+    "diff": "show what a deploy would change",
+    "destroy": "remove a deployment from AWS",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code (see `stop`); never shows a traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    _speak_any_text()
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
+    except Stop as stop:
+        _say(stop.sentence)
+        return stop.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return NO_READER
+    except Exception as error:
+        if os.environ.get("TIDEMILL_DEBUG"):
+            raise
+        _say(f"this should not have happened ({type(error).__name__}: {error}); TIDEMILL_DEBUG=1 shows where")
+        return FAILED
+
+
+def parser(verbs: Sequence[str]) -> Parser:
+    """The parser of the whole command line, in which these verbs have their options."""
+    root = Parser(prog="tidemill", description="Event-driven queues and durable execution.")
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    subparsers = root.add_subparsers(dest="verb", metavar="COMMAND", title="commands", required=True)
+    for verb, summary in VERBS.items():
+        sub = subparsers.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if verb in verbs:
+            importlib.import_module(f"tidemill_local.cli.{verb}").fill(sub)
+    root.example = "tidemill dev"
+    return root
+
+
+def _run(words: list[str]) -> int:
+    verb = next((word for word in words if not word.startswith("-")), "")
+    root = parser([verb])
+    if not words:
+        root.print_help()
+        return USAGE
+    options = root.parse_args(words)
+    code: int = options.do(options)
+    return code
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: that costs more than everything else here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"tidemill {version('tidemill')}\n")
+
+
+def _speak_any_text() -> None:
+    """Whatever the terminal's encoding, what it lacks is printed as an escape rather than not at all."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _say(sentence: str) -> None:
+    if sentence:
+        print(f"tidemill: {sentence}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Nobody reads: let the interpreter's last flush go nowhere, and quietly."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

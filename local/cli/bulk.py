@@ -1,0 +1,145 @@
+"""Many events from a file, one JSON object a line.
+
+Every line is checked before anything is sent: if one is bad, all that are bad are named by their number, and nothing is
+sent. Each event gets its id here, so an array whose answer was lost is sent again and starts nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tidemill.ids import ulid
+from tidemill.limits import EVENT_BYTES, EVENT_NAME_CHARS, KIB, REQUEST_BYTES
+from tidemill_local.cli.arguments import kind, parse
+from tidemill_local.cli.http import Api, Refusal, Unreachable
+from tidemill_local.cli.stop import FAILED, USAGE, Stop
+
+_MOST_NAMED = 20  # bad lines
+_PAUSES = (0.2, 1.0, 3.0)  # seconds, before an array is sent again
+_ARRAY_EVENTS = 1_000  # in one request: few enough to repeat lightly, and far below what a request may hold
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    number: int
+    event: bytes
+
+
+def read(name: str, event_name: str | None, user: str | None) -> list[Line]:
+    """The events of a file. With `event_name`, a line whose `name` is not that is the data of an event of that name.
+
+    `user` is the user of every event that names none. Raises Stop with every bad line.
+    """
+    lines: list[Line] = []
+    problems: list[str] = []
+    for number, raw in enumerate(_raw(name).split(b"\n"), 1):
+        if not raw.strip():
+            continue
+        try:
+            lines.append(Line(number, _event(raw, event_name, user)))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        more = [f"and {len(problems) - _MOST_NAMED:,} more"] if len(problems) > _MOST_NAMED else []
+        named = "\n  ".join([*problems[:_MOST_NAMED], *more])
+        raise Stop(USAGE, f"{name} has lines that are no events; nothing was sent\n  {named}")
+    if not lines:
+        raise Stop(USAGE, f"{name} has no events; write one JSON object a line")
+    return lines
+
+
+def send(api: Api, lines: list[Line], sleep: Callable[[float], None] = time.sleep) -> list[str]:
+    """Send them all, in order, in arrays. Raises Stop, and says from which line on nothing was sent."""
+    ids: list[str] = []
+    for array in _arrays(lines):
+        body = b"[" + b",".join(line.event for line in array) + b"]"
+        try:
+            ids += _again(api, body, sleep)
+        except Stop as stop:
+            raise _told(stop, array, len(ids)) from None
+    return ids
+
+
+def _raw(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise Stop(USAGE, f"{name} cannot be read: {error.strerror or error}") from None
+
+
+def _event(raw: bytes, event_name: str | None, user: str | None) -> bytes:
+    try:
+        value = parse(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} is not UTF-8") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"an event is a JSON object, not {kind(value)}")
+    said = cast("dict[str, Any]", value)
+    event = said if event_name in (None, said.get("name")) else {"name": event_name, "data": said}
+    _check(event)
+    if user is not None:
+        event.setdefault("user", {"id": user})
+    event.setdefault("id", ulid(time.time_ns() // 1_000_000, os.urandom(10)))
+    encoded = json.dumps(event, separators=(",", ":")).encode()
+    if len(encoded) > EVENT_BYTES:
+        raise ValueError(f"the event has {len(encoded):,} bytes, more than {EVENT_BYTES // KIB} KiB")
+    return encoded
+
+
+def _check(event: dict[str, Any]) -> None:
+    """What a look at the event can tell; the server checks the rest."""
+    name = event.get("name")
+    if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_CHARS:
+        raise ValueError(f'name is missing, or is no text of 1 to {EVENT_NAME_CHARS} characters; write {{"name": ...}}')
+    if not isinstance(event.get("data", {}), dict):
+        raise ValueError(f"data must be an object, not {kind(event['data'])}")
+    unknown = sorted(set(event) - {"name", "data", "id", "user", "ts", "v"})
+    if unknown:
+        raise ValueError(f"an event has no {unknown[0]!r}; put it into data")
+
+
+def _arrays(lines: list[Line]) -> Iterator[list[Line]]:
+    array: list[Line] = []
+    size = 2
+    for line in lines:
+        if array and (len(array) == _ARRAY_EVENTS or size + len(line.event) + 1 > REQUEST_BYTES):
+            yield array
+            array, size = [], 2
+        array.append(line)
+        size += len(line.event) + 1
+    yield array
+
+
+def _again(api: Api, body: bytes, sleep: Callable[[float], None]) -> list[str]:
+    """Where the server is away or in trouble, the same events are sent again: their ids say that they are the same."""
+    for pause in _PAUSES:
+        try:
+            return api.send(body)
+        except Refusal as refusal:
+            if refusal.status < 500 or refusal.status == 501:
+                raise
+        except Unreachable:
+            pass
+        sleep(pause)
+    return api.send(body)
+
+
+def _told(stop: Stop, array: list[Line], sent: int) -> Stop:
+    before = f"{sent:,} events of the lines before {array[0].number} were sent" if sent else "nothing was sent"
+    problems: list[dict[str, Any]] = stop.body.get("errors") or [] if isinstance(stop, Refusal) else []
+    if not problems:
+        return Stop(stop.code, f"{stop.sentence}; {before}")
+    named = [
+        f"line {array[problem['index']].number}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        for problem in problems[:_MOST_NAMED]
+    ]
+    return Stop(FAILED, "the server refused events; " + before + "\n  " + "\n  ".join(named))

@@ -1,0 +1,9 @@
+"""`tidemill destroy`: a thin word for `cdk destroy`. It comes with the constructs."""
+
+from __future__ import annotations
+
+from tidemill_local.cli.parser import Parser, comes_later
+
+
+def fill(parser: Parser) -> None:
+    comes_later(parser, "nothing deploys to AWS yet; `tidemill dev` runs everything here", "tidemill destroy")

@@ -1,0 +1,84 @@
+"""`tidemill events`: what came in, and what it started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidemill_local.cli.parser import Parser, comes_later, connects, does, group, lists, prints_json
+from tidemill_local.cli.stop import DONE
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def fill(parser: Parser) -> None:
+    add = group(parser, "tidemill events list --name order/placed")
+    listing = add("list", "list events, newest first")
+    listing.add_argument("--name", help="only events of this name")
+    listing.add_argument("--user", metavar="ID", help="only events of this user")
+    lists(listing)
+    prints_json(listing, "one event a line")
+    connects(listing)
+    does(listing, _list, "tidemill events list --name order/placed --limit 20")
+
+    show = add("show", "show one event and the runs that it started")
+    show.add_argument("event", metavar="EVENT", help="the event's id")
+    prints_json(show, "the event")
+    connects(show)
+    does(show, _show, "tidemill events show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
+
+    for name, summary, until in (
+        ("validate", "check events against their schemas", "events have no schemas yet"),
+        ("codegen", "write classes for events with schemas", "events have no schemas yet"),
+        ("diff", "compare the schemas of two versions", "events have no schemas yet"),
+        ("export", "write events to a file", "until then `tidemill events list --json --limit 100000` prints them"),
+    ):
+        comes_later(add(name, summary), until, f"tidemill events {name}")
+
+
+def _list(options: Namespace) -> int:
+    from tidemill_local.cli import rows, text
+    from tidemill_local.cli.http import api
+
+    found = api(options).pages("/v1/events", options.limit, name=options.name, user=options.user, after=options.after)
+    return rows.show(options, found, lambda events: _table(events, text.now_ms()), "no events")
+
+
+def _table(events: list[dict[str, Any]], now: int) -> str:
+    from tidemill_local.cli import text
+
+    shown = [
+        (event["id"], event["name"], text.ago(event["received_at"], now), _user(event), text.value(event["data"], 200))
+        for event in events
+    ]
+    return text.table(("EVENT", "NAME", "RECEIVED", "USER", "DATA"), shown)
+
+
+def _show(options: Namespace) -> int:
+    from tidemill_local.cli import runs, text
+    from tidemill_local.cli.http import api, part
+
+    server = api(options)
+    path = f"/v1/events/{part(options.event)}"
+    event = server.get(path)
+    if options.json:
+        print(text.compact(event))
+        return DONE
+    facts = [
+        ("event", event["id"]),
+        ("name", event["name"]),
+        ("received", text.moment(event["received_at"])),
+        ("user", text.value(event.get("user"))),
+        ("version", event.get("v") or ""),
+        ("data", text.value(event["data"], 4_000)),
+    ]
+    print("\n".join(f"{name:<9} {text.clean(fact)}" for name, fact in facts if fact))
+    started = server.get(f"{path}/runs")
+    print("\n" + (runs.table(started, text.now_ms()) if started else "it started no runs"))
+    return DONE
+
+
+def _user(event: dict[str, Any]) -> str:
+    """Whichever says best who it was."""
+    user: dict[str, Any] = event.get("user") or {}
+    return str(next((user[key] for key in ("id", "external_id", "email", "phone") if user.get(key)), ""))

@@ -1,0 +1,78 @@
+"""`tidemill functions`: what can run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidemill_local.cli.parser import Parser, comes_later, connects, does, group, prints_json
+from tidemill_local.cli.stop import DONE
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def fill(parser: Parser) -> None:
+    add = group(parser, "tidemill functions list")
+    listing = add("list", "list the functions")
+    prints_json(listing, "one function a line")
+    connects(listing)
+    does(listing, _list, "tidemill functions list")
+
+    show = add("show", "show one function: what starts it, how it retries, what is going on")
+    show.add_argument("function", metavar="FUNCTION", help="the function's id, such as shop.checkout")
+    prints_json(show, "the function")
+    connects(show)
+    does(show, _show, "tidemill functions show shop.checkout")
+
+    for name, summary, until in (
+        ("pause", "start no more runs of a function", "until then stop what sends its events"),
+        ("resume", "start runs of a paused function again", "nothing can be paused yet"),
+        ("validate", "check definition files", "functions are written in Python yet"),
+    ):
+        comes_later(add(name, summary), until, f"tidemill functions {name} shop.checkout")
+
+
+def _list(options: Namespace) -> int:
+    from tidemill_local.cli import rows
+    from tidemill_local.cli.http import api
+
+    return rows.show(options, api(options).get("/v1/functions"), _table, "no functions")
+
+
+def _table(functions: list[dict[str, Any]]) -> str:
+    from tidemill_local.cli import text
+
+    shown = [
+        (function["id"], ", ".join(map(_trigger, function["triggers"])) or "invoke", function["retries"])
+        for function in functions
+    ]
+    return text.table(("FUNCTION", "STARTED BY", "RETRIES"), shown)
+
+
+def _show(options: Namespace) -> int:
+    from tidemill_local.cli import text
+    from tidemill_local.cli.http import api, part
+
+    function = api(options).get(f"/v1/functions/{part(options.function)}")
+    if options.json:
+        print(text.compact(function))
+        return DONE
+    triggers = "\n           ".join(map(_trigger, function["triggers"])) or "invoke alone"
+    facts = [("function", function["id"]), ("started by", triggers)]
+    facts += [
+        (name.replace("_", " "), text.clean(fact if isinstance(fact, str) else text.value(fact)))
+        for name, fact in function.items()
+        if name not in ("id", "triggers") and fact not in (None, [], {}, "")
+    ]
+    wide = max(len(name) for name, _ in facts)
+    print("\n".join(f"{name:<{wide}} {fact}" for name, fact in facts))
+    return DONE
+
+
+def _trigger(trigger: dict[str, Any]) -> str:
+    from tidemill_local.cli import text
+
+    if trigger.get("cron"):
+        zone = trigger.get("timezone") or "UTC"
+        return text.clean(f"cron {trigger['cron']}" + (f" {zone}" if zone != "UTC" else ""))
+    return text.clean(trigger["name"] + (f" when {trigger['when']}" if trigger.get("when") else ""))

@@ -1,0 +1,167 @@
+"""Calls to a Tidemill server: the standard library's HTTP over one connection that is kept open."""
+
+from __future__ import annotations
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+from tidemill_local.cli.stop import FAILED, UNREACHABLE, USAGE, Stop
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator, Mapping
+
+TIMEOUT = 30.0  # seconds
+MOST = 1_000  # of a list in one answer
+_STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+
+class Refusal(Stop):
+    """The server answered with an error. `status` is HTTP's, `body` all that it said."""
+
+    def __init__(self, status: int, sentence: str, body: Mapping[str, Any]) -> None:
+        super().__init__(USAGE if status == 501 else FAILED, sentence)
+        self.status = status
+        self.body = body
+
+
+class Unreachable(Stop):
+    """Nothing answers, or what answers is no Tidemill."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(UNREACHABLE, sentence)
+
+
+class Api:
+    def __init__(self, url: str, key: str = "", event_key: str = "dev") -> None:
+        self.url = url.rstrip("/")
+        self._event_key = event_key
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {_plain(key)}"
+        self._connection, self._prefix = _connection(self.url)
+        self._used = False  # whether the open connection has carried a call
+
+    @property
+    def local(self) -> bool:
+        """Whether the server is on this machine, where everything is visible with the answer."""
+        return self._connection.host in ("127.0.0.1", "localhost", "::1")
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The `data` of the answer. Raises Refusal or Unreachable."""
+        return self._call("GET", path + _query(query))["data"]
+
+    def pages(self, path: str, limit: int, **query: Any) -> Iterator[Any]:
+        """The rows of a list, at most `limit`, page after page."""
+        cursor = None
+        while limit > 0:
+            answer = self._call("GET", path + _query({**query, "limit": min(limit, MOST), "cursor": cursor}))
+            yield from answer["data"]
+            limit -= len(answer["data"])
+            cursor = answer.get("cursor")
+            if cursor is None:
+                return
+
+    def post(self, path: str, body: object) -> Any:
+        return self._call("POST", path, _encode(body))["data"]
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)["data"]
+
+    def send(self, body: bytes) -> list[str]:
+        """Send one event or an array of them, as JSON. Returns their ids."""
+        ids: list[str] = self._call("POST", f"/e/{quote(self._event_key, safe='')}", body)["ids"]
+        return ids
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        try:
+            status, answer = self._exchange(method, path, body)
+        except ConnectionRefusedError:
+            raise Unreachable(
+                f"nothing listens at {self.url}: start `tidemill dev`, or point --url (TIDEMILL_URL) elsewhere"
+            ) from None
+        except socket.gaierror:
+            raise Unreachable(f"there is no host {self._connection.host!r}: check --url (TIDEMILL_URL)") from None
+        except (OSError, HTTPException) as error:
+            lost = "; it may have been taken in all the same" if method == "POST" else ""
+            raise Unreachable(f"{self.url} gave no answer ({_named(error)}){lost}") from None
+        return self._understood(status, answer)
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """One call; once more where a connection that was kept open turns out to have been closed meanwhile."""
+        again = self._used and method == "GET"
+        try:
+            self._connection.request(method, self._prefix + path, body, self._headers)
+            response = self._connection.getresponse()
+            self._used = True
+            return response.status, response.read()
+        except BaseException as error:
+            self._connection.close()
+            self._used = False
+            if again and isinstance(error, _STALE):
+                return self._exchange(method, path, body)
+            raise
+
+    def _understood(self, status: int, answer: bytes) -> dict[str, Any]:
+        body = _object(answer)
+        if status < 300 and ("data" in body or "ids" in body):
+            return body
+        if not isinstance(body.get("error"), str):
+            raise Unreachable(f"{self.url} answers {status}, but not as Tidemill does: check --url (TIDEMILL_URL)")
+        hint = " (--key or --event-key, or TIDEMILL_API_KEY or TIDEMILL_EVENT_KEY)" if status == 401 else ""
+        raise Refusal(status, body["error"] + hint, body)
+
+
+def api(options: Namespace) -> Api:
+    """The server that the options name."""
+    return Api(options.url, options.key, getattr(options, "event_key", ""))
+
+
+def part(text: str) -> str:
+    """An id as a part of a path."""
+    return quote(text, safe="")
+
+
+def _connection(url: str) -> tuple[HTTPConnection, str]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if not host or parts.scheme not in ("http", "https"):
+        raise Stop(USAGE, f"{url!r} is no address of a server; write --url like http://127.0.0.1:8288")
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(host, port, timeout=TIMEOUT), parts.path.rstrip("/")
+
+
+def _object(answer: bytes) -> dict[str, Any]:
+    """The JSON object of an answer; empty if it is none."""
+    try:
+        value = json.loads(answer)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _plain(key: str) -> str:
+    if not key.isascii() or not key.isprintable():
+        raise Stop(USAGE, "the key has characters that no key has; check --key (TIDEMILL_API_KEY)")
+    return key
+
+
+def _query(query: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _encode(body: object) -> bytes:
+    return json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _named(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"for {TIMEOUT:.0f} seconds"
+    return str(error) or type(error).__name__

@@ -1,0 +1,46 @@
+"""`tidemill init`: a first app, its test and an event, ready for `tidemill dev`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill_local.cli.parser import Parser, does
+from tidemill_local.cli.stop import DONE, FAILED, Stop
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def fill(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="DIR", nargs="?", default=".", help="where to write it (this folder)")
+    does(parser, _init, "tidemill init shop")
+
+
+def _init(options: Namespace) -> int:
+    folder = Path(options.folder)
+    files = {folder / template.stem: template.read_bytes() for template in sorted(_TEMPLATES.glob("*.tmpl"))}
+    there = [str(file) for file in files if file.exists()]
+    if there:
+        raise Stop(FAILED, f"{' and '.join(there)} exist already and stay as they are; name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            with file.open("xb") as new:
+                new.write(content)
+    except OSError as error:
+        raise Stop(FAILED, f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
+    _say(folder, files)
+    return DONE
+
+
+def _say(folder: Path, files: dict[Path, bytes]) -> None:
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    print("written: " + ", ".join(str(file) for file in files))
+    print("\nnext, start it:\n")
+    print(f"  {enter}tidemill dev")
+    print("\nand in another terminal send it an event, and watch:\n")
+    print(f"  {enter}tidemill send order/placed @order.json --wait")

@@ -1,0 +1,45 @@
+"""`tidemill manifest`: what apps declare, as JSON, for those who do not import their code."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill_local.cli.parser import Parser, does
+from tidemill_local.cli.stop import DONE, FAILED, Stop
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def fill(parser: Parser) -> None:
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="*",
+        help="module:app, a .py file, or a folder; none: what [tool.tidemill] targets of pyproject.toml names, else .",
+    )
+    does(parser, _manifest, "tidemill manifest app.py")
+
+
+def _manifest(options: Namespace) -> int:
+    import msgspec
+
+    from tidemill.manifest import encode, specs
+    from tidemill_local import mistakes, targets
+
+    cwd = Path.cwd()
+    try:
+        # What the user's code prints must not get into the JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            loaded = targets.load(tuple(options.targets), cwd)
+            loaded.functions()
+            manifest = encode(specs(*loaded.apps))
+    except (Exception, SystemExit) as error:
+        raise Stop(FAILED, mistakes.explain(error, cwd)) from None
+    for note in loaded.notes:
+        print(f"tidemill: {note}", file=sys.stderr)
+    print(msgspec.json.format(manifest, indent=2).decode())
+    return DONE

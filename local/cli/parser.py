@@ -1,0 +1,111 @@
+"""Parsers whose help carries one working example, and whose errors are one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tidemill_local.cli.stop import USAGE, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Do = Callable[[argparse.Namespace], int]
+
+DEFAULT_URL = "http://127.0.0.1:8288"
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
+        self.example = ""
+        self.later = False  # comes in a later version: whatever is given, the answer is the same
+
+    def format_help(self) -> str:
+        self.epilog = f"example:\n  {self.example}" if self.example else None
+        return super().format_help()
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  # one signature for its overloads
+        self, args: Iterable[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        words = list(args or ())
+        if self.later and not {"-h", "--help"} & set(words):
+            words = []
+        found, rest = super().parse_known_args(words, namespace)
+        if rest:
+            self.error(f"{rest[0]!r} is not known here")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        verb = self.prog.removeprefix("tidemill").strip()
+        raise Stop(USAGE, (f"{verb}: " if verb else "") + f"{message}; {self.prog} --help shows how")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, max_help_position=28, **settings)
+
+
+def does(parser: Parser, do: Do, example: str) -> Parser:
+    """What the command does, and an example that works as it stands."""
+    parser.set_defaults(do=do)
+    parser.example = example
+    return parser
+
+
+def comes_later(parser: Parser, what: str, example: str) -> Parser:
+    """A command of which only the name is there yet."""
+
+    def do(_: argparse.Namespace) -> int:
+        raise Stop(USAGE, f"{parser.prog.removeprefix('tidemill ')} comes in a later version: {what}")
+
+    parser.later = True
+    parser.description = f"Comes in a later version: {what}."
+    return does(parser, do, example)
+
+
+def group(parser: Parser, example: str) -> Callable[[str, str], Parser]:
+    """Commands below a verb: the answer adds one, `add(name, summary)`."""
+    parser.example = example
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+
+    def add(name: str, summary: str) -> Parser:
+        sub: Parser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        return sub
+
+    return add
+
+
+def connects(parser: Parser, *, sends: bool = False) -> None:
+    """Options of every command that talks to a server."""
+    options = parser.add_argument_group("server")
+    options.add_argument(
+        "--url",
+        default=os.environ.get("TIDEMILL_URL") or DEFAULT_URL,
+        help=f"where Tidemill answers (or TIDEMILL_URL; default: {DEFAULT_URL})",
+    )
+    options.add_argument(
+        "--key", default=os.environ.get("TIDEMILL_API_KEY") or "", help="an API key (or TIDEMILL_API_KEY)"
+    )
+    if sends:
+        options.add_argument(
+            "--event-key",
+            default=os.environ.get("TIDEMILL_EVENT_KEY") or "dev",
+            help="an event key (or TIDEMILL_EVENT_KEY; default: dev)",
+        )
+
+
+def prints_json(parser: Parser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", help=f"for programs: {what}")
+
+
+def lists(parser: Parser) -> None:
+    parser.add_argument("--after", metavar="TIME", help="only what is newer (ISO 8601, or epoch milliseconds)")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many, newest first (50)")
+
+
+def count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)

@@ -1,0 +1,133 @@
+"""How runs are shown while they grow: redrawn in place on a terminal, line after line anywhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from tidemill_local.cli import story, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tidemill_local.cli.follow import Screen
+    from tidemill_local.cli.story import Run
+
+_VALUE = 60  # characters of a step's value
+
+
+def screen() -> Screen:
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        return Redrawn()
+    return Appended()
+
+
+class Silent:
+    """For programs, which want the end alone."""
+
+    def show(self, runs: list[Run]) -> None:
+        """Nothing to see."""
+
+    def close(self, runs: list[Run]) -> None:
+        """Nothing to see."""
+
+
+class Appended:
+    """A line for whatever has changed since the last look."""
+
+    def __init__(self, now: Callable[[], int] = text.now_ms) -> None:
+        self._now = now
+        self._runs: dict[str, str] = {}  # by run: its status
+        self._steps: dict[tuple[str, str], tuple[str, int]] = {}  # by run and step: its status and attempts
+
+    def show(self, runs: list[Run]) -> None:
+        for run in runs:
+            for line in self._news(run):
+                print(line)
+        sys.stdout.flush()
+
+    def close(self, runs: list[Run]) -> None:
+        """All has been said."""
+
+    def _news(self, run: Run) -> list[str]:
+        now = self._now()
+        lines: list[str] = []
+        label, resting = text.clean(run["function_id"]), story.rests(run)
+        before = self._runs.get(run["run_id"])
+        if before is None:
+            lines.append(f"{label}  run {run['run_id']}")
+        for step in run["steps"]:
+            key, mark = (run["run_id"], step["id"]), (step["status"], step["attempts"])
+            if self._steps.get(key) != mark:
+                self._steps[key] = mark
+                lines.append("  ".join(cell for cell in (f"{label}   ", *_step(step, resting, now)) if cell))
+        if run["status"] != before and run["status"] in story.ENDED:
+            lines += [f"{label}  {line}" for line in _end(run, now)]
+        self._runs[run["run_id"]] = run["status"]
+        return lines
+
+
+class Redrawn:
+    """The runs with their steps, as they stand, drawn over what was drawn before."""
+
+    def __init__(self, now: Callable[[], int] = text.now_ms) -> None:
+        self._now = now
+        self._drawn: list[str] = []
+
+    def show(self, runs: list[Run]) -> None:
+        size = shutil.get_terminal_size()
+        self._draw(self._lines(runs, size.columns)[-(size.lines - 1) :])
+
+    def close(self, runs: list[Run]) -> None:
+        """Everything once more, also what had no place on the screen."""
+        self._draw(self._lines(runs, shutil.get_terminal_size().columns))
+
+    def _lines(self, runs: list[Run], columns: int) -> list[str]:
+        now = self._now()
+        lines: list[str] = []
+        for run in runs:
+            lines.append(f"{text.clean(run['function_id'])}  {run['run_id']}")
+            resting = story.rests(run)
+            steps = [_step(step, resting, now) for step in run["steps"]]
+            widths = [max((text.width(cells[i]) for cells in steps), default=0) for i in range(3)]
+            for cells, step in zip(steps, run["steps"], strict=True):
+                lines.append(_aligned(cells, widths, step["status"], columns))
+            lines += [f"  {line}" for line in _end(run, now)]
+        return lines
+
+    def _draw(self, lines: list[str]) -> None:
+        if lines == self._drawn:
+            return
+        up = f"\x1b[{len(self._drawn)}A\r\x1b[J" if self._drawn else ""
+        sys.stdout.write(up + "".join(line + "\n" for line in lines))
+        sys.stdout.flush()
+        self._drawn = lines
+
+
+def _step(step: Run, resting: dict[str, Run], now: int) -> tuple[str, str, str, str]:
+    """A step in four cells: name, status, how long it took, what came of it."""
+    attempts = f", attempt {step['attempts']}" if step["attempts"] > 1 else ""
+    lasted = text.between(step["started_at"], step["ended_at"])
+    said = story.detail(step, resting.get(step["id"]), now, _VALUE)
+    return text.clean(step["id"]), step["status"] + attempts, lasted, said
+
+
+def _aligned(cells: tuple[str, ...], widths: list[int], status: str, columns: int) -> str:
+    """One line that does not wrap."""
+    padded = [cell + " " * (width - text.width(cell)) for cell, width in zip(cells[:3], widths, strict=True)]
+    room = columns - 4 - sum(widths) - 6 - 1
+    last = text.shortened(cells[3], room) if room > 3 else ""
+    if sum(widths) + 10 > columns:
+        return text.shortened("    " + "  ".join(padded), columns - 1)
+    return f"    {padded[0]}  {text.coloured(status, padded[1])}  {padded[2]}  {last}".rstrip()
+
+
+def _end(run: Run, now: int) -> list[str]:
+    lines = [story.summary(run, now)]
+    if run.get("error"):
+        lines += ["  " + line for line in story.error_block(run["error"]).split("\n")]
+    elif run["status"] == "completed" and run["output"] is not None:
+        lines[0] += "  " + text.value(run["output"], 200)
+    return lines

@@ -1,0 +1,127 @@
+"""A run as people read it: what it is, its steps in order, how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidemill_local.cli import text
+
+Run = dict[str, Any]
+ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})
+BAD = frozenset({"failed", "cancelled"})
+
+_VALUE = 80  # characters of a value in a table
+_STACK = 4  # lines of a stack: the last ones say where
+
+
+def timeline(run: Run, now: int) -> str:
+    """Everything about one run."""
+    parts = [_facts(run, now)]
+    if run["steps"]:
+        parts.append(_steps_table(run, now))
+    parts += [end for end in [_end(run)] if end]
+    return "\n\n".join(parts)
+
+
+def summary(run: Run, now: int) -> str:
+    """How a run stands, in a few words: `completed in 2.4 s`, `sleeping until 07:31:05 UTC, in 12 s`."""
+    status = str(run["status"])
+    words = text.coloured(status)
+    if status == "completed" or status == "failed":
+        words += f" in {text.between(run['started_at'] or run['created_at'], run['ended_at'])}"
+    wake = min((at for rest in rests(run).values() if (at := text.ms_of(rest["until"])) is not None), default=None)
+    if status in ("sleeping", "waiting") and wake is not None:
+        words += f" until {text.until(wake, now)}"
+    return words + (f": {text.clean(run['reason'])}" if run.get("reason") else "")
+
+
+def rests(run: Run) -> dict[str, Run]:
+    """By the id of its step: what a run that cannot go on has last said that it waits for, and until when."""
+    if run["status"] in ENDED:
+        return {}
+    said = next((entry for entry in reversed(run["journal"]) if entry["type"] == "suspended"), None)
+    return {rest["step"]: rest for rest in said["blocked"]} if said else {}
+
+
+def detail(step: Run, rest: Run | None, now: int, most: int = _VALUE) -> str:
+    """What is worth saying about a step beyond its status: its value, its error, or what it waits for."""
+    status = step["status"]
+    wake = text.ms_of(rest["until"]) if rest else None
+    if step.get("error") and status in ("failed", "retrying"):
+        again = f" (again at {text.until(wake, now)})" if wake is not None and status == "retrying" else ""
+        return text.shortened(error_line(step["error"]), most) + again
+    if rest and status in ("sleeping", "waiting"):
+        name = f"for {text.clean(rest['name'])} " if rest.get("name") and step["kind"] != "map" else ""
+        return (name + (f"until {text.until(wake, now)}" if wake is not None else "")).strip()
+    return text.value(step.get("output"), most)
+
+
+def error_line(error: Run) -> str:
+    return text.clean(f"{error['type']}: {error['message']}")
+
+
+def error_block(error: Run) -> str:
+    """The error, and the last lines of where it came from."""
+    stack = [line for line in (error.get("stack") or "").rstrip().splitlines() if line.strip()]
+    if stack and stack[-1].startswith(error["type"]):
+        del stack[-1]
+    where = f" (step {text.clean(error['step_id'])})" if error.get("step_id") else ""
+    return "\n".join([error_line(error) + where, *(f"  {_indented(line)}" for line in stack[-_STACK:])])
+
+
+def _facts(run: Run, now: int) -> str:
+    version = f" (version {text.clean(run['version'])})" if run.get("version") else ""
+    facts = [
+        ("run", run["run_id"]),
+        ("function", text.clean(run["function_id"]) + version),
+        ("status", summary(run, now)),
+        ("attempt", str(run["attempt"]) if run["attempt"] > 1 else ""),
+        ("event", ", ".join(text.clean(id) for id in run["event_ids"])),
+        ("user", text.clean(run["user"]) if run.get("user") else ""),
+        ("parent", run.get("parent_run_id") or ""),
+        ("created", _at(run["created_at"], now)),
+        ("started", _at(run["started_at"], now)),
+        ("ended", _at(run["ended_at"], now)),
+    ]
+    return "\n".join(f"{name:<9} {fact}" for name, fact in facts if fact)
+
+
+def _at(iso: str | None, now: int) -> str:
+    at = text.ms_of(iso)
+    if at is None:
+        return ""
+    recent = f" ({text.ago(iso, now)})" if 0 <= now - at < 86_400_000 else ""
+    return text.moment(iso) + recent
+
+
+def _steps_table(run: Run, now: int) -> str:
+    steps, resting = run["steps"], rests(run)
+    rows = [
+        (
+            step["id"],
+            step["kind"],
+            step["status"],
+            step["attempts"],
+            text.between(step["started_at"], step["ended_at"]),
+            detail(step, resting.get(step["id"]), now),
+        )
+        for step in steps
+    ]
+    lines = text.table(("STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT"), rows, indent="  ").split("\n")
+    shown = lines[:1]
+    for line, step in zip(lines[1:], steps, strict=True):
+        shown.append(line)
+        if step["status"] == "failed" and step.get("error"):
+            shown += [f"      {inner}" for inner in error_block({**step["error"], "step_id": None}).split("\n")]
+    return "\n".join(shown)
+
+
+def _end(run: Run) -> str:
+    if run.get("error"):
+        return "error     " + error_block(run["error"]).replace("\n", "\n          ")
+    return f"output    {text.value(run['output'], 4_000)}" if run["output"] is not None else ""
+
+
+def _indented(line: str) -> str:
+    depth = len(line) - len(line.lstrip(" "))
+    return " " * min(depth, 8) + text.clean(line.strip())

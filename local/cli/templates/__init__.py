@@ -1,0 +1,1 @@
+"""What `tidemill init` writes: each `NAME.tmpl` becomes NAME."""
