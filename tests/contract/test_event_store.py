@@ -31,8 +31,17 @@ def test_the_first_content_under_an_id_stands(events: EventStore) -> None:
     events.put(event("e1"), ())
     events.put(event("e1", NOW + EVENT_ID_MEMORY, name="other"), [("data.a", "h")])
     assert events.get("e1") == event("e1")
+    events.put(event("e1", NOW + 1), [("data.a", "h")])
+    assert events.get("e1") == event("e1")
     assert events.by_key("other", "data.a", "h", 0, 9) == []
     assert events.by_name("other", 0, NOW * 2, 9) == []
+
+
+def test_the_keys_of_another_content_are_not_stored(events: EventStore) -> None:
+    events.put(event("e1"), ())
+    events.put(Event("e1", "order/placed", {"other": 1}, NOW - 50, NOW), [("data.a", "h")])
+    assert events.get("e1") == event("e1")
+    assert events.by_key("order/placed", "data.a", "h", 0, 9) == []
 
 
 def test_an_id_comes_again_after_its_memory_has_passed(events: EventStore) -> None:
