@@ -30,10 +30,10 @@ def spawn(name: str, command: Sequence[str | Path], room: Path, env: Mapping[str
         )
 
 
-def family(room: Path) -> set[int]:
-    """Every process that was started for this room, orphans too, and all their descendants."""
+def family(room: Path, roots: Iterable[int]) -> set[int]:
+    """The roots, whoever else was started for this room (orphans), and all their descendants."""
     children: dict[int, list[int]] = {}
-    ours: list[int] = []
+    ours = list(roots)
     mark = f"BENCH_ROOM={room}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

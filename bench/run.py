@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -90,6 +91,7 @@ def measure(work: str, names: list[str], quick: bool) -> Result:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     options = arguments()
     skipped = install(options.peers)
     names = [name for name in PEERS if name in options.peers and PEERS[name].label not in skipped]

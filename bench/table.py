@@ -39,12 +39,12 @@ def cell(row: Row, value: float | None, ours: float | None) -> str:
     return f"{text} ({figure(value / ours)}x)"
 
 
-def verdict(reach: Reach, ours: float, theirs: float | None) -> str:
-    label = PEERS[reach.peer].label if reach.peer else ""
+def verdict(reach: Reach, unit: str, ours: float, theirs: float | None) -> str:
+    text = reach.text(f"x {PEERS[reach.peer].label}" if reach.peer else unit)
     if reach.peer and not theirs:
-        return f"{reach.text(label)}: not measured"
+        return f"{text}: not measured"
     value = ours / theirs if reach.peer and theirs else ours
-    return f"{reach.text(label)}: {figure(value)} {'✓' if reach.holds(value) else '**✗**'}"
+    return f"{text}: {figure(value)} {'✓' if reach.holds(value) else '**✗**'}"
 
 
 def lines(result: Result, peers: list[str]) -> list[str]:
@@ -53,7 +53,7 @@ def lines(result: Result, peers: list[str]) -> list[str]:
         got = {peer: values.get(row.metric) for peer, values in result["values"].items()}
         ours = got.get("tidemill")
         cells = [cell(row, got.get(peer), None if peer == "tidemill" else ours) for peer in peers]
-        reach = "; ".join(verdict(r, ours, got.get(r.peer)) for r in row.reach) if ours is not None else ""
+        reach = "; ".join(verdict(r, row.unit, ours, got.get(r.peer)) for r in row.reach) if ours is not None else ""
         out.append(f"| {row.title} | {' | '.join(cells)} | {reach} |")
     return out
 

@@ -76,11 +76,14 @@ class Peer:
         """kill -9 the `worker`, the `server` or `both`, and start again what a supervisor would."""
         raise NotImplementedError
 
+    def family(self) -> set[int]:
+        return proc.family(self.room, [p.pid for p in self.processes.values() if p.poll() is None])
+
     def pss_mb(self) -> float:
-        return proc.pss_mb(proc.family(self.room))
+        return proc.pss_mb(self.family())
 
     def stop(self) -> None:
-        proc.kill(proc.family(self.room))
+        proc.kill(self.family())
         for process in self.processes.values():
             process.wait()
 
@@ -108,8 +111,8 @@ def venv(name: str, *packages: str) -> None:
     if stamp.exists() and stamp.read_text() == " ".join(packages):
         return
     shutil.rmtree(home / "lib", ignore_errors=True)
-    run(sys.executable, "-m", "venv", home)
-    run(home / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *packages)
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    run(sys.executable, "-m", "pip", "--python", python(name), "install", "-q", *packages)
     stamp.write_text(" ".join(packages))
 
 

@@ -31,7 +31,7 @@ class Tidemill(Peer):
 
     def kill(self, what: str, worker_pid: int) -> None:
         server = self.processes["server"]
-        proc.kill({"worker": {worker_pid}, "server": {server.pid}, "both": proc.family(self.room)}[what])
+        proc.kill({"worker": {worker_pid}, "server": {server.pid}, "both": self.family()}[what])
         if what != "worker":
             server.wait()
             self.launch()

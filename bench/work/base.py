@@ -26,8 +26,8 @@ class Reach:
     def holds(self, value: float) -> bool:
         return value >= self.bound if self.more_is_better else value <= self.bound
 
-    def text(self, label: str) -> str:
-        return f"{'≥' if self.more_is_better else '≤'} {self.bound:g}{f' x {label}' if label else ''}"
+    def text(self, unit: str) -> str:
+        return f"{'≥' if self.more_is_better else '≤'} {self.bound:g} {unit}".strip()
 
 
 @dataclass(frozen=True)
