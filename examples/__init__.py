@@ -1,0 +1,1 @@
+"""Four stories that do real work: files are read, databases written, mails put into an outbox."""

@@ -1,0 +1,1 @@
+"""An invoice sleeps until it is due, is charged, and where that fails, reminds for days."""

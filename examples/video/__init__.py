@@ -1,0 +1,1 @@
+"""A video is uploaded: transcribe it, summarize it, write it to a database."""
