@@ -6,12 +6,16 @@ engine and the user's code while this process imports its own parts, takes the d
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from tidemill_local import wire, zygote
 
 PATIENCE = 2.0  # seconds to wait for a port that a server just killed still holds
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -33,37 +37,34 @@ class DevOptions:
 
 def run(options: DevOptions) -> int:
     """Serve until Ctrl-C or SIGTERM. The exit code: 0; 1 if it could not start, with the reason on stderr."""
-    from tidemill_local import wire, zygote
-
     forked = zygote.fork_zygote()
-    order = wire.Fork(
-        load=1,
-        targets=options.targets,
-        cwd=os.getcwd(),
-        env_file=options.env_file or ".env",
-        env_file_required=options.env_file is not None,
-        url=_url(options.host, options.port),
-    )
-    control = zygote.send_order(forked[1], order)
     try:
-        listener = _listen(options.host, options.port)
-        return _serve(options, order, listener, forked, control)
+        return _serve(options, _listen(options.host, options.port), forked)
     except _CannotStart as error:
         print(f"tidemill: {error}", file=sys.stderr)  # noqa: T201
         return 1
     finally:
-        forked[1].close()
-        try:
+        forked[1].close()  # the zygote ends, if it has not yet
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(forked[0], 0)
-        except ChildProcessError:
-            pass
 
 
 class _CannotStart(Exception):
     pass
 
 
-def _serve(options: DevOptions, order: object, listener: socket.socket, forked: object, control: object) -> int:
+def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, socket.socket]) -> int:
+    port = listener.getsockname()[1]
+    order = wire.Fork(
+        load=1,
+        targets=options.targets,
+        cwd=os.getcwd(),
+        env_file=options.env_file or ".env",
+        env_file_required=options.env_file is not None,
+        url=_url(options.host, port),
+    )
+    control = zygote.send_order(forked[1], order)  # it loads while this process imports the rest
+
     import asyncio
     import signal
 
@@ -71,22 +72,16 @@ def _serve(options: DevOptions, order: object, listener: socket.socket, forked: 
     from tidemill_local.store.database import Database
     from tidemill_local.store.errors import StoreError
 
-    port = listener.getsockname()[1]
+    settings = Settings(
+        order, Path(options.data), options.concurrency, options.reload, _hosts(options.host, port)
+    )
     try:
-        db = Database(Path(options.data), options.durable)
+        db = Database(settings.data, options.durable)
     except StoreError as error:
         raise _CannotStart(error) from None
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        settings = Settings(
-            url=_url(options.host, port),
-            data=Path(options.data),
-            concurrency=options.concurrency,
-            reload=options.reload,
-            hosts=_hosts(options.host, port),
-            order=order,
-        )
         server = Server(settings, db, loop)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
@@ -110,7 +105,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.listen(1024)
         except OSError as error:
             listener.close()
-            if not _in_use(error):
+            if error.errno != errno.EADDRINUSE:
                 raise _CannotStart(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
             if time.monotonic() > deadline:
                 raise _CannotStart(
@@ -119,12 +114,6 @@ def _listen(host: str, port: int) -> socket.socket:
             time.sleep(0.02)
         else:
             return listener
-
-
-def _in_use(error: OSError) -> bool:
-    import errno
-
-    return error.errno == errno.EADDRINUSE
 
 
 def _url(host: str, port: int) -> str:

@@ -41,7 +41,7 @@ class SocketKeeper:
         self._received: deque[bytes] = deque()
         self._next: wire.Assign | None = None
         self._lock = threading.Lock()  # branches of a run share the connection
-        self._left = False
+        self._left = True  # the server knows that this slot is free
 
     def assignment(self) -> wire.Assign:
         """The next run for this slot; blocks until there is one."""

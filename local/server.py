@@ -47,14 +47,13 @@ _RETRY = 1.0  # seconds until work is taken up again after a write that failed
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server is to run; `order` names the targets."""
+    """How a server is to run; `order` names the targets and the server's own URL."""
 
-    url: str
+    order: wire.Fork
     data: Path
     concurrency: int
     reload: bool
     hosts: frozenset[bytes] | None  # the Host headers that are let in; None: any
-    order: wire.Fork
 
 
 class Server:
@@ -168,7 +167,7 @@ class Server:
         if again:
             self._console.say(f"reloaded: {len(loaded.functions)} functions")
             return
-        self._console.say(f"Tidemill at {self._settings.url}, data in {self._settings.data}")
+        self._console.say(f"Tidemill at {self._settings.order.url}, data in {self._settings.data}")
         for spec in loaded.functions:
             self._console.say(f"  {spec.id}  {_triggers(spec)}")
 

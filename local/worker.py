@@ -87,6 +87,8 @@ class _Worker:
                 drive(function, opened, keeper, clock, entropy, stopping=self._stopping)
         except ConnectionLostError:
             return
+        except Exception as error:
+            print(f"tidemill: a slot gave up: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         finally:
             connection.close()  # whatever happened: the server learns that this claim is over
 

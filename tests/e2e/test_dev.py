@@ -1,0 +1,229 @@
+"""`tidemill dev` with real processes: it runs functions, and nothing is lost when anything of it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+from e2e.devserver import DevServer, eventually, free_port
+
+SHOP = """
+import os, time
+from pathlib import Path
+from tidemill import App, Context
+
+app = App("shop")
+
+def note(line):
+    with open("notes.txt", "a") as file:
+        file.write(line + "\\n")
+
+@app.function(on="item/sold")
+def ship(ctx: Context):
+    ctx.step.run("ship", note, ctx.run_id)
+    return ctx.event.data
+
+@app.function(on="item/slow")
+def slow(ctx: Context):
+    ctx.step.run("first", note, "first")
+    ctx.step.run("wait", time.sleep, ctx.event.data.get("seconds", 0.5))
+    ctx.step.run("last", note, "last")
+
+@app.function(on="item/later")
+def later(ctx: Context):
+    ctx.step.sleep("nap", "1s")
+    ctx.step.run("wake", note, "awake")
+
+@app.function(on="item/reserved")
+async def reserve(ctx):
+    return await ctx.step.run("reserve", lambda: 7)
+"""
+
+
+def test_an_event_becomes_a_completed_run(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/sold", {"n": 1})
+    dev.send("item/reserved")
+    dev.send("nobody/listens")
+    eventually(lambda: dev.completed(2))
+    assert len(dev.lines("notes.txt")) == 1
+    assert dev.stop() == 0
+    assert not dev.descendants()
+
+
+def test_a_folder_is_the_default_target(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.write("other.py", "raise RuntimeError('no app, so never imported')")
+    dev.write("old.function.json", "{}")
+    dev.start()
+    dev.send("item/sold")
+    eventually(lambda: dev.completed(1))
+    assert "old.function.json: definitions are not supported yet; skipped" in dev.output()
+
+
+def test_a_sleeping_run_wakes_after_a_restart(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/later")
+    eventually(lambda: dev.statuses() == {"sleeping": 1})
+    assert dev.stop() == 0
+    dev.start("shop.py")
+    eventually(lambda: dev.completed(1))
+    assert dev.lines("notes.txt") == ["awake"]
+
+
+@pytest.mark.parametrize("what", ["worker", "zygote", "server", "all"])
+def test_kill_9_of_anything_loses_nothing(dev: DevServer, what: str) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/sold", count=100)
+    dev.send("item/slow", count=4)
+    eventually(lambda: dev.statuses().get("completed", 0) > 10)
+    if what in ("worker", "zygote"):
+        os.kill(getattr(dev, what)(), signal.SIGKILL)
+    else:
+        pids = dev.descendants() if what == "all" else []
+        for pid in [*pids, dev.process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        dev.process.wait()
+        eventually(lambda: not dev.descendants(), within=3)
+        dev.start("shop.py")
+    eventually(lambda: dev.completed(104), within=30)
+    shipped = [line for line in dev.lines("notes.txt") if line not in ("first", "last")]
+    assert len(set(shipped)) == 100
+    assert len(shipped) - 100 <= 32  # a step that was running may have run twice
+
+
+def test_ctrl_c_hands_a_running_step_over(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/slow", {"seconds": 60})
+    eventually(lambda: dev.lines("notes.txt") == ["first"])
+    assert dev.stop() == 0
+    assert not dev.descendants()
+    dev.write("shop.py", SHOP.replace('ctx.event.data.get("seconds", 0.5)', "0"))
+    dev.start("shop.py")
+    eventually(lambda: dev.completed(1))
+    assert dev.lines("notes.txt") == ["first", "last"]
+
+
+def test_a_second_ctrl_c_ends_at_once(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/slow", {"seconds": 60})
+    eventually(lambda: dev.lines("notes.txt") == ["first"])
+    dev.process.send_signal(signal.SIGINT)
+    eventually(lambda: dev.refuses())
+    dev.process.send_signal(signal.SIGINT)
+    assert dev.process.wait(5) in (0, 130)
+    eventually(lambda: not dev.descendants(), within=3)
+
+
+def test_a_reload_resumes_runs_on_the_new_code(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/slow", {"seconds": 1})
+    eventually(lambda: dev.lines("notes.txt") == ["first"])
+    dev.write("shop.py", SHOP.replace('note, "last"', 'note, "new"'))
+    eventually(lambda: dev.completed(1))
+    assert dev.lines("notes.txt") == ["first", "new"]
+    eventually(lambda: len(dev.descendants()) == 2)  # the old worker has gone
+
+
+def test_no_reload_keeps_the_code(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py", "--no-reload")
+    dev.write("shop.py", SHOP.replace("ctx.run_id", '"new"'))
+    dev.send("item/sold")
+    eventually(lambda: dev.completed(1))
+    assert dev.lines("notes.txt") != ["new"]
+
+
+def test_code_that_cannot_be_loaded_is_explained_and_mended(dev: DevServer) -> None:
+    dev.write("shop.py", "import tidemill\nfrom tidemill import App\n\napp = App('shop')\nboom()\n")
+    dev.port = free_port()
+    dev.launch("shop.py")
+    eventually(lambda: "shop.py, line 5" in dev.output())
+    status, answer = dev.ask("GET", "/health")
+    assert status == 503
+    assert "NameError: name 'boom' is not defined" in answer["error"]
+    assert dev.ask("POST", "/e/k", {"name": "item/sold"})[0] == 503
+    assert "Traceback" not in dev.output()
+    dev.write("shop.py", SHOP)
+    eventually(dev.healthy)
+    dev.write("shop.py", "def (")
+    eventually(lambda: "SyntaxError" in dev.output())
+    dev.send("item/sold")  # the code loaded before goes on
+    eventually(lambda: dev.completed(1))
+
+
+def test_a_run_whose_function_is_gone_is_held_until_it_returns(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    dev.send("item/later")
+    eventually(lambda: dev.statuses() == {"sleeping": 1})
+    dev.write("shop.py", "from tidemill import App\napp = App('shop')\n")
+    eventually(lambda: "reloaded: 0 functions" in dev.output())
+    eventually(lambda: dev.ask("GET", "/v1/runs")[1]["data"][0]["reason"])
+    dev.write("shop.py", SHOP)
+    eventually(lambda: dev.completed(1))
+
+
+def test_a_port_in_use_is_one_sentence(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        dev.port = taken.getsockname()[1]
+        dev.launch("shop.py")
+        assert dev.process.wait(10) == 1
+    assert dev.output() == (
+        f"tidemill: port {dev.port} is in use by another program; stop it, or choose another port with --port\n"
+    )
+
+
+def test_a_data_folder_in_use_is_one_sentence(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    first, dev.port = dev.process, free_port()
+    dev.launch("shop.py")
+    assert dev.process.wait(10) == 1
+    assert f"in use by another server (pid {first.pid})" in dev.output()
+    dev.process = first
+
+
+def test_two_apps_of_one_name_are_refused(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.write("shop2.py", SHOP)
+    dev.port = free_port()
+    dev.launch("shop.py", "shop2.py")
+    eventually(lambda: "two apps are named 'shop'" in dev.output())
+
+
+def test_a_foreign_page_is_refused(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py")
+    event = {"name": "item/sold"}
+    assert dev.ask("POST", "/e/k", event, {"Host": "evil.example"})[0] == 403
+    assert dev.ask("POST", "/e/k", event, {"Origin": "http://evil.example"})[0] == 403
+    assert dev.ask("POST", "/e/k", event, {"Origin": f"http://localhost:{dev.port}"})[0] == 200
+    eventually(lambda: dev.completed(1))
+
+
+def test_a_full_disk_is_a_503_and_nothing_is_half_kept(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP.replace('open("notes.txt", "a")', 'open("/dev/null", "a")'))
+    dev.port = free_port()
+    dev.launch("shop.py", ulimit=2_000)  # blocks of 512 bytes: the database may have about 1 MB
+    eventually(dev.healthy)
+    answers = [dev.ask("POST", "/e/k", [{"name": "item/sold", "data": {"pad": "x" * 5_000}}] * 20) for _ in range(30)]
+    refused = [answer for status, answer in answers if status == 503]
+    assert refused
+    assert all("full" in answer["error"] or "store" in answer["error"] for answer in refused)
+    assert {status for status, _ in answers} <= {200, 503}
+    kept = 20 * sum(status == 200 for status, _ in answers)
+    assert dev.stop() == 0
+    dev.start("shop.py")
+    eventually(lambda: dev.completed(kept), within=30)
