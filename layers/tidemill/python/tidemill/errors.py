@@ -9,7 +9,8 @@
     ├── StepError              a step failed for good; catch it to go on without the step
     │   └── StepTimeoutError   ... because its time ran out
     ├── NonDeterministicError  the code took another way than the journal remembers
-    └── JournalError           a journal that cannot be true: a gap, or a newer format
+    ├── JournalError           a journal that cannot be true: a gap, or a newer format
+    └── Unavailable            a store or queue did not answer; whether it did what was asked is unknown
 
 Two more are no errors but the way a run leaves your code: `core.signals.Suspend` and `Superseded` derive
 from BaseException, so that `except Exception` cannot swallow them.
@@ -92,3 +93,7 @@ class NonDeterministicError(NonRetriableError):
 
 class JournalError(TidemillError):
     """A journal that cannot be true. The run fails loudly rather than going on from half a history."""
+
+
+class Unavailable(TidemillError):
+    """A store or queue did not answer in time. What was asked may have been done: look before you do it again."""

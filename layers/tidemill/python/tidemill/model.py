@@ -21,6 +21,7 @@ PLATFORM = "tidemill/"  # names that only the platform itself may send
 FINISHED = "tidemill/function.finished"
 FAILED = "tidemill/function.failed"
 CANCELLED = "tidemill/function.cancelled"
+ENDS = frozenset({FINISHED, FAILED, CANCELLED})
 INVOKED = "tidemill/function.invoked"
 TIMER = "tidemill/scheduled.timer"
 REJECTED = "tidemill/event.rejected"

@@ -222,6 +222,10 @@ class Keeper(Protocol):
         """Start the chunk runs of a map step; `items` (all of them, encoded) is kept once, as a blob."""
         ...
 
+    def ended(self, head: Head) -> None:
+        """The run has ended while this executor was at work on it: what it left behind since may be deleted."""
+        ...
+
     def blob(self, name: str) -> bytes: ...
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:

@@ -28,7 +28,7 @@ def chunk_body(function: AnyFunction, live: LiveRun, threads: bool) -> Body:
     def body(chunk: LiveRun) -> list[dict[str, Any]]:
         fn = _sought(function, chunk, parent, threads)
         name = (chunk.state.birth.input or b"").decode()
-        mine = _share(values.decode(chunk.keeper.blob(name)), parent)
+        mine = _share(values.decode(chunk.ask(chunk.keeper.blob, name)), parent)
         if function.is_async:
             return _each_async(chunk, fn, mine)
         return _each(chunk, fn, mine, threads)
@@ -44,7 +44,7 @@ def _share(items: list[Any], parent: Parent) -> list[tuple[int, Any]]:
 
 def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool) -> Callable[[Any], Any]:
     """The function that the parent's code gives to the map step."""
-    state = fold(chunk.keeper.journal(parent.run_id))
+    state = fold(chunk.ask(chunk.keeper.journal, parent.run_id))
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
     replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
     events = _events(replay)

@@ -51,7 +51,8 @@ def drive(
     threads: bool = True,
     stubs: Mapping[str, Callable[..., Any]] | None = None,
 ) -> None:
-    """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does.
+    """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does,
+    but whatever the keeper raised: then the claim lapses.
 
     `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
     `stubs`: functions that stand in for the steps with these ids.
@@ -68,7 +69,11 @@ def drive(
         while not _once(live, body):
             pass
     except Left:
-        return  # another executor, or an end, took the run
+        pass  # another executor, or an end, took the run
+    if live.state.terminal is not None and live.head.ties:
+        keeper.ended(opened.head)  # waits that this executor put after the end must not stay behind
+    if live.failure is not None:
+        raise live.failure
 
 
 def function_body(function: AnyFunction, threads: bool) -> Body:

@@ -70,6 +70,11 @@ class LocalKeeper:
             parent = Parent(head.run_id, head.function_id, key, number, chunks)
             start.start_chunk(self._world, spec, birth, head, parent, name)
 
+    def ended(self, head: Head) -> None:
+        current = self._world.runs.head(head.run_id)
+        if current is not None and current.due is None:
+            self._world.waits.drop(head.run_id)
+
     def blob(self, name: str) -> bytes:
         return self._world.blobs.get(name)
 

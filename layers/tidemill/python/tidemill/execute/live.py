@@ -12,14 +12,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from tidemill.core.journal import Blocked, Claimed, Record
 from tidemill.core.state import RunState
+from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.model import FunctionSpec, Head, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
+
+T = TypeVar("T")
+_TRIES = 3  # of a question that the keeper did not answer
 
 Leaving = Literal["suspended", "handed over", "superseded"]
 
@@ -62,6 +66,7 @@ class LiveRun:
         self.stopping = stopping
         self.stubs = stubs
         self.leaving: Leaving | None = None
+        self.failure: Exception | None = None  # why the keeper did not answer
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()
@@ -106,10 +111,29 @@ class LiveRun:
         if error is not None:
             raise error
 
+    def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """Ask the keeper. If it does not answer, this executor is as good as dead: Left, and `drive` raises why.
+
+        The error must not pass through the user's code as an `Exception`: code that catches it would go on with a step
+        that nobody remembers.
+        """
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                return question(*args)
+            except NonRetriableError:
+                raise  # what was asked makes no sense: that is the code's to know
+            except Exception as error:
+                if left and isinstance(error, Unavailable):
+                    continue
+                self.failure = error
+                raise self.leave("superseded") from error
+        raise AssertionError
+
     def write(self, records: list[Record], change: HeadChange | None = None) -> None:
         """Append until it holds: fold in what outsiders wrote first. Raises Left if another executor or an end did."""
         while True:
-            found = self.keeper.append(self.head, self.state.seq + 1, records, _renumbered(change, self.state, records))
+            numbered = _renumbered(change, self.state, records)
+            found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, numbered)
             if found is None:
                 self.state.add(records)
                 return
@@ -117,7 +141,7 @@ class LiveRun:
 
     def offer(self, records: list[Record], change: HeadChange) -> bool:
         """Append once. False if outsiders wrote first: what they wrote is folded in, so look again."""
-        found = self.keeper.append(self.head, self.state.seq + 1, records, change)
+        found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
         if found is None:
             self.state.add(records)
             return True

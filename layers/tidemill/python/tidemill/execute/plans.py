@@ -148,7 +148,7 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
         return False
     live.head.ties = True
     digests = {lookback.digest(w) for w in blocked.waits}
-    found = live.keeper.wait(blocked.waits, [taken for taken in live.state.taken if taken[0] in digests])
+    found = live.ask(live.keeper.wait, blocked.waits, [taken for taken in live.state.taken if taken[0] in digests])
     if found is None:
         return False
     wait, event = found
@@ -163,7 +163,7 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
         now = live.clock.now()
         parent = Parent(live.head.run_id, live.spec.id, key)
         encoded = values.encode(data, "data")
-        if not live.keeper.invoke(parent, function_id, encoded, live.head.user):
+        if not live.ask(live.keeper.invoke, parent, function_id, encoded, live.head.user):
             raise NonRetriableError(f"step {key!r} invokes {function_id!r}, but no function has that id")
         blocked = Blocked(key, "invoke", now, now + timeout if timeout is not None else None, function_id)
     while (resolved := live.state.resolved.get(key)) is None:
@@ -192,7 +192,7 @@ def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
         )
         for number, event in enumerate(events)
     ]
-    live.keeper.send(made)
+    live.ask(live.keeper.send, made)
     sent = [event.id for event in made]
     live.append(StepDone(key, "send", now, live.clock.now(), value=values.encode(sent, "ids")))
     return sent
@@ -206,13 +206,13 @@ def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Pl
         chunks = min(len(items), MAP_CHUNKS, most or MAP_CHUNKS)
         if chunks:
             live.head.ties = True
-            live.keeper.map(live.head, key, chunks, values.encode(items, "items"))
+            live.ask(live.keeper.map, live.head, key, chunks, values.encode(items, "items"))
         blocked = Blocked(key, "map", since, name=str(chunks))
     chunks = int(blocked.name) if blocked is not None else min(len(items), MAP_CHUNKS, most or MAP_CHUNKS)
     while chunks and key not in live.state.resolved:
         assert blocked is not None
         yield blocked
-    ends = live.keeper.chunks(live.head.run_id, key, chunks) if chunks else []
+    ends = live.ask(live.keeper.chunks, live.head.run_id, key, chunks) if chunks else []
     results, failure = _gathered(ends, key)
     value = None if failure is not None else values.encode(results, "results")
     started = blocked.since if blocked is not None else since

@@ -16,6 +16,7 @@ from tidemill.execute import lookback, outside
 from tidemill.execute.start import start
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import (
+    ENDS,
     INVOKED,
     SIGNAL,
     TIMER,
@@ -61,7 +62,12 @@ def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
 
 
 def takes(spec: FunctionSpec, event: Event) -> bool:
-    """Whether any trigger of the function takes this event: its name, and its `when`."""
+    """Whether any trigger of the function takes this event: its name, and its `when`.
+
+    No function is started by the announcement of its own end: it would go on for ever.
+    """
+    if event.name in ENDS and event.data.get("function_id") == spec.id:
+        return False
     for trigger in spec.triggers:
         if isinstance(trigger, EventTrigger) and name_matches(trigger.name, event.name):
             if trigger.when is None:

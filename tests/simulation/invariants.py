@@ -1,0 +1,206 @@
+"""What must be true when everything has come to rest, whatever happened on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from simulation.system import SKEW, Execution, System
+
+from tidemill import ids, values
+from tidemill.core.journal import (
+    AttemptFailed,
+    Blocked,
+    Claimed,
+    Ended,
+    HandedOver,
+    Record,
+    Resolved,
+    Started,
+    StepDone,
+    Suspended,
+)
+from tidemill.core.state import fold
+from tidemill.execute import finish, lookback, receive
+from tidemill.model import ENDED, FAILED, FINISHED, Head
+from tidemill.ports import EventQuery
+
+
+def broken(system: System) -> list[str]:
+    """Every invariant that does not hold, in words."""
+    heads = all_heads(system)
+    journals = {head.run_id: system.db.runs.read(head.run_id) for head in heads}
+    problems: list[str] = []
+    for head in heads:
+        problems += _run(head, journals[head.run_id])
+        problems += _effects(system, head, journals)
+    problems += _starts(system, heads)
+    problems += _executions(system.executions)
+    problems += _waits_left(system, heads)
+    for head in heads:
+        problems += _missed(system, head, journals[head.run_id])
+    return problems
+
+
+def all_heads(system: System) -> list[Head]:
+    ids_ = [row[0] for row in system.db.rows("SELECT run_id FROM run ORDER BY n")]
+    return [head for run_id in ids_ if (head := system.db.runs.head(run_id)) is not None]
+
+
+def _run(head: Head, records: list[Record]) -> list[str]:
+    problems = []
+    where = f"{head.function_id} {head.run_id}"
+    if head.status not in ENDED or head.due is not None:
+        problems.append(f"{where} has not ended: {head.status}, due {head.due}, last {records[-1]}")
+        return problems
+    terminal = [n for n, record in enumerate(records) if isinstance(record, finish.TERMINAL)]
+    if terminal != [len(records) - 1]:
+        problems.append(f"{where}: terminal records at {terminal} of {len(records)}")
+        return problems
+    end = records[-1]
+    if finish.status_of(end) != head.status or head.end != len(records) - 1:  # type: ignore[arg-type]
+        problems.append(f"{where}: the head says {head.status} at {head.end}, the journal {end}")
+    done = Counter(record.key for record in records if isinstance(record, StepDone))
+    problems += [f"{where}: step {key} is recorded {n} times" for key, n in done.items() if n > 1]
+    problems += _claims(where, records)
+    if isinstance(end, Ended) and end.status == "completed" and head.parent is None and end.value is not None:
+        problems += _output(where, records, end)
+    return problems
+
+
+def _claims(where: str, records: list[Record]) -> list[str]:
+    """A claim is taken over only after it has lapsed; code writes only under a claim."""
+    problems = []
+    claim: Claimed | None = None
+    for record in records:
+        if isinstance(record, Claimed):
+            if claim is not None and record.at < claim.until - 2 * SKEW:
+                problems.append(f"{where}: claim of {record.by} at {record.at} while {claim.by} holds it to {claim.until}")
+            claim = record
+        elif isinstance(record, Suspended | HandedOver | AttemptFailed):
+            claim = None
+        elif isinstance(record, StepDone | Ended) and claim is None and not _by_the_guard(record):
+            problems.append(f"{where}: {record} without a claim")
+    return problems
+
+
+def _by_the_guard(record: Record) -> bool:
+    return isinstance(record, Ended) and record.failure is not None and record.failure.type == "Crashed"
+
+
+def _output(where: str, records: list[Record], end: Ended) -> list[str]:
+    """What the code returned is what the journal remembers of its steps."""
+    problems = []
+    known = {r.key: r for r in records if isinstance(r, StepDone) and r.value is not None and r.kind == "run"}
+    said = _flat(values.decode(end.value or b"null"))
+    for record in known.values():
+        value = values.decode(record.value or b"null")
+        if isinstance(value, list) and "/" not in record.key and value not in said:
+            problems.append(f"{where}: step {record.key} gave {value}, but the output is {said}")
+    return problems
+
+
+def _flat(value: object) -> list[object]:
+    if not isinstance(value, list):
+        return [value]
+    return [value, *(inner for each in value for inner in _flat(each))]
+
+
+def _effects(system: System, head: Head, journals: dict[str, list[Record]]) -> list[str]:
+    """The end's effects have all been performed."""
+    if head.status not in ENDED or head.due is not None:
+        return []
+    problems = []
+    where = f"{head.function_id} {head.run_id} ({head.status})"
+    parent = head.parent
+    if parent is not None and parent.run_id in journals:
+        state = fold(journals[parent.run_id])
+        over = state.terminal is not None and not isinstance(state.terminal, Ended)
+        told = parent.key in state.resolved or parent.key in state.done
+        if parent.chunk is None and not told and not over and state.terminal is None:
+            problems.append(f"{where}: its parent was not told")
+    if parent is not None and parent.chunk is not None:
+        return problems
+    announced = ids.derived(head.run_id, FINISHED)
+    runs = [h for h in system.db.runs.of_event(announced) if h.function_id == "sim.listener"]
+    if head.function_id != "sim.listener" and len(runs) != 1:
+        problems.append(f"{where}: its end started {len(runs)} runs of the listener")
+    spec = system.registry.function(head.function_id)
+    if head.status == "failed" and spec is not None and spec.on_failure is not None:
+        handled = ids.derived(spec.on_failure, ids.derived(head.run_id, FAILED))
+        if system.db.runs.head(handled) is None:
+            problems.append(f"{where}: its failure was not handled")
+    return problems
+
+
+def _starts(system: System, heads: list[Head]) -> list[str]:
+    """Every event started exactly the runs that it should."""
+    problems = []
+    started = Counter((h.function_id, h.event_ids[0]) for h in heads if h.event_ids)
+    problems += [f"{key} was started {n} times" for key, n in started.items() if n > 1]
+    sent = system.db.events.page(EventQuery(limit=1_000))
+    events = {event.id: event for event in [*system.accepted, *sent]}
+    for event in events.values():
+        for spec in system.registry.functions():
+            should = any(True for _ in [0] if receive.takes(spec, event))
+            has = (spec.id, event.id) in started
+            if should and not has:
+                problems.append(f"event {event.id} ({event.name}) did not start {spec.id}")
+            if has and not should and not spec.id.endswith("-failure") and event.name != "tidemill/function.invoked":
+                problems.append(f"event {event.id} ({event.name}) started {spec.id}")
+    return problems
+
+
+def _executions(executions: list[Execution]) -> list[str]:
+    """Code of one run runs in two places only where one of them is past its claim."""
+    problems = []
+    by_run: dict[str, list[Execution]] = {}
+    for execution in executions:
+        by_run.setdefault(execution.run_id, []).append(execution)
+    for run_id, found in by_run.items():
+        for one, other in pairwise(sorted((e for e in found if "[" not in e.step), key=lambda e: e.began)):
+            ended = one.ended if one.ended is not None else one.began
+            if one.actor != other.actor and other.began < min(ended, one.claim_until - 2 * SKEW):
+                problems.append(f"run {run_id}: {other.step} began in {other.actor} while {one.step} ran in {one.actor}")
+    return problems
+
+
+def _waits_left(system: System, heads: list[Head]) -> list[str]:
+    """... unless by a zombie that was killed before it could see that the run had ended."""
+    closed = {head.run_id for head in heads if head.due is None}
+    left = system.db.rows("SELECT run_id, key FROM wait")
+    return [
+        f"run {run_id} has ended, and left wait {key} behind"
+        for run_id, key in left
+        if run_id in closed and not system.waiters[run_id, key].killed
+    ]
+
+
+def _missed(system: System, head: Head, records: list[Record]) -> list[str]:
+    """No wait timed out that an event would have satisfied in time."""
+    problems = []
+    birth = records[0]
+    assert isinstance(birth, Started)
+    taken: set[tuple[str, str]] = set()
+    waits = {b.key: b for r in records if isinstance(r, Suspended) for b in r.blocked if b.kind in ("wait", "signal")}
+    for record in records:
+        if not isinstance(record, Resolved):
+            continue
+        if record.event is not None:
+            taken.add((record.wait, record.event.id))
+        elif record.key in waits and record.value is None and record.failure is None:
+            problems += _overlooked(system, head, waits[record.key], taken)
+    return problems
+
+
+def _overlooked(system: System, head: Head, blocked: object, taken: set[tuple[str, str]]) -> list[str]:
+    assert isinstance(blocked, Blocked)
+    margin = 60_000  # an event on its way when the time ran out may be late
+    found = []
+    for wait in blocked.waits:
+        for event in system.db.events.by_name(wait.name, wait.after, (blocked.until or 0) - margin, 10_000):
+            if lookback.accepts(system.plain, wait, event, taken):
+                found.append(f"{head.function_id} {head.run_id}: wait {blocked.key} timed out, but {event.id} was there")
+    return found
+
+

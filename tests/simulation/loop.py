@@ -1,0 +1,98 @@
+"""Time and turns: one heap decides what happens next, so one seed decides everything.
+
+Whatever takes part is a greenlet (an `Actor`) that gives up its turn at every call it makes to the world, for a random
+moment; mostly a few milliseconds, now and then long enough for its messages to come again and its claim to lapse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import greenlet
+
+
+class Killed(BaseException):
+    """The process of this actor is gone."""
+
+
+@dataclass
+class Actor:
+    name: str
+    skew: int
+    killed: bool = False
+    over: bool = False
+    thread: greenlet.greenlet | None = None
+    claim_until: int | None = None
+    on_end: Callable[[bool], None] = field(default=lambda done: None)
+
+
+class Loop:
+    def __init__(self, seed: int, start: int) -> None:
+        self.random = random.Random(seed)
+        self.now = start
+        self.actor: Actor | None = None
+        self._heap: list[tuple[int, float, Callable[[], None]]] = []
+        self._main = greenlet.getcurrent()
+        self.turns = 0
+
+    def at(self, when: int, what: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (max(when, self.now), self.random.random(), what))
+
+    def spawn(self, name: str, work: Callable[[], None], on_end: Callable[[bool], None], skew: int = 0) -> Actor:
+        """Start an actor; `on_end(True)` when it came to its end, `on_end(False)` when it died or failed."""
+        actor = Actor(name, skew, on_end=on_end)
+
+        def body() -> None:
+            done = False
+            try:
+                work()
+                done = True
+            except Killed:
+                pass
+            except Failed:
+                pass
+            finally:
+                actor.over = True
+                actor.on_end(done and not actor.killed)
+
+        actor.thread = greenlet.greenlet(body, parent=self._main)
+        self.at(self.now, lambda: self._resume(actor))
+        return actor
+
+    def pause(self, ms: int) -> None:
+        """The current actor's turn is over for so long. Raises Killed if it does not live to the next."""
+        actor = self.actor
+        if actor is None:
+            return
+        self.at(self.now + ms, lambda: self._resume(actor))
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        self._main.switch()
+        asyncio._set_running_loop(running)
+        if actor.killed:
+            raise Killed
+
+    def _resume(self, actor: Actor) -> None:
+        if actor.over or actor.thread is None:
+            return
+        self.actor = actor
+        actor.thread.switch()
+        self.actor = None
+
+    def run(self, until: int, idle: Callable[[], bool]) -> None:
+        """Go on until nothing is left to happen, `idle()` says so, or the time is up."""
+        while self._heap and self._heap[0][0] <= until:
+            at, _, what = heapq.heappop(self._heap)
+            self.now = at
+            self.turns += 1
+            what()
+            if self.turns % 16 == 0 and idle():
+                return
+
+
+class Failed(Exception):
+    """What an actor did could not be done: its message comes again."""

@@ -1,0 +1,92 @@
+"""Simulate: `python tests/simulation/run.py --seeds 1000 [--first N]`, or `--seed N` to see one.
+
+Prints the first seed that breaks an invariant, cut down to the smallest scenario that still does, and exits 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import pprint
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "src")]
+
+from simulation.invariants import broken
+from simulation.scenario import Scenario, make
+from simulation.system import System
+
+
+def check(scenario: Scenario) -> list[str]:
+    """Run a scenario to its end; what is broken."""
+    system = System(scenario)
+    try:
+        system.run()
+        return broken(system)
+    except Exception:
+        return [f"the engine raised\n{traceback.format_exc()}"]
+    finally:
+        system.db.close()
+
+
+def shrunk(scenario: Scenario, tries: int = 300) -> Scenario:
+    """The smallest scenario found that is still broken."""
+    progress = True
+    while progress and tries > 0:
+        progress = False
+        for smaller in _smaller(scenario):
+            tries -= 1
+            if check(smaller):
+                scenario, progress = smaller, True
+                break
+    return scenario
+
+
+def _smaller(scenario: Scenario) -> Iterator[Scenario]:
+    if scenario.faults:
+        for faults in (0.0, scenario.faults / 2):
+            yield _with(scenario, faults=faults)
+    if scenario.stalls:
+        for stalls in (0.0, scenario.stalls / 2):
+            yield _with(scenario, stalls=stalls)
+    for n in range(len(scenario.sent)):
+        yield _with(scenario, sent=scenario.sent[:n] + scenario.sent[n + 1 :])
+    for n, program in enumerate(scenario.programs):
+        if program.on is not None and program.id not in ("listener", "child"):
+            yield _with(scenario, programs=scenario.programs[:n] + scenario.programs[n + 1 :])
+        for m in range(len(program.ops)):
+            fewer = copy.deepcopy(scenario)
+            del fewer.programs[n].ops[m]
+            yield fewer
+
+
+def _with(scenario: Scenario, **changes: object) -> Scenario:
+    return Scenario(**{**vars(copy.deepcopy(scenario)), **changes})  # type: ignore[arg-type]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int)
+    args = parser.parse_args()
+    seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
+    began = time.monotonic()
+    for seed in seeds:
+        problems = check(make(seed))
+        if problems:
+            small = shrunk(make(seed))
+            sys.stdout.write(f"seed {seed} breaks:\n" + "\n".join(f"  {p}" for p in problems[:10]) + "\n")
+            sys.stdout.write("cut down to:\n" + pprint.pformat(small) + "\n")
+            sys.stdout.write("which breaks:\n" + "\n".join(f"  {p}" for p in check(small)[:10]) + "\n")
+            return 1
+    sys.stdout.write(f"{len(seeds)} seeds hold ({time.monotonic() - began:.0f} s)\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

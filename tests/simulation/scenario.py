@@ -1,0 +1,118 @@
+"""What a simulated team has built and what happens to it: random functions, random events, made from one seed as data.
+
+A program is a list of operations, each a list that begins with its kind. As data, a scenario can be printed, replayed
+and cut down to what still fails.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+Op = list[Any]
+EVENTS = ("e/start", "e/other", "e/news", "e/stop")
+USERS = ("ann", "bob")
+
+
+@dataclass
+class Program:
+    id: str
+    ops: list[Op]
+    is_async: bool = False
+    on: str | None = None
+    when: str | None = None
+    cancel_on: str | None = None
+    finish: int | None = None
+    on_failure: bool = False
+    retries: int = 2
+
+
+@dataclass
+class Sent:
+    at: int
+    name: str
+    user: str
+    n: int
+    signal: str | None = None
+    ahead: int = 0
+
+
+@dataclass
+class Scenario:
+    seed: int
+    programs: list[Program]
+    sent: list[Sent]
+    faults: float = 1.0  # how often calls fail, processes die, messages double and get lost
+    stalls: float = 1.0  # how often a process stands still for long
+    fault_seed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def make(seed: int) -> Scenario:
+    rng = random.Random(seed)
+    programs = [
+        Program("child", _ops(rng, 2, "c", depth=1, leaf=True), is_async=rng.random() < 0.5, retries=1),
+        Program("listener", [["run", "l", 0]], on="tidemill/function.finished"),
+    ]
+    for number in range(rng.randint(1, 3)):
+        programs.append(
+            Program(
+                f"f{number}",
+                _ops(rng, rng.randint(1, 6), "s", depth=2),
+                is_async=rng.random() < 0.5,
+                on=rng.choice(EVENTS[:2]) if rng.random() < 0.85 else "e/o*",
+                when=rng.choice([None, None, "event.data.n > 2", "event.user.id == 'ann'"]),
+                cancel_on=rng.choice([None, None, None, "e/stop"]),
+                finish=rng.choice([None, None, None, rng.randint(1_000, 600_000)]),
+                on_failure=rng.random() < 0.3,
+                retries=rng.randint(0, 3),
+            )
+        )
+    stalls = rng.choice([0, 1, 1, 1, 100])
+    sent = [_sent(rng, n) for n in range(rng.randint(1, 10))]
+    return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), rng.choice([0, 0.3, 1, 1, 2]), stalls, seed)
+
+
+def _sent(rng: random.Random, n: int) -> Sent:
+    at = rng.choice([0, rng.randint(0, 2_000), rng.randint(0, 300_000)])
+    if rng.random() < 0.15:
+        return Sent(at, "", rng.choice(USERS), n, signal=rng.choice(["go", "stop"]))
+    ahead = rng.randint(1_000, 400_000) if rng.random() < 0.1 else 0
+    return Sent(at, rng.choice(EVENTS), rng.choice(USERS), n, ahead=ahead)
+
+
+def _ops(rng: random.Random, count: int, prefix: str, depth: int, leaf: bool = False) -> list[Op]:
+    return [_op(rng, f"{prefix}{n}", depth, leaf) for n in range(count)]
+
+
+def _op(rng: random.Random, id: str, depth: int, leaf: bool) -> Op:
+    kinds = ["run"] * 6 + ["sleep", "sleep", "boom", "raise"]
+    if not leaf:
+        kinds += ["wait", "wait", "wait", "any", "signal", "invoke", "send", "map"]
+        if depth > 0:
+            kinds += ["parallel"] * 3
+    kind = rng.choice(kinds)
+    timeout = rng.choice([5_000, 60_000, 400_000])
+    if kind == "run":
+        return ["run", id, rng.choice([0, 0, 0, 1, 2])]
+    if kind == "sleep":
+        return ["sleep", id, rng.choice([0, 10, 1_500, 70_000, 1_000_000])]
+    if kind == "wait":
+        how = rng.choice(["match", "when", "all", "other"])
+        return ["wait", id, rng.choice(EVENTS[1:3]), how, timeout, rng.random() < 0.85]
+    if kind == "any":
+        return ["any", id, timeout]
+    if kind == "signal":
+        return ["signal", id, rng.choice(["go", "stop"]), timeout]
+    if kind == "invoke":
+        return ["invoke", id, "child", rng.choice([None, None, timeout])]
+    if kind == "send":
+        return ["send", id, rng.randint(1, 2)]
+    if kind == "map":
+        return ["map", id, rng.randint(0, 5), rng.choice([None, 2])]
+    if kind == "parallel":
+        return ["parallel", [_ops(rng, rng.randint(1, 3), f"{id}b{b}", depth - 1) for b in range(rng.randint(2, 3))]]
+    if kind == "raise":
+        return ["raise", rng.choice([1, 1, 2])]
+    return ["boom", id]
