@@ -61,7 +61,7 @@ class Cron:
 
 
 def ticks(trigger: CronTrigger, after: int) -> Iterable[int]:
-    """The times of the trigger, endlessly, from the first whose firing (jitter included) may come later than `after`."""
+    """The times of the trigger, endlessly, from the first that may fire later than `after`."""
     from zoneinfo import ZoneInfo
 
     from cronsim import CronSim

@@ -72,9 +72,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
     from tidemill_local.store.database import Database
     from tidemill_local.store.errors import StoreError
 
-    settings = Settings(
-        order, Path(options.data), options.concurrency, options.reload, _hosts(options.host, port)
-    )
+    settings = Settings(order, Path(options.data), options.concurrency, options.reload, _hosts(options.host, port))
     try:
         db = Database(settings.data, options.durable)
     except StoreError as error:

@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + PATIENCE
         self._timer = self._loop.call_at(self._deadline, self._expire)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._closing = True
         self._timer.cancel()
         self._door.connections.discard(self)

@@ -27,6 +27,7 @@ _to_slot: msgspec.msgpack.Decoder[wire.ToSlot] = msgspec.msgpack.Decoder(wire.To
 _conflict: msgspec.msgpack.Decoder[list[Record] | None] = msgspec.msgpack.Decoder(list[Record] | None)
 _records: msgspec.msgpack.Decoder[list[Record]] = msgspec.msgpack.Decoder(list[Record])
 _match: msgspec.msgpack.Decoder[tuple[Wait, Event] | None] = msgspec.msgpack.Decoder(tuple[Wait, Event] | None)
+_flag: msgspec.msgpack.Decoder[bool] = msgspec.msgpack.Decoder(bool)
 _bytes: msgspec.msgpack.Decoder[bytes] = msgspec.msgpack.Decoder(bytes)
 
 
@@ -60,17 +61,20 @@ class SocketKeeper:
         self._left = conflict is None and isinstance(records[-1], LEAVES)
         return conflict
 
-    def wait(self, waits: Sequence[Wait]) -> tuple[Wait, Event] | None:
-        return _match.decode(self._call(wire.PutWaits(list(waits))))
+    def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
+        return _match.decode(self._call(wire.PutWaits(list(waits), list(taken))))
 
-    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> None:
-        self._call(wire.Invoke(parent, function_id, data, user))
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+        return _flag.decode(self._call(wire.Invoke(parent, function_id, data, user)))
 
     def send(self, events: Sequence[Event]) -> None:
         self._call(wire.Send(list(events)))
 
     def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
         self._call(wire.Map(head.run_id, key, chunks, items))
+
+    def ended(self, head: Head) -> None:
+        self._call(wire.WasEnded(head.run_id))
 
     def blob(self, name: str) -> bytes:
         return _bytes.decode(self._call(wire.Blob(name)))

@@ -42,4 +42,5 @@ def _own_frame(error: BaseException, cwd: Path) -> traceback.FrameSummary | None
     """The innermost frame that is the user's own code: not ours, not something installed."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     inside = [frame for frame in own if frame.filename.startswith(str(cwd) + os.sep)]
-    return (inside or own or [None])[-1]
+    found = inside or own
+    return found[-1] if found else None

@@ -41,8 +41,7 @@ class Watcher:
         if wanted != self._folders:
             self.stop()
             self._folders = wanted
-            start = _inotify if sys.platform == "linux" else _watchfiles
-            self._stop = start(self._loop, wanted, self._news)
+            self._stop = _START(self._loop, wanted, self._news)
         self._seen = self._look()
         if any(time > since for time in self._seen.values()):
             self._loop.call_soon(self._changed)
@@ -110,3 +109,6 @@ def _watchfiles(loop: AbstractEventLoop, folders: Iterable[str], news: Callable[
 
     threading.Thread(target=run, name="watch", daemon=True).start()
     return stopped.set
+
+
+_START = {"linux": _inotify}.get(sys.platform, _watchfiles)

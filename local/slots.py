@@ -117,20 +117,23 @@ class Slot:
         match call:
             case wire.Append():
                 return self._append(call)
-            case wire.PutWaits(waits):
-                return keeper.wait(waits)
+            case wire.PutWaits(waits, taken):
+                return keeper.wait(waits, taken)
             case wire.Invoke(parent, function_id, data, user):
                 return keeper.invoke(parent, function_id, data, user)
             case wire.Send(events):
-                return keeper.send(events)
+                keeper.send(events)
             case wire.Map(run_id, key, chunks, items):
-                return keeper.map(self._head(run_id), key, chunks, items)
+                keeper.map(self._head(run_id), key, chunks, items)
+            case wire.WasEnded(run_id):
+                keeper.ended(self._head(run_id))
             case wire.Blob(name):
                 return keeper.blob(name)
             case wire.Chunks(run_id, key, count):
                 return keeper.chunks(run_id, key, count)
             case wire.Journal(run_id):
                 return keeper.journal(run_id)
+        return None
 
     def _append(self, call: wire.Append) -> list[Record] | None:
         found = self._keeper.append(self._head(call.run_id), call.seq, call.records, call.change)

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -74,9 +74,9 @@ def configured(cwd: Path) -> tuple[str, ...]:
             raise TargetError(f"pyproject.toml: {error}") from None
         named = tool.get("targets")
         if named is not None:
-            if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+            if not isinstance(named, list) or not all(isinstance(name, str) for name in cast("list[object]", named)):
                 raise TargetError('pyproject.toml: [tool.tidemill] targets is a list of texts, ["shop.py"] for example')
-            return tuple(named)
+            return tuple(cast("list[str]", named))
     return (".",)
 
 

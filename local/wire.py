@@ -108,6 +108,7 @@ class Append(_Message, frozen=True, tag=30):
 
 class PutWaits(_Message, frozen=True, tag=31):
     waits: list[Wait]
+    taken: list[tuple[str, str]]
 
 
 class Invoke(_Message, frozen=True, tag=32):
@@ -142,11 +143,15 @@ class Journal(_Message, frozen=True, tag=37):
     run_id: str
 
 
-class Ready(_Message, frozen=True, tag=38):
+class WasEnded(_Message, frozen=True, tag=38):
+    run_id: str
+
+
+class Ready(_Message, frozen=True, tag=39):
     """The slot has nothing to do. Not said after an append that ends a claim: the server knows."""
 
 
-Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal
+Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal | WasEnded
 FromZygote = Forked | Exited
 FromWorker = Loaded | Broken
 ToWorker = Grow | Drain

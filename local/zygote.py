@@ -11,6 +11,7 @@ from the kernel on Linux, and see their own connection to the server end elsewhe
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import select
 import signal
@@ -33,7 +34,7 @@ def fork_zygote() -> tuple[int, socket.socket]:
         theirs.close()
         return pid, ours
     ours.close()
-    _main(theirs)
+    return _main(theirs)
 
 
 def spawn_zygote() -> tuple[int, socket.socket]:
@@ -42,9 +43,7 @@ def spawn_zygote() -> tuple[int, socket.socket]:
     with theirs:
         code = "import sys; from tidemill_local.zygote import adopt; adopt(int(sys.argv[1]))"
         os.set_inheritable(theirs.fileno(), True)
-        pid = os.posix_spawn(
-            sys.executable, [sys.executable, "-c", code, str(theirs.fileno())], _environment()
-        )
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code, str(theirs.fileno())], _environment())
     return pid, ours
 
 
@@ -90,7 +89,7 @@ class _Zygote:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._woken.setblocking(False)
         signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _ignore)
         _preload()
         try:
             while self._serve():
@@ -159,11 +158,14 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+def _ignore(number: int, frame: object) -> None:
+    """A child has ended: the wake-up descriptor says so."""
+
+
 def _preload() -> None:
     """All that a worker needs before the user's code; what lives now is shared, so the collector lets it be."""
     import gc
 
-    import tidemill_local.worker  # noqa: F401
-
+    importlib.import_module("tidemill_local.worker")
     gc.collect()
     gc.freeze()

@@ -49,7 +49,7 @@ class DevServer:
             command = ["sh", "-c", f'ulimit -f {ulimit}; exec "$@"', "sh", *command]
         environment = {**os.environ, "PYTHONPATH": str(SRC), "PYTHONUNBUFFERED": "1"}
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, env=environment
             )
 
@@ -77,7 +77,9 @@ class DevServer:
             return True
         return False
 
-    def ask(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
