@@ -85,5 +85,5 @@ def _explained(error: json.JSONDecodeError) -> str:
     place = f"character {error.pos + 1}" if "\n" not in error.doc else f"line {error.lineno}, column {error.colno}"
     before = error.doc[max(0, error.pos - _AROUND) : error.pos].rpartition("\n")[2]
     after = error.doc[error.pos : error.pos + _AROUND].partition("\n")[0]
-    said = error.msg[0].lower() + error.msg[1:]
+    said = (error.msg[0].lower() + error.msg[1:]).removesuffix(" starting at").rstrip(": ")
     return f"{said} at {place}, here: {before}>>>{after}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep, time_ns
 from typing import Any, cast
 
 from tidemill.ids import ulid
@@ -55,13 +55,13 @@ def read(name: str, event_name: str | None, user: str | None) -> list[Line]:
     return lines
 
 
-def send(api: Api, lines: list[Line], sleep: Callable[[float], None] = time.sleep) -> list[str]:
+def send(api: Api, lines: list[Line]) -> list[str]:
     """Send them all, in order, in arrays. Raises Stop, and says from which line on nothing was sent."""
     ids: list[str] = []
     for array in _arrays(lines):
         body = b"[" + b",".join(line.event for line in array) + b"]"
         try:
-            ids += _again(api, body, sleep)
+            ids += _again(api, body)
         except Stop as stop:
             raise _told(stop, array, len(ids)) from None
     return ids
@@ -88,7 +88,7 @@ def _event(raw: bytes, event_name: str | None, user: str | None) -> bytes:
     _check(event)
     if user is not None:
         event.setdefault("user", {"id": user})
-    event.setdefault("id", ulid(time.time_ns() // 1_000_000, os.urandom(10)))
+    event.setdefault("id", ulid(time_ns() // 1_000_000, os.urandom(10)))
     encoded = json.dumps(event, separators=(",", ":")).encode()
     if len(encoded) > EVENT_BYTES:
         raise ValueError(f"the event has {len(encoded):,} bytes, more than {EVENT_BYTES // KIB} KiB")
@@ -119,7 +119,7 @@ def _arrays(lines: list[Line]) -> Iterator[list[Line]]:
     yield array
 
 
-def _again(api: Api, body: bytes, sleep: Callable[[float], None]) -> list[str]:
+def _again(api: Api, body: bytes) -> list[str]:
     """Where the server is away or in trouble, the same events are sent again: their ids say that they are the same."""
     for pause in _PAUSES:
         try:
@@ -138,8 +138,14 @@ def _told(stop: Stop, array: list[Line], sent: int) -> Stop:
     problems: list[dict[str, Any]] = stop.body.get("errors") or [] if isinstance(stop, Refusal) else []
     if not problems:
         return Stop(stop.code, f"{stop.sentence}; {before}")
-    named = [
-        f"line {array[problem['index']].number}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-        for problem in problems[:_MOST_NAMED]
-    ]
+    named = [f"line {_number(array, problem)}: {_place(problem)}{problem['msg']}" for problem in problems[:_MOST_NAMED]]
     return Stop(FAILED, "the server refused events; " + before + "\n  " + "\n  ".join(named))
+
+
+def _number(array: list[Line], problem: dict[str, Any]) -> int:
+    index: int = problem["index"]
+    return array[index].number
+
+
+def _place(problem: dict[str, Any]) -> str:
+    return ".".join(map(str, problem["loc"])) + ": " if problem["loc"] else ""

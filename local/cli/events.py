@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, comes_later, connects, does, group, lists, prints_json
+from tidemill_local.cli.parser import Parser, asks, comes_later, group, lists, prints_json
 from tidemill_local.cli.stop import DONE
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from tidemill_local.cli.http import Api
 
 
 def fill(parser: Parser) -> None:
@@ -18,14 +20,12 @@ def fill(parser: Parser) -> None:
     listing.add_argument("--user", metavar="ID", help="only events of this user")
     lists(listing)
     prints_json(listing, "one event a line")
-    connects(listing)
-    does(listing, _list, "tidemill events list --name order/placed --limit 20")
+    asks(listing, _list, "tidemill events list --name order/placed --limit 20")
 
     show = add("show", "show one event and the runs that it started")
     show.add_argument("event", metavar="EVENT", help="the event's id")
     prints_json(show, "the event")
-    connects(show)
-    does(show, _show, "tidemill events show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
+    asks(show, _show, "tidemill events show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     for name, summary, until in (
         ("validate", "check events against their schemas", "events have no schemas yet"),
@@ -36,11 +36,10 @@ def fill(parser: Parser) -> None:
         comes_later(add(name, summary), until, f"tidemill events {name}")
 
 
-def _list(options: Namespace) -> int:
+def _list(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import rows, text
-    from tidemill_local.cli.http import api
 
-    found = api(options).pages("/v1/events", options.limit, name=options.name, user=options.user, after=options.after)
+    found = server.pages("/v1/events", options.limit, name=options.name, user=options.user, after=options.after)
     return rows.show(options, found, lambda events: _table(events, text.now_ms()), "no events")
 
 
@@ -54,11 +53,10 @@ def _table(events: list[dict[str, Any]], now: int) -> str:
     return text.table(("EVENT", "NAME", "RECEIVED", "USER", "DATA"), shown)
 
 
-def _show(options: Namespace) -> int:
+def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import runs, text
-    from tidemill_local.cli.http import api, part
+    from tidemill_local.cli.http import part
 
-    server = api(options)
     path = f"/v1/events/{part(options.event)}"
     event = server.get(path)
     if options.json:

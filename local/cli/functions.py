@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, comes_later, connects, does, group, prints_json
+from tidemill_local.cli.parser import Parser, asks, comes_later, group, prints_json
 from tidemill_local.cli.stop import DONE
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from tidemill_local.cli.http import Api
 
 
 def fill(parser: Parser) -> None:
     add = group(parser, "tidemill functions list")
     listing = add("list", "list the functions")
     prints_json(listing, "one function a line")
-    connects(listing)
-    does(listing, _list, "tidemill functions list")
+    asks(listing, _list, "tidemill functions list")
 
     show = add("show", "show one function: what starts it, how it retries, what is going on")
     show.add_argument("function", metavar="FUNCTION", help="the function's id, such as shop.checkout")
     prints_json(show, "the function")
-    connects(show)
-    does(show, _show, "tidemill functions show shop.checkout")
+    asks(show, _show, "tidemill functions show shop.checkout")
 
     for name, summary, until in (
         ("pause", "start no more runs of a function", "until then stop what sends its events"),
@@ -32,28 +32,32 @@ def fill(parser: Parser) -> None:
         comes_later(add(name, summary), until, f"tidemill functions {name} shop.checkout")
 
 
-def _list(options: Namespace) -> int:
+def _list(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import rows
-    from tidemill_local.cli.http import api
 
-    return rows.show(options, api(options).get("/v1/functions"), _table, "no functions")
+    return rows.show(options, server.get("/v1/functions"), _table, "no functions")
 
 
 def _table(functions: list[dict[str, Any]]) -> str:
     from tidemill_local.cli import text
 
     shown = [
-        (function["id"], ", ".join(map(_trigger, function["triggers"])) or "invoke", function["retries"])
+        (
+            function["id"],
+            function["running"],
+            function["backlog"],
+            ", ".join(map(_trigger, function["triggers"])) or "invoke alone",
+        )
         for function in functions
     ]
-    return text.table(("FUNCTION", "STARTED BY", "RETRIES"), shown)
+    return text.table(("FUNCTION", "RUNNING", "BACKLOG", "STARTED BY"), shown)
 
 
-def _show(options: Namespace) -> int:
+def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import text
-    from tidemill_local.cli.http import api, part
+    from tidemill_local.cli.http import part
 
-    function = api(options).get(f"/v1/functions/{part(options.function)}")
+    function = server.get(f"/v1/functions/{part(options.function)}")
     if options.json:
         print(text.compact(function))
         return DONE

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from tidemill_local.cli.stop import FAILED, UNREACHABLE, USAGE, Stop
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterator, Mapping
 
 TIMEOUT = 30.0  # seconds
@@ -44,6 +43,12 @@ class Api:
             self._headers["Authorization"] = f"Bearer {_plain(key)}"
         self._connection, self._prefix = _connection(self.url)
         self._used = False  # whether the open connection has carried a call
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
 
     @property
     def local(self) -> bool:
@@ -113,11 +118,6 @@ class Api:
             raise Unreachable(f"{self.url} answers {status}, but not as Tidemill does: check --url (TIDEMILL_URL)")
         hint = " (--key or --event-key, or TIDEMILL_API_KEY or TIDEMILL_EVENT_KEY)" if status == 401 else ""
         raise Refusal(status, body["error"] + hint, body)
-
-
-def api(options: Namespace) -> Api:
-    """The server that the options name."""
-    return Api(options.url, options.key, getattr(options, "event_key", ""))
 
 
 def part(text: str) -> str:

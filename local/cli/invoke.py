@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, connects, does, prints_json
+from tidemill_local.cli.parser import Parser, asks, prints_json
 from tidemill_local.cli.stop import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -19,18 +19,16 @@ def fill(parser: Parser) -> None:
     parser.add_argument("data", metavar="JSON", nargs="?", help="its argument, @file, or - for standard input")
     parser.add_argument("--wait", action="store_true", help="follow the run to its end; 1 if it failed")
     prints_json(parser, 'the id as {"run_id": ...}, with --wait the ended run')
-    connects(parser)
-    does(parser, _invoke, """tidemill invoke shop.checkout '{"order_id": "o1", "total": 40}' --wait""")
+    asks(parser, _invoke, """tidemill invoke shop.checkout '{"order_id": "o1", "total": 40}' --wait""")
 
 
-def _invoke(options: Namespace) -> int:
+def _invoke(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.arguments import json_argument
-    from tidemill_local.cli.http import api, part
+    from tidemill_local.cli.http import part
 
     body: dict[str, Any] = {}
     if options.data is not None:
         body["data"] = json_argument(options.data, "the JSON argument")
-    server = api(options)
     started = server.post(f"/v1/functions/{part(options.function)}/invoke", body)
     return started_run(options, server, started)
 

@@ -11,7 +11,10 @@ from tidemill_local.cli.stop import USAGE, Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tidemill_local.cli.http import Api
+
     Do = Callable[[argparse.Namespace], int]
+    Ask = Callable[[argparse.Namespace, Api], int]
 
 DEFAULT_URL = "http://127.0.0.1:8288"
 
@@ -77,8 +80,8 @@ def group(parser: Parser, example: str) -> Callable[[str, str], Parser]:
     return add
 
 
-def connects(parser: Parser, *, sends: bool = False) -> None:
-    """Options of every command that talks to a server."""
+def asks(parser: Parser, do: Ask, example: str, *, sends: bool = False) -> Parser:
+    """As `does`, for a command that talks to a server: its options, and a connection that is closed in the end."""
     options = parser.add_argument_group("server")
     options.add_argument(
         "--url",
@@ -94,6 +97,14 @@ def connects(parser: Parser, *, sends: bool = False) -> None:
             default=os.environ.get("TIDEMILL_EVENT_KEY") or "dev",
             help="an event key (or TIDEMILL_EVENT_KEY; default: dev)",
         )
+
+    def connected(given: argparse.Namespace) -> int:
+        from tidemill_local.cli.http import Api
+
+        with Api(given.url, given.key, getattr(given, "event_key", "")) as server:
+            return do(given, server)
+
+    return does(parser, connected, example)
 
 
 def prints_json(parser: Parser, what: str) -> None:

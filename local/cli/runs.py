@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, comes_later, connects, does, group, lists, prints_json
+from tidemill_local.cli.parser import Parser, asks, comes_later, group, lists, prints_json
 from tidemill_local.cli.stop import DONE
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from tidemill_local.cli.http import Api
 
 
 def fill(parser: Parser) -> None:
@@ -22,20 +24,17 @@ def fill(parser: Parser) -> None:
     listing.add_argument("--user", metavar="ID", help="only runs of this user")
     lists(listing)
     prints_json(listing, "one run a line")
-    connects(listing)
-    does(listing, _list, "tidemill runs list --status failed --limit 20")
+    asks(listing, _list, "tidemill runs list --status failed --limit 20")
 
     show = add("show", "show one run with its steps")
     show.add_argument("run", metavar="RUN", help="the run's id")
     prints_json(show, "the run with its journal and steps")
-    connects(show)
-    does(show, _show, "tidemill runs show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
+    asks(show, _show, "tidemill runs show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     cancel = add("cancel", "cancel a run that has not ended")
     cancel.add_argument("run", metavar="RUN", help="the run's id")
     prints_json(cancel, "the cancelled run")
-    connects(cancel)
-    does(cancel, _cancel, "tidemill runs cancel 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
+    asks(cancel, _cancel, "tidemill runs cancel 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     rerun = add("rerun", "start a run again as a new run")
     rerun.add_argument("run", metavar="RUN", help="the run's id")
@@ -43,8 +42,7 @@ def fill(parser: Parser) -> None:
     rerun.add_argument("--input", metavar="JSON", help="data in place of its event's, @file, or - for standard input")
     rerun.add_argument("--wait", action="store_true", help="follow the new run to its end; 1 if it failed")
     prints_json(rerun, 'the new run\'s id as {"run_id": ...}, with --wait the ended run')
-    connects(rerun)
-    does(rerun, _rerun, "tidemill runs rerun 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --wait")
+    asks(rerun, _rerun, "tidemill runs rerun 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --wait")
 
     comes_later(
         add("replay", "run again all runs of a function in a window of time"),
@@ -58,11 +56,10 @@ def fill(parser: Parser) -> None:
     )
 
 
-def _list(options: Namespace) -> int:
+def _list(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import rows, text
-    from tidemill_local.cli.http import api
 
-    found = api(options).pages(
+    found = server.pages(
         "/v1/runs",
         options.limit,
         function=options.function,
@@ -90,27 +87,27 @@ def table(runs: list[dict[str, Any]], now: int) -> str:
     return text.table(("RUN", "FUNCTION", "STATUS", "CREATED", "TOOK", "RESULT"), shown)
 
 
-def _show(options: Namespace) -> int:
+def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import story, text
-    from tidemill_local.cli.http import api, part
+    from tidemill_local.cli.http import part
 
-    run = api(options).get(f"/v1/runs/{part(options.run)}")
+    run = server.get(f"/v1/runs/{part(options.run)}")
     print(text.compact(run) if options.json else story.timeline(run, text.now_ms()))
     return DONE
 
 
-def _cancel(options: Namespace) -> int:
+def _cancel(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import text
-    from tidemill_local.cli.http import api, part
+    from tidemill_local.cli.http import part
 
-    run = api(options).delete(f"/v1/runs/{part(options.run)}")
+    run = server.delete(f"/v1/runs/{part(options.run)}")
     print(text.compact(run) if options.json else f"{run['run_id']} is {run['status']}")
     return DONE
 
 
-def _rerun(options: Namespace) -> int:
+def _rerun(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.arguments import json_argument
-    from tidemill_local.cli.http import api, part
+    from tidemill_local.cli.http import part
     from tidemill_local.cli.invoke import started_run
 
     body: dict[str, Any] = {}
@@ -118,5 +115,4 @@ def _rerun(options: Namespace) -> int:
         body["from_step"] = options.from_step
     if options.input is not None:
         body["input"] = json_argument(options.input, "--input")
-    server = api(options)
     return started_run(options, server, server.post(f"/v1/runs/{part(options.run)}/rerun", body))

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from tidemill_local.cli import story, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tidemill_local.cli.follow import Screen
     from tidemill_local.cli.story import Run
 
@@ -37,8 +35,7 @@ class Silent:
 class Appended:
     """A line for whatever has changed since the last look."""
 
-    def __init__(self, now: Callable[[], int] = text.now_ms) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self._runs: dict[str, str] = {}  # by run: its status
         self._steps: dict[tuple[str, str], tuple[str, int]] = {}  # by run and step: its status and attempts
 
@@ -52,7 +49,7 @@ class Appended:
         """All has been said."""
 
     def _news(self, run: Run) -> list[str]:
-        now = self._now()
+        now = text.now_ms()
         lines: list[str] = []
         label, resting = text.clean(run["function_id"]), story.rests(run)
         before = self._runs.get(run["run_id"])
@@ -72,8 +69,7 @@ class Appended:
 class Redrawn:
     """The runs with their steps, as they stand, drawn over what was drawn before."""
 
-    def __init__(self, now: Callable[[], int] = text.now_ms) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self._drawn: list[str] = []
 
     def show(self, runs: list[Run]) -> None:
@@ -85,7 +81,7 @@ class Redrawn:
         self._draw(self._lines(runs, shutil.get_terminal_size().columns))
 
     def _lines(self, runs: list[Run], columns: int) -> list[str]:
-        now = self._now()
+        now = text.now_ms()
         lines: list[str] = []
         for run in runs:
             lines.append(f"{text.clean(run['function_id'])}  {run['run_id']}")

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, connects, does, prints_json
+from tidemill_local.cli.parser import Parser, asks, prints_json
 from tidemill_local.cli.stop import DONE, FAILED, USAGE, Stop
 
 if TYPE_CHECKING:
@@ -23,14 +23,11 @@ def fill(parser: Parser) -> None:
     parser.add_argument("--file", metavar="F.ndjson", help="many events, one JSON object a line (- for standard input)")
     parser.add_argument("--wait", action="store_true", help="follow the runs it starts to their end; 1 if one failed")
     prints_json(parser, 'the ids as {"ids": [...]}, with --wait the ended runs, one a line')
-    connects(parser, sends=True)
-    does(parser, _send, """tidemill send order/placed '{"order_id": "o1", "total": 40}' --user u1 --wait""")
+    asks(parser, _send, """tidemill send order/placed '{"order_id": "o1", "total": 40}' --user u1 --wait""", sends=True)
 
 
-def _send(options: Namespace) -> int:
-    from tidemill_local.cli.http import api
+def _send(options: Namespace, server: Api) -> int:
 
-    server = api(options)
     ids = _file(options, server) if options.file is not None else [_one(options, server)]
     if options.wait:
         return _watch(options, server, ids)

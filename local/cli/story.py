@@ -12,6 +12,7 @@ BAD = frozenset({"failed", "cancelled"})
 
 _VALUE = 80  # characters of a value in a table
 _STACK = 4  # lines of a stack: the last ones say where
+_BEGIN = "Traceback (most recent call last):"
 
 
 def timeline(run: Run, now: int) -> str:
@@ -62,8 +63,8 @@ def error_line(error: Run) -> str:
 
 def error_block(error: Run) -> str:
     """The error, and the last lines of where it came from."""
-    stack = [line for line in (error.get("stack") or "").rstrip().splitlines() if line.strip()]
-    if stack and stack[-1].startswith(error["type"]):
+    stack = [line for line in (error.get("stack") or "").splitlines() if line.strip() and line != _BEGIN]
+    if stack and stack[-1].partition(":")[0].endswith(error["type"]):
         del stack[-1]
     where = f" (step {text.clean(error['step_id'])})" if error.get("step_id") else ""
     return "\n".join([error_line(error) + where, *(f"  {_indented(line)}" for line in stack[-_STACK:])])

@@ -249,7 +249,10 @@ def failure_of(error: BaseException, now: int, step: str | None = None) -> Failu
     after: int | None = None
     if isinstance(error, RetryAfterError):
         after = _time_named(error, now)
-    stack = "".join(traceback.format_exception(type(error), error, _below_engine(error)))
+    if isinstance(error, StepError) and error.stack:
+        stack = error.stack  # where the step itself went wrong
+    else:
+        stack = "".join(traceback.format_exception(type(error), error, _below_engine(error)))
     if isinstance(error, AttemptTimeout):
         return Failure("StepTimeoutError", str(error), "", step)
     stopped = isinstance(error, NonRetriableError | values.NotSerializable | StepError)
