@@ -20,7 +20,7 @@ _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 _encoder = msgspec.json.Encoder()
 
 
-class Refused(Exception):  # noqa: N818 - an answer that is not the one hoped for
+class Refused(Exception):
     """Ends a call with an error answer: one sentence that says what to do, and its status."""
 
     def __init__(

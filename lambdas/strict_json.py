@@ -8,6 +8,7 @@ somebody's stack, and no whole number beyond 64 bits, which journals cannot hold
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from tidemill_lambdas.http import Refused
 _decoder = msgspec.json.Decoder()
 _packer = msgspec.msgpack.Encoder()
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_PEELS = 12  # each takes one level off, or two
+_STEPS = tuple({ord("["): 1, ord("{"): 1}.get(sign, -1) for sign in range(256))
 
 
 def loads(body: bytes, levels: int = JSON_DEPTH) -> Any:
@@ -46,16 +47,11 @@ def large_number(value: object) -> tuple[str | int, ...] | None:
 
 
 def too_deep(body: bytes, levels: int = JSON_DEPTH) -> bool:
-    """Whether brackets nest deeper than `levels`. Costs about a microsecond a kilobyte where they do not."""
-    brackets = _without_texts(body).translate(None, _NOT_BRACKETS)
-    if len(brackets) <= levels or _shallow(brackets):
+    """Whether brackets nest deeper than `levels`. Costs a microsecond or two a kilobyte."""
+    if body.count(b"[") + body.count(b"{") <= levels:
         return False
-    depth = 0
-    for sign in brackets:
-        depth += 1 if sign in b"[{" else -1
-        if depth > levels:
-            return True
-    return False
+    brackets = _without_texts(body).translate(None, _NOT_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels
 
 
 def fits_words(value: object) -> bool:
@@ -71,15 +67,6 @@ def _without_texts(body: bytes) -> bytes:
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # then every quote that is left begins or ends a text
     return b"".join(body.split(b'"')[::2])
-
-
-def _shallow(brackets: bytes) -> bool:
-    """Whether nothing is left when the innermost pairs are taken away a few times: so it is with any real event."""
-    for _ in range(_PEELS):
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if not brackets:
-            return True
-    return False
 
 
 def _explained(error: msgspec.DecodeError) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator, FormatChecker
 
 from tidemill.core.journal import Claimed, Ended, Record
-from tidemill.core.state import fold
 from tidemill.execute import finish
+from tidemill.execute.open import open_run
 from tidemill.execute.receive import DirectBus
-from tidemill.model import CancelSpec, CronTrigger, EventTrigger, Failure, FunctionSpec, HeadChange
+from tidemill.model import CancelSpec, CronTrigger, EventTrigger, Failure, FunctionSpec
 from tidemill.ports import World
 from tidemill_lambdas import api, ingest
+from tidemill_lambdas.api.about import document
 from tidemill_lambdas.keys import AnyKey, Keys
 from tidemill_local.registry import LocalRegistry
 from tidemill_local.store.database import Database
@@ -77,9 +81,8 @@ def make_world(database: Database) -> World:
     registry = LocalRegistry()
     registry.replace(FUNCTIONS, "v1")
     bus = DirectBus()
-    world = World(
-        database.runs, database.events, database.waits, database.blobs, Queue(), bus, registry, Clock(), Entropy(), Alive()
-    )
+    stores = (database.runs, database.events, database.waits, database.blobs)
+    world = World(*stores, Queue(), bus, registry, Clock(), Entropy(), Alive())
     bus.world = world
     return world
 
@@ -99,9 +102,40 @@ class Answer:
         return self.json["data"]
 
 
+DOCUMENT: dict[str, Any] = msgspec.json.decode(document())
+ROUTES = (*ingest.ROUTES, *api.ROUTES)
+TIMES = FormatChecker(())
+
+
+@TIMES.checks("date-time")
+def is_time(value: object) -> bool:
+    return not isinstance(value, str) or re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value) is not None
+
+
+@cache
+def _validator(template: str, method: str, status: int) -> Draft202012Validator:
+    """What the OpenAPI document says of this answer. KeyError: it knows of none."""
+    answer = DOCUMENT["paths"][template][method.lower()]["responses"][str(status)]
+    if "$ref" in answer:
+        answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    schema = answer["content"]["application/json"]["schema"]
+    return Draft202012Validator({"components": DOCUMENT["components"], "allOf": [schema]}, format_checker=TIMES)
+
+
+def check_answer(method: str, path: str, status: int, body: str) -> None:
+    """Every answer that a test sees is as the OpenAPI document says, or an error of no route."""
+    method = "GET" if method == "HEAD" else method
+    route = next((route for route in ROUTES if route.method == method and route.match(path) is not None), None)
+    if route is None:
+        assert status in (401, 404, 405)
+        return
+    template = route.template.replace("+}", "}")
+    _validator(template, method, status).validate(msgspec.json.decode(body))
+
+
 @dataclass
 class Caller:
-    """Calls the handlers as the dev server does, and keeps every answer for the OpenAPI test."""
+    """Calls the handlers as the dev server does."""
 
     world: World
     keys: Keys = field(default_factory=AnyKey)
@@ -124,6 +158,7 @@ class Caller:
         }
         handler = ingest if url.path.startswith(("/e/", "/w/")) else api
         response = handler.handle(request, self.world, self.keys)
+        check_answer(method, url.path, response["statusCode"], response["body"])
         return Answer(response["statusCode"], response["headers"], response["body"])
 
     def get(self, target: str) -> Answer:
@@ -141,8 +176,12 @@ class Caller:
     def runs_of(self, event_id: str) -> list[str]:
         return [head.run_id for head in self.world.runs.of_event(event_id)]
 
+    def claim(self, run_id: str) -> None:
+        """What an executor does before it runs the run's code."""
+        assert open_run(self.world, run_id, "worker/0", 2**53) is not None
+
     def append(self, run_id: str, *records: Record) -> None:
-        """What an executor would append."""
+        """What an executor appends."""
         seq = len(self.world.runs.read(run_id))
         assert self.world.runs.append(run_id, seq, records) is None
 
@@ -150,11 +189,6 @@ class Caller:
         ended = Ended(self.world.clock.now(), "failed" if failure else "completed", None if failure else value, failure)
         self.append(run_id, ended)
         finish.finish(self.world, run_id)
-
-    def change(self, run_id: str, change: HeadChange) -> None:
-        state = fold(self.world.runs.read(run_id))
-        records = [Claimed(self.world.clock.now(), "worker/0", 2**53, "v1")]
-        assert self.world.runs.append(run_id, state.seq + 1, records, change) is None
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Events, listed and looked up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Caller
+
+NOW = 1_790_000_000_000
+
+
+def tick(call: Caller, ms: int = 1) -> None:
+    call.world.clock.ms += ms  # type: ignore[attr-defined]  # the clock of this test
+
+
+def send_three(call: Caller) -> None:
+    for number, name in enumerate(["a", "b", "a"]):
+        call.send({"name": name, "id": str(number), "user": {"id": f"u{number % 2}"}})
+        tick(call)
+
+
+def listed(call: Caller, query: str = "") -> list[str]:
+    answer = call.get(f"/v1/events{query}")
+    assert answer.status == 200, answer.text
+    return [event["id"] for event in answer.data]
+
+
+def test_an_event_as_it_is_shown(call: Caller) -> None:
+    call.send({"name": "x/y", "data": {"n": 1}, "user": {"id": "u1"}, "id": "a", "ts": NOW - 1, "v": "2"})
+    assert call.get("/v1/events/a").json == {
+        "data": {
+            "id": "a",
+            "name": "x/y",
+            "data": {"n": 1},
+            "user": {"id": "u1"},
+            "ts": NOW - 1,
+            "v": "2",
+            "received_at": "2026-09-21T14:13:20.000Z",
+        }
+    }
+
+
+@pytest.mark.parametrize("event_id", ["a/b", "100%", "é ?#&+", "日本/🚢", "..", "%2F", "a+b"])
+def test_an_id_in_a_path_is_percent_encoded(call: Caller, event_id: str) -> None:
+    from urllib.parse import quote
+
+    call.send({"name": "user/signed.up", "id": event_id})
+    path = quote(event_id, safe="")
+    assert call.get(f"/v1/events/{path}").data["id"] == event_id
+    assert len(call.get(f"/v1/events/{path}/runs").data) == 1
+
+
+def test_lists_are_newest_first(call: Caller) -> None:
+    send_three(call)
+    assert listed(call) == ["2", "1", "0"]
+    assert call.get("/v1/events").json["cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("?name=a", ["2", "0"]),
+        ("?user=u0", ["2", "0"]),
+        ("?user=u1&name=a", []),
+        ("?name=nothing", []),
+        ("?user=nobody", []),
+        ("?name=", []),
+        (f"?after={NOW}", ["2", "1"]),
+        ("?after=2026-09-21T14:13:20.001Z", ["2"]),
+        ("?after=2026-09-21T14:13:20.001", ["2"]),
+        ("?after=2026-09-21T16:13:20.001%2B02:00", ["2"]),
+        ("?after=2026-09-21T16:13:20.001+02:00", ["2"]),
+        ("?after=2026-09-21", ["2", "1", "0"]),
+        ("?after=2027-01-01", []),
+        ("?limit=2", ["2", "1"]),
+    ],
+)
+def test_filters(call: Caller, query: str, ids: list[str]) -> None:
+    send_three(call)
+    assert listed(call, query) == ids
+
+
+def test_pages_follow_each_other(call: Caller) -> None:
+    call.send(*({"name": "x", "id": str(number)} for number in range(7)))
+    call.send({"name": "y"})
+    seen: list[str] = []
+    cursor = ""
+    for expected in (3, 3, 1):
+        answer = call.get(f"/v1/events?name=x&limit=3{cursor}")
+        assert len(answer.data) == expected
+        seen += [event["id"] for event in answer.data]
+        cursor = f"&cursor={answer.json['cursor']}"
+    assert answer.json["cursor"] is None
+    assert seen == ["6", "5", "4", "3", "2", "1", "0"]
+
+
+def test_a_page_that_is_just_full_is_the_last(call: Caller) -> None:
+    call.send({"name": "x"}, {"name": "x"})
+    assert call.get("/v1/events?limit=2").json["cursor"] is None
+
+
+def test_a_cursor_is_good_for_its_own_list_only(call: Caller) -> None:
+    call.send(*[{"name": "user/signed.up", "id": str(number)} for number in range(3)])
+    cursor = call.get("/v1/events?limit=1&name=user/signed.up").json["cursor"]
+    assert call.get(f"/v1/events?limit=2&name=user/signed.up&cursor={cursor}").status == 200
+    for target in (
+        f"/v1/events?cursor={cursor}",
+        f"/v1/events?name=other&cursor={cursor}",
+        f"/v1/events?name=user/signed.up&user=u1&cursor={cursor}",
+        f"/v1/runs?cursor={cursor}",
+        f"/v1/events?name=user/signed.up&cursor={cursor}=",
+        f"/v1/events?name=user/signed.up&cursor={cursor[:-1]}",
+        f"/v1/events?name=user/signed.up&cursor={cursor}.",
+    ):
+        answer = call.get(target)
+        assert answer.status == 400, target
+        assert "cursor" in answer.json["error"]
+
+
+def test_the_runs_of_an_event(call: Caller) -> None:
+    call.send({"name": "user/signed.up", "id": "a", "data": {"plan": "pro"}}, {"name": "nobody listens", "id": "b"})
+    answer = call.get("/v1/events/a/runs")
+    assert {run["function_id"] for run in answer.data} == {"shop.welcome", "shop.pro"}
+    assert answer.json["cursor"] is None
+    assert call.get("/v1/events/b/runs").json == {"data": [], "cursor": None}
+
+
+@pytest.mark.parametrize("path", ["/v1/events/unknown", "/v1/events/unknown/runs"])
+def test_an_unknown_event(call: Caller, path: str) -> None:
+    assert call.get(path).status == 404
+
+
+def test_signals_are_no_events_to_look_at(call: Caller) -> None:
+    call.post("/v1/signals", {"signal": "go"})
+    assert listed(call) == []
