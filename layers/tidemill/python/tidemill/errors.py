@@ -70,7 +70,7 @@ class RetryAfterError(TidemillError):
 class StepError(TidemillError):
     """A step that failed for good. `type` and `step_id` name the original error and the step."""
 
-    def __init__(self, message: str, *, type: str = "StepError", step_id: str = "", stack: str = "") -> None:  # noqa: A002
+    def __init__(self, message: str, *, type: str = "StepError", step_id: str = "", stack: str = "") -> None:
         self.message = message
         self.type = type
         self.step_id = step_id

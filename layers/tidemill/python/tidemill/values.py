@@ -43,7 +43,7 @@ _DEPTH = JSON_DEPTH + 28  # an event may be wrapped a few times; a list that hol
 _WORD = 2**63  # integers beyond 64 bits are tagged: other readers of the journal would round them
 
 
-class NotSerializable(TypeError):  # noqa: N818 - named for what the value is
+class NotSerializable(TypeError):
     """A value that cannot be remembered; `place` says where it is: `result.items[3].owner`."""
 
     def __init__(self, place: str, problem: str) -> None:

@@ -89,7 +89,7 @@ def compile_subset(text: str, roots: frozenset[str], default_root: str | None) -
     return Subset(run, tuple(parser.paths))
 
 
-class _NotOurs(Exception):  # noqa: N818 - not an error: CEL takes over
+class _NotOurs(Exception):
     pass
 
 

@@ -32,7 +32,7 @@ class Left(BaseException):
     """The code of this run is left here, and will be run again from the top when the run goes on."""
 
 
-class AttemptTimeout(Exception):  # noqa: N818 - not an error of the engine, but of the step's
+class AttemptTimeout(Exception):
     """One attempt of a step took longer than its timeout."""
 
 
