@@ -1,0 +1,136 @@
+"""What stands in for a step's code in a test: stubs, and crashes of the process that runs it.
+
+A stub replaces the code of a step, not the step: it is remembered, retried and shown like any other. A crash ends the
+executor at the worst moment: the step's code has done its work, and nobody has written it down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tidemill.core.journal import Record, StepDone
+from tidemill.model import Head
+
+Raised = BaseException | type[BaseException]
+
+_BRANCH = re.compile(r"^(?:p\d+/\d+/)+")
+_REPETITION = re.compile(r":\d+$")
+
+
+def called(key: str) -> tuple[str, str]:
+    """By which ids a step with this key may be named: without its branch, and without `:1` if that is a repetition."""
+    name = _BRANCH.sub("", key)
+    return name, _REPETITION.sub("", name)
+
+
+class Crash(BaseException):
+    """The process ends here. No `except Exception` of the user's notices."""
+
+
+class StubCall(NamedTuple):
+    """How the code called a stubbed step."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Stub:
+    """Stands in for the code of a step. `calls`: how it was called, once for each attempt."""
+
+    def __init__(
+        self, returns: Any, raises: Raised | Sequence[Raised] | None, instead: Callable[..., Any] | None
+    ) -> None:
+        self.calls: list[StubCall] = []
+        self._returns = returns
+        self._always = raises if not isinstance(raises, Sequence) else None
+        self._next = list(raises) if isinstance(raises, Sequence) else []
+        self._instead = instead
+
+    def __repr__(self) -> str:
+        return f"<Stub called {len(self.calls)} times>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append(StubCall(args, kwargs))
+        if self._next:
+            raise self._next.pop(0)
+        if self._always is not None:
+            raise self._always
+        return self._instead(*args, **kwargs) if self._instead is not None else self._returns
+
+
+class Doubles:
+    """All stubs and crashes of a Mill, by the id of the step as the code gives it."""
+
+    def __init__(self) -> None:
+        self.stubs: dict[str, Stub] = {}
+        self.running: dict[str, int] = {}  # how often the process is yet to die while the step runs
+        self.after: dict[str, int] = {}  # ... and when its result has just been remembered
+
+    def of(self, head: Head) -> Mapping[str, Callable[..., Any]]:
+        return _DoublesOf(self, head)
+
+    def dies_after(self, records: Sequence[Record]) -> bool:
+        """Whether the process dies now that these records have been written."""
+        for record in records:
+            if isinstance(record, StepDone) and any(self._due(self.after, name) for name in called(record.key)):
+                return True
+        return False
+
+    def stub_of(self, key: str) -> Stub | None:
+        return next((self.stubs[name] for name in called(key) if name in self.stubs), None)
+
+    def code_of(self, step: str, code: Callable[..., Any]) -> Callable[..., Any]:
+        """The code that runs in place of this step's own."""
+        double: Callable[..., Any] = self.stubs.get(step, code)
+        return self._mortal(step, double) if self.running.get(step) else double
+
+    def _mortal(self, step: str, code: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(code):
+
+            async def die_later(*args: Any, **kwargs: Any) -> Any:
+                result = await code(*args, **kwargs)
+                if self._due(self.running, step):
+                    raise Crash
+                return result
+
+            return die_later
+
+        def die(*args: Any, **kwargs: Any) -> Any:
+            result = code(*args, **kwargs)
+            if self._due(self.running, step):
+                raise Crash
+            return result
+
+        return die
+
+    @staticmethod
+    def _due(crashes: dict[str, int], step: str) -> bool:
+        left = crashes.get(step, 0)
+        if left:
+            crashes[step] = left - 1
+        return left > 0
+
+
+class _DoublesOf(Mapping[str, "Callable[..., Any]"]):
+    """The doubles as the engine asks for them: by a step's id, with its own code as the default."""
+
+    def __init__(self, doubles: Doubles, head: Head) -> None:
+        self._doubles = doubles
+        parent = head.parent
+        # The steps of a map's parts are numbers; they go by the name of the map.
+        self._step = called(parent.key)[1] if parent is not None and parent.chunk is not None else None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._doubles.code_of(self._step if self._step is not None else key, default)
+
+    def __getitem__(self, key: str) -> Callable[..., Any]:
+        return self._doubles.stubs[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._doubles.stubs)
+
+    def __len__(self) -> int:
+        return 1  # never taken for empty: a crash is no key of it

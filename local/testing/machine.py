@@ -1,0 +1,311 @@
+"""What is inside a Mill: the engine over stores in memory, one executor, and a clock that is moved.
+
+Everything happens in turns, in one thread: take in what code has sent, run a run as far as it goes, the next one; when
+none is left the world is at rest, and the clock may move to whatever is due next.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from tidemill import ids, values
+from tidemill.core.journal import Claimed, Record, Resolved, Suspended
+from tidemill.core.look import bounded
+from tidemill.execute import outside, plans, receive
+from tidemill.execute.code import drive
+from tidemill.execute.keep import LocalKeeper
+from tidemill.execute.open import Opened, open_run
+from tidemill.function import Function
+from tidemill.model import Event, Head, HeadChange, Parent
+from tidemill.ports import World
+from tidemill_local.registry import LocalRegistry
+from tidemill_local.store.database import MEMORY, Database
+from tidemill_local.testing.doubles import Crash, Doubles
+from tidemill_local.testing.ticks import Ticks
+
+EPOCH = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a Thursday
+FOREVER = 2**53
+RESTLESS = 200_000  # looks at runs at one moment, after which they are taken to go round in a circle
+_PAGE = 1_000
+
+
+class VirtualClock:
+    def __init__(self, now: int = EPOCH) -> None:
+        self.time = now
+
+    def now(self) -> int:
+        return self.time
+
+
+class SeededEntropy:
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - a test must come out the same every time
+
+    def random(self) -> float:
+        return self._random.random()
+
+    def bytes(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+
+class _Queue:
+    def __init__(self) -> None:
+        self.ready: deque[str] = deque()
+
+    def look(self, run_id: str, function_id: str, at: int | None = None) -> None:  # noqa: ARG002
+        if at is None:
+            self.ready.append(run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Nothing points at a run but its due time."""
+
+
+class _Nobody:
+    """No executor outlives the call that runs it, so an open claim is a dead one."""
+
+    def alive(self, claim: Claimed, now: int) -> bool:  # noqa: ARG002
+        return False
+
+
+class _Bus(receive.DirectBus):
+    """Remembers what was published, each event once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: dict[str, Event] = {}
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.published.setdefault(event.id, event)
+        super().publish(events)
+
+
+class _Keeper(LocalKeeper):
+    """One executor's keeper: it can die, and steps that start other functions can be stubbed."""
+
+    def __init__(self, world: World, doubles: Doubles) -> None:
+        super().__init__(world)
+        self._doubles = doubles
+        self.dead = False
+
+    def append(
+        self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
+    ) -> list[Record] | None:
+        self._live()
+        found = super().append(head, seq, records, _unhurried(head, records, change))
+        if found is None and self._doubles.dies_after(records):
+            self.die()
+        return found
+
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+        self._live()
+        stub = self._doubles.stub_of(parent.key)
+        if stub is None:
+            return super().invoke(parent, function_id, data, user)
+        now = self._world.clock.now()
+        try:
+            record = Resolved(parent.key, now, value=values.encode(stub(values.decode(data)), "result"))
+        except Exception as error:
+            record = Resolved(parent.key, now, failure=plans.failure_of(error, now, parent.key))
+        outside.resolve(self._world, parent.run_id, parent.function_id, record)
+        return True
+
+    def send(self, events: Sequence[Event]) -> None:
+        self._live()
+        super().send(events)
+
+    def die(self) -> None:
+        self.dead = True
+        raise Crash
+
+    def _live(self) -> None:
+        """Code that swallows what ends its process gets no further all the same."""
+        if self.dead:
+            raise Crash
+
+
+def _unhurried(head: Head, records: Sequence[Record], change: HeadChange | None) -> HeadChange | None:
+    """In AWS a run that waits is looked at every hour, should a message be lost. Here none ever is."""
+    if change is None or not isinstance(records[-1], Suspended) or records[-1].due is not None:
+        return change
+    return msgspec.structs.replace(change, due=bounded(head, FOREVER))
+
+
+class Machine:
+    def __init__(self, start: int, seed: int, restless: bool) -> None:
+        self.db = Database(MEMORY)
+        self.clock = VirtualClock(start)
+        self.bus = _Bus()
+        self.doubles = Doubles()
+        self.functions: dict[str, Function[Any, Any]] = {}
+        self.registry = LocalRegistry()
+        self._queue = _Queue()
+        self.world = self.bus.world = World(
+            self.db.runs, self.db.events, self.db.waits, self.db.blobs, self._queue, self.bus, self.registry,
+            self.clock, SeededEntropy(seed), _Nobody(),
+        )  # fmt: skip
+        self._ticks = Ticks((), start)
+        self._inbox: deque[tuple[dict[str, Any], bool]] = deque()  # what code has sent while it runs
+        self._restless = restless
+        self._thread: int | None = None  # where code runs now
+        self._loads = 0
+
+    @property
+    def busy(self) -> bool:
+        return self._thread is not None
+
+    def load(self, functions: dict[str, Function[Any, Any]]) -> None:
+        """Serve these functions in place of all others; what was held for want of one goes on."""
+        self._loads += 1
+        self.functions = functions
+        self.registry.replace([function.spec for function in functions.values()], str(self._loads))
+        self._ticks = Ticks(self.registry.functions(), self.clock.now())
+        for function_id in functions:
+            for run_id in self.db.runs.held(function_id):
+                self._queue.look(run_id, function_id)
+        self.settle()
+
+    def take(self, given: Iterable[dict[str, Any]], *, by_code: bool = False) -> list[str]:
+        """Events from outside; those that code sends while it runs are taken in when it is left."""
+        entropy = self.world.entropy
+        events = [{"id": ids.ulid(self.clock.now(), entropy.bytes(10)), **event} for event in given]
+        self._inbox.extend((event, by_code) for event in events)
+        if not self.busy:
+            self.settle()
+        return [event["id"] for event in events]
+
+    def settle(self) -> None:
+        """Go on until all is done that can be done at this moment."""
+        if self.busy:
+            return
+        self._thread = threading.get_ident()
+        try:
+            for _ in range(RESTLESS):
+                if not self._turn():
+                    break
+            else:
+                raise RuntimeError(
+                    f"the runs of this test do not come to rest: {RESTLESS:,} turns, and the clock has not moved; "
+                    "does a function start itself?"
+                )
+        finally:
+            self._thread = None
+        self.db.commit()
+
+    def run_to(self, target: int) -> None:
+        """Let time pass: everything that falls due until then happens at its own time, in order."""
+        self.settle()
+        while (at := self._next()) is not None and at <= target:
+            self.clock.time = max(self.clock.time, at)
+            for firing in self._ticks.due(self.clock.time):
+                receive.fire(self.world, firing.spec, firing.trigger, firing.tick)
+            self.settle()
+        self.clock.time = max(self.clock.time, target)
+
+    def _next(self) -> int | None:
+        times = [t for t in (self.db.runs.next_due(), self._ticks.next_at()) if t is not None]
+        return min(times, default=None)
+
+    def _turn(self) -> bool:
+        """Do one thing that can be done now. False: there is none."""
+        if self._inbox:
+            self._accept(*self._inbox.popleft())
+        elif self._queue.ready:
+            self._look(self._queue.ready.popleft())
+        else:
+            for head in self.db.runs.overdue(self.clock.now(), _PAGE):
+                self._queue.look(head.run_id, head.function_id)
+            return bool(self._queue.ready)
+        return True
+
+    def _accept(self, sent: dict[str, Any], by_code: bool) -> None:
+        now = self.clock.now()
+        if receive.known(self.world, sent["id"], now) is not None:
+            return
+        event = Event(sent["id"], sent["name"], sent["data"], sent.get("ts", now), now, sent.get("user"), sent.get("v"))
+        if by_code:
+            self.bus.publish([event])
+        else:
+            receive.receive(self.world, event)
+
+    def _look(self, run_id: str) -> None:
+        opened = open_run(self.world, run_id, "mill", FOREVER)
+        if opened is None:
+            return
+        keeper = _Keeper(self.world, self.doubles)
+        try:
+            self._drive(opened, keeper)
+        except BaseException:
+            if not keeper.dead:
+                raise
+            self._queue.look(run_id, opened.spec.id)  # its claim has lapsed with it
+
+    def _drive(self, opened: Opened, keeper: _Keeper) -> None:
+        function = self.functions[opened.spec.id]
+        work = self._work(function, opened, keeper)
+        if function.is_async and _in_a_loop():
+            _elsewhere(work)
+        else:
+            work()
+
+    def _work(self, function: Function[Any, Any], opened: Opened, keeper: _Keeper) -> Callable[[], None]:
+        def work() -> None:
+            try:
+                drive(
+                    function, opened, keeper, self.clock, self.world.entropy,
+                    stopping=_once() if self._restless else _never, threads=False, stubs=self.doubles.of(opened.head),
+                )  # fmt: skip
+            except Crash:
+                keeper.dead = True
+                raise
+
+        return work
+
+
+def _never() -> bool:
+    return False
+
+
+def _once() -> Callable[[], bool]:
+    """Lets one step through, and stops before the next."""
+    asked = False
+
+    def stopping() -> bool:
+        nonlocal asked
+        before, asked = asked, True
+        return before
+
+    return stopping
+
+
+def _in_a_loop() -> bool:
+    """Whether the test itself is async: then the code's own loop needs another thread."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _elsewhere(work: Callable[[], None]) -> None:
+    errors: list[BaseException] = []
+
+    def follow() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
