@@ -46,6 +46,8 @@ BUDGETS = {
     "tidemill": HEAVY | {"tidemill_local", "tidemill.execute", "argparse", "json"},
     # What every command pays before it knows which one it is.
     "tidemill_local.cli": HEAVY,
+    # What every pytest run pays on a machine with tidemill installed, whether it uses the fixture or not.
+    "tidemill.testing_plugin": frozenset({"asyncio", "pydantic", "sqlite3", "tidemill_local", "tidemill.execute"}),
 }
 
 
