@@ -91,7 +91,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"tidemill {version('tidemill')}\n")
+        print(f"tidemill {version('tidemill')}")
+        parser.exit()
 
 
 def _speak_any_text() -> None:

@@ -25,7 +25,7 @@ def _init(options: Namespace) -> int:
     files = {folder / template.stem: template.read_bytes() for template in sorted(_TEMPLATES.glob("*.tmpl"))}
     there = [str(file) for file in files if file.exists()]
     if there:
-        raise Stop(FAILED, f"{' and '.join(there)} exist already and stay as they are; name another folder")
+        raise Stop(FAILED, f"{', '.join(there)}: there already, and nothing is overwritten; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():

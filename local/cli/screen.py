@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tidemill_local.cli.story import Run
 
 _VALUE = 60  # characters of a step's value
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # what terminals do at the end of a line
 
 
 def screen() -> Screen:
@@ -73,33 +74,36 @@ class Redrawn:
         self._drawn: list[str] = []
 
     def show(self, runs: list[Run]) -> None:
-        size = shutil.get_terminal_size()
-        self._draw(self._lines(runs, size.columns)[-(size.lines - 1) :])
+        """As much as the screen holds, each line cut where the screen ends: what wraps could not be drawn over."""
+        lines = _lines(runs)[-(shutil.get_terminal_size().lines - 1) :]
+        if lines != self._drawn:
+            self._draw(lines, _NO_WRAP, _WRAP)
 
     def close(self, runs: list[Run]) -> None:
-        """Everything once more, also what had no place on the screen."""
-        self._draw(self._lines(runs, shutil.get_terminal_size().columns))
+        """Everything once more, whole."""
+        self._draw(_lines(runs))
 
-    def _lines(self, runs: list[Run], columns: int) -> list[str]:
-        now = text.now_ms()
-        lines: list[str] = []
-        for run in runs:
-            lines.append(f"{text.clean(run['function_id'])}  {run['run_id']}")
-            resting = story.rests(run)
-            steps = [_step(step, resting, now) for step in run["steps"]]
-            widths = [max((text.width(cells[i]) for cells in steps), default=0) for i in range(3)]
-            for cells, step in zip(steps, run["steps"], strict=True):
-                lines.append(_aligned(cells, widths, step["status"], columns))
-            lines += [f"  {line}" for line in _end(run, now)]
-        return lines
-
-    def _draw(self, lines: list[str]) -> None:
-        if lines == self._drawn:
-            return
+    def _draw(self, lines: list[str], before: str = "", after: str = "") -> None:
         up = f"\x1b[{len(self._drawn)}A\r\x1b[J" if self._drawn else ""
-        sys.stdout.write(up + "".join(line + "\n" for line in lines))
+        sys.stdout.write(before + up + "".join(line + "\n" for line in lines) + after)
         sys.stdout.flush()
         self._drawn = lines
+
+
+def _lines(runs: list[Run]) -> list[str]:
+    now = text.now_ms()
+    lines: list[str] = []
+    for run in runs:
+        lines.append(f"{text.clean(run['function_id'])}  {run['run_id']}")
+        resting = story.rests(run)
+        steps = [_step(step, resting, now) for step in run["steps"]]
+        name, status, lasted = (max((text.width(cells[i]) for cells in steps), default=0) for i in range(3))
+        for cells, step in zip(steps, run["steps"], strict=True):
+            shown = text.coloured(step["status"], text.padded(cells[1], status))
+            line = f"    {text.padded(cells[0], name)}  {shown}  {text.padded(cells[2], lasted)}  {cells[3]}"
+            lines.append(line.rstrip())
+        lines += [f"  {line}" for line in _end(run, now)]
+    return lines
 
 
 def _step(step: Run, resting: dict[str, Run], now: int) -> tuple[str, str, str, str]:
@@ -108,16 +112,6 @@ def _step(step: Run, resting: dict[str, Run], now: int) -> tuple[str, str, str, 
     lasted = text.between(step["started_at"], step["ended_at"])
     said = story.detail(step, resting.get(step["id"]), now, _VALUE)
     return text.clean(step["id"]), step["status"] + attempts, lasted, said
-
-
-def _aligned(cells: tuple[str, ...], widths: list[int], status: str, columns: int) -> str:
-    """One line that does not wrap."""
-    padded = [cell + " " * (width - text.width(cell)) for cell, width in zip(cells[:3], widths, strict=True)]
-    room = columns - 4 - sum(widths) - 6 - 1
-    last = text.shortened(cells[3], room) if room > 3 else ""
-    if sum(widths) + 10 > columns:
-        return text.shortened("    " + "  ".join(padded), columns - 1)
-    return f"    {padded[0]}  {text.coloured(status, padded[1])}  {padded[2]}  {last}".rstrip()
 
 
 def _end(run: Run, now: int) -> list[str]:

@@ -117,9 +117,9 @@ def columns() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 0
 
 
-def coloured(status: str, padded: str | None = None) -> str:
-    """The status, in its colour where colours are wanted; `padded`: the text to show for it."""
-    shown = status if padded is None else padded
+def coloured(status: str, shown: str = "") -> str:
+    """The status, or what is shown for it, in its colour where colours are wanted."""
+    shown = shown or status
     code = _COLOURS.get(status)
     if code is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return shown
@@ -128,25 +128,23 @@ def coloured(status: str, padded: str | None = None) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """Aligned columns. On a terminal the last column is cut where the line ends."""
-    lines = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(width(line[i]) for line in [list(header), *lines]) for i in range(len(header))]
-    most = columns()
-    if most:
-        before = len(indent) + sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-        last = max(most - before, 12)
-        lines = [[*line[:-1], shortened(line[-1], last)] for line in lines]
-    statuses = [name in ("STATUS",) for name in header]
-    shown = [indent + _GAP.join(_pad(cell, w) for cell, w in zip(header, widths, strict=True)).rstrip()]
-    for line in lines:
-        cells = [
-            coloured(cell, _pad(cell, w)) if is_status else _pad(cell, w)
-            for cell, w, is_status in zip(line, widths, statuses, strict=True)
-        ]
-        shown.append(indent + _GAP.join(cells).rstrip())
-    return "\n".join(shown)
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
+    if columns():
+        room = columns() - len(indent) - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+        cells = [[*row[:-1], shortened(row[-1], max(room, 12))] for row in cells]
+    lines = [_line(header, header, widths), *(_line(row, header, widths) for row in cells)]
+    return "\n".join(indent + line for line in lines)
 
 
-def _pad(cell: str, to: int) -> str:
+def _line(row: Sequence[str], header: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = [padded(cell, to) for cell, to in zip(row, widths, strict=True)]
+    shown = [coloured(row[i], cell) if header[i] == "STATUS" else cell for i, cell in enumerate(aligned)]
+    return _GAP.join(shown).rstrip()
+
+
+def padded(cell: str, to: int) -> str:
+    """With spaces up to that width."""
     return cell + " " * (to - width(cell))
 
 
