@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 from tidemill_local.wire import Frames
 
+_buffer = bytearray(256 * 1024)  # of all channels: what is read is taken out at once, and `recv` would make it anew
+_window = memoryview(_buffer)
+
 
 class Channel:
     def __init__(
@@ -60,16 +63,16 @@ class Channel:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(262_144)
+            count = self._socket.recv_into(_buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self.close()
             self._lost()
             return
-        for message in self._frames.feed(data):
+        for message in self._frames.feed(_window[:count]):
             if self.open:
                 self._received(message)
 

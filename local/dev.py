@@ -65,9 +65,9 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
     )
     control = zygote.send_order(forked[1], order)  # it loads while this process imports the rest
 
-    import asyncio
     import signal
 
+    from tidemill_local.loop import TurnLoop
     from tidemill_local.server import Server, Settings
     from tidemill_local.store.database import Database
     from tidemill_local.store.errors import StoreError
@@ -78,8 +78,9 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
     except StoreError as error:
         raise _CannotStart(error) from None
 
+    loop = TurnLoop()
+
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         server = Server(settings, db, loop)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
@@ -87,7 +88,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
         await server.serve(listener)
 
     with db:
-        asyncio.run(main())
+        loop.run_until_complete(main())  # and left open: Ctrl-C, once more, must not interrupt the rest
     return 0
 
 

@@ -22,6 +22,9 @@ PATIENCE = 30.0  # seconds for a whole request to come in
 IDLE = 300.0  # seconds between two requests on a connection
 LINGER = 1.0  # seconds for a refused sender to read its answer
 
+_buffer = bytearray(256 * 1024)  # of all connections: what is read is parsed at once
+_window = memoryview(_buffer)
+
 Handle = Callable[[dict[str, Any]], Answer]
 
 
@@ -48,7 +51,7 @@ class Door:
         return None
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     def __init__(self, door: Door) -> None:
         self._door = door
         self._loop = asyncio.get_running_loop()
@@ -80,9 +83,14 @@ class Connection(asyncio.Protocol):
         self._timer.cancel()
         self._door.connections.discard(self)
 
-    def data_received(self, data: bytes) -> None:
-        if self._closing:
-            return  # it was refused, and is still sending
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._closing:  # else it was refused, and is still sending
+            self._received(_window[:nbytes])
+
+    def _received(self, data: memoryview) -> None:
         if self._in_head and not self._head_bytes:
             self._deadline = self._loop.time() + PATIENCE
         self._head_bytes += len(data)

@@ -21,6 +21,7 @@ from tidemill.core.journal import AttemptFailed, Cancelled, Ended, HandedOver, R
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill_local import wire
 
+_READ = 16 * 1024  # bytes at a time; each slot has a buffer of its own
 LEAVES = (Suspended, HandedOver, AttemptFailed, Ended, Cancelled, Skipped)  # after one of these the claim is over
 
 _to_slot: msgspec.msgpack.Decoder[wire.ToSlot] = msgspec.msgpack.Decoder(wire.ToSlot)
@@ -39,6 +40,8 @@ class SocketKeeper:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._frames = wire.Frames()
+        self._buffer = bytearray(_READ)
+        self._window = memoryview(self._buffer)
         self._received: deque[bytes] = deque()
         self._next: wire.Assign | None = None
         self._lock = threading.Lock()  # branches of a run share the connection
@@ -109,12 +112,12 @@ class SocketKeeper:
     def _receive(self) -> bytes:
         while not self._received:
             try:
-                data = self._socket.recv(262_144)
+                count = self._socket.recv_into(self._buffer)
             except OSError as error:
                 raise ConnectionLostError from error
-            if not data:
+            if not count:
                 raise ConnectionLostError
-            self._received.extend(self._frames.feed(data))
+            self._received.extend(self._frames.feed(self._window[:count]))
         return self._received.popleft()
 
 

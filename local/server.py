@@ -29,6 +29,7 @@ from tidemill_local.cron import Cron
 from tidemill_local.dispatch import Dispatcher
 from tidemill_local.handlers import Handlers
 from tidemill_local.http import Connection, Door
+from tidemill_local.loop import TurnLoop
 from tidemill_local.payload import Answer, problem
 from tidemill_local.queue import LocalQueue
 from tidemill_local.ready import ReadyQueue
@@ -57,7 +58,7 @@ class Settings:
 
 
 class Server:
-    def __init__(self, settings: Settings, db: Database, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, db: Database, loop: TurnLoop) -> None:
         self._settings = settings
         self._db = db
         self._loop = loop
@@ -75,7 +76,8 @@ class Server:
         bus.world = self.world
         self._keeper = LocalKeeper(self.world)
         self._dispatcher = Dispatcher(self.world, self._ready, claims, self._console)
-        self._tick = Tick(loop, db, before=self._dispatcher.pump, failed=self._failed)
+        self._tick = Tick(db, before=self._dispatcher.pump, failed=self._failed)
+        loop.turned = self._tick.end
         self._timers = Timers(loop, db.runs, clock, self._ready, self._tick)
         queue.timers = self._timers
         self._dispatcher.tick = self._tick
@@ -88,6 +90,7 @@ class Server:
         self._read_at = time.time_ns()
         self._stopping = False
         self._stopped = loop.create_future()
+        self._listening: asyncio.Server
         self._watcher = self._watching() if settings.reload else None
 
     def start(self, zygote: tuple[int, socket.socket], control: socket.socket) -> None:
@@ -99,11 +102,8 @@ class Server:
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until `stop` has done its work."""
-        server = await self._loop.create_server(lambda: Connection(self._door), sock=listener)
-        try:
-            await self._stopped
-        finally:
-            server.close()
+        self._listening = await self._loop.create_server(lambda: Connection(self._door), sock=listener)
+        await self._stopped
 
     # --- requests --------------------------------------------------------------------------------------
 
@@ -197,6 +197,7 @@ class Server:
         self._stopping = True
         self._dispatcher.stopping = True
         self._state = "the server is stopping"
+        self._listening.close()
         self._timers.stop()
         self._cron.stop()
         self._workers.stop()

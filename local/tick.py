@@ -1,8 +1,8 @@
 """Group commit: whatever is written in one turn of the loop is committed together, then everybody is answered.
 
 Nobody hears of a write before it is committed. So answers, and runs pushed to slots, are held until the end of the
-turn; the first thing held schedules the commit. The loop runs it before it looks at the sockets again: a busy
-server shares one commit among all that came in meanwhile, an idle one commits at once.
+turn, which comes before the loop looks at the sockets again: a busy server shares one commit among all that came in
+meanwhile, an idle one commits at once.
 
 If the commit fails (a full disk), nothing was written and nobody may believe it was: each held answer is told so,
 HTTP by a 503, a slot by losing its connection, and its claim with it.
@@ -11,12 +11,9 @@ HTTP by a 503, a slot by losing its connection, and its claim with it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tidemill_local.store.errors import StoreError
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
 
 
 class Receiver(Protocol):
@@ -40,14 +37,12 @@ class Tick:
 
     def __init__(
         self,
-        loop: AbstractEventLoop,
         store: Store,
         *,
         before: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
         """`before`: what is still to be written in this turn; `failed`: nothing of it was kept."""
-        self._loop = loop
         self._store = store
         self._before, self._failed = before, failed
         self._held: dict[Receiver, None] = {}
@@ -56,22 +51,25 @@ class Tick:
 
     def arm(self) -> None:
         """Something was, or will be, written in this turn."""
-        if not self._armed:
-            self._armed = True
-            self._loop.call_soon(self.end)
+        self._armed = True
 
     def hold(self, receiver: Receiver) -> None:
         """Flush this receiver once the turn is committed."""
         self._held[receiver] = None
-        self.arm()
+        self._armed = True
 
     def fail(self, error: StoreError) -> None:
         """The store could not write: nothing of this turn is kept."""
         self._broken = self._broken or str(error)
-        self.arm()
+        self._armed = True
 
     def end(self) -> None:
-        """Commit, then answer."""
+        """The turn is over: commit, then answer. What comes of the answers is a turn of its own."""
+        while self._armed:
+            self._armed = False
+            self._end()
+
+    def _end(self) -> None:
         try:
             self._before()
             if self._broken is None:
@@ -80,7 +78,6 @@ class Tick:
             self.fail(error)
         held, self._held = self._held, {}
         broken, self._broken = self._broken, None
-        self._armed = False
         if broken is None:
             for receiver in held:
                 receiver.flush()
@@ -88,4 +85,5 @@ class Tick:
         self._store.rollback()
         for receiver in held:
             receiver.refuse(broken)
+        self._armed = False  # trying again at once would fail again
         self._failed()

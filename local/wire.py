@@ -187,10 +187,10 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The messages that `data` completes."""
         if not self._buffer and len(data) >= HEADER and _length.unpack_from(data)[0] == len(data) - HEADER:
-            return [data[HEADER:]]  # nearly always: one whole frame
+            return [bytes(data[HEADER:])]  # nearly always: one whole frame
         self._buffer += data
         return self._cut()
 

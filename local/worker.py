@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Functions = dict[str, Function[Any, Any]]
 
 _to_worker: msgspec.msgpack.Decoder[wire.ToWorker] = msgspec.msgpack.Decoder(wire.ToWorker)
-_SWITCH = 0.001  # a slot that got an answer should not wait long for one that computes
 
 
 def work(order: wire.Fork, server: socket.socket) -> int:
@@ -101,7 +100,6 @@ def _settle_in() -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _die_with_the_zygote()
-    sys.setswitchinterval(_SWITCH)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
