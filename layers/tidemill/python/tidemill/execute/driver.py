@@ -32,6 +32,7 @@ class Driver:
         self._threads = threads
         self._seeking = seeking
         self._active = 1
+        self._left: set[str] = set()  # without threads: the branches that have been left
         self._turn = threading.Condition()
         live.on_news = self._news
 
@@ -122,8 +123,9 @@ class Driver:
         else:
             for call, scope, end in zip(calls, scopes, ends, strict=True):
                 contextvars.copy_context().run(_follow, call, scope, end)
-        if self.live.leaving is not None or any(end.left for end in ends):
-            raise Left
+        self.live.check()
+        if any(end.left for end in ends):
+            raise self._leave_branch()
         for end in ends:
             if end.error is not None:
                 raise end.error
@@ -160,6 +162,8 @@ class Driver:
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
+        if self._left and branch.get().prefix in self._left:
+            raise Left  # its code swallowed the first
         if self._seeking is not None:
             self._block(Blocked(key, "run", 0))
         try:
@@ -199,7 +203,7 @@ class Driver:
         live.check()
         live.blocked[blocked.key] = blocked
         if not self._threads:
-            raise Left
+            raise self._leave_branch()
         with self._turn:
             self._active -= 1
             while not self._can_go_on(blocked):
@@ -209,6 +213,14 @@ class Driver:
                 self._turn.wait(_seconds_until(blocked, live))
             self._active += 1
         del live.blocked[blocked.key]
+
+    def _leave_branch(self) -> Left:
+        """Leave this branch; others are still to run, unless it is the trunk."""
+        prefix = branch.get().prefix
+        if not prefix:
+            return self.live.leave("suspended")
+        self._left.add(prefix)
+        return Left()
 
     def _can_go_on(self, blocked: Blocked) -> bool:
         if self.live.leaving is not None:
