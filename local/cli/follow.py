@@ -49,7 +49,7 @@ def of_event(api: Api, event_id: str, pace: Pace) -> list[str]:
     deadline = monotonic() + (0 if api.local else _APPEARS)
     while True:
         try:
-            runs: list[Run] = api.get(f"/v1/events/{part(event_id)}/runs")
+            runs: list[Run] = _patiently(api, f"/v1/events/{part(event_id)}/runs", pace)
         except Refusal as refusal:
             if refusal.status != 404 or monotonic() >= deadline:
                 raise
@@ -83,7 +83,7 @@ def _looks(api: Api, run_ids: list[str], runs: dict[str, Run], pace: Pace) -> It
     while open_:
         before = monotonic()
         for run_id in open_:
-            now = _look(api, run_id, pace)
+            now: Run = _patiently(api, f"/v1/runs/{part(run_id)}", pace)
             if _mark(now) != _mark(runs.get(run_id)):
                 pace.changed()
             runs[run_id] = now
@@ -93,20 +93,15 @@ def _looks(api: Api, run_ids: list[str], runs: dict[str, Run], pace: Pace) -> It
             pace.rest((monotonic() - before) / len(open_))
 
 
-def _look(api: Api, run_id: str, pace: Pace) -> Run:
-    """One look at a run, with patience for a server that is being restarted."""
+def _patiently(api: Api, path: str, pace: Pace) -> Any:
+    """Ask, with patience for a server that is being restarted."""
     deadline = monotonic() + _PATIENCE
     while True:
         try:
-            run: Run = api.get(f"/v1/runs/{part(run_id)}")
-        except Unreachable:
-            if monotonic() >= deadline:
+            return api.get(path)
+        except (Unreachable, Refusal) as stop:
+            if monotonic() >= deadline or (isinstance(stop, Refusal) and stop.status < 500):
                 raise
-        except Refusal as refusal:
-            if refusal.status < 500 or monotonic() >= deadline:
-                raise
-        else:
-            return run
         pace.rest()
 
 

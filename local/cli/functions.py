@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tidemill_local.cli.parser import Parser, asks, comes_later, group, prints_json
 from tidemill_local.cli.stop import DONE
@@ -61,16 +61,22 @@ def _show(options: Namespace, server: Api) -> int:
     if options.json:
         print(text.compact(function))
         return DONE
-    triggers = "\n           ".join(map(_trigger, function["triggers"])) or "invoke alone"
-    facts = [("function", function["id"]), ("started by", triggers)]
-    facts += [
-        (name.replace("_", " "), text.clean(fact if isinstance(fact, str) else text.value(fact)))
-        for name, fact in function.items()
-        if name not in ("id", "triggers") and fact not in (None, [], {}, "")
-    ]
-    wide = max(len(name) for name, _ in facts)
-    print("\n".join(f"{name:<{wide}} {fact}" for name, fact in facts))
+    facts = [("function", function["id"])]
+    facts += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
+    for name, fact in function.items():
+        said = _said(fact)
+        if name not in ("id", "triggers") and said not in (None, [], {}, ""):
+            facts.append((name.replace("_", " "), said if isinstance(said, str) else text.value(said)))
+    print("\n".join(f"{name:<11} {text.clean(fact)}" for name, fact in facts))
     return DONE
+
+
+def _said(fact: Any) -> Any:
+    """Without what an object leaves open."""
+    if not isinstance(fact, dict):
+        return fact
+    fields = cast("dict[str, Any]", fact)
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _trigger(trigger: dict[str, Any]) -> str:

@@ -63,11 +63,16 @@ def error_line(error: Run) -> str:
 
 def error_block(error: Run) -> str:
     """The error, and the last lines of where it came from."""
-    stack = [line for line in (error.get("stack") or "").splitlines() if line.strip() and line != _BEGIN]
-    if stack and stack[-1].partition(":")[0].endswith(error["type"]):
-        del stack[-1]
     where = f" (step {text.clean(error['step_id'])})" if error.get("step_id") else ""
-    return "\n".join([error_line(error) + where, *(f"  {_indented(line)}" for line in stack[-_STACK:])])
+    return "\n".join([error_line(error) + where, *stack_end(error)])
+
+
+def stack_end(error: Run) -> list[str]:
+    """The last lines of a stack, without the error itself."""
+    lines = [line for line in (error.get("stack") or "").splitlines() if line.strip() and line != _BEGIN]
+    if lines and lines[-1].partition(":")[0].endswith(error["type"]):
+        del lines[-1]
+    return [f"  {_indented(line)}" for line in lines[-_STACK:]]
 
 
 def _facts(run: Run, now: int) -> str:
@@ -113,13 +118,15 @@ def _steps_table(run: Run, now: int) -> str:
     for line, step in zip(lines[1:], steps, strict=True):
         shown.append(line)
         if step["status"] == "failed" and step.get("error"):
-            shown += [f"      {inner}" for inner in error_block({**step["error"], "step_id": None}).split("\n")]
+            shown += [f"    {inner}" for inner in stack_end(step["error"])]
     return "\n".join(shown)
 
 
 def _end(run: Run) -> str:
-    if run.get("error"):
-        return "error     " + error_block(run["error"]).replace("\n", "\n          ")
+    error = run.get("error")
+    if error:
+        told = any(step["id"] == error["step_id"] and step["status"] == "failed" for step in run["steps"])
+        return "error     " + error_block({**error, "stack": ""} if told else error).replace("\n", "\n          ")
     return f"output    {text.value(run['output'], 4_000)}" if run["output"] is not None else ""
 
 

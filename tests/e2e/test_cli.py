@@ -1,0 +1,94 @@
+"""The command line with a real `tidemill dev`: from nothing to a completed run, and through a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from e2e.devserver import SRC, DevServer, eventually, free_port
+
+PATIENT = """
+from tidemill import App, Context
+
+app = App("shop")
+
+@app.function(on="order/placed")
+def checkout(ctx: Context) -> dict:
+    paid = ctx.step.run("charge", lambda: ctx.event.data["total"])
+    ok = ctx.step.wait_for_event("approval", "order/approved", match="data.id", timeout="1h")
+    return {"paid": paid, "approved": ok is not None}
+"""
+
+
+def tidemill(dev: DevServer, *words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(SRC), "TIDEMILL_URL": f"http://127.0.0.1:{dev.port}"}
+    command = [sys.executable, "-m", "tidemill_local.cli", *words]
+    return subprocess.Popen(
+        command, cwd=dev.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def said(dev: DevServer, *words: str) -> str:
+    process = tidemill(dev, *words)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out
+
+
+def test_from_nothing_to_a_completed_run_in_less_than_10_seconds(dev: DevServer) -> None:
+    begun = time.monotonic()
+    said(dev, "init")
+    dev.start()
+    told = said(dev, "send", "order/placed", "@order.json", "--wait").splitlines()
+    assert time.monotonic() - begun < 10
+    assert told[-1].startswith("shop.checkout  completed in 2")
+    assert [line.split("  ")[2].strip() for line in told[1:-1]] == [
+        "charge", "cool down", "cool down", "receipt", "tell others",
+    ]  # fmt: skip
+    assert (dev.folder / "receipts" / "o1.txt").exists()
+    assert dev.stop() == 0
+
+
+def test_waiting_goes_on_where_a_killed_server_does(dev: DevServer) -> None:
+    dev.write("app.py", PATIENT)
+    dev.start()
+    waiting = tidemill(dev, "send", "order/placed", '{"id": "o1", "total": 40}', "--wait")
+    eventually(lambda: dev.statuses() == {"waiting": 1})
+    dev.kill()
+    dev.start()
+    said(dev, "send", "order/approved", '{"id": "o1"}')
+    out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, err) == (0, "")
+    assert out.count("charge") == 1
+    assert out.splitlines()[-1].endswith('{"approved": true, "paid": 40}')
+
+
+def test_ctrl_c_leaves_the_run_alone(dev: DevServer) -> None:
+    dev.write("app.py", PATIENT)
+    dev.start()
+    waiting = tidemill(dev, "send", "order/placed", '{"id": "o1", "total": 40}', "--wait")
+    assert waiting.stdout is not None
+    run_id = waiting.stdout.readline().split()[-1]
+    eventually(lambda: dev.statuses() == {"waiting": 1})
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=10)
+    assert waiting.returncode == 130
+    assert f"tidemill runs show {run_id}" in err
+    assert json.loads(said(dev, "runs", "show", run_id, "--json"))["status"] == "waiting"
+    assert said(dev, "runs", "cancel", run_id) == f"{run_id} is cancelled\n"
+
+
+def test_functions_that_cannot_be_loaded_are_told_to_whoever_sends(dev: DevServer) -> None:
+    dev.write("app.py", "from tidemill import App\napp = App('shop')\nimport nowhere_to_be_found\n")
+    dev.port = free_port()
+    dev.launch()
+    eventually(lambda: not dev.refuses())
+    eventually(lambda: "nowhere_to_be_found" in dev.output())
+    sending = tidemill(dev, "send", "order/placed")
+    out, err = sending.communicate(timeout=10)
+    assert (sending.returncode, out) == (1, "")
+    assert "app.py, line 3" in err
