@@ -53,11 +53,11 @@ def after(query: Mapping[str, str]) -> int | None:
     try:
         time = int(text) if _DIGITS.fullmatch(text) else duration.parse_time(_UNESCAPED_PLUS.sub(r"+\1", text))
     except (ValueError, OverflowError):
-        time = -1
-    if not 0 <= time <= _LATEST:
+        time = _LATEST + 1
+    if time > _LATEST:
         raise Refused(
             400,
-            "after must be a time from 1970 on, in ISO 8601 (2026-11-01T09:00:00Z) or in milliseconds since the epoch, "
+            "after must be a time, in ISO 8601 (2026-11-01T09:00:00Z) or in milliseconds since the epoch, "
             f"not {text[:100]!r}",
         )
     return time

@@ -11,7 +11,7 @@ from tidemill_lambdas.router import Route, dispatch
 
 def handle(request: Payload, world: World, keys: Keys) -> Response:
     """Answers one request (see `tidemill_lambdas.http`). Raises only what the stores raise."""
-    return dispatch(ROUTES, request, world, keys, _check)
+    return dispatch((*ROUTES, *LATER), request, world, keys, _check)
 
 
 def _check(request: Request, keys: Keys) -> None:
@@ -36,9 +36,13 @@ ROUTES = (
     Route("GET", "/v1/functions", functions.page),
     Route("GET", "/v1/functions/{function_id}", functions.one),
     Route("POST", "/v1/functions/{function_id}/invoke", functions.invoke),
+    Route("POST", "/v1/signals", signals.send),
+)
+
+# Promised, and not there yet: not described in openapi.json before they are.
+LATER = (
     Route("POST", "/v1/functions/{function_id}/pause", later.pause),
     Route("POST", "/v1/functions/{function_id}/resume", later.pause),
-    Route("POST", "/v1/signals", signals.send),
     Route("POST", "/v1/cancellations", later.cancellations),
     Route("GET", "/v1/cancellations/{cancellation_id}", later.cancellations),
     Route("POST", "/v1/replays", later.replays),

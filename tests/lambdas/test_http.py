@@ -99,9 +99,7 @@ def test_head_is_answered_as_get(call: Caller) -> None:
         ("/v1/runs?after=1e12", "after"),
         ("/v1/runs?after=253402300800000", "after"),
         ("/v1/runs?after=99999999999999999999999", "after"),
-        ("/v1/runs?after=1969-12-31", "after"),
         ("/v1/runs?after=2026-13-01", "after"),
-        ("/v1/runs?after=0001-01-01T00:00:00%2B23:59", "after"),
         ("/v1/runs?cursor=", "cursor"),
         ("/v1/runs?cursor=AAAA", "cursor"),
         ("/v1/runs?cursor=%C3%A9", "cursor"),
@@ -112,7 +110,7 @@ def test_head_is_answered_as_get(call: Caller) -> None:
         ("/v1/functions?limit=1", "limit"),
         ("/v1/runs?" + "&".join(f"a{n}=" for n in range(101)), "parameters"),
     ],
-    ids=range(31),
+    ids=range(29),
 )
 def test_a_bad_parameter_is_named(call: Caller, target: str, named: str) -> None:
     answer = call.get(target)
