@@ -215,7 +215,10 @@ def test_waiting_outlives_a_server_that_is_restarted(server: MemoryServer, run: 
     server.instead.extend([None, problem(503, "not yet")])
     with Api(server.url) as api:
         runs = follow.follow(api, [started], Silent(), follow.Pace())
-    assert [one["status"] for one in runs] == ["completed"]
+        assert [one["status"] for one in runs] == ["completed"]
+        event = run("send", "order/plain").out.strip()
+        server.instead.extend([None, problem(503, "not yet")])
+        assert len(follow.of_event(api, event, follow.Pace())) == 1
 
 
 def test_ctrl_c_stops_the_watching_and_says_how_to_look_later(
