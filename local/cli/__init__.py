@@ -67,22 +67,34 @@ def parser(verbs: Sequence[str]) -> Parser:
     root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     subparsers = root.add_subparsers(dest="verb", metavar="COMMAND", title="commands", required=True)
     for verb, summary in VERBS.items():
-        sub = subparsers.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub: Parser = subparsers.add_parser(verb, help=summary, description=_sentence(summary))
         if verb in verbs:
-            importlib.import_module(f"tidemill_local.cli.{verb}").fill(sub)
+            _fill(sub, verb)
     root.example = "tidemill dev"
     return root
 
 
 def _run(words: list[str]) -> int:
-    verb = next((word for word in words if not word.startswith("-")), "")
-    root = parser([verb])
     if not words:
-        root.print_help()
+        parser(()).print_help()
         return USAGE
-    options = root.parse_args(words)
+    verb = words[0]
+    if verb in VERBS:  # alone: to build the parsers of all others takes longer than most commands
+        of_verb = Parser(prog=f"tidemill {verb}", description=_sentence(VERBS[verb]))
+        _fill(of_verb, verb)
+        options = of_verb.parse_args(words[1:])
+    else:
+        options = parser(()).parse_args(words)
     code: int = options.do(options)
     return code
+
+
+def _fill(of_verb: Parser, verb: str) -> None:
+    importlib.import_module(f"tidemill_local.cli.{verb}").fill(of_verb)
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
 
 
 class _Version(argparse.Action):

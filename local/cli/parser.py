@@ -46,8 +46,17 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Made for every option that is added: so it does not import shutil to find out how wide the terminal is."""
+
     def __init__(self, prog: str, **settings: Any) -> None:
-        super().__init__(prog, max_help_position=28, **settings)
+        super().__init__(prog, max_help_position=28, width=_width(), **settings)
+
+
+def _width() -> int:
+    try:
+        return min(os.get_terminal_size().columns, 120) - 2
+    except OSError:
+        return 100
 
 
 def does(parser: Parser, do: Do, example: str) -> Parser:
