@@ -160,8 +160,10 @@ def _executions(executions: list[Execution]) -> list[str]:
     for run_id, found in by_run.items():
         for one, other in pairwise(sorted((e for e in found if "[" not in e.step), key=lambda e: e.began)):
             ended = one.ended if one.ended is not None else one.began
-            if one.actor != other.actor and other.began < min(ended, one.claim_until - 2 * SKEW):
-                problems.append(f"run {run_id}: {other.step} began in {other.actor} while {one.step} ran in {one.actor}")
+            held = min(one.claim_until, other.claim_until) - 2 * SKEW
+            if one.actor != other.actor and other.began < min(ended, held):
+                where = f"{other.actor} while {one.step} ran in {one.actor}"
+                problems.append(f"run {run_id}: {other.step} began in {where}")
     return problems
 
 
@@ -188,9 +190,20 @@ def _missed(system: System, head: Head, records: list[Record]) -> list[str]:
             continue
         if record.event is not None:
             taken.add((record.wait, record.event.id))
+            problems += _slept_through(system, head, waits.get(record.key), record)
         elif record.key in waits and record.value is None and record.failure is None:
             problems += _overlooked(system, head, waits[record.key], taken)
     return problems
+
+
+def _slept_through(system: System, head: Head, blocked: Blocked | None, record: Resolved) -> list[str]:
+    """Where nothing fails and nobody stands still, an event is not found by the look back at the timeout alone."""
+    if blocked is None or record.event is None or system.scenario.faults or system.scenario.stalls:
+        return []
+    there = max(record.event.received_at, blocked.since)
+    if record.at - there < 10_000:
+        return []
+    return [f"{head.function_id} {head.run_id}: wait {blocked.key} slept through {record.event.id}, there at {there}"]
 
 
 def _overlooked(system: System, head: Head, blocked: object, taken: set[tuple[str, str]]) -> list[str]:

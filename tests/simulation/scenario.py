@@ -69,9 +69,21 @@ def make(seed: int) -> Scenario:
                 retries=rng.randint(0, 3),
             )
         )
-    stalls = rng.choice([0, 1, 1, 1, 100])
+    faults = rng.choice([0, 0, 0.3, 1, 1, 2])
+    stalls = rng.choice([0, 1, 1, 1, 100]) if faults else rng.choice([0, 0, 1])
     sent = [_sent(rng, n) for n in range(rng.randint(1, 10))]
-    return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), rng.choice([0, 0.3, 1, 1, 2]), stalls, seed)
+    if rng.random() < 0.3:
+        _meet(rng, programs, sent)
+    return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed)
+
+
+def _meet(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:
+    """Waits and the events that they wait for, at nearly the same time."""
+    for program in programs[2:]:
+        program.ops.insert(0, ["wait", "meet", "e/news", rng.choice(["match", "when", "all"]), 400_000, True])
+    sent.extend(
+        Sent(rng.randint(0, 400), "e/news", rng.choice(USERS), n) for n in range(20, 20 + rng.randint(1, 8))
+    )
 
 
 def _sent(rng: random.Random, n: int) -> Sent:

@@ -90,7 +90,8 @@ def wake(world: World, event: Event) -> list[str]:
 def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
     """Send a signal. It travels as an event that only waits for signals can see; the runs that it resolved."""
     now = world.clock.now()
-    event = Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
+    sent = world.events.get(event_id)  # the same signal, sent again after it looked as if it had failed
+    event = sent or Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
     store(world, event)
     return wake(world, event)
 

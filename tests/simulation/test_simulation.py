@@ -1,0 +1,115 @@
+"""A short simulation in every test run, and the proof that it sees: mutants of the protocol must be caught.
+
+`make simulate SEEDS=…` runs it long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from simulation.run import check
+from simulation.scenario import make
+
+from tidemill.core import look
+from tidemill.core.journal import Ended, Record, Suspended
+from tidemill.execute import finish, keep, lookback
+from tidemill.execute import open as opening
+from tidemill.model import Event, Head, HeadChange, Wait
+from tidemill.ports import World
+from tidemill_local.store.runs import SqliteRuns
+
+SEEDS = 1_000
+SLICES = 8
+
+
+@pytest.mark.parametrize("part", range(SLICES))
+def test_seeds_hold(part: int) -> None:
+    for seed in range(part, SEEDS, SLICES):
+        assert check(make(seed)) == [], f"seed {seed}; see it with: make simulate SEED={seed}"
+
+
+def without_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executors take no notice of each other's claims, and lose nothing by them."""
+    monkeypatch.setattr(opening, "look", _ignoring_claims)
+
+
+def _ignoring_claims(*args: Any) -> look.Look:
+    state, head, spec, _, now = args
+    return look.look(state, head, spec, False, now)
+
+
+def without_condition_on_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`suspended` is appended at whatever number is free: an event that came in between is slept through."""
+    append = SqliteRuns.append
+
+    def careless(
+        self: SqliteRuns, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
+    ) -> list[Record] | None:
+        if isinstance(records[-1], Suspended):
+            seq = len(self.read(run_id))
+        return append(self, run_id, seq, records, change)
+
+    monkeypatch.setattr(SqliteRuns, "append", careless)
+
+
+def head_closed_before_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head is closed with the `ended` record, and what follows from the end comes after it."""
+
+    def end(
+        self: keep.LocalKeeper, head: Head, seq: int, records: Sequence[Record], _: Ended, change: HeadChange
+    ) -> list[Record] | None:
+        found = self._world.runs.append(head.run_id, seq, records, change)
+        if found is None:
+            self._world.runs.change(head.run_id, HeadChange(change.status, due=self._world.clock.now()))
+            self._world.runs.change(head.run_id, change)
+            _effects_only(self._world, head.run_id)
+        return found
+
+    monkeypatch.setattr(keep.LocalKeeper, "_end", end)
+
+
+def _effects_only(world: World, run_id: str) -> None:
+    head = world.runs.head(run_id)
+    if head is not None:
+        state = finish.fold(world.runs.read(run_id))
+        if state.terminal is not None:
+            world.waits.drop(run_id)
+            finish._tell_parent(world, head, state.terminal)
+            finish._announce(world, head, state)
+
+
+def look_then_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait looks back first and is registered afterwards: an event in between is missed by both sides."""
+
+    def wait(
+        self: keep.LocalKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]
+    ) -> tuple[Wait, Event] | None:
+        found = lookback.oldest(self._world, waits, set(taken))
+        lookback.register(self._world, waits)
+        if found is not None:
+            self._world.waits.drop(found[0].run_id, found[0].key)
+        return found
+
+    monkeypatch.setattr(keep.LocalKeeper, "wait", wait)
+
+
+MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
+    without_claims,
+    without_condition_on_suspended,
+    head_closed_before_effects,
+    look_then_write,
+]
+
+
+@pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
+def test_mutants_of_the_protocol_are_caught(mutate: Callable[[pytest.MonkeyPatch], None]) -> None:
+    for seed in range(SEEDS):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            mutate(monkeypatch)
+            if check(make(seed)):
+                return
+    pytest.fail(f"{SEEDS} seeds did not notice: {mutate.__doc__}")
+
+
