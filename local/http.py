@@ -97,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._last(problem(400, "this server speaks plain HTTP/1.1 only; send the request without Upgrade"))
+            return  # answered like any other; what follows is no HTTP
         except httptools.HttpParserError:
             self._last(problem(400, "this is not a well-formed HTTP/1.1 request"))
         else:
@@ -163,7 +163,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._refused is not None or self._closing:
             return
         method = self._parser.get_method()
-        keep = self._parser.should_keep_alive()
+        keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()  # which is ignored
         refusal = self._door.refusal(self._headers)
         if refusal is not None:
             answer = problem(403, refusal)

@@ -1,0 +1,222 @@
+"""The dev server's HTTP: bytes in, bytes out, over a transport that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tidemill.limits import REQUEST_BYTES
+from tidemill_local.http import HEADER_BYTES, Connection, Door
+from tidemill_local.payload import Answer
+from tidemill_local.tick import Tick
+
+HOSTS = frozenset({b"localhost:8288", b"127.0.0.1:8288"})
+
+
+class Transport(asyncio.Transport):
+    """What was written, and whether the connection is still open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.ended = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += bytes(data)
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.ended
+
+    def close(self) -> None:
+        self.ended = True
+
+
+class Store:
+    def __init__(self) -> None:
+        self.fails = False
+
+    def commit(self) -> None:
+        if self.fails:
+            from tidemill_local.store.errors import StoreFullError
+
+            raise StoreFullError("the disk is full")
+
+    def rollback(self) -> None: ...
+
+
+class Talk:
+    """A connection to a server that answers every request with what it was."""
+
+    def __init__(self, hosts: frozenset[bytes] | None = None) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.store = Store()
+        self.tick = Tick(self.store, before=lambda: None, failed=lambda: None)
+        self.transport = Transport()
+        self.connection = Connection(Door(self._answer, self.tick, hosts))
+        self.connection.connection_made(self.transport)
+
+    def _answer(self, request: dict[str, Any]) -> Answer:
+        self.requests.append(request)
+        return Answer(200, request["rawPath"].encode(), {"content-type": "text/plain"})
+
+    def say(self, *chunks: bytes) -> bytes:
+        """Send these, each in a turn of its own; what has come back since the last time."""
+        for chunk in chunks:
+            buffer = self.connection.get_buffer(-1)
+            buffer[: len(chunk)] = chunk
+            self.connection.buffer_updated(len(chunk))
+            self.tick.end()
+        sent, self.transport.sent = self.transport.sent, b""
+        return sent
+
+
+def conversation(*chunks: bytes, hosts: frozenset[bytes] | None = None) -> tuple[bytes, Talk]:
+    async def main() -> tuple[bytes, Talk]:
+        talk = Talk(hosts)
+        try:
+            return talk.say(*chunks), talk
+        finally:
+            talk.connection.connection_lost(None)
+
+    return asyncio.run(main())
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ")[1])
+
+
+def error(answer: bytes) -> str:
+    return str(json.loads(answer.partition(b"\r\n\r\n")[2])["error"])
+
+
+def test_a_request_becomes_an_api_gateway_payload() -> None:
+    answer, talk = conversation(
+        b"POST /w/key/a%2Fb?x=1&x=2&y=%20 HTTP/1.1\r\nHost: me\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 5\r\n\r\n",
+        b"hello",
+    )
+    (request,) = talk.requests
+    assert request["version"] == "2.0"
+    assert request["rawPath"] == "/w/key/a%2Fb"
+    assert request["rawQueryString"] == "x=1&x=2&y=%20"
+    assert request["queryStringParameters"] == {"x": "1,2", "y": " "}
+    assert request["headers"] == {"host": "me", "x-a": "1,2", "content-length": "5"}
+    assert request["requestContext"]["http"]["method"] == "POST"
+    assert (request["body"], request["isBase64Encoded"]) == ("hello", False)
+    assert answer == b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 12\r\n\r\n/w/key/a%2Fb"
+
+
+def test_a_body_that_is_no_text_is_base64() -> None:
+    _, talk = conversation(b"POST / HTTP/1.1\r\nHost: me\r\nContent-Length: 2\r\n\r\n\xff\xfe")
+    assert (talk.requests[0]["body"], talk.requests[0]["isBase64Encoded"]) == ("//4=", True)
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    answer, _ = conversation(
+        b"GET /1 HTTP/1.1\r\nHost: me\r\n\r\nGET /2 HTTP/1.1\r\nHost: me\r\n\r\nGET /3 HT",
+        b"TP/1.1\r\nHost: me\r\n\r\n",
+    )
+    assert [part.rpartition(b"\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]] == [b"/1", b"/2", b"/3"]
+
+
+def test_a_chunked_body_is_put_together() -> None:
+    _, talk = conversation(
+        b"POST / HTTP/1.1\r\nHost: me\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n"
+    )
+    assert talk.requests[0]["body"] == "abcde"
+
+
+def test_head_has_the_length_and_no_body() -> None:
+    answer, _ = conversation(b"HEAD /health HTTP/1.1\r\nHost: me\r\n\r\n")
+    assert b"content-length: 7\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_expect_100_continue_is_answered_before_the_body() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: me\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    assert conversation(head)[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert status(conversation(head.replace(b": 2", b": 99999999"))[0]) == 413
+
+
+@pytest.mark.parametrize(
+    ("request_", "closes"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n", True),
+        (b"GET / HTTP/1.0\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nHost: me\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nHost: me\r\n\r\n", False),
+    ],
+)
+def test_a_connection_is_kept_unless_the_sender_says_otherwise(request_: bytes, closes: bool) -> None:
+    answer, talk = conversation(request_)
+    assert (b"connection: close" in answer) is closes
+    assert talk.transport.ended is closes
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (REQUEST_BYTES + 1), 413),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * HEADER_BYTES, 431),
+    ],
+)
+def test_what_makes_no_sense_is_refused_once_and_the_connection_closed(request_: bytes, expected: int) -> None:
+    answer, talk = conversation(request_, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert status(answer) == expected
+    assert answer.count(b"HTTP/1.1 4") == 1
+    assert b"connection: close" in answer
+    assert talk.transport.ended
+
+
+def test_a_chunked_body_over_the_limit_is_refused_while_it_comes_in() -> None:
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer, talk = conversation(head, *[chunk] * (REQUEST_BYTES // 65_536 + 1))
+    assert status(answer) == 413
+    assert not talk.requests
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (b"Host: localhost:8288", 200),
+        (b"Host: LOCALHOST:8288", 200),
+        (b"Host: 127.0.0.1:8288\r\nOrigin: http://localhost:8288", 200),
+        (b"Host: localhost:80", 403),
+        (b"Host: evil.example:8288", 403),
+        (b"Host: localhost:8288\r\nOrigin: http://evil.example", 403),
+        (b"Host: localhost:8288\r\nOrigin: null", 403),
+    ],
+)
+def test_foreign_hosts_and_origins_are_refused_on_loopback(headers: bytes, expected: int) -> None:
+    answer, talk = conversation(b"GET / HTTP/1.1\r\n" + headers + b"\r\n\r\n", hosts=HOSTS)
+    assert status(answer) == expected
+    assert bool(talk.requests) is (expected == 200)
+
+
+def test_nothing_is_answered_before_the_commit_and_a_failed_one_is_a_503() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.store.fails = True
+        answer = talk.say(b"POST / HTTP/1.1\r\nHost: me\r\n\r\n" * 2)
+        assert answer.count(b"HTTP/1.1 503 ") == answer.count(b"HTTP/1.1 ") == 2
+        assert b"the disk is full" in answer
+        talk.store.fails = False
+        assert status(talk.say(b"GET / HTTP/1.1\r\nHost: me\r\n\r\n")) == 200
+        talk.connection.connection_lost(None)
+
+    asyncio.run(main())

@@ -1,0 +1,168 @@
+"""TARGETs: what is imported, under which name, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tidemill_local import mistakes, sources, targets
+from tidemill_local.targets import TargetError
+
+APP = "from tidemill import App\napp = App({name!r})\n@app.function(on='x')\ndef f(ctx): ...\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A project; what it imports is forgotten afterwards."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = folder / (name.replace("__in__", "/") + ".py")
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+
+
+def names(folder: Path, *given: str) -> list[str]:
+    return [app.name for app in targets.load(given, folder).apps]
+
+
+def test_a_module_a_file_and_a_folder(folder: Path) -> None:
+    write(folder, tt_shop=APP.format(name="shop"), sub__in__tt_mail=APP.format(name="mail"))
+    assert names(folder, "tt_shop:app", "sub/tt_mail.py") == ["shop", "mail"]
+    assert names(folder, ".") == ["shop"]
+    assert names(folder) == ["shop"]
+    assert sorted(targets.load(("tt_shop.py", "sub"), folder).functions()) == ["mail.f", "shop.f"]
+
+
+def test_a_file_is_executed_once_however_it_is_reached(folder: Path) -> None:
+    count = "import os\nos.environ['TT_LOADS'] = os.environ.get('TT_LOADS', '') + 'x'\n"
+    write(
+        folder,
+        tt_core=count + APP.format(name="core"),
+        tt_uses="from tt_core import app\nfrom tidemill import App\nother = App('other')\n",
+    )
+    monkey = pytest.MonkeyPatch()
+    monkey.delenv("TT_LOADS", raising=False)
+    try:
+        assert names(folder, "tt_uses.py", "tt_core.py", "tt_core:app", ".") == ["core", "other"]
+        import os
+
+        assert os.environ["TT_LOADS"] == "x"
+    finally:
+        monkey.undo()
+        import os
+
+        os.environ.pop("TT_LOADS", None)
+
+
+def test_a_file_in_a_package_is_a_module_of_it(folder: Path) -> None:
+    write(
+        folder,
+        tt_pack__in____init__="",
+        tt_pack__in__tool="HI = 1\n",
+        tt_pack__in__main="from tt_pack.tool import HI\n" + APP.format(name="p"),
+    )
+    assert names(folder, "tt_pack/main.py") == ["p"]
+    assert "tt_pack.main" in sys.modules
+
+
+def test_two_files_of_one_name_are_two_modules(folder: Path) -> None:
+    write(folder, one__in__app=APP.format(name="one"), two__in__app=APP.format(name="two"))
+    assert names(folder, "one/app.py", "two/app.py") == ["one", "two"]
+
+
+def test_a_folder_imports_only_what_makes_an_app(folder: Path) -> None:
+    write(
+        folder,
+        tt_a="import tidemill as t\nif True:\n    app = t.App('a')\n",
+        tt_b="from tidemill import App as Application\napp = Application('b')\n",
+        tt_script="raise RuntimeError('tidemill App')\n",
+        tt_factory="from tidemill import App\nraise RuntimeError\ndef make(): return App('no')\n",
+    )
+    assert names(folder, ".") == ["a", "b"]
+
+
+def test_pyproject_names_the_targets(folder: Path) -> None:
+    write(folder, tt_x=APP.format(name="x"), tt_y=APP.format(name="y"))
+    (folder / "pyproject.toml").write_text('[tool.tidemill]\ntargets = ["tt_y.py"]\n')
+    assert names(folder) == ["y"]
+    (folder / "pyproject.toml").write_text('[tool.tidemill]\ntargets = "tt_y.py"\n')
+    with pytest.raises(TargetError, match="is a list of texts"):
+        names(folder)
+
+
+def test_definitions_are_noted(folder: Path) -> None:
+    (folder / "a.function.json").write_text("{}")
+    loaded = targets.load((".",), folder)
+    assert loaded.apps == []
+    assert loaded.notes == ["a.function.json: definitions are not supported yet; skipped"]
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("gone.py", "there is no file gone.py"),
+        ("gone", "there is no folder gone"),
+        ("gone:app", "there is no module gone on the path"),
+        ("tt_plain.py", "defines no App"),
+        ("tt_plain:app", "has no app"),
+        ("tt_plain:value", "is of type int, not an App"),
+        (".", "no .py file directly in this folder defines an App"),
+    ],
+)
+def test_a_target_that_is_none_is_explained(folder: Path, target: str, problem: str) -> None:
+    write(folder, tt_plain="value = 1\n")
+    with pytest.raises(TargetError, match=problem):
+        targets.load((target,), folder)
+
+
+def test_one_app_name_twice_is_refused(folder: Path) -> None:
+    write(folder, tt_1=APP.format(name="same"), tt_2=APP.format(name="same"))
+    with pytest.raises(TargetError, match="two apps are named 'same'"):
+        targets.load((), folder).functions()
+
+
+@pytest.mark.parametrize(
+    ("code", "explained"),
+    [
+        (
+            "from tidemill import App\napp = App('x')\nboom()\n",
+            "tt_bad.py, line 3: boom()\nNameError: name 'boom' is not defined",
+        ),
+        ("from tidemill import App\ndef (:\n", "tt_bad.py, line 2: def (:\nSyntaxError: "),
+        (
+            "from tidemill import App\nimport tt_nowhere\n",
+            "tt_bad.py, line 2: import tt_nowhere\nModuleNotFoundError: ",
+        ),
+        (
+            "from tidemill import App\nraise SystemExit(3)\n",
+            "tt_bad.py, line 2: raise SystemExit(3)\nthe file ends the process",
+        ),
+        ("from tidemill import App\napp = App('')\n", "tt_bad.py, line 2: app = App('')\nApp(''): "),
+    ],
+)
+def test_code_that_cannot_be_imported_is_explained_by_its_place(folder: Path, code: str, explained: str) -> None:
+    write(folder, tt_bad=code)
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  whatever the user's code raises
+        targets.load(("tt_bad.py",), folder)
+    assert mistakes.explain(caught.value, folder).startswith(explained)
+
+
+def test_the_users_own_files_make_the_version(folder: Path) -> None:
+    before = set(sys.modules)
+    write(folder, tt_used="HI = 1\n", tt_main="import tt_used, wave\n" + APP.format(name="m"))
+    targets.load(("tt_main.py",), folder)
+    files = sources.of_modules(before)
+    assert files == [str((folder / name).resolve()) for name in ("tt_main.py", "tt_used.py")]
+    version = sources.version(files)
+    write(folder, tt_used="HI = 2\n")
+    assert sources.version(files) != version
