@@ -1,0 +1,132 @@
+"""Every example in README.md and docs/ runs, and every link leads somewhere. What a page may hold: see pages.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from docs.pages import KINDS, PAGES, ROOT, anchors, blocks, links
+
+from tidemill_local.cli import VERBS, parser
+
+NOT_RUN = 0  # blocks that are not run, each with its reason on the page
+
+
+def _name(page: Path) -> str:
+    return page.name
+
+
+@pytest.fixture(params=PAGES, ids=_name)
+def page(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = [block for block in blocks(page) if block.kind == "python" and block.run]
+    if not code:
+        return
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setenv("TIDEMILL_EXAMPLES", str(tmp_path))
+    module = ModuleType(f"page_{page.stem.replace('-', '_').lower()}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where the journal finds the page's classes again
+    for block in code:
+        source = "\n" * (block.line - 1) + block.text
+        exec(compile(source, str(page), "exec"), module.__dict__)  # what the page shows is what is run
+
+
+def test_commands_exist(page: Path) -> None:
+    for block in blocks(page):
+        if block.kind == "sh" and block.run:
+            for command in _commands(block.text):
+                _check(command, f"{page.name}:{block.line}")
+
+
+def test_data_parses(page: Path) -> None:
+    for block in blocks(page):
+        if block.kind == "json" and block.run:
+            json.loads(block.text)
+        if block.kind == "toml" and block.run:
+            tomllib.loads(block.text)
+
+
+def test_blocks_are_of_a_known_kind(page: Path) -> None:
+    for block in blocks(page):
+        assert block.kind in KINDS, f"{page.name}:{block.line}: a block is one of {', '.join(KINDS)}"
+
+
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name} links to {link}, which is not there"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}, which has no such heading"
+
+
+def test_what_is_not_run_is_counted() -> None:
+    skipped = [f"{page.name}:{block.line}" for page in PAGES for block in blocks(page) if not block.run]
+    assert len(skipped) == NOT_RUN, skipped
+
+
+def _commands(text: str) -> list[list[str]]:
+    """The commands of a block, word by word; `&&` and `;` part them, and a backslash joins lines."""
+    commands: list[list[str]] = []
+    for line in text.replace("\\\n", " ").split("\n"):
+        words: list[str] = []
+        for word in [*shlex.split(line.removeprefix("$ "), comments=True), "&&"]:
+            if word in ("&&", ";", "|"):
+                commands.append(words)
+                words = []
+            else:
+                words.append(word)
+    return [words for words in commands if words]
+
+
+def _check(command: list[str], where: str) -> None:
+    while "=" in command[0]:  # VARIABLE=value before the command
+        command = command[1:]
+    program, *arguments = command
+    if program == "tidemill":
+        _check_tidemill(arguments, where)
+    elif program == "make":
+        targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert all("=" in word or word in targets for word in arguments), f"{where}: make has no target {arguments}"
+    elif program == "curl":
+        _check_curl(arguments, where)
+    else:
+        assert program in ("pip", "cd", "pytest", "kill"), f"{where}: what is {program}? Teach this test about it"
+
+
+def _check_tidemill(arguments: list[str], where: str) -> None:
+    if "--help" in arguments or "--version" in arguments:
+        return
+    try:
+        parser(VERBS).parse_args(arguments)
+    except SystemExit as stop:
+        raise AssertionError(f"{where}: tidemill {shlex.join(arguments)} is refused ({stop.code})") from None
+
+
+def _check_curl(arguments: list[str], where: str) -> None:
+    described = json.loads((ROOT / "lambdas" / "api" / "openapi.json").read_text(encoding="utf-8"))["paths"]
+    urls = [word for word in arguments if word.startswith("http://127.0.0.1:8288/")]
+    assert len(urls) == 1, f"{where}: one URL of the dev server, in quotes"
+    path = urls[0].removeprefix("http://127.0.0.1:8288").partition("?")[0]
+    method = (
+        arguments[arguments.index("-X") + 1].lower() if "-X" in arguments else "post" if "-d" in arguments else "get"
+    )
+    found = [known for template, known in described.items() if _fits(template, path)]
+    assert found, f"{where}: no call has the path {path}"
+    assert any(method in known for known in found), f"{where}: {path} takes no {method}"
+
+
+def _fits(template: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path) is not None or (
+        template.startswith("/w/") and path.startswith("/w/")
+    )
