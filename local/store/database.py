@@ -30,7 +30,7 @@ MEMORY = ":memory:"
 FILE = "tidemill.db"
 PATIENCE = 2.0  # seconds to wait for the lock of a server that was just killed
 
-_CACHE_KIB = 64 * 1024
+_CACHE_KIB = 8 * 1024  # the operating system caches the file as well; memory is not to grow with the data
 _CHECKPOINT_PAGES = 4_000  # 16 MB of log: the larger, the fewer writes in all, and the longer each checkpoint
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")  # the second: over a quota, or over `ulimit -f`
 _BUSY_SECONDS = 5.0  # for someone who looks into the file with another tool
