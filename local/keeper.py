@@ -29,6 +29,7 @@ _conflict: msgspec.msgpack.Decoder[list[Record] | None] = msgspec.msgpack.Decode
 _records: msgspec.msgpack.Decoder[list[Record]] = msgspec.msgpack.Decoder(list[Record])
 _match: msgspec.msgpack.Decoder[tuple[Wait, Event] | None] = msgspec.msgpack.Decoder(tuple[Wait, Event] | None)
 _flag: msgspec.msgpack.Decoder[bool] = msgspec.msgpack.Decoder(bool)
+_maybe_bytes: msgspec.msgpack.Decoder[bytes | None] = msgspec.msgpack.Decoder(bytes | None)
 _bytes: msgspec.msgpack.Decoder[bytes] = msgspec.msgpack.Decoder(bytes)
 
 
@@ -75,6 +76,12 @@ class SocketKeeper:
 
     def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
         self._call(wire.Map(head.run_id, key, chunks, items))
+
+    def snapshot(self, head: Head, seq: int, data: bytes) -> None:
+        self._call(wire.PutSnapshot(head.run_id, seq, data))
+
+    def restore(self, run_id: str, seq: int) -> bytes | None:
+        return _maybe_bytes.decode(self._call(wire.Restore(run_id, seq)))
 
     def ended(self, head: Head) -> None:
         self._call(wire.WasEnded(head.run_id))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tidemill.core.journal import Ended, Record
-from tidemill.errors import TidemillError
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened
 from tidemill.model import Head
@@ -25,6 +24,8 @@ from tidemill_local.tick import Tick
 
 if TYPE_CHECKING:
     from tidemill_local.workers import Worker
+
+_NOTHING = wire.frame(wire.Answer(wire.raw(None)))  # the answer to nearly every call
 
 _from_slot: msgspec.msgpack.Decoder[wire.FromSlot] = msgspec.msgpack.Decoder(wire.FromSlot)
 
@@ -70,7 +71,7 @@ class Slot:
     def assign(self, opened: Opened, by: str) -> None:
         """Push a run that has been claimed as `by`."""
         self.run, self.by = opened, by
-        self._pending += wire.frame(wire.Assign(opened.head, opened.records))
+        self._pending += wire.frame(wire.Assign(opened.head, opened.records, opened.base))
         self._tick.hold(self)
 
     def flush(self) -> None:
@@ -103,13 +104,14 @@ class Slot:
             self._owner.free(self)
             return
         try:
-            answer: wire.Answer | wire.Raised = wire.Answer(wire.raw(self._do(call)))
+            value = self._do(call)
+            answer = _NOTHING if value is None else wire.frame(wire.Answer(wire.raw(value)))
         except StoreError as error:
             self._tick.fail(error)
-            answer = wire.Raised("StoreError", str(error))
-        except (TidemillError, LookupError, ValueError) as error:
-            answer = wire.Raised(type(error).__name__, str(error.args[0] if error.args else error))
-        self._pending += wire.frame(answer)
+            answer = _raised(error)
+        except Exception as error:
+            answer = _raised(error)
+        self._pending += answer
         self._tick.hold(self)
 
     def _do(self, call: wire.Call) -> object:
@@ -125,6 +127,10 @@ class Slot:
                 keeper.send(events)
             case wire.Map(run_id, key, chunks, items):
                 keeper.map(self._head(run_id), key, chunks, items)
+            case wire.PutSnapshot(run_id, seq, data):
+                keeper.snapshot(self._head(run_id), seq, data)
+            case wire.Restore(run_id, seq):
+                return keeper.restore(run_id, seq)
             case wire.WasEnded(run_id):
                 keeper.ended(self._head(run_id))
             case wire.Blob(name):
@@ -149,3 +155,7 @@ class Slot:
         if self.run is None or self.run.head.run_id != run_id:
             raise LookupError(f"this slot has left the run {run_id}")
         return self.run.head
+
+
+def _raised(error: Exception) -> bytearray:
+    return wire.frame(wire.Raised(type(error).__name__, str(error.args[0] if error.args else error)))

@@ -86,6 +86,7 @@ class Assign(_Message, frozen=True, tag=20):
 
     head: Head
     records: list[Record]
+    base: int  # the number of the first of `records`; what came before is in the snapshot
 
 
 class Answer(_Message, frozen=True, tag=21):
@@ -147,11 +148,22 @@ class WasEnded(_Message, frozen=True, tag=38):
     run_id: str
 
 
+class PutSnapshot(_Message, frozen=True, tag=40):
+    run_id: str
+    seq: int
+    data: bytes
+
+
+class Restore(_Message, frozen=True, tag=41):
+    run_id: str
+    seq: int
+
+
 class Ready(_Message, frozen=True, tag=39):
     """The slot has nothing to do. Not said after an append that ends a claim: the server knows."""
 
 
-Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal | WasEnded
+Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal | WasEnded | PutSnapshot | Restore
 FromZygote = Forked | Exited
 FromWorker = Loaded | Broken
 ToWorker = Grow | Drain

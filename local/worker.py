@@ -82,7 +82,7 @@ class _Worker:
             while True:
                 assign = keeper.assignment()
                 function = self._functions[assign.head.function_id]
-                opened = Opened(assign.head, function.spec, assign.records)
+                opened = Opened(assign.head, function.spec, assign.records, assign.base)
                 drive(function, opened, keeper, clock, entropy, stopping=self._stopping)
         except ConnectionLostError:
             return

@@ -46,6 +46,7 @@ class Scenario:
     faults: float = 1.0  # how often calls fail, processes die, messages double and get lost
     stalls: float = 1.0  # how often a process stands still for long
     fault_seed: int = 0
+    snapshot_every: int = 100
     notes: list[str] = field(default_factory=list)
 
 
@@ -74,7 +75,7 @@ def make(seed: int) -> Scenario:
     sent = [_sent(rng, n) for n in range(rng.randint(1, 10))]
     if rng.random() < 0.3:
         _meet(rng, programs, sent)
-    return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed)
+    return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed, rng.choice([2, 5, 100]))
 
 
 def _meet(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:

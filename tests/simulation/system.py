@@ -272,7 +272,8 @@ class System:
         actor.claim_until = until - actor.skew
         function = self.app.functions[opened.spec.id]
         clock, entropy = SimClock(self.loop), SimEntropy(self.loop)
-        drive(function, opened, LocalKeeper(self.world), clock, entropy, threads=False)
+        every = self.scenario.snapshot_every
+        drive(function, opened, LocalKeeper(self.world), clock, entropy, threads=False, snapshot_every=every)
 
 
 class SimQueue:

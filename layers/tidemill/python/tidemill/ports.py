@@ -222,6 +222,14 @@ class Keeper(Protocol):
         """Start the chunk runs of a map step; `items` (all of them, encoded) is kept once, as a blob."""
         ...
 
+    def snapshot(self, head: Head, seq: int, data: bytes) -> None:
+        """Keep the folded state of records 0 … seq, before the head names it."""
+        ...
+
+    def restore(self, run_id: str, seq: int) -> bytes | None:
+        """The snapshot of records 0 … seq."""
+        ...
+
     def ended(self, head: Head) -> None:
         """The run has ended while this executor was at work on it: what it left behind since may be deleted."""
         ...

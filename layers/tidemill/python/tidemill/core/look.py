@@ -30,7 +30,7 @@ def look(state: RunState, head: Head, spec: FunctionSpec | None, claim_alive: bo
         return Look("finish")
     if head.finish_by is not None and head.finish_by <= now:
         return Look("cancel", reason="it did not end within its finish timeout")
-    if state.first_claim is None and head.start_by is not None and head.start_by <= now:
+    if head.started_at is None and head.start_by is not None and head.start_by <= now:
         return Look("cancel", reason="it did not start within its start timeout")
     if state.claim is not None and claim_alive:
         return Look("later", at=state.claim.until)

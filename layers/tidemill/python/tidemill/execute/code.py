@@ -18,16 +18,18 @@ from tidemill.context import AsyncContext, Context
 from tidemill.core import retry
 from tidemill.core.journal import AttemptFailed, Ended, HandedOver, Suspended
 from tidemill.core.look import bounded
-from tidemill.core.state import fold, suspended_status
+from tidemill.core import snapshot
+from tidemill.core.state import RunState, fold, suspended_status
 from tidemill.errors import StepError
 from tidemill.execute import finish, plans
 from tidemill.execute.driver import Driver
 from tidemill.execute.live import Leaving, Left, LiveRun
+from tidemill.execute.load import restored
 from tidemill.execute.log import logger
 from tidemill.execute.open import Opened
 from tidemill.execute.tape import Branch, attempt, branch
 from tidemill.function import Function
-from tidemill.limits import RECHECK
+from tidemill.limits import RECHECK, SNAPSHOT_BYTES, SNAPSHOT_RECORDS
 from tidemill.model import Event, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
 from tidemill.step import AsyncStep, AsyncStepDriver, Step
@@ -50,14 +52,16 @@ def drive(
     stopping: Callable[[], bool] = never,
     threads: bool = True,
     stubs: Mapping[str, Callable[..., Any]] | None = None,
+    snapshot_every: int = SNAPSHOT_RECORDS,
 ) -> None:
     """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does,
     but whatever the keeper raised: then the claim lapses.
 
     `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
-    `stubs`: functions that stand in for the steps with these ids.
+    `stubs`: functions that stand in for the steps with these ids. `snapshot_every`: so many records.
     """
-    live = LiveRun(opened.head, opened.spec, fold(opened.records), keeper, clock, entropy, stopping, stubs or {})
+    live = LiveRun(opened.head, opened.spec, _state(opened, keeper), keeper, clock, entropy, stopping, stubs or {})
+    live.snapshot_every = snapshot_every
     parent = opened.head.parent
     try:
         if parent is not None and parent.chunk is not None:
@@ -74,6 +78,14 @@ def drive(
         keeper.ended(opened.head)  # waits that this executor put after the end must not stay behind
     if live.failure is not None:
         raise live.failure
+
+
+def _state(opened: Opened, keeper: Keeper) -> RunState:
+    state = restored(opened.head, opened.base, keeper.restore)
+    if state is None:
+        return fold(keeper.journal(opened.head.run_id))
+    state.add(opened.records)
+    return state
 
 
 def function_body(function: AnyFunction, threads: bool) -> Body:
@@ -178,9 +190,21 @@ def _leave(live: LiveRun) -> bool:
     ends = [b.until for b in blocked if b.until is not None]
     due = min(ends) if ends else None
     change = HeadChange(
-        suspended_status(blocked), bounded(live.head, due if due is not None else now + RECHECK), ties=ties
+        suspended_status(blocked),
+        bounded(live.head, due if due is not None else now + RECHECK),
+        snapshot=_snapshot(live),
+        ties=ties,
     )
     return live.offer([Suspended(now, due, blocked)], change)
+
+
+def _snapshot(live: LiveRun) -> int | None:
+    """Keep a snapshot where the journal has grown by enough since the last one; its number."""
+    since = live.head.snapshot if live.head.snapshot is not None else -1
+    if live.state.seq - since < live.snapshot_every and live.weight < SNAPSHOT_BYTES:
+        return None
+    live.ask(live.keeper.snapshot, live.head, live.state.seq, snapshot.encode(live.state))
+    return live.state.seq
 
 
 def _complete(live: LiveRun, value: Any) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from tidemill import model
 from tidemill.core.journal import Blocked
 from tidemill.execute import plans
-from tidemill.execute.live import AttemptTimeout, Left, LiveRun
+from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Tape, attempt, branch
 
@@ -34,6 +34,7 @@ class AsyncDriver:
         self.found: Callable[[Any], Any] | None = None
         self._seeking = seeking
         self._working = 0
+        self._handing = False  # the run is handed over as soon as no step is at work
         self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
         self._main: asyncio.Task[Any] | None = None
 
@@ -48,6 +49,9 @@ class AsyncDriver:
         except asyncio.CancelledError:
             self.live.check()
             raise RuntimeError("the function cancelled itself") from None
+        except BaseExceptionGroup:
+            self.live.check()  # a TaskGroup wraps the exception by which the code is left
+            raise
         finally:
             selector.watching = False
             _close(loop)
@@ -159,7 +163,7 @@ class AsyncDriver:
 
     async def _call(self, call: Call) -> Any:
         if self.live.stopping():
-            raise self._leave("handed over")
+            await self._hand_over()
         token = attempt.set(call.attempt)
         self._working += 1
         try:
@@ -201,6 +205,13 @@ class AsyncDriver:
         live.check()
         del live.blocked[blocked.key]
 
+    async def _hand_over(self) -> None:
+        """Leave, but let the steps that are at work end first: what they did must be remembered."""
+        if not self._working:
+            raise self._leave("handed over")
+        self._handing = True
+        await asyncio.get_running_loop().create_future()  # until the main task is cancelled
+
     def _leave(self, how: Any) -> Left:
         if self._main is not None and self.live.leaving is None and asyncio.current_task() is not self._main:
             self._main.cancel()
@@ -213,16 +224,22 @@ class AsyncDriver:
             future.set_result(None)
         if ready:
             return 0
-        if self.live.leaving is None and self._waiting and not (self._working or watched or timeout is not None):
-            self.live.leave("suspended")
-            assert self._main is not None
-            self._main.cancel()
-            return 0
+        if self.live.leaving is None and not self._working:
+            if self._handing:
+                return self._left_as("handed over")
+            if self._waiting and not (watched or timeout is not None):
+                return self._left_as("suspended")
         ends = [blocked.until for blocked, _ in self._waiting.values() if blocked.until is not None]
         if not ends:
             return timeout
         wait = max(0, min(ends) - self.live.clock.now()) / 1_000
         return wait if timeout is None else min(wait, timeout)
+
+    def _left_as(self, how: Leaving) -> float:
+        assert self._main is not None
+        self.live.leave(how)
+        self._main.cancel()
+        return 0
 
     def _can_go_on(self, blocked: Blocked) -> bool:
         if blocked.key in self.live.state.resolved:

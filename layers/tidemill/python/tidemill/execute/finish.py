@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from tidemill import ids, values
 from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped, Started
-from tidemill.core.state import RunState, fold
+from tidemill.core.state import RunState
 from tidemill.execute import outside, start
+from tidemill.execute.load import load
 from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
 from tidemill.ports import World
 
@@ -22,7 +23,7 @@ def finish(world: World, run_id: str) -> None:
     head = world.runs.head(run_id)
     if head is None or head.due is None:
         return
-    state = fold(world.runs.read(run_id))
+    state = load(world, head)
     if state.terminal is None:
         return
     world.waits.drop(run_id)

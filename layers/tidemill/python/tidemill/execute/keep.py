@@ -70,6 +70,12 @@ class LocalKeeper:
             parent = Parent(head.run_id, head.function_id, key, number, chunks)
             start.start_chunk(self._world, spec, birth, head, parent, name)
 
+    def snapshot(self, head: Head, seq: int, data: bytes) -> None:
+        self._world.runs.put_snapshot(head.run_id, seq, data)
+
+    def restore(self, run_id: str, seq: int) -> bytes | None:
+        return self._world.runs.snapshot(run_id, seq)
+
     def ended(self, head: Head) -> None:
         current = self._world.runs.head(head.run_id)
         if current is not None and current.due is None:

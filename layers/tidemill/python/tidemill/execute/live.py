@@ -16,9 +16,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from tidemill.core.journal import Blocked, Claimed, Record
+from tidemill.core.journal import Blocked, Claimed, Record, StepDone
 from tidemill.core.state import RunState
 from tidemill.errors import NonRetriableError, Unavailable
+from tidemill.limits import SNAPSHOT_RECORDS
 from tidemill.model import FunctionSpec, Head, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
 
@@ -71,6 +72,8 @@ class LiveRun:
         self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
+        self.snapshot_every = SNAPSHOT_RECORDS
+        self.weight = 0  # bytes of values that this executor has appended
         self._guard = threading.Condition()
         self._queue: list[_Write] = []
         self._writing = False
@@ -136,6 +139,7 @@ class LiveRun:
             found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, numbered)
             if found is None:
                 self.state.add(records)
+                self.weight += sum(len(record.value or b"") for record in records if isinstance(record, StepDone))
                 return
             self.add(found)
 

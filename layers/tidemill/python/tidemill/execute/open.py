@@ -10,19 +10,24 @@ import msgspec
 
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.core.look import Look, bounded, look
-from tidemill.core.state import RunState, fold
+from tidemill.core.state import RunState
 from tidemill.execute import finish, keep, outside
+from tidemill.execute.load import first, tail
 from tidemill.limits import RECHECK
 from tidemill.model import Failure, FunctionSpec, Head, HeadChange
 from tidemill.ports import World
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A claimed run: its head, its function, and its journal up to and with the claim."""
+    """A claimed run: its head, its function, and its journal from number `base` up to and with the claim.
+
+    Where `base` is not 0, the snapshot that the head names holds what came before.
+    """
 
     head: Head
     spec: FunctionSpec
     records: list[Record]
+    base: int = 0
 
 
 def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
@@ -30,8 +35,9 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     head = world.runs.head(run_id)
     if head is None or head.due is None:
         return None
-    records = world.runs.read(run_id)
-    state = fold(records)
+    base = first(head)
+    records = world.runs.read(run_id, base - 1)
+    state = tail(head, base, records)
     spec = world.registry.function(head.function_id)
     while True:
         now = world.clock.now()
@@ -44,14 +50,15 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         change = HeadChange(
             status="running",
             due=bounded(head, min(until, now + RECHECK)),
-            attempt=state.attempt,
+            attempt=max(state.attempt, head.attempt),
             started_at=head.started_at or now,
         )
         found = world.runs.append(run_id, state.seq + 1, [claim], change)
         if found is None or found[0] == claim:
             records.append(claim)
-            head.status, head.started_at, head.attempt, head.reason = "running", change.started_at, state.attempt, None
-            return Opened(head, spec, records)
+            head.status, head.started_at, head.reason = "running", change.started_at, None
+            head.attempt = change.attempt or head.attempt
+            return Opened(head, spec, records, base)
         records.extend(found)
         state.add(found)
 

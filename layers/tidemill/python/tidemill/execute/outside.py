@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tidemill.core.journal import Cancelled, Record, Resolved
-from tidemill.core.state import RunState, fold
+from tidemill.core.state import RunState
 from tidemill.execute import finish
+from tidemill.execute.load import load
 from tidemill.model import HeadChange
 from tidemill.ports import World
 
@@ -18,10 +19,11 @@ Decision = tuple[Sequence[Record], HeadChange | None] | None
 
 
 def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
-    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run."""
-    state = fold(world.runs.read(run_id))
-    if state.started is None:
+    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more)."""
+    head = world.runs.head(run_id)
+    if head is None or head.due is None:
         return False
+    state = load(world, head)
     while (decision := decide(state)) is not None:
         records, change = decision
         found = world.runs.append(run_id, state.seq + 1, records, change)

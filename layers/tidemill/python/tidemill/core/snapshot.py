@@ -1,0 +1,62 @@
+"""The state of a long run as one value, so that a wake-up need not read its whole journal.
+
+A snapshot of record `seq` stands for the records 0 … seq. It is written before the `Suspended` record whose head names
+it, and can always be made again from the journal. What a head's own fields tell (is there a claim, when is the run
+due) depends only on the records after it: the first of these is that `Suspended`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.core.journal import AttemptFailed, Blocked, Claimed, Resolved, Started, StepDone, StepTried
+from tidemill.core.state import RunState
+
+
+class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    seq: int
+    started: Started
+    first_claim: Claimed | None
+    done: list[StepDone]
+    tried: list[StepTried]
+    blocked: list[Blocked]
+    resolved: list[Resolved]
+    taken: list[tuple[str, str]]
+    failed: AttemptFailed | None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[_Snapshot] = msgspec.msgpack.Decoder(_Snapshot)
+
+
+def encode(state: RunState) -> bytes:
+    """The state of an open run, claims aside."""
+    return _encoder.encode(
+        _Snapshot(
+            state.seq,
+            state.birth,
+            state.first_claim,
+            list(state.done.values()),
+            list(state.tried.values()),
+            list(state.blocked.values()),
+            list(state.resolved.values()),
+            sorted(state.taken),
+            state.failed,
+        )
+    )
+
+
+def decode(data: bytes) -> RunState:
+    """The state as it was, under no claim: what comes after the snapshot says what became of that."""
+    found = _decoder.decode(data)
+    return RunState(
+        seq=found.seq,
+        started=found.started,
+        first_claim=found.first_claim,
+        done={record.key: record for record in found.done},
+        tried={record.key: record for record in found.tried},
+        blocked={blocked.key: blocked for blocked in found.blocked},
+        resolved={record.key: record for record in found.resolved},
+        taken=set(found.taken),
+        failed=found.failed,
+    )

@@ -1,0 +1,41 @@
+"""A run's state from the stores: its snapshot, where its head names one, and the records after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tidemill.core import snapshot
+from tidemill.core.journal import Record
+from tidemill.core.state import RunState
+from tidemill.model import Head
+from tidemill.ports import World
+
+
+def load(world: World, head: Head) -> RunState:
+    """The folded state of a run, never stale."""
+    base = first(head)
+    state = restored(head, base, world.runs.snapshot)
+    if state is None:
+        base, state = 0, RunState()
+    state.add(world.runs.read(head.run_id, base - 1))
+    return state
+
+
+def first(head: Head) -> int:
+    """The number of the first record that the head's snapshot does not hold."""
+    return head.snapshot + 1 if head.snapshot is not None else 0
+
+
+def restored(head: Head, base: int, snapshot_of: Callable[[str, int], bytes | None]) -> RunState | None:
+    """The state that records from number `base` on are to be added to. None: the snapshot is gone, read them all."""
+    if base == 0:
+        return RunState()
+    data = snapshot_of(head.run_id, base - 1)
+    return snapshot.decode(data) if data is not None else None
+
+
+def tail(head: Head, base: int, records: list[Record]) -> RunState:
+    """The state as far as the records from `base` on tell: enough to decide what the run needs."""
+    state = RunState(seq=base - 1)
+    state.add(records)
+    return state
