@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from asyncio import AbstractEventLoop
 from collections import Counter
@@ -24,12 +25,13 @@ class Console:
 
     def say(self, text: str) -> None:
         """Something the user should know."""
-        print(text, file=self._out, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
+            print(text, file=self._out, flush=True)
 
     def trouble(self, text: str) -> None:
         """Something went wrong, and the server goes on."""
         for line in text.splitlines():
-            print(f"! {line}", file=self._out, flush=True)
+            self.say(f"! {line}")
 
     def ended(self, head: Head, ended: Ended) -> None:
         second = int(self._loop.time())

@@ -14,7 +14,7 @@ from tidemill.model import CronTrigger, FunctionSpec
 if TYPE_CHECKING:
     from tidemill.ports import Clock
 
-_AHEAD_MOST = 3_600_000  # a clock that was set, or a machine that slept, is noticed within the hour
+_AHEAD_MOST = 60_000  # a clock that was set, or a machine that slept, is noticed within the minute
 
 
 class Cron:

@@ -120,7 +120,7 @@ class Server:
     def _failed(self) -> None:
         """Nothing of this turn was kept; what was claimed in it is ready again."""
         self._console.trouble("the last changes could not be stored; their senders have been told")
-        self._loop.call_later(_RETRY, self._timers.fire)
+        self._loop.call_later(_RETRY, self._timers.again)
         self._loop.call_later(_RETRY, self._tick.arm)
 
     def _fire(self, spec: FunctionSpec, trigger: CronTrigger, at: int) -> None:
@@ -149,7 +149,7 @@ class Server:
         self._tick.arm()
 
     def broken(self, broken: wire.Broken) -> None:
-        keeps = not self._state
+        keeps = self._dispatcher.worker is not None
         if not keeps:
             self._state = "the targets cannot be loaded: " + " ".join(broken.text.split())
         self._watch(broken.files)

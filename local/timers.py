@@ -1,7 +1,9 @@
 """Wake-ups: one timer of the loop, set to the earliest due time in the table. Nothing is kept in memory, nothing polls.
 
-A run that is found overdue is put into the ready queue; its due time moves on when it is claimed there. Until then it
-is found again by every look, so looks are bounded by how many such runs are queued, and pause when those are many.
+A run that is found due is put into the ready queue; its due time moves on only when it is claimed there. So that it
+is not found again by every look in between, looks go on from where the last one ended (`_seen`). What becomes due
+behind that is told by `note`, and once a minute a look goes over everything, whatever has been missed. When many
+runs are queued the timer pauses: the rest stay in the table until those have been taken up.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _PAGE = 200
 _QUEUED_MOST = 1_000
+_MINUTE = 60_000
+_LAST = 2**62  # after every row of one due time
 
 
 class Timers:
@@ -28,15 +32,24 @@ class Timers:
         self._clock = clock
         self._ready = ready
         self._tick = tick
-        self._woken: set[str] = set()  # found overdue, and still in the ready queue
+        self._seen = (0, 0)  # (due, n) up to which all that is due has been found
+        self._whole = 0  # when a look last went over everything
+        self._woken: set[str] = set()  # found due, and still in the ready queue
         self._at: int | None = None
         self._handle: TimerHandle | None = None
         self._paused = False
 
     def note(self, at: int) -> None:
         """Some run is to be looked at then."""
-        if self._at is None or at < self._at:
+        if at <= self._seen[0]:
+            self._seen = (at - 1, _LAST)
+        if not self._paused and (self._at is None or at < self._at):
             self._set(at)
+
+    def again(self) -> None:
+        """Look over everything that is due: what was done about it has not been kept."""
+        self._seen = (0, 0)
+        self._set(self._clock.now())
 
     def popped(self, run_id: str) -> None:
         """The run has left the ready queue."""
@@ -49,22 +62,30 @@ class Timers:
         """Queue what is due, and set the timer to what is due next."""
         self._handle, self._at = None, None
         now = self._clock.now()
-        limit = len(self._woken) + _PAGE
+        if now - self._whole > _MINUTE:
+            self._seen, self._whole = (0, 0), now
         try:
-            heads = self._runs.overdue(now, limit)
-            following = now if len(heads) == limit else self._runs.next_due(now)
+            following = self._look(now)
         except StoreError as error:
             self._tick.fail(error)
-            self._set(now + 1_000)
-            return
-        for head in heads:
-            self._woken.add(head.run_id)
-            self._ready.put(head.run_id, head.function_id)
-        if heads:
-            self._tick.arm()
+            following = now + 1_000
         self._paused = len(self._woken) >= _QUEUED_MOST
         if following is not None and not self._paused:
             self._set(following)
+
+    def _look(self, now: int) -> int | None:
+        """When to look again."""
+        found = self._runs.waking(self._seen, now, _PAGE)
+        for _, _, run_id, function_id in found:
+            self._woken.add(run_id)
+            self._ready.put(run_id, function_id)
+        if found:
+            self._tick.arm()
+        if len(found) == _PAGE:
+            self._seen = found[-1][:2]
+            return now
+        self._seen = (now, _LAST)
+        return self._runs.next_due(now)
 
     def stop(self) -> None:
         if self._handle is not None:
@@ -74,5 +95,5 @@ class Timers:
         if self._handle is not None:
             self._handle.cancel()
         self._at = at
-        delay = max(0, at - self._clock.now()) / 1_000
+        delay = min(max(0, at - self._clock.now()), _MINUTE) / 1_000  # a machine that slept, or a clock set anew
         self._handle = self._loop.call_later(delay, self.fire)

@@ -200,9 +200,10 @@ class Workers:
 
     def _ended(self, worker: Worker, how: str) -> None:
         worker.gone()
-        if self._stopped or worker.failed or worker.draining or worker.load != self._order.load:
+        current = worker is self._current  # even where a later load could not be imported
+        if self._stopped or worker.failed or not (current or worker.load == self._order.load):
             return
-        self._current = None if self._current is worker else self._current
+        self._current = None if current else self._current
         lived = self._loop.time() - worker.since
         self._deaths = 0 if lived > _STABLE else self._deaths + 1
         delay = 0.0 if self._deaths < 2 else min(0.1 * 2**self._deaths, _BACKOFF_MOST)

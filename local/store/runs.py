@@ -156,6 +156,13 @@ class SqliteRuns:
         row = self._db.row("SELECT due FROM run WHERE due > ? ORDER BY due LIMIT 1", (after,))
         return row[0] if row else None
 
+    def waking(self, after: tuple[int, int], now: int, limit: int) -> list[tuple[int, int, str, str]]:
+        """(due, n, run_id, function_id) of the open runs due by `now` and later than `after`, a (due, n), in order."""
+        return self._db.rows(
+            "SELECT due, n, run_id, function_id FROM run WHERE (due, n) > (?, ?) AND due <= ? ORDER BY due, n LIMIT ?",
+            (*after, now, limit),
+        )
+
     def open_ready(self, now: int) -> Iterator[tuple[str, str]]:
         """(run_id, function_id) of the runs to look at when a server starts: begun or ready to begin, oldest first.
 

@@ -158,6 +158,10 @@ def test_code_that_cannot_be_loaded_is_explained_and_mended(dev: DevServer) -> N
     eventually(lambda: "SyntaxError" in dev.output())
     dev.send("item/sold")  # the code loaded before goes on
     eventually(lambda: dev.completed(1))
+    os.kill(dev.worker(), signal.SIGKILL)  # until it dies: then only the code that is there now can be loaded
+    eventually(lambda: not dev.healthy())
+    dev.write("shop.py", SHOP)
+    eventually(dev.healthy)
 
 
 def test_a_run_whose_function_is_gone_is_held_until_it_returns(dev: DevServer) -> None:
