@@ -69,8 +69,9 @@ class Doubles:
         self.running: dict[str, int] = {}  # how often the process is yet to die while the step runs
         self.after: dict[str, int] = {}  # ... and when its result has just been remembered
 
-    def of(self, head: Head) -> Mapping[str, Callable[..., Any]]:
-        return _DoublesOf(self, head)
+    def of(self, head: Head, die: Callable[[], None]) -> Mapping[str, Callable[..., Any]]:
+        """The doubles for one run, and how its process dies."""
+        return _DoublesOf(self, head, die)
 
     def dies_after(self, records: Sequence[Record]) -> bool:
         """Whether the process dies now that these records have been written."""
@@ -82,29 +83,29 @@ class Doubles:
     def stub_of(self, key: str) -> Stub | None:
         return next((self.stubs[name] for name in called(key) if name in self.stubs), None)
 
-    def code_of(self, step: str, code: Callable[..., Any]) -> Callable[..., Any]:
+    def code_of(self, step: str, code: Callable[..., Any], die: Callable[[], None]) -> Callable[..., Any]:
         """The code that runs in place of this step's own."""
         double: Callable[..., Any] = self.stubs.get(step, code)
-        return self._mortal(step, double) if self.running.get(step) else double
+        return self._mortal(step, double, die) if self.running.get(step) else double
 
-    def _mortal(self, step: str, code: Callable[..., Any]) -> Callable[..., Any]:
+    def _mortal(self, step: str, code: Callable[..., Any], die: Callable[[], None]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(code):
 
-            async def die_later(*args: Any, **kwargs: Any) -> Any:
+            async def mortal_async(*args: Any, **kwargs: Any) -> Any:
                 result = await code(*args, **kwargs)
                 if self._due(self.running, step):
-                    raise Crash
+                    die()
                 return result
 
-            return die_later
+            return mortal_async
 
-        def die(*args: Any, **kwargs: Any) -> Any:
+        def mortal(*args: Any, **kwargs: Any) -> Any:
             result = code(*args, **kwargs)
             if self._due(self.running, step):
-                raise Crash
+                die()
             return result
 
-        return die
+        return mortal
 
     @staticmethod
     def _due(crashes: dict[str, int], step: str) -> bool:
@@ -117,14 +118,15 @@ class Doubles:
 class _DoublesOf(Mapping[str, "Callable[..., Any]"]):
     """The doubles as the engine asks for them: by a step's id, with its own code as the default."""
 
-    def __init__(self, doubles: Doubles, head: Head) -> None:
+    def __init__(self, doubles: Doubles, head: Head, die: Callable[[], None]) -> None:
         self._doubles = doubles
+        self._die = die
         parent = head.parent
         # The steps of a map's parts are numbers; they go by the name of the map.
         self._step = called(parent.key)[1] if parent is not None and parent.chunk is not None else None
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self._doubles.code_of(self._step if self._step is not None else key, default)
+        return self._doubles.code_of(self._step if self._step is not None else key, default, self._die)
 
     def __getitem__(self, key: str) -> Callable[..., Any]:
         return self._doubles.stubs[key]

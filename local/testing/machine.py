@@ -256,14 +256,11 @@ class Machine:
 
     def _work(self, function: Function[Any, Any], opened: Opened, keeper: _Keeper) -> Callable[[], None]:
         def work() -> None:
-            try:
-                drive(
-                    function, opened, keeper, self.clock, self.world.entropy,
-                    stopping=_once() if self._restless else _never, threads=False, stubs=self.doubles.of(opened.head),
-                )  # fmt: skip
-            except Crash:
-                keeper.dead = True
-                raise
+            drive(
+                function, opened, keeper, self.clock, self.world.entropy,
+                stopping=_once() if self._restless else _never,
+                threads=False, stubs=self.doubles.of(opened.head, keeper.die),
+            )  # fmt: skip
 
         return work
 
