@@ -35,12 +35,6 @@ def apps(made: Path, monkeypatch: pytest.MonkeyPatch) -> list[App]:
     return load(TARGETS, ROOT).apps
 
 
-@pytest.fixture
-def straight(apps: list[App]) -> Iterator[Mill]:
-    with Mill(*apps) as mill:
-        yield mill
-
-
 @pytest.fixture(params=[False, True], ids=["straight through", "replayed after every step"])
 def mill(apps: list[App], request: pytest.FixtureRequest) -> Iterator[Mill]:
     with Mill(*apps, replays=request.param) as mill:
@@ -100,8 +94,8 @@ def test_an_address_that_is_none_is_not_tried_again(mill: Mill) -> None:
     assert welcome.step("deliver").attempts == 1
 
 
-def test_a_video_is_transcribed_counted_summarized_and_written_to_the_database(straight: Mill, made: Path) -> None:
-    run = straight.send(sample("video")).run("video.process-video")
+def test_a_video_is_transcribed_counted_summarized_and_written_to_the_database(mill: Mill, made: Path) -> None:
+    run = mill.send(sample("video")).run("video.process-video")
     assert run.status == "completed"
     assert run.output["words"] == 356
     assert "the sea pushes the gate open" in run.output["summary"][0]
@@ -109,21 +103,21 @@ def test_a_video_is_transcribed_counted_summarized_and_written_to_the_database(s
         ("tide-mills", "ada", 125.6, 356)
     ]
     assert rows(made, "video", "SELECT word, count FROM words ORDER BY count DESC LIMIT 1") == [("pond", 8)]
-    assert [event.data for event in straight.sent("video/processed")] == [{"video_id": "tide-mills"}]
+    assert [event.data for event in mill.sent("video/processed")] == [{"video_id": "tide-mills"}]
 
 
-def test_a_subtitle_file_that_is_none_fails_the_run_with_its_place(straight: Mill) -> None:
+def test_a_subtitle_file_that_is_none_fails_the_run_with_its_place(mill: Mill) -> None:
     (event,) = sample("video")
-    run = straight.send([{**event, "data": {**event["data"], "file": "broken.srt"}}]).run("video.process-video")
+    run = mill.send([{**event, "data": {**event["data"], "file": "broken.srt"}}]).run("video.process-video")
     assert run.status == "failed"
     assert run.step("transcribe").attempts == 1
     assert run.error is not None
     assert "broken.srt: block 2 is no cue" in run.error.message
 
 
-def test_an_empty_upload_starts_nothing(straight: Mill) -> None:
+def test_an_empty_upload_starts_nothing(mill: Mill) -> None:
     (event,) = sample("video")
-    assert straight.send([{**event, "data": {**event["data"], "size": 0}}]).runs == []
+    assert mill.send([{**event, "data": {**event["data"], "size": 0}}]).runs == []
 
 
 def test_invoices_are_charged_when_due_reminded_for_days_and_given_up(mill: Mill, made: Path) -> None:
