@@ -48,6 +48,9 @@ class SocketKeeper:
         self._lock = threading.Lock()  # branches of a run share the connection
         self._left = True  # the server knows that this slot is free
 
+    def close(self) -> None:
+        self._socket.close()
+
     def assignment(self) -> wire.Assign:
         """The next run for this slot; blocks until there is one."""
         if self._next is None and not self._left:

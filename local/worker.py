@@ -11,15 +11,19 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tidemill.execute.code import drive
+from tidemill.execute.live import LiveRun
 from tidemill.execute.open import Opened
+from tidemill.execute.parking import Resumed
 from tidemill_local import sources, wire
 from tidemill_local.keeper import ConnectionLostError, SocketKeeper
+from tidemill_local.parked import ParkingLot
 from tidemill_local.system import SystemClock, SystemEntropy
 
 if TYPE_CHECKING:
@@ -49,11 +53,19 @@ def work(order: wire.Fork, server: socket.socket) -> int:
     return 0
 
 
+@dataclass(slots=True)
+class _Seat:
+    """The connection that a thread serves; None while it stands still with parked code."""
+
+    keeper: SocketKeeper | None
+
+
 class _Worker:
     def __init__(self, server: socket.socket, functions: Functions) -> None:
         self._server = server
         self._functions = functions
         self._draining = False
+        self._lot = ParkingLot()
 
     def listen(self) -> None:
         """Do as the server says, until it has gone or has no more need of this worker."""
@@ -68,28 +80,48 @@ class _Worker:
                 order = _to_worker.decode(message)
                 if isinstance(order, wire.Drain):
                     self._draining = True
+                    self._lot.close()
                     continue
                 for _ in range(order.count):
-                    self._start_slot(socket.socket(fileno=fds.pop(0)))
+                    self._start_slot(SocketKeeper(socket.socket(fileno=fds.pop(0))))
 
-    def _start_slot(self, connection: socket.socket) -> None:
-        threading.Thread(target=self._slot, args=(connection,), name="tidemill-slot", daemon=True).start()
+    def _start_slot(self, keeper: SocketKeeper) -> None:
+        threading.Thread(target=self._slot, args=(keeper,), name="tidemill-slot", daemon=True).start()
 
-    def _slot(self, connection: socket.socket) -> None:
-        keeper = SocketKeeper(connection)
+    def _slot(self, keeper: SocketKeeper) -> None:
+        seat = _Seat(keeper)
         clock, entropy = SystemClock(), SystemEntropy()
         try:
-            while True:
-                assign = keeper.assignment()
+            while seat.keeper is not None:
+                assign = seat.keeper.assignment()
                 function = self._functions[assign.head.function_id]
                 opened = Opened(assign.head, function.spec, assign.records, assign.base)
-                drive(function, opened, keeper, clock, entropy, stopping=self._stopping)
+                if self._lot.resume(opened, seat.keeper):
+                    seat.keeper = None  # the thread in which its code was parked serves this connection now
+                    return
+                drive(
+                    function, opened, seat.keeper, clock, entropy,
+                    stopping=self._stopping, lot=lambda live: self._park(seat, live),
+                )  # fmt: skip
         except ConnectionLostError:
             return
         except Exception as error:
             print(f"tidemill: a slot gave up: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         finally:
-            connection.close()  # whatever happened: the server learns that this claim is over
+            if seat.keeper is not None:
+                seat.keeper.close()  # whatever happened: the server learns that this claim is over
+
+    def _park(self, seat: _Seat, live: LiveRun) -> Resumed | None:
+        """Stand still with the code of a suspended run; another thread takes the seat at the connection meanwhile."""
+        keeper, seat.keeper = seat.keeper, None
+        assert keeper is not None
+        parked = self._lot.enter(live)
+        self._start_slot(keeper)
+        parked.ready.wait()
+        if parked.resumed is None:
+            return None
+        seat.keeper = parked.keeper
+        return parked.resumed
 
     def _stopping(self) -> bool:
         return self._draining

@@ -45,6 +45,8 @@ WAIT_BUCKET: Final = 10_000  # waits without a key that one event may have to lo
 # Journals.
 SNAPSHOT_RECORDS: Final = 100
 SNAPSHOT_BYTES: Final = 256 * KIB
+PARK_RECORDS: Final = 64  # a shorter run is replayed in less time than it takes to keep its code
+PARKED: Final = 32  # runs whose code one process keeps
 RECHECK: Final = HOUR  # every open run is looked at again at least this often
 RECORD_LIFE: Final = 60 * DAY
 

@@ -50,9 +50,13 @@ def awaited_problem(name: object, *, wildcard: bool = False) -> str | None:
         return f"an awaited event has one exact name, without '*': {name!r}"
     if "*" in name[:-1]:
         return f"'*' may only stand at the end of an event name: {name!r}"
-    if name.startswith(PLATFORM) and name not in ANNOUNCED and name != PLATFORM + "*":
+    if name.startswith(PLATFORM) and not any(_takes(name, announced) for announced in ANNOUNCED):
         return f"the platform sends no {name!r}; it sends {', '.join(ANNOUNCED)}"
     return None
+
+
+def _takes(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def wait_problem(name: object, match: object, when: object) -> str | None:

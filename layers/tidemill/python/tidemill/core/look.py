@@ -38,7 +38,9 @@ def look(state: RunState, head: Head, spec: FunctionSpec | None, claim_alive: bo
         return Look("later", at=head.not_before)
     if spec is None:
         return Look("hold", reason=f"function {head.function_id} is not declared at present")
-    if state.claim is not None and state.lapses >= spec.retries:
+    # Even without retries the code runs once more: the step that it finds unfinished answers for the crash, and the
+    # code may catch that.
+    if state.claim is not None and state.lapses >= max(spec.retries, 1):
         return Look("fail", reason=f"the process died {state.lapses + 1} times without finishing a step")
     return _when_ready(state, now)
 

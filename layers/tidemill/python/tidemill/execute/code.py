@@ -16,20 +16,21 @@ import msgspec
 from tidemill import values
 from tidemill.context import AsyncContext, Context
 from tidemill.core import retry
-from tidemill.core.journal import AttemptFailed, Ended, HandedOver, Suspended
+from tidemill.core.journal import AttemptFailed, Ended
 from tidemill.core.look import bounded
-from tidemill.core import snapshot
-from tidemill.core.state import RunState, fold, suspended_status
+from tidemill.core.state import RunState, fold
 from tidemill.errors import StepError
 from tidemill.execute import finish, plans
 from tidemill.execute.driver import Driver
+from tidemill.execute.leave import leave
 from tidemill.execute.live import Leaving, Left, LiveRun
 from tidemill.execute.load import restored
 from tidemill.execute.log import logger
 from tidemill.execute.open import Opened
+from tidemill.execute.parking import Lot, park
 from tidemill.execute.tape import Branch, attempt, branch
 from tidemill.function import Function
-from tidemill.limits import RECHECK, SNAPSHOT_BYTES, SNAPSHOT_RECORDS
+from tidemill.limits import SNAPSHOT_RECORDS
 from tidemill.model import Event, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
 from tidemill.step import AsyncStep, AsyncStepDriver, Step
@@ -53,15 +54,19 @@ def drive(
     threads: bool = True,
     stubs: Mapping[str, Callable[..., Any]] | None = None,
     snapshot_every: int = SNAPSHOT_RECORDS,
+    lot: Lot | None = None,
 ) -> None:
     """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does,
     but whatever the keeper raised: then the claim lapses.
 
     `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
     `stubs`: functions that stand in for the steps with these ids. `snapshot_every`: so many records.
+    `lot`: where the code of a blocked run may be parked (see `parking`).
     """
     live = LiveRun(opened.head, opened.spec, _state(opened, keeper), keeper, clock, entropy, stopping, stubs or {})
     live.snapshot_every = snapshot_every
+    if lot is not None:
+        live.park = lambda: park(live, lot)
     parent = opened.head.parent
     try:
         if parent is not None and parent.chunk is not None:
@@ -75,7 +80,7 @@ def drive(
     except Left:
         pass  # another executor, or an end, took the run
     if live.state.terminal is not None and live.head.ties:
-        keeper.ended(opened.head)  # waits that this executor put after the end must not stay behind
+        live.keeper.ended(live.head)  # waits that this executor put after the end must not stay behind
     if live.failure is not None:
         raise live.failure
 
@@ -169,42 +174,19 @@ def _once(live: LiveRun, body: Body) -> bool:
         error = RuntimeError(f"the function called sys.exit({stop.code!r})")
     except Exception as caught:
         error = caught
+    except BaseExceptionGroup:  # a TaskGroup's: its tasks were left
+        if live.leaving is None:
+            raise
     leaving = _leaving(live)
     if leaving == "superseded":
         return True
     if left or leaving is not None:  # also where the code swallowed the exception by which it was left
-        return _leave(live)
+        return leave(live)
     return _complete(live, value) if error is None else _fail(live, error)
 
 
 def _leaving(live: LiveRun) -> Leaving | None:
     return live.leaving
-
-
-def _leave(live: LiveRun) -> bool:
-    now = live.clock.now()
-    blocked = tuple(live.blocked.values())
-    ties = True if live.head.ties else None
-    if live.leaving == "handed over":
-        return live.offer([HandedOver(now, blocked)], HeadChange("running", bounded(live.head, now), ties=ties))
-    ends = [b.until for b in blocked if b.until is not None]
-    due = min(ends) if ends else None
-    change = HeadChange(
-        suspended_status(blocked),
-        bounded(live.head, due if due is not None else now + RECHECK),
-        snapshot=_snapshot(live),
-        ties=ties,
-    )
-    return live.offer([Suspended(now, due, blocked)], change)
-
-
-def _snapshot(live: LiveRun) -> int | None:
-    """Keep a snapshot where the journal has grown by enough since the last one; its number."""
-    since = live.head.snapshot if live.head.snapshot is not None else -1
-    if live.state.seq - since < live.snapshot_every and live.weight < SNAPSHOT_BYTES:
-        return None
-    live.ask(live.keeper.snapshot, live.head, live.state.seq, snapshot.encode(live.state))
-    return live.state.seq
 
 
 def _complete(live: LiveRun, value: Any) -> bool:

@@ -230,10 +230,13 @@ class Driver:
         return blocked.until is not None and blocked.until <= self.live.clock.now()
 
     def _leave_if_idle(self) -> None:
-        if self._active == 0 and self.live.leaving is None:
-            self.live.leave("suspended")
-        if self.live.leaving is not None:
-            self._turn.notify_all()
+        """When no line of execution is at work and none can go on: suspend, and leave unless the code is kept."""
+        live = self.live
+        if self._active > 0 or live.leaving is not None or any(map(self._can_go_on, live.blocked.values())):
+            return
+        if live.park is None or self._seeking is not None or not live.park():
+            live.leave("suspended")
+        self._turn.notify_all()
 
     def _leave(self, how: Any = "suspended") -> Left:
         with self._turn:

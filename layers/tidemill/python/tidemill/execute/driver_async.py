@@ -228,7 +228,8 @@ class AsyncDriver:
             if self._handing:
                 return self._left_as("handed over")
             if self._waiting and not (watched or timeout is not None):
-                return self._left_as("suspended")
+                kept = self.live.park is not None and self._seeking is None and self.live.park()
+                return 0 if kept else self._left_as("suspended")
         ends = [blocked.until for blocked, _ in self._waiting.values() if blocked.until is not None]
         if not ends:
             return timeout

@@ -117,7 +117,7 @@ def _announce(world: World, head: Head, state: RunState) -> None:
 
 
 def end_event(head: Head, state: RunState, name: str) -> Event:
-    """The announcement of a run's end; its id derives from the run, so that it is one event however often it is sent."""
+    """The announcement of a run's end. Its id derives from the run: one event, however often it is sent."""
     terminal = state.terminal
     ended = terminal if isinstance(terminal, Ended) else None
     at = terminal.at if terminal is not None else 0

@@ -73,6 +73,7 @@ class LiveRun:
         self.charged: set[str] = set()
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
         self.snapshot_every = SNAPSHOT_RECORDS
+        self.park: Callable[[], bool] | None = None  # suspend, and keep the code; whether it can go on
         self.weight = 0  # bytes of values that this executor has appended
         self._guard = threading.Condition()
         self._queue: list[_Write] = []

@@ -34,7 +34,7 @@ def restored(head: Head, base: int, snapshot_of: Callable[[str, int], bytes | No
     return snapshot.decode(data) if data is not None else None
 
 
-def tail(head: Head, base: int, records: list[Record]) -> RunState:
+def tail(base: int, records: list[Record]) -> RunState:
     """The state as far as the records from `base` on tell: enough to decide what the run needs."""
     state = RunState(seq=base - 1)
     state.add(records)

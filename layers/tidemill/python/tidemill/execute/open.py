@@ -37,7 +37,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         return None
     base = first(head)
     records = world.runs.read(run_id, base - 1)
-    state = tail(head, base, records)
+    state = tail(base, records)
     spec = world.registry.function(head.function_id)
     while True:
         now = world.clock.now()

@@ -51,7 +51,7 @@ def cancel(world: World, run_id: str, reason: str) -> bool:
 
 
 def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:
-    """Tell a run what one of its blocked steps waited for, and have it looked at. False: it is not interested (any more)."""
+    """Tell a run what one of its blocked steps waited for, and have it looked at. False: it needs no telling."""
 
     def decide(state: RunState) -> Decision:
         if state.terminal is not None or record.key in state.resolved or record.key in state.done:

@@ -1,8 +1,8 @@
 """What each kind of step does, written once for sync and async code.
 
-A plan is a generator: it reads and appends to the journal, and yields where it needs its driver to do something that sync
-and async code do differently: `Call` a function, or be `Blocked` until the step can go on. The replay of a finished
-step never gets here (see `tape.Tape.recall`).
+A plan is a generator: it reads and appends to the journal, and yields where it needs its driver to do something that
+sync and async code do differently: `Call` a function, or be `Blocked` until the step can go on. The replay of a
+finished step never gets here (see `tape.Tape.recall`).
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def sleep(live: LiveRun, key: str, until: int) -> Plan:
     until = known.until if known is not None and known.until is not None else until
     while live.clock.now() < until:
         yield Blocked(key, "sleep", started, until)
-    live.append(StepDone(key, "sleep", started, live.clock.now()))
+    if key not in live.state.done:  # the claim that a parked run goes on under may have ended it
+        live.append(StepDone(key, "sleep", started, live.clock.now()))
 
 
 def wait(

@@ -79,12 +79,12 @@ def takes(spec: FunctionSpec, event: Event) -> bool:
 
 def wake(world: World, event: Event) -> list[str]:
     """Resolve the waits that this event satisfies, cancel the runs that it cancels; the runs resolved."""
-    resolved: list[str] = []
-    for path, hash_ in _keys(world, event):
-        for wait in _waits(world, event.name, path, hash_):
-            if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
-                resolved.append(wait.run_id)
-    return resolved
+    return [
+        wait.run_id
+        for path, hash_ in _keys(world, event)
+        for wait in _waits(world, event.name, path, hash_)
+        if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event)
+    ]
 
 
 def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:

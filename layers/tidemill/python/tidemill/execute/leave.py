@@ -1,0 +1,38 @@
+"""The record by which an executor leaves a run that has not ended: suspended, or handed over."""
+
+from __future__ import annotations
+
+from tidemill.core import snapshot
+from tidemill.core.journal import HandedOver, Suspended
+from tidemill.core.look import bounded
+from tidemill.core.state import suspended_status
+from tidemill.execute.live import LiveRun
+from tidemill.limits import RECHECK, SNAPSHOT_BYTES
+from tidemill.model import HeadChange
+
+
+def leave(live: LiveRun) -> bool:
+    """Record that the code can go no further for now, and why. False: outsiders wrote first, so look again."""
+    now = live.clock.now()
+    blocked = tuple(live.blocked.values())
+    ties = True if live.head.ties else None
+    if live.leaving == "handed over":
+        return live.offer([HandedOver(now, blocked)], HeadChange("running", bounded(live.head, now), ties=ties))
+    ends = [b.until for b in blocked if b.until is not None]
+    due = min(ends) if ends else None
+    change = HeadChange(
+        suspended_status(blocked),
+        bounded(live.head, due if due is not None else now + RECHECK),
+        snapshot=_snapshot(live),
+        ties=ties,
+    )
+    return live.offer([Suspended(now, due, blocked)], change)
+
+
+def _snapshot(live: LiveRun) -> int | None:
+    """Keep a snapshot where the journal has grown by enough since the last one; its number."""
+    since = live.head.snapshot if live.head.snapshot is not None else -1
+    if live.state.seq - since < live.snapshot_every and live.weight < SNAPSHOT_BYTES:
+        return None
+    live.ask(live.keeper.snapshot, live.head, live.state.seq, snapshot.encode(live.state))
+    return live.state.seq
