@@ -208,6 +208,10 @@ class Machine:
             self.settle()
         self.clock.time = max(self.clock.time, target)
 
+    def pass_a_moment(self) -> None:
+        """A millisecond, so that what the test does has an order."""
+        self.run_to(self.clock.now() + 1)
+
     def _next(self) -> int | None:
         times = [t for t in (self.db.runs.next_due(), self._ticks.next_at()) if t is not None]
         return min(times, default=None)

@@ -115,7 +115,7 @@ class Mill:
             events = plain_events(name)
         sent: list[str] = []
         for event in events:
-            self._pass_a_moment()
+            self._machine.pass_a_moment()
             if event.get("ts", 0) > self._machine.clock.now() + DELAY:
                 raise ValueError(f"ts lies more than 366 days in the future: {event['ts']}; it is in milliseconds")
             sent += self._machine.take([event])
@@ -128,7 +128,7 @@ class Mill:
         spec = self._machine.registry.function(function_id)
         assert spec is not None
         encoded = values.encode(plain_object({} if data is None else data, "data"), "data")
-        self._pass_a_moment()
+        self._machine.pass_a_moment()
         run_id = receive.invoke(self._machine.world, spec, encoded)
         self._machine.settle()
         return Run(self._machine, run_id)
@@ -140,7 +140,7 @@ class Mill:
         if problem is not None:
             raise ValueError(problem)
         plain = values.plain(values.encode(data, "data"))
-        self._pass_a_moment()
+        self._machine.pass_a_moment()
         world = self._machine.world
         resolved = receive.signal(world, signal, plain, ids.ulid(world.clock.now(), world.entropy.bytes(10)))
         self._machine.settle()
@@ -155,7 +155,7 @@ class Mill:
         named = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
         named = {b"host": b"127.0.0.1", b"content-type": b"application/json", **named}
         body = b"" if json is None else msgspec.json.encode(json)
-        self._pass_a_moment()
+        self._machine.pass_a_moment()
         request = request_payload(method.encode(), path.encode(), named, body, "127.0.0.1")
         answer = Handlers(self._machine.world).answer(request, "")
         self._machine.settle()
@@ -296,12 +296,8 @@ class Mill:
     def _transport(self, events: list[dict[str, Any]]) -> list[str]:
         """How `app.send` sends while this Mill is there."""
         if not self._machine.busy:
-            self._pass_a_moment()
+            self._machine.pass_a_moment()
         return self._machine.take(events, by_code=True)
-
-    def _pass_a_moment(self) -> None:
-        """A millisecond, so that what the test does has an order."""
-        self._machine.run_to(self._machine.clock.now() + 1)
 
     def _at_rest(self, what: str) -> None:
         if self._machine.busy:

@@ -151,6 +151,7 @@ class Run:
 
     def cancel(self, reason: str = "cancelled by the test") -> bool:
         """Cancel it. False: it had ended already."""
+        self._machine.pass_a_moment()
         cancelled = outside.cancel(self._machine.world, self.id, reason)
         self._machine.settle()
         return cancelled
@@ -158,6 +159,7 @@ class Run:
     def rerun(self, *, from_step: str | None = None, input: Any = None) -> Run:
         """Run it again, from the start or from a step, with its own event's data or this. The new run."""
         data = values.encode(input, "input") if input is not None else None
+        self._machine.pass_a_moment()
         run_id = rerun(self._machine.world, self.id, from_step, data)
         self._machine.settle()
         return Run(self._machine, run_id)

@@ -29,7 +29,7 @@ def test_it_runs_once_when_a_run_has_failed(serve):
         assert handler.event.data["error"]["type"] == "ValueError"
         mill.advance("1h")
         assert handler.output == run.id
-        assert told == [["too many", 2]]
+        assert told == [("too many", 2)]
 
 
 def test_an_async_handler_with_retries_of_its_own(serve):

@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pydantic import BaseModel
 
 from tidemill import App, Context, Cron, Event
+
+
+class SignedUp(BaseModel):
+    user_id: int
 
 
 def names(mill) -> list[str]:
@@ -70,7 +75,7 @@ def test_a_star_takes_what_begins_so_and_nothing_of_the_platforms(serve):
     @app.function(on="*")
     def everything(ctx: Context) -> None: ...
 
-    @app.function(on="tidemill/function.*")
+    @app.function(on=Event("tidemill/function.*", when="event.data.function_id == 'shop.orders'"))
     def ends(ctx: Context) -> None: ...
 
     with serve(app) as mill:
@@ -220,11 +225,6 @@ def test_cron_with_jitter_and_other_triggers(serve):
 
 
 def test_an_event_for_a_model(serve):
-    from pydantic import BaseModel
-
-    class SignedUp(BaseModel):
-        user_id: int
-
     app = App("shop")
 
     @app.function(on=Event("user/signed.up", SignedUp))
