@@ -1,6 +1,6 @@
 """What a page of documentation holds that can be run.
 
-A page is README.md or a Markdown file under docs/. Its fenced blocks are of these kinds:
+A page is README.md, that of examples/, or a Markdown file of docs/. Its fenced blocks are of these kinds:
 
     python      run, in the page's order, in one module per page
     sh          each `tidemill` command must parse, each `make` target and each path of a `curl` must exist
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 KINDS = ("python", "sh", "json", "toml", "text")
 
 _FENCE = re.compile(r"^\s*```(\S*)")

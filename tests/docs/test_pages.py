@@ -14,12 +14,13 @@ import pytest
 from docs.pages import KINDS, PAGES, ROOT, anchors, blocks, links
 
 from tidemill_local.cli import VERBS, parser
+from tidemill_local.cli.stop import Stop
 
 NOT_RUN = 0  # blocks that are not run, each with its reason on the page
 
 
 def _name(page: Path) -> str:
-    return page.name
+    return str(page.relative_to(ROOT))
 
 
 @pytest.fixture(params=PAGES, ids=_name)
@@ -35,7 +36,8 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.setenv("TIDEMILL_EXAMPLES", str(tmp_path))
-    module = ModuleType(f"page_{page.stem.replace('-', '_').lower()}")
+    module = ModuleType(re.sub(r"\W", "_", f"page_{page.stem}"))
+    module.__file__ = str(page)
     monkeypatch.setitem(sys.modules, module.__name__, module)  # where the journal finds the page's classes again
     for block in code:
         source = "\n" * (block.line - 1) + block.text
@@ -109,8 +111,8 @@ def _check_tidemill(arguments: list[str], where: str) -> None:
         return
     try:
         parser(VERBS).parse_args(arguments)
-    except SystemExit as stop:
-        raise AssertionError(f"{where}: tidemill {shlex.join(arguments)} is refused ({stop.code})") from None
+    except (Stop, SystemExit) as stop:
+        raise AssertionError(f"{where}: tidemill {shlex.join(arguments)} is refused: {stop}") from None
 
 
 def _check_curl(arguments: list[str], where: str) -> None:
