@@ -95,7 +95,7 @@ def test_a_late_bound_loop_variable_is_named(serve):
 
     @app.function(on="go")
     def work(ctx: Context) -> object:
-        return ctx.step.parallel(*[lambda: ctx.step.run(f"item {n}", lambda: n) for n in range(3)])
+        return ctx.step.parallel(*[lambda: ctx.step.run(f"item {n}", lambda: n) for n in range(3)])  # noqa: B023 - the mistake
 
     with serve(app) as mill:
         run = mill.send("go").run()
@@ -132,7 +132,11 @@ def test_the_same_id_in_two_parallels_and_twice_in_one_branch(serve):
     @app.function(on="go")
     def work(ctx: Context) -> object:
         twice = [lambda: [ctx.step.run("x", lambda: 1), ctx.step.run("x", lambda: 2)]]
-        return [ctx.step.parallel(*twice), ctx.step.parallel(lambda: ctx.step.run("x", lambda: 3)), ctx.step.run("x", int)]
+        return [
+            ctx.step.parallel(*twice),
+            ctx.step.parallel(lambda: ctx.step.run("x", lambda: 3)),
+            ctx.step.run("x", int),
+        ]
 
     with serve(app) as mill:
         run = mill.send("go").run()
@@ -151,9 +155,7 @@ def test_each_branch_has_its_own_retries(serve):
                 raise ValueError(name)
             return name
 
-        return ctx.step.parallel(
-            lambda: ctx.step.run("a", flaky, "a"), lambda: ctx.step.run("b", flaky, "b")
-        )
+        return ctx.step.parallel(lambda: ctx.step.run("a", flaky, "a"), lambda: ctx.step.run("b", flaky, "b"))
 
     with serve(app) as mill:
         run = mill.send("go").run()

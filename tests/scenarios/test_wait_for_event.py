@@ -46,7 +46,9 @@ def test_none_at_the_timeout_and_not_before(serve):
 
 
 def test_a_condition_over_both_events(serve):
-    with serve(waiting(when="async.data.order_id == event.data.order_id && async.data.amount >= event.data.total")) as mill:
+    with serve(
+        waiting(when="async.data.order_id == event.data.order_id && async.data.amount >= event.data.total")
+    ) as mill:
         run = mill.send("order/placed", {"order_id": "a", "total": 10}).run()
         mill.send("order/paid", {"order_id": "a", "amount": 9})
         mill.send("order/paid", {"order_id": "b", "amount": 10})
