@@ -10,7 +10,8 @@ from tidemill import App, AsyncContext, Context
 
 
 @pytest.mark.parametrize(
-    ("given", "ms"), [(5, 5_000), (0.25, 250), ("1h30m", 5_400_000), (timedelta(days=2), 172_800_000), ("366d", 31_622_400_000)]
+    ("given", "ms"),
+    [(5, 5_000), (0.25, 250), ("1h30m", 5_400_000), (timedelta(days=2), 172_800_000), ("366d", 31_622_400_000)],
 )  # fmt: skip
 def test_a_sleep_is_over_on_time(serve, given, ms):
     app = App("shop")
@@ -64,7 +65,7 @@ def test_the_past_goes_on_at_once(serve):
 @pytest.mark.parametrize(
     ("bad", "word"),
     [(lambda s: s.sleep("x", "soon"), "duration"), (lambda s: s.sleep("x", -1), "negative"),
-     (lambda s: s.sleep("x", "367d"), "366d"), (lambda s: s.sleep_until("x", datetime(2026, 1, 1)), "zone")],
+     (lambda s: s.sleep("x", "367d"), "366d"), (lambda s: s.sleep_until("x", datetime(2026, 1, 1)), "zone")],  # noqa: DTZ001 - the mistake
 )  # fmt: skip
 def test_what_is_no_time_is_told_and_not_retried(serve, bad, word):
     app = App("shop")
