@@ -352,6 +352,20 @@ def test_step_ids_that_no_step_can_have() -> None:
     assert problems(awaits)[0].startswith("step.send_event in line")
 
 
+def test_a_step_id_that_only_begins_with_a_text_is_left_to_the_run() -> None:
+    def steps(ctx: Any) -> None:
+        name = ctx.event.name
+        ctx.step.run("".join(name), print)
+        ctx.step.run("" + name, print)
+        ctx.step.run(("") + name, print, "")
+        ctx.step.run(name + "\n", print)
+        ctx.step.run("" or name, print)
+        ctx.step.run("\n"[0:0] + name, print)
+        ctx.step.run(f"\n{name}".strip(), print)
+
+    assert App("shop").function(steps).id == "shop.steps"
+
+
 def test_on_failure_is_checked_as_a_function() -> None:
     def handler() -> None: ...
 

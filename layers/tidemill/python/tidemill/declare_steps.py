@@ -12,6 +12,7 @@ from tidemill.names import step_id_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from dis import Instruction
     from types import CodeType
 
     from tidemill.checks import Problems
@@ -40,6 +41,33 @@ def _written_ids(code: CodeType) -> Iterator[tuple[int, str, str]]:
 
     found = [one for one in dis.get_instructions(code) if one.opname not in _BETWEEN]
     for of, step, first in zip(found, found[1:], found[2:], strict=False):
-        if of.argval == "step" and step.argval in _STEPS and first.opname == "LOAD_CONST":
+        written = of.argval == "step" and step.argval in _STEPS and first.opname == "LOAD_CONST"
+        if written and _is_whole(first, step, found):
             line = step.positions.lineno if step.positions else None
             yield line or code.co_firstlineno, step.argval, first.argval
+
+
+def _is_whole(text: Instruction, method: Instruction, found: list[Instruction]) -> bool:
+    """Whether the text is all of the argument: `"".join(parts)` and `"" + name` only begin with it.
+
+    What is done to the text covers it in the source, and begins after the method's name.
+    """
+    start, end = _place(text)
+    after = _place(method)[1]
+    if start is None or end is None or after is None:
+        return False
+    for one in found:
+        begins, ends = _place(one)
+        if one is not text and begins and ends and after <= begins <= start and end <= ends:
+            return False
+    return True
+
+
+def _place(one: Instruction) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Where its source begins and ends, as line and column; None where the code was compiled without."""
+    at = one.positions
+    if at is None or at.lineno is None or at.col_offset is None:
+        return None, None
+    if at.end_lineno is None or at.end_col_offset is None:
+        return None, None
+    return (at.lineno, at.col_offset), (at.end_lineno, at.end_col_offset)
