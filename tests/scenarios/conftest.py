@@ -1,19 +1,22 @@
-"""Every story is told twice: as it runs by itself, and with the run handed over after each of its steps."""
+"""Every story is told three times: as it runs by itself, handed over after each step, and with branches in threads.
+
+The third is how functions run outside of tests.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pytest
 
-from tidemill import App
+from tidemill.execute.code import drive
 from tidemill.testing import Mill
+from tidemill_local.testing import machine
 
 
-@pytest.fixture(params=["straight", "replayed"])
-def serve(request: pytest.FixtureRequest) -> Callable[..., Mill]:
-    def made(*apps: App, **options: Any) -> Mill:
-        return Mill(*apps, replays=request.param == "replayed", **options)
-
-    return made
+@pytest.fixture(params=["straight", "replayed", "threads"])
+def serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mill]:
+    if request.param == "threads":
+        monkeypatch.setattr(machine, "drive", lambda *args, **given: drive(*args, **{**given, "threads": True}))
+    return partial(Mill, replays=request.param == "replayed")

@@ -134,6 +134,9 @@ def test_the_same_id_again_starts_nothing_for_a_day(serve):
         mill.advance("23h59m")
         mill.send("go", {"n": 3}, id="e1")
         assert [run.output for run in mill.runs()] == [{"n": 1}]
+        mill.advance("2m")
+        mill.send("go", {"n": 4}, id="e1")
+        assert [run.output for run in mill.runs()] == [{"n": 1}, {"n": 4}]
 
 
 def test_the_ends_of_runs_are_announced_to_who_listens(serve):
