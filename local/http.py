@@ -8,6 +8,7 @@ and patience. Answers are held until what they speak of is committed (see `tick`
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from tidemill_local.tick import Tick
 HEADER_BYTES = 64 * 1024
 PATIENCE = 30.0  # seconds for a whole request to come in
 IDLE = 300.0  # seconds between two requests on a connection
+SHARE = 0.005  # seconds of a turn of the loop that go to requests
 LINGER = 1.0  # seconds for a refused sender to read its answer
 
 _buffer = bytearray(256 * 1024)  # of all connections: what is read is parsed at once
@@ -29,15 +31,47 @@ Handle = Callable[[dict[str, Any]], Answer]
 
 
 class Door:
-    """What all connections share: who answers, which hosts are let in, who is connected."""
+    """What all connections share: who answers, which hosts are let in, who is connected.
+
+    Requests take at most `SHARE` of one turn of the loop, and what has come in besides waits for the next: else
+    eight senders of a hundred events each would keep every function waiting until the last event is in.
+    """
 
     def __init__(self, handle: Handle, tick: Tick, hosts: frozenset[bytes] | None) -> None:
         """`hosts`: the values of the Host header that are let in; None: any."""
-        self.handle = handle
         self.tick = tick
         self.hosts = hosts
         self.origins = frozenset(b"http://" + host for host in hosts or ())
         self.connections: set[Connection] = set()
+        self._handle = handle
+        self._loop = asyncio.get_running_loop()
+        self._spent = 0.0
+        self._waiting: deque[Connection] = deque()
+
+    def handle(self, request: dict[str, Any]) -> Answer:
+        begun = self._loop.time()
+        try:
+            return self._handle(request)
+        finally:
+            self._spent += self._loop.time() - begun
+
+    @property
+    def full(self) -> bool:
+        """Whether this turn has had its share of requests."""
+        return self._spent > SHARE
+
+    def wait(self, connection: Connection) -> None:
+        self._waiting.append(connection)
+
+    def turned(self) -> None:
+        """A turn of the loop is over; who waits is served in the next."""
+        self._spent = 0.0
+        if self._waiting:
+            self._loop.call_soon(self._serve)
+
+    def _serve(self) -> None:
+        while self._waiting and not self.full:
+            self._waiting.popleft().go_on()
 
     def refusal(self, headers: dict[bytes, bytes]) -> str | None:
         """Why a request is not let in: a page elsewhere in the browser must not reach this server by any name."""
@@ -58,6 +92,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpRequestParser(self)
         self._pending: list[bytes] = []
         self._closing = False
+        self._kept = b""
         self._reset()
 
     def _reset(self) -> None:
@@ -87,8 +122,21 @@ class Connection(asyncio.BufferedProtocol):
         return _buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if not self._closing:  # else it was refused, and is still sending
+        if self._closing:
+            return  # it was refused, and is still sending
+        if self._door.full:
+            self._kept = bytes(_window[:nbytes])
+            self._transport.pause_reading()
+            self._door.wait(self)
+        else:
             self._received(_window[:nbytes])
+
+    def go_on(self) -> None:
+        """Take up what had to wait."""
+        kept, self._kept = self._kept, b""
+        if not self._closing:
+            self._transport.resume_reading()
+            self._received(memoryview(kept))
 
     def _received(self, data: memoryview) -> None:
         if self._in_head and not self._head_bytes:
@@ -113,12 +161,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self._closing:
+        if not self._closing and not self._kept:
             self._transport.resume_reading()
 
     def _expire(self) -> None:
         late = self._loop.time() - self._deadline
-        if late < 0 or self._pending:
+        if late < 0 or self._pending or self._kept:
             self._timer = self._loop.call_at(max(self._deadline, self._loop.time() + 1), self._expire)
         elif self._closing or (self._in_head and not self._head_bytes):
             self._transport.abort() if self._closing else self._transport.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import cast
 
 if "ssl" not in sys.modules:
     # asyncio does without it where it cannot be had. It is a fifth of this server's start, and speaks to nobody here.
-    sys.modules["ssl"] = None  # type: ignore[assignment]  # how the import system marks what cannot be had
+    cast("dict[str, object]", sys.modules)["ssl"] = None  # how the import system marks what cannot be had
     import asyncio
 
     del sys.modules["ssl"]
 else:
     import asyncio
+
+_run_once: Callable[[asyncio.SelectorEventLoop], None] = vars(asyncio.BaseEventLoop)["_run_once"]
 
 
 class TurnLoop(asyncio.SelectorEventLoop):
@@ -25,5 +28,5 @@ class TurnLoop(asyncio.SelectorEventLoop):
     turned: Callable[[], None]
 
     def _run_once(self) -> None:
-        super()._run_once()  # type: ignore[misc]  # the stubs leave private methods out
+        _run_once(self)
         self.turned()

@@ -77,7 +77,7 @@ class Server:
         self._keeper = LocalKeeper(self.world)
         self._dispatcher = Dispatcher(self.world, self._ready, claims, self._console)
         self._tick = Tick(db, before=self._dispatcher.pump, failed=self._failed)
-        loop.turned = self._tick.end
+        loop.turned = self._turned
         self._timers = Timers(loop, db.runs, clock, self._ready, self._tick)
         queue.timers = self._timers
         self._dispatcher.tick = self._tick
@@ -104,6 +104,10 @@ class Server:
         """Serve until `stop` has done its work."""
         self._listening = await self._loop.create_server(lambda: Connection(self._door), sock=listener)
         await self._stopped
+
+    def _turned(self) -> None:
+        self._tick.end()
+        self._door.turned()
 
     # --- requests --------------------------------------------------------------------------------------
 
