@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from http.client import HTTPConnection
@@ -74,7 +74,7 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path) -> Generator[Server]:
     """The server, on a free port, until the block is left."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -179,7 +179,7 @@ def judge(verdict: Verdict, stories: dict[str, list[Run]]) -> None:
     verdict.equal("lead scores", verdict.rows("crm", "SELECT score FROM scores"), [[72]])
     verdict.equal("videos", verdict.rows("video", "SELECT video_id, words FROM videos"), [["tide-mills", 356]])
     verdict.equal("its words", verdict.rows("video", "SELECT word FROM words ORDER BY count DESC LIMIT 1"), [["pond"]])
-    ends = sorted(str((run["output"] or {}).get("status")) for run in stories["invoices"])
+    ends = sorted(run["output"]["status"] if run["output"] else run["status"] for run in stories["invoices"])
     verdict.equal("invoices", ends, ["paid", "paid", "written off"])
     verdict.equal("receipts", verdict.files("receipts"), ["2026-001.txt", "2026-002.txt"])
     verdict.equal("written off", verdict.files("written-off"), ["2026-003.txt"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -22,7 +22,7 @@ def folder(name: str = "") -> Path:
 
 
 @contextmanager
-def database(name: str, schema: str) -> Iterator[sqlite3.Connection]:
+def database(name: str, schema: str) -> Generator[sqlite3.Connection]:
     """A SQLite database with these tables; commits at the end, rolls back on an error."""
     with closing(sqlite3.connect(folder() / f"{name}.sqlite3", timeout=10, isolation_level="IMMEDIATE")) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
