@@ -183,6 +183,28 @@ def test_a_sync_function_refuses_an_async_step(serve):
         assert "is async" in run.error.message
 
 
+def test_what_code_does_to_its_event_is_forgotten_when_it_runs_again(serve):
+    app, seen = App("shop"), []
+
+    @app.function(on="go")
+    def untidy(ctx: Context) -> list:
+        seen.append((ctx.event.data.pop("x"), ctx.event.data["list"].pop(), ctx.event.user.pop("id")))
+        found = ctx.step.wait_for_event("more", "more")
+        seen.append((found.data.pop("y"),))
+        ctx.step.invoke("child", "other.child")
+        ctx.step.sleep("nap", 1)
+        return [ctx.event.data, ctx.step.run("id", lambda: ctx.event.id)]
+
+    with serve(app) as mill:
+        mill.stub("child", returns=None)
+        run = mill.send("go", {"x": 1, "list": [1, 2]}, id="e1", user={"id": "u"}).run()
+        mill.send("more", {"y": 3})
+        mill.advance(seconds=1)
+        assert run.output == [{"list": [1]}, "e1"]
+        assert set(seen) == {(1, 2, "u"), (3,)}
+        assert mill.event("e1").data == {"x": 1, "list": [1, 2]}
+
+
 def test_what_the_context_says(serve):
     app = App("shop")
 

@@ -36,9 +36,21 @@ class EventView(Generic[D_co]):
 
 
 def view(event: model.Event, data_type: type[BaseModel] | None = None) -> EventView[Any]:
-    """Raises NonRetriableError where the data does not fit the model: the same event never will."""
-    data = event.data if data_type is None else _parsed(event, data_type)
-    return EventView(event.id, event.name, data, event.user, event.ts, event.v)
+    """A view of its own for each execution: code may change what it is given, and the next must not see that.
+
+    Raises NonRetriableError where the data does not fit the model: the same event never will.
+    """
+    data = _copied(event.data) if data_type is None else _parsed(event, data_type)
+    return EventView(event.id, event.name, data, _copied(event.user), event.ts, event.v)
+
+
+def _copied(value: Any) -> Any:
+    """Objects and arrays anew; what they hold cannot be changed."""
+    if type(value) is dict:
+        return {key: _copied(one) for key, one in cast("dict[str, Any]", value).items()}
+    if type(value) is list:
+        return [_copied(one) for one in cast("list[Any]", value)]
+    return value
 
 
 def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
