@@ -49,7 +49,8 @@ def _copied(value: Any) -> Any:
     if type(value) is dict:
         return {key: _copied(one) for key, one in cast("dict[str, Any]", value).items()}
     if type(value) is list:
-        return [_copied(one) for one in cast("list[Any]", value)]
+        items: list[Any] = value
+        return [_copied(one) for one in items]
     return value
 
 
