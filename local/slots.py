@@ -6,7 +6,6 @@ ends the slot's claim the slot is free, and the next run may travel with the ans
 
 from __future__ import annotations
 
-import socket
 from asyncio import AbstractEventLoop
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,7 +47,7 @@ class Slot:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        connection: socket.socket,
+        pipes: tuple[int, int],
         worker: Worker,
         owner: Owner,
         keeper: LocalKeeper,
@@ -62,7 +61,7 @@ class Slot:
         self._tick = tick
         self._pending = bytearray()
         self._retiring = False
-        self._channel = Channel(loop, connection, self._received, self._gone)
+        self._channel = Channel(loop, pipes, self._received, self._gone)
 
     @property
     def open(self) -> bool:
@@ -132,7 +131,8 @@ class Slot:
             case wire.Restore(run_id, seq):
                 return keeper.restore(run_id, seq)
             case wire.WasEnded(run_id):
-                keeper.ended(self._head(run_id))
+                if self.run is not None and self.run.head.run_id == run_id:  # else it was this slot that ended it
+                    keeper.ended(self.run.head)
             case wire.Blob(name):
                 return keeper.blob(name)
             case wire.Chunks(run_id, key, count):
