@@ -44,13 +44,12 @@ def view(event: model.Event, data_type: type[BaseModel] | None = None) -> EventV
     return EventView(event.id, event.name, data, _copied(event.user), event.ts, event.v)
 
 
-def _copied(value: Any) -> Any:
+def _copied(value: object) -> Any:
     """Objects and arrays anew; what they hold cannot be changed."""
     if type(value) is dict:
-        return {key: _copied(one) for key, one in cast("dict[str, Any]", value).items()}
+        return {key: _copied(one) for key, one in cast("dict[str, object]", value).items()}
     if type(value) is list:
-        items: list[Any] = value
-        return [_copied(one) for one in items]
+        return [_copied(one) for one in cast("list[object]", value)]
     return value
 
 
