@@ -34,6 +34,8 @@ class Console:
             self.say(f"! {line}")
 
     def ended(self, head: Head, ended: Ended) -> None:
+        if head.parent is not None and head.parent.chunk is not None:
+            return  # a part of a map; its run will be told of
         second = int(self._loop.time())
         if second != self._second:
             self._second, self._lines = second, 0

@@ -35,7 +35,7 @@ _COLUMNS = (  # the fields of Head, in order
 _EVENT_IDS, _PARENT, _TIES = 7, 10, 18
 _HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
 _HEAD = _HEADS + "WHERE n = ?"
-_CREATE = f"INSERT INTO run ({_COLUMNS}) VALUES ({'?, ' * 18}?) ON CONFLICT DO NOTHING"  # noqa: S608
+_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 19}?) ON CONFLICT DO NOTHING"  # noqa: S608
 _CHANGE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
     started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
@@ -231,7 +231,7 @@ class SqliteRuns:
 
 def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
     """`+` keeps an index away where another one is narrower: a user has few runs, and only `completed` is common."""
-    where: list[str] = []
+    where = ["NOT chunk"]  # a part of a map is no run of its own to those who ask
     values: list[Value] = []
     rare = query.status is not None and query.status != "completed"
     if query.user is not None:
@@ -250,7 +250,7 @@ def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
     if query.cursor is not None:
         where.append("(created_at, n) < (?, (SELECT n FROM run WHERE run_id = ?))")
         values += query.cursor
-    return ("WHERE " + " AND ".join(where) if where else ""), values
+    return "WHERE " + " AND ".join(where), values
 
 
 def _row(head: Head) -> tuple[Value, ...]:
@@ -259,6 +259,7 @@ def _row(head: Head) -> tuple[Value, ...]:
         head.run_id, head.function_id, head.status, head.created_at, head.due, head.version, head.reason,
         _pack(head.event_ids), head.user, head.attempt, parent, head.started_at, head.ended_at, head.end,
         head.snapshot, head.finish_by, head.start_by, head.not_before, head.ties,
+        head.parent is not None and head.parent.chunk is not None,
     )  # fmt: skip
 
 

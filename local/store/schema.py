@@ -36,10 +36,11 @@ CREATE TABLE run (
     finish_by INTEGER,
     start_by INTEGER,
     not_before INTEGER,
-    ties INTEGER NOT NULL
+    ties INTEGER NOT NULL,
+    chunk INTEGER NOT NULL
 );
-CREATE INDEX run_created ON run (created_at);
-CREATE INDEX run_function ON run (function_id, created_at);
+CREATE INDEX run_created ON run (created_at) WHERE NOT chunk;
+CREATE INDEX run_function ON run (function_id, created_at) WHERE NOT chunk;
 CREATE INDEX run_status ON run (status, created_at, function_id) WHERE status <> 'completed';
 CREATE INDEX run_user ON run (user, created_at) WHERE user IS NOT NULL;
 CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;

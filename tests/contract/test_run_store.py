@@ -253,6 +253,15 @@ def test_pages_lose_nothing_of_one_millisecond(runs: RunStore) -> None:
     assert sorted(pages(runs, function_id="shop.pay", status="running")) == sorted(names)
 
 
+def test_a_part_of_a_map_is_in_no_list(runs: RunStore) -> None:
+    born(runs, "whole", user="u1", event_ids=("e1",))
+    born(runs, "part", user="u1", parent=Parent("whole", "shop.pay", "m", 0, 2))
+    born(runs, "child", user="u1", parent=Parent("whole", "shop.pay", "i"))
+    for query in ({}, {"function_id": "shop.pay"}, {"user": "u1"}, {"status": "running"}):
+        assert sorted(pages(runs, **query)) == ["child", "whole"]
+    assert runs.head("part") is not None
+
+
 def test_new_runs_do_not_shift_the_next_page(runs: RunStore) -> None:
     for i in range(4):
         born(runs, f"r{i}", NOW + i)

@@ -193,7 +193,7 @@ def test_a_file_of_no_bytes_is_a_new_one(tmp_path: Path) -> None:
 def test_heads_have_a_column_for_every_field() -> None:
     with Database(MEMORY) as db:
         columns = [row[1] for row in db.rows("PRAGMA table_info(run)")]
-    assert columns == ["n", *Head.__struct_fields__]
+    assert columns == ["n", *Head.__struct_fields__, "chunk"]
 
 
 # A full disk.

@@ -75,7 +75,9 @@ class RunStore(Protocol):
         """Open runs whose due time is at or before `now`, the most overdue first."""
         ...
 
-    def page(self, query: RunQuery) -> list[Head]: ...
+    def page(self, query: RunQuery) -> list[Head]:
+        """Newest first; the parts of a map are in no list."""
+        ...
 
     def of_event(self, event_id: str) -> list[Head]:
         """The runs that this event started, oldest first."""
