@@ -75,7 +75,9 @@ def _claims(where: str, records: list[Record]) -> list[str]:
     for record in records:
         if isinstance(record, Claimed):
             if claim is not None and record.at < claim.until - 2 * SKEW:
-                problems.append(f"{where}: claim of {record.by} at {record.at} while {claim.by} holds it to {claim.until}")
+                problems.append(
+                    f"{where}: claim of {record.by} at {record.at} while {claim.by} holds it to {claim.until}"
+                )
             claim = record
         elif isinstance(record, Suspended | HandedOver | AttemptFailed):
             claim = None
@@ -209,11 +211,10 @@ def _slept_through(system: System, head: Head, blocked: Blocked | None, record: 
 def _overlooked(system: System, head: Head, blocked: object, taken: set[tuple[str, str]]) -> list[str]:
     assert isinstance(blocked, Blocked)
     margin = 60_000  # an event on its way when the time ran out may be late
-    found = []
-    for wait in blocked.waits:
-        for event in system.db.events.by_name(wait.name, wait.after, (blocked.until or 0) - margin, 10_000):
-            if lookback.accepts(system.plain, wait, event, taken):
-                found.append(f"{head.function_id} {head.run_id}: wait {blocked.key} timed out, but {event.id} was there")
-    return found
-
-
+    where = f"{head.function_id} {head.run_id}: wait {blocked.key}"
+    return [
+        f"{where} timed out, but {event.id} was there"
+        for wait in blocked.waits
+        for event in system.db.events.by_name(wait.name, wait.after, (blocked.until or 0) - margin, 10_000)
+        if lookback.accepts(system.plain, wait, event, taken)
+    ]

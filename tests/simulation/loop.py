@@ -25,6 +25,7 @@ class Actor:
     skew: int
     killed: bool = False
     over: bool = False
+    parked: bool = False
     thread: greenlet.greenlet | None = None
     claim_until: int | None = None
     on_end: Callable[[bool], None] = field(default=lambda done: None)

@@ -59,6 +59,14 @@ def _attempt(ctx: Any, body: Body, id: str, fails: int) -> list[Any]:
     return [id, attempt]
 
 
+async def _attempt_async(ctx: Any, body: Body, id: str, fails: int) -> list[Any]:
+    return _attempt(ctx, body, id, fails)
+
+
+async def _boom_async(ctx: Any, body: Body, id: str) -> None:
+    _boom(ctx, body, id)
+
+
 def _boom(ctx: Any, body: Body, id: str) -> None:
     body(ctx.run_id, id, ctx.attempt)
     raise NonRetriableError(f"{id} never works")
@@ -129,9 +137,9 @@ async def _do_async(ctx: Any, op: Op, body: Body) -> Any:
     step = ctx.step
     try:
         if kind == "run":
-            return await step.run(id, _attempt, ctx, body, id, op[2])
+            return await step.run(id, _attempt_async, ctx, body, id, op[2])
         if kind == "boom":
-            return await step.run(id, _boom, ctx, body, id)
+            return await step.run(id, _boom_async, ctx, body, id)
         if kind == "invoke":
             return await step.invoke(id, f"sim.{op[2]}", {"from": ctx.run_id}, timeout=_seconds(op[3]))
         if kind == "map":

@@ -56,20 +56,7 @@ def make(seed: int) -> Scenario:
         Program("child", _ops(rng, 2, "c", depth=1, leaf=True), is_async=rng.random() < 0.5, retries=1),
         Program("listener", [["run", "l", 0]], on="tidemill/function.finished"),
     ]
-    for number in range(rng.randint(1, 3)):
-        programs.append(
-            Program(
-                f"f{number}",
-                _ops(rng, rng.randint(1, 6), "s", depth=2),
-                is_async=rng.random() < 0.5,
-                on=rng.choice(EVENTS[:2]) if rng.random() < 0.85 else "e/o*",
-                when=rng.choice([None, None, "event.data.n > 2", "event.user.id == 'ann'"]),
-                cancel_on=rng.choice([None, None, None, "e/stop"]),
-                finish=rng.choice([None, None, None, rng.randint(1_000, 600_000)]),
-                on_failure=rng.random() < 0.3,
-                retries=rng.randint(0, 3),
-            )
-        )
+    programs += [_program(rng, number) for number in range(rng.randint(1, 3))]
     faults = rng.choice([0, 0, 0.3, 1, 1, 2])
     stalls = rng.choice([0, 1, 1, 1, 100]) if faults else rng.choice([0, 0, 1])
     sent = [_sent(rng, n) for n in range(rng.randint(1, 10))]
@@ -78,13 +65,25 @@ def make(seed: int) -> Scenario:
     return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed, rng.choice([2, 5, 100]))
 
 
+def _program(rng: random.Random, number: int) -> Program:
+    return Program(
+        f"f{number}",
+        _ops(rng, rng.randint(1, 6), "s", depth=2),
+        is_async=rng.random() < 0.5,
+        on=rng.choice(EVENTS[:2]) if rng.random() < 0.85 else "e/o*",
+        when=rng.choice([None, None, "event.data.n > 2", "event.user.id == 'ann'"]),
+        cancel_on=rng.choice([None, None, None, "e/stop"]),
+        finish=rng.choice([None, None, None, rng.randint(1_000, 600_000)]),
+        on_failure=rng.random() < 0.3,
+        retries=rng.randint(0, 3),
+    )
+
+
 def _meet(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:
     """Waits and the events that they wait for, at nearly the same time."""
     for program in programs[2:]:
         program.ops.insert(0, ["wait", "meet", "e/news", rng.choice(["match", "when", "all"]), 400_000, True])
-    sent.extend(
-        Sent(rng.randint(0, 400), "e/news", rng.choice(USERS), n) for n in range(20, 20 + rng.randint(1, 8))
-    )
+    sent.extend(Sent(rng.randint(0, 400), "e/news", rng.choice(USERS), n) for n in range(20, 20 + rng.randint(1, 8)))
 
 
 def _sent(rng: random.Random, n: int) -> Sent:

@@ -1,4 +1,4 @@
-"""The simulated cloud: the real engine and the SQLite stores, behind ports that fail, and queues that cannot be trusted.
+"""The simulated cloud: the real engine and the SQLite stores, behind ports that fail and queues that lose and double.
 
 - Any port call may do nothing and fail, or do its work and look failed; between any two the process may be killed.
 - Messages that carry an event come at least once, late, in any order; hints ("look at this run") also get lost.
@@ -21,7 +21,9 @@ from tidemill.errors import Unavailable
 from tidemill.execute import receive
 from tidemill.execute.code import drive
 from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.open import open_run
+from tidemill.execute.live import LiveRun
+from tidemill.execute.open import Opened, open_run
+from tidemill.execute.parking import Resumed, follows
 from tidemill.model import Event, FunctionSpec, Wait
 from tidemill.ports import World
 from tidemill_local.registry import LocalRegistry
@@ -53,6 +55,13 @@ class Message:
     what: str
     handle: Callable[[], None]
     acked: bool = False
+
+
+@dataclass
+class Parked:
+    live: LiveRun
+    actor: Actor
+    resumed: Resumed | None = None
 
 
 class Faulty:
@@ -117,6 +126,7 @@ class System:
         self.executions: list[Execution] = []
         self.waiters: dict[tuple[str, str], Actor] = {}  # who put a wait last
         self.accepted: list[Event] = []
+        self.parked: dict[str, Parked] = {}
         self.open_messages = 0
         self.busy = 0
         self.unsent = len(scenario.sent)
@@ -136,8 +146,16 @@ class System:
         )
 
         self.plain = World(
-            self.db.runs, self.db.events, self.db.waits, self.db.blobs, SimQueue(self), SimBus(self), self.registry,
-            self.world.clock, self.world.entropy, Lease(),
+            self.db.runs,
+            self.db.events,
+            self.db.waits,
+            self.db.blobs,
+            SimQueue(self),
+            SimBus(self),
+            self.registry,
+            self.world.clock,
+            self.world.entropy,
+            Lease(),
         )  # the same without faults, for who looks at it afterwards
 
     def run(self) -> None:
@@ -195,8 +213,13 @@ class System:
         if message.acked:
             return
 
+        ended = False
+
         def end(done: bool) -> None:
-            self.busy -= 1
+            nonlocal ended
+            if not ended:
+                ended = True
+                self.busy -= 1
             if done and not message.acked:
                 message.acked = True
                 self.open_messages -= 1
@@ -215,7 +238,7 @@ class System:
             self.loop.at(self.loop.now + TIMEOUT, lambda: self._kill(actor))
 
     def _kill(self, actor: Actor) -> None:
-        if not actor.over:
+        if not actor.over and not actor.parked:
             actor.killed = True
 
     def _sweep_later(self) -> None:
@@ -243,9 +266,7 @@ class System:
             )
             self.unsent -= 1
             return
-        event = Event(
-            f"event-{sent.at}-{sent.n}", sent.name, {"n": sent.n}, now + sent.ahead, now, {"id": sent.user}
-        )
+        event = Event(f"event-{sent.at}-{sent.n}", sent.name, {"n": sent.n}, now + sent.ahead, now, {"id": sent.user})
         self.accepted.append(event)
         self.unsent -= 1
         SimBus(self).publish([event])
@@ -270,10 +291,54 @@ class System:
         if opened is None:
             return
         actor.claim_until = until - actor.skew
-        function = self.app.functions[opened.spec.id]
-        clock, entropy = SimClock(self.loop), SimEntropy(self.loop)
-        every = self.scenario.snapshot_every
-        drive(function, opened, LocalKeeper(self.world), clock, entropy, threads=False, snapshot_every=every)
+        if self._resume(opened):
+            return
+        drive(
+            self.app.functions[opened.spec.id],
+            opened,
+            LocalKeeper(self.world),
+            SimClock(self.loop),
+            SimEntropy(self.loop),
+            threads=False,
+            snapshot_every=self.scenario.snapshot_every,
+            lot=self._park if self.loop.random.random() < 0.3 else None,
+            park_from=2,
+        )
+
+    # Parked code.
+
+    def _park(self, live: LiveRun) -> Resumed | None:
+        """The process has answered its message, and stands still with the code."""
+        actor = self.loop.actor
+        assert actor is not None
+        actor.on_end(True)
+        actor.parked = True
+        parked = Parked(live, actor)
+        self.parked[live.head.run_id] = parked
+        while parked.resumed is None and self.parked.get(live.head.run_id) is parked and self._is_open(live):
+            self.loop.pause(2_000)
+        if self.parked.get(live.head.run_id) is parked:
+            del self.parked[live.head.run_id]
+        actor.parked = False
+        return parked.resumed
+
+    def _is_open(self, live: LiveRun) -> bool:
+        head = self.db.runs.head(live.head.run_id)
+        return head is not None and head.due is not None
+
+    def _resume(self, opened: Opened) -> bool:
+        """Go on in the process where this run's code is parked, if it fits; this one waits for it."""
+        parked = self.parked.pop(opened.head.run_id, None)
+        me = self.loop.actor
+        if parked is None or me is None or not follows(parked.live, opened) or parked.actor.killed:
+            return False
+        parked.actor.claim_until = me.claim_until
+        parked.resumed = Resumed(LocalKeeper(self.world), opened)
+        while not parked.actor.over and opened.head.run_id not in self.parked:
+            self.loop.pause(500)
+        if parked.actor.killed:
+            raise Failed
+        return True
 
 
 class SimQueue:
@@ -312,5 +377,3 @@ def replace_event(event: Event, now: int) -> Event:
     import msgspec
 
     return msgspec.structs.replace(event, received_at=min(event.received_at, now))
-
-

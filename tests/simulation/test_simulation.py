@@ -111,5 +111,3 @@ def test_mutants_of_the_protocol_are_caught(mutate: Callable[[pytest.MonkeyPatch
             if check(make(seed)):
                 return
     pytest.fail(f"{SEEDS} seeds did not notice: {mutate.__doc__}")
-
-

@@ -12,8 +12,8 @@
     ├── JournalError           a journal that cannot be true: a gap, or a newer format
     └── Unavailable            a store or queue did not answer; whether it did what was asked is unknown
 
-Two more are no errors but the way a run leaves your code: `core.signals.Suspend` and `Superseded` derive
-from BaseException, so that `except Exception` cannot swallow them.
+One more is no error but the way a run leaves your code: `execute.live.Left` derives from BaseException, so that
+`except Exception` cannot swallow it.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from tidemill.execute.open import Opened
 from tidemill.execute.parking import Lot, park
 from tidemill.execute.tape import Branch, attempt, branch
 from tidemill.function import Function
-from tidemill.limits import SNAPSHOT_RECORDS
+from tidemill.limits import PARK_RECORDS, SNAPSHOT_RECORDS
 from tidemill.model import Event, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
 from tidemill.step import AsyncStep, AsyncStepDriver, Step
@@ -55,18 +55,20 @@ def drive(
     stubs: Mapping[str, Callable[..., Any]] | None = None,
     snapshot_every: int = SNAPSHOT_RECORDS,
     lot: Lot | None = None,
+    park_from: int = PARK_RECORDS,
 ) -> None:
     """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does,
     but whatever the keeper raised: then the claim lapses.
 
     `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
     `stubs`: functions that stand in for the steps with these ids. `snapshot_every`: so many records.
-    `lot`: where the code of a blocked run may be parked (see `parking`).
+    `lot`: where the code of a blocked run may be parked (see `parking`), from so
+    many records on: `park_from`.
     """
     live = LiveRun(opened.head, opened.spec, _state(opened, keeper), keeper, clock, entropy, stopping, stubs or {})
     live.snapshot_every = snapshot_every
     if lot is not None:
-        live.park = lambda: park(live, lot)
+        live.park = lambda: live.state.seq >= park_from and park(live, lot)
     parent = opened.head.parent
     try:
         if parent is not None and parent.chunk is not None:

@@ -203,7 +203,8 @@ class Driver:
         live.check()
         live.blocked[blocked.key] = blocked
         if not self._threads:
-            raise self._leave_branch()
+            self._block_alone(blocked)
+            return
         with self._turn:
             self._active -= 1
             while not self._can_go_on(blocked):
@@ -213,6 +214,14 @@ class Driver:
                 self._turn.wait(_seconds_until(blocked, live))
             self._active += 1
         del live.blocked[blocked.key]
+
+    def _block_alone(self, blocked: Blocked) -> None:
+        """The same where nothing else is at work, ever."""
+        trunk = not branch.get().prefix
+        while not self._can_go_on(blocked):
+            if not trunk or self._seeking is not None or self.live.park is None or not self.live.park():
+                raise self._leave_branch()
+        del self.live.blocked[blocked.key]
 
     def _leave_branch(self) -> Left:
         """Leave this branch; others are still to run, unless it is the trunk."""

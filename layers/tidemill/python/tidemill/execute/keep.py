@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidemill.core.journal import Ended, HandedOver, Record
+from tidemill.core.journal import Ended, HandedOver, Record, Terminal
 from tidemill.execute import finish, lookback, receive, start
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill.ports import World
@@ -88,8 +88,9 @@ class LocalKeeper:
         ends: list[Record] = []
         for number in range(count):
             head = self._world.runs.head(start.chunk_id(run_id, key, number))
-            if head is not None and head.end is not None:
-                ends.append(self._world.runs.read(head.run_id, head.end - 1)[0])
+            if head is not None:  # one that has just told its parent may not have closed its head yet
+                records = self._world.runs.read(head.run_id, head.end - 1 if head.end is not None else -1)
+                ends += [record for record in records if isinstance(record, Terminal)][:1]
         return ends
 
     def journal(self, run_id: str) -> list[Record]:

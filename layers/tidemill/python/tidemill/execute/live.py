@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from tidemill.core.journal import Blocked, Claimed, Record, StepDone
+from tidemill.core.journal import Blocked, Claimed, Record, Resolved, StepDone
 from tidemill.core.state import RunState
 from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.limits import SNAPSHOT_RECORDS
@@ -143,6 +143,13 @@ class LiveRun:
                 self.weight += sum(len(record.value or b"") for record in records if isinstance(record, StepDone))
                 return
             self.add(found)
+            records = [record for record in records if not self._told_already(record)]
+            if not records:
+                return
+
+    def _told_already(self, record: Record) -> bool:
+        """An outsider was first to tell what a step waited for."""
+        return isinstance(record, Resolved) and record.key in self.state.resolved
 
     def offer(self, records: list[Record], change: HeadChange) -> bool:
         """Append once. False if outsiders wrote first: what they wrote is folded in, so look again."""

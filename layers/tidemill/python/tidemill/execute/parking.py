@@ -17,7 +17,6 @@ from typing import NamedTuple
 from tidemill.execute.leave import leave
 from tidemill.execute.live import LiveRun
 from tidemill.execute.open import Opened
-from tidemill.limits import PARK_RECORDS
 from tidemill.ports import Keeper
 
 
@@ -34,8 +33,6 @@ Lot = Callable[[LiveRun], Resumed | None]
 
 def park(live: LiveRun, lot: Lot) -> bool:
     """Suspend the run where its code stands. True: the code can go on; False: it must be left."""
-    if live.state.seq < PARK_RECORDS:
-        return False
     if not leave(live):
         return True  # an outsider wrote first: it need not even suspend
     resumed = lot(live)

@@ -231,7 +231,7 @@ def _gathered(ends: list[Record], key: str) -> tuple[list[Any], Failure | None]:
             return [], failed or Failure("StepError", "a part of this map was lost", step_id=key)
         for item in values.decode(end.value):
             if "failure" in item:
-                return [], Failure(**item["failure"])
+                return [], Failure(**{**item["failure"], "step_id": key})  # an item is no step that the run shows
             results.append(item["value"])
     return results, None
 

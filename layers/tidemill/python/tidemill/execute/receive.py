@@ -173,5 +173,6 @@ def _wake_one(world: World, wait: Wait, event: Event) -> bool:
         return False
     record = Resolved(wait.key, world.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait))
     told = outside.resolve(world, wait.run_id, wait.function_id, record)
-    world.waits.drop(wait.run_id, wait.key)
+    if told:  # else it may still wait for another: an earlier wait of its run has had this event
+        world.waits.drop(wait.run_id, wait.key)
     return told
