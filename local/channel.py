@@ -1,11 +1,12 @@
-"""One end of a socket pair on the server's loop: frames in, frames out, never blocking."""
+"""One end of a connection on the server's loop: frames in, frames out, never blocking."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidemill_local.wire import Frames
 
@@ -17,19 +18,24 @@ class Channel:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        connection: socket.socket,
+        ends: socket.socket | tuple[int, int],
         received: Callable[[bytes], None],
         lost: Callable[[], None],
     ) -> None:
-        """`received` is called with each message's bytes, `lost` once when the other side has gone."""
+        """`ends`: a socket, or the ends of two pipes to read from and to write to; the channel closes them.
+
+        `received` is called with each message's bytes, `lost` once when the other side has gone.
+        """
         self._loop = loop
-        self._socket = connection
+        self._ends = ends
+        self._read_fd, self._write_fd = ends if isinstance(ends, tuple) else (ends.fileno(), ends.fileno())
         self._received, self._lost = received, lost
         self._frames = Frames()
         self._backlog = bytearray()
         self.open = True
-        connection.setblocking(False)
-        loop.add_reader(connection, self._read)
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
+        loop.add_reader(self._read_fd, self._read)
 
     def send(self, data: bytes | bytearray) -> None:
         if not self.open:
@@ -38,32 +44,37 @@ class Channel:
             self._backlog += data
             return
         try:
-            sent = self._socket.send(data)
+            sent = os.write(self._write_fd, data)
         except BlockingIOError:
             sent = 0
         except OSError:
             return  # gone: the reader is told so
         if sent < len(data):
             self._backlog += memoryview(data)[sent:]
-            self._loop.add_writer(self._socket, self._write)
+            self._loop.add_writer(self._write_fd, self._write)
 
-    def send_sockets(self, data: bytes | bytearray, sockets: list[socket.socket]) -> None:
-        """Send a small message with these sockets, which are then the other side's only."""
+    def send_fds(self, data: bytes | bytearray, fds: Sequence[int]) -> None:
+        """Over a socket: send a small message with these descriptors, which are then the other side's only."""
+        assert isinstance(self._ends, socket.socket)
         with contextlib.suppress(OSError):
-            socket.send_fds(self._socket, [data], [one.fileno() for one in sockets])
-        for one in sockets:
-            one.close()
+            socket.send_fds(self._ends, [data], fds)
+        for fd in fds:
+            os.close(fd)
 
     def close(self) -> None:
         if self.open:
             self.open = False
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
-            self._socket.close()
+            self._loop.remove_reader(self._read_fd)
+            self._loop.remove_writer(self._write_fd)
+            if isinstance(self._ends, socket.socket):
+                self._ends.close()
+            else:
+                os.close(self._read_fd)
+                os.close(self._write_fd)
 
     def _read(self) -> None:
         try:
-            count = self._socket.recv_into(_buffer)
+            count = os.readv(self._read_fd, [_buffer])
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -78,11 +89,11 @@ class Channel:
 
     def _write(self) -> None:
         try:
-            sent = self._socket.send(self._backlog)
+            sent = os.write(self._write_fd, self._backlog)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             sent = len(self._backlog)
         del self._backlog[:sent]
         if not self._backlog:
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._write_fd)

@@ -8,7 +8,7 @@ which nobody in between may handle: the server has already given the run to some
 
 from __future__ import annotations
 
-import socket
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -38,8 +38,9 @@ class ConnectionLostError(BaseException):
 
 
 class SocketKeeper:
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        """The slot's ends of its two pipes."""
+        self._read_fd, self._write_fd = read_fd, write_fd
         self._frames = wire.Frames()
         self._buffer = bytearray(_READ)
         self._window = memoryview(self._buffer)
@@ -49,7 +50,12 @@ class SocketKeeper:
         self._left = True  # the server knows that this slot is free
 
     def close(self) -> None:
-        self._socket.close()
+        """End the connection. Whoever of an abandoned run calls later finds no descriptor, not somebody else's."""
+        fds = (self._read_fd, self._write_fd)
+        self._read_fd = self._write_fd = -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
 
     def assignment(self) -> wire.Assign:
         """The next run for this slot; blocks until there is one."""
@@ -115,14 +121,14 @@ class SocketKeeper:
 
     def _send(self, message: wire.FromSlot) -> None:
         try:
-            self._socket.sendall(wire.frame(message))
+            wire.write_all(self._write_fd, wire.frame(message))
         except OSError as error:
             raise ConnectionLostError from error
 
     def _receive(self) -> bytes:
         while not self._received:
             try:
-                count = self._socket.recv_into(self._buffer)
+                count = os.readv(self._read_fd, [self._buffer])
             except OSError as error:
                 raise ConnectionLostError from error
             if not count:

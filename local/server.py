@@ -136,8 +136,8 @@ class Server:
 
     # --- loads of the user's code ----------------------------------------------------------------------
 
-    def _make_slot(self, connection: socket.socket, worker: Worker) -> Slot:
-        return Slot(self._loop, connection, worker, self._dispatcher, self._keeper, self._tick)
+    def _make_slot(self, pipes: tuple[int, int], worker: Worker) -> Slot:
+        return Slot(self._loop, pipes, worker, self._dispatcher, self._keeper, self._tick)
 
     def loaded(self, worker: Worker, loaded: wire.Loaded) -> None:
         again = bool(self._registry.version(""))

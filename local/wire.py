@@ -5,12 +5,16 @@
                          Drain →
     server ── slot       Assign, Answer, Raised →      ← Append, … (the calls of `ports.Keeper`), Ready
 
-Every connection is a socket pair whose other end travelled as a file descriptor: there is no path in the file
-system, so nobody else can connect, and nothing is left behind by `kill -9`.
+Every connection is a socket pair, or for a slot two pipes, whose other ends travelled as file descriptors: there is no
+path in the file system, so nobody else can connect, and nothing is left behind by `kill -9`.
+
+Why pipes: a thread that waits to read from a Unix socket is woken, for nothing, each time the other side has read
+what it sent before. A server that reads from 32 slots spent a fifth of its time waking them.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import Any
 
@@ -69,7 +73,7 @@ class Broken(_Message, frozen=True, tag=11):
 
 
 class Grow(_Message, frozen=True, tag=12):
-    """Start this many more slots; their connections come with the message."""
+    """Start this many more slots; for each the end that it reads from and the end that it writes to come along."""
 
     count: int
 
@@ -187,6 +191,13 @@ def frame(message: Any) -> bytearray:
         raise ValueError(f"a message of {size} bytes is more than one connection may carry ({FRAME_MOST})")
     _length.pack_into(buffer, 0, size)
     return buffer
+
+
+def write_all(fd: int, data: bytes | bytearray) -> None:
+    """Blocking. Raises OSError when nobody reads any more."""
+    sent = os.write(fd, data)
+    while sent < len(data):
+        sent += os.write(fd, memoryview(data)[sent:])
 
 
 def raw(value: Any) -> msgspec.Raw:

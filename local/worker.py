@@ -83,7 +83,7 @@ class _Worker:
                     self._lot.close()
                     continue
                 for _ in range(order.count):
-                    self._start_slot(SocketKeeper(socket.socket(fileno=fds.pop(0))))
+                    self._start_slot(SocketKeeper(fds.pop(0), fds.pop(0)))
 
     def _start_slot(self, keeper: SocketKeeper) -> None:
         threading.Thread(target=self._slot, args=(keeper,), name="tidemill-slot", daemon=True).start()

@@ -58,9 +58,10 @@ class Worker:
         """One more slot, if it may have more."""
         if self.draining or not self._control.open or len(self._slots) >= self._workers.concurrency:
             return None
-        ours, theirs = socket.socketpair()
-        self._control.send_sockets(wire.frame(wire.Grow(1)), [theirs])
-        slot = self._workers.make_slot(ours, self)
+        our_read, their_write = os.pipe()
+        their_read, our_write = os.pipe()
+        self._control.send_fds(wire.frame(wire.Grow(1)), [their_read, their_write])
+        slot = self._workers.make_slot((our_read, our_write), self)
         self._slots[slot] = None
         return slot
 
@@ -98,7 +99,7 @@ class Workers:
         loop: AbstractEventLoop,
         order: wire.Fork,
         concurrency: int,
-        make_slot: Callable[[socket.socket, Worker], Slot],
+        make_slot: Callable[[tuple[int, int], Worker], Slot],
         owner: Owner,
     ) -> None:
         self.concurrency = concurrency
