@@ -18,7 +18,7 @@ from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, St
 from tidemill.errors import NonRetriableError, RetryAfterError, StepError
 from tidemill.execute import finish, lookback
 from tidemill.execute.live import AttemptTimeout, LiveRun
-from tidemill.limits import MAP_CHUNKS
+from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
 
 
@@ -50,9 +50,12 @@ def run(
     limit = (live.spec.retries if retries is None else retries) + 1
     tried = live.state.tried.get(key)
     attempt = tried.attempt if tried is not None else 0
+    crashes = live.charge(branch)
     if tried is not None:
+        if live.state.claim is not None and tried.retry_at > live.state.claim.at:
+            crashes = 0  # it was at rest when the process died
         yield from _rest(live, key, tried)
-    if crashes := live.charge(branch):
+    if crashes:
         attempt += crashes
         failure = Failure("Crashed", "the process died while this step ran", step_id=key)
         yield from _failed(live, key, live.clock.now(), attempt, limit, failure)
@@ -90,6 +93,10 @@ def sleep(live: LiveRun, key: str, until: int) -> Plan:
     known = live.state.blocked.get(key)
     started = known.since if known is not None else live.clock.now()
     until = known.until if known is not None and known.until is not None else until
+    if known is None and until - started > SLEEP:
+        raise NonRetriableError(
+            f"step {key!r} would sleep until {_shown(until)}, more than {duration.text(SLEEP)} from now, the longest there is"
+        )
     while live.clock.now() < until:
         yield Blocked(key, "sleep", started, until)
     if key not in live.state.done:  # the claim that a parked run goes on under may have ended it
@@ -181,6 +188,12 @@ def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
     """Send events under ids that derive from run and step; gives the ids."""
     yield from ()
     now = live.clock.now()
+    for event in events:
+        if event.get("ts", now) - now > DELAY:
+            raise NonRetriableError(
+                f"step {key!r} sends {event['name']!r} with a ts more than {duration.text(DELAY)} from now, the longest "
+                "there is; ts is milliseconds since the epoch"
+            )
     made = [
         Event(
             id=event.get("id") or ids.derived(live.head.run_id, key, str(number)),
@@ -214,7 +227,7 @@ def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Pl
         assert blocked is not None
         yield blocked
     ends = live.ask(live.keeper.chunks, live.head.run_id, key, chunks) if chunks else []
-    results, failure = _gathered(ends, key)
+    results, failure = _gathered(ends, chunks, key)
     value = None if failure is not None else values.encode(results, "results")
     started = blocked.since if blocked is not None else since
     live.append(StepDone(key, "map", started, live.clock.now(), value=value, failure=failure))
@@ -223,8 +236,10 @@ def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Pl
     return results
 
 
-def _gathered(ends: list[Record], key: str) -> tuple[list[Any], Failure | None]:
+def _gathered(ends: list[Record], chunks: int, key: str) -> tuple[list[Any], Failure | None]:
     results: list[Any] = []
+    if len(ends) != chunks:
+        return [], Failure("StepError", f"{chunks - len(ends)} parts of this map were lost", step_id=key)
     for end in ends:
         if not isinstance(end, Ended) or end.value is None:
             failed = finish.failure_of(end) if isinstance(end, finish.TERMINAL) else None
@@ -259,18 +274,31 @@ def failure_of(error: BaseException, now: int, step: str | None = None) -> Failu
     stopped = isinstance(error, NonRetriableError | values.NotSerializable | StepError)
     name = error.type if isinstance(error, StepError) else type(error).__name__
     origin = error.step_id if isinstance(error, StepError) and error.step_id else step
-    return Failure(name, str(error) or name, stack[-8_000:], origin, not stopped, after)
+    return Failure(name, _clean(_said(error))[:_TEXT] or name, _clean(stack[-_TEXT:]), origin, not stopped, after)
 
 
-def _time_named(error: RetryAfterError, now: int) -> int:
+def _said(error: BaseException) -> str:
     try:
-        return now + duration.parse(error.when)  # type: ignore[arg-type]  # a datetime is told apart by the error
+        return str(error)
+    except Exception:
+        return f"<the message of this {type(error).__name__} cannot be read>"
+
+
+def _clean(text: str) -> str:
+    """Text that every reader can be given: file names from the system may hold what UTF-8 cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _time_named(error: RetryAfterError, now: int) -> int | None:
+    """None for what is no time: then it is retried as ever."""
+    try:
+        return now + min(duration.parse(error.when), SLEEP)  # type: ignore[arg-type]  # a datetime is told apart by the error
     except (ValueError, TypeError):
         pass
     try:
-        return duration.parse_time(error.when)  # type: ignore[arg-type]  # likewise
+        return min(duration.parse_time(error.when), now + SLEEP)  # type: ignore[arg-type]  # likewise
     except (ValueError, TypeError):
-        return now
+        return None
 
 
 def _below_engine(error: BaseException) -> Any:
