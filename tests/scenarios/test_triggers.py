@@ -249,3 +249,23 @@ def test_asking_for_runs_by_status(serve, status):
         else:
             with pytest.raises(ValueError, match="scheduled, running"):
                 mill.runs(status=status)
+
+
+def test_functions_that_listen_for_ends_do_not_start_each_other(serve):
+    app = App("shop")
+
+    @app.function(on="order/placed")
+    def ship(ctx: Context) -> None: ...
+
+    @app.function(on="tidemill/function.finished")
+    def count(ctx: Context) -> str:
+        return ctx.event.data["function_id"]
+
+    @app.function(on="tidemill/*")
+    def note(ctx: Context) -> str:
+        return ctx.event.data["function_id"]
+
+    with serve(app) as mill:
+        mill.send("order/placed")
+        assert sorted(names(mill)) == ["count", "note", "ship"]
+        assert {run.output for run in mill.runs()} == {None, "shop.ship"}

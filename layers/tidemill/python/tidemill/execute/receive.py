@@ -64,9 +64,10 @@ def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
 def takes(spec: FunctionSpec, event: Event) -> bool:
     """Whether any trigger of the function takes this event: its name, and its `when`.
 
-    No function is started by the announcement of its own end: it would go on for ever.
+    No function is started by the announcement of its own end, nor by that of a run which an announcement had started:
+    two functions that listen for ends would start each other for ever, three ever more.
     """
-    if event.name in ENDS and event.data.get("function_id") == spec.id:
+    if event.name in ENDS and (event.data.get("function_id") == spec.id or _of_a_listener(event)):
         return False
     for trigger in spec.triggers:
         if isinstance(trigger, EventTrigger) and name_matches(trigger.name, event.name):
@@ -75,6 +76,12 @@ def takes(spec: FunctionSpec, event: Event) -> bool:
             if expression.compile(trigger.when).holds({"event": event_fields(event)}):
                 return True
     return False
+
+
+def _of_a_listener(announcement: Event) -> bool:
+    """Whether the run whose end this is was itself started by the announcement of an end."""
+    began: dict[str, Any] = announcement.data.get("event") or {}
+    return began.get("name") in ENDS
 
 
 def wake(world: World, event: Event) -> list[str]:
