@@ -161,9 +161,9 @@ class Server:
         what = "the code loaded before goes on" if keeps else "no function runs"
         self._console.trouble(f"until this is mended, {what}")
 
-    def died(self, worker: Worker, how: str) -> None:
+    def died(self, what: str) -> None:
         self._dispatcher.use(None)
-        self._console.trouble(f"worker {worker.pid} {how}; another one takes over")
+        self._console.trouble(f"{what}; another one takes over")
 
     def _announce(self, loaded: wire.Loaded, *, again: bool) -> None:
         for note in loaded.notes:

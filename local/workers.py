@@ -34,8 +34,8 @@ class Owner(Protocol):
 
     def broken(self, broken: wire.Broken) -> None: ...
 
-    def died(self, worker: Worker, how: str) -> None:
-        """The worker whose code is the latest has died; another one is on its way."""
+    def died(self, what: str) -> None:
+        """The worker whose code is the latest has died, as `what` says; another one is on its way."""
         ...
 
 
@@ -120,9 +120,9 @@ class Workers:
 
     def reload(self) -> None:
         """Load the user's code anew. A load that is still under way is given up."""
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
+        if not self._zygote.open:
+            return  # it is being replaced, which ends in a load
+        self._cancel_restart()
         for worker in list(self._workers.values()):
             if not worker.ready:
                 self._kill(worker)
@@ -147,8 +147,7 @@ class Workers:
     def stop(self) -> None:
         """No worker starts any more; those that are there are asked to hand their runs over."""
         self._stopped = True
-        if self._restart is not None:
-            self._restart.cancel()
+        self._cancel_restart()
         for worker in self._workers.values():
             worker.drain() if worker.ready else self._kill(worker)
 
@@ -161,6 +160,11 @@ class Workers:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._zygote_pid, 0)
 
+    def _cancel_restart(self) -> None:
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+
     def _kill(self, worker: Worker) -> None:
         worker.failed = True
         worker.gone()
@@ -171,6 +175,7 @@ class Workers:
 
     def _watch_zygote(self, pid: int, connection: socket.socket) -> None:
         self._zygote_pid = pid
+        self._zygote_since = self._loop.time()
         self._connection = connection
         self._zygote = Channel(self._loop, connection, self._zygote_told, self._zygote_gone)
 
@@ -192,12 +197,17 @@ class Workers:
             os.waitpid(self._zygote_pid, 0)
         if self._stopped:
             return
-        self._watch_zygote(*zygote.spawn_zygote())
-        workers, self._workers = self._workers, {}
+        workers, self._workers, self._current = self._workers, {}, None
         for worker in workers.values():
-            if worker.pid:
-                zygote.kill_group(worker.pid)
-            self._ended(worker, "was killed with its zygote")
+            self._kill(worker)
+        self._owner.died("the process that forks the workers has died, and they with it")
+        delay = 0.0 if self._loop.time() - self._zygote_since > _STABLE else 1.0
+        self._cancel_restart()
+        self._restart = self._loop.call_later(delay, self._revive)
+
+    def _revive(self) -> None:
+        self._watch_zygote(*zygote.spawn_zygote())
+        self.reload()
 
     def _ended(self, worker: Worker, how: str) -> None:
         worker.gone()
@@ -208,7 +218,8 @@ class Workers:
         lived = self._loop.time() - worker.since
         self._deaths = 0 if lived > _STABLE else self._deaths + 1
         delay = 0.0 if self._deaths < 2 else min(0.1 * 2**self._deaths, _BACKOFF_MOST)
-        self._owner.died(worker, how)
+        self._owner.died(f"worker {worker.pid} {how}")
+        self._cancel_restart()
         self._restart = self._loop.call_later(delay, self.reload)
 
 

@@ -71,6 +71,8 @@ def _main(connection: socket.socket) -> NoReturn:
     try:
         _Zygote(connection).run()
         status = 0
+    except Exception as error:
+        print(f"tidemill: the engine cannot be started: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
     finally:
         os._exit(status)  # nothing of the server's, which this process is a copy of, may run at exit
 
