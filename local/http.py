@@ -41,6 +41,7 @@ class Door:
         """`hosts`: the values of the Host header that are let in; None: any."""
         self.tick = tick
         self.hosts = hosts
+        self.names = frozenset(host.rpartition(b":")[0] for host in hosts or ())  # some clients leave the port out
         self.origins = frozenset(b"http://" + host for host in hosts or ())
         self.connections: set[Connection] = set()
         self._handle = handle
@@ -77,7 +78,8 @@ class Door:
         """Why a request is not let in: a page elsewhere in the browser must not reach this server by any name."""
         if self.hosts is None:
             return None
-        if headers.get(b"host", b"").lower() not in self.hosts:
+        host = headers.get(b"host", b"").lower()
+        if host not in self.hosts and host not in self.names:
             return "this server answers on localhost only; use its own address, or start it with --host"
         origin = headers.get(b"origin")
         if origin is not None and origin.lower() not in self.origins:
