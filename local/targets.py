@@ -168,11 +168,11 @@ def defines_app(file: Path) -> bool:
     except (SyntaxError, ValueError):
         return True
     names = {
-        alias.asname or alias.name
+        alias.asname or "App"
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tidemill"
         for alias in node.names
-        if alias.name == "App"
+        if alias.name in {"App", "*"}
     }
     return any(_is_app_call(call, names) for call in _calls(tree))
 

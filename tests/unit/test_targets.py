@@ -85,10 +85,11 @@ def test_a_folder_imports_only_what_makes_an_app(folder: Path) -> None:
         folder,
         tt_a="import tidemill as t\nif True:\n    app = t.App('a')\n",
         tt_b="from tidemill import App as Application\napp = Application('b')\n",
+        tt_c="from tidemill import *\napp = App('c')\n",
         tt_script="raise RuntimeError('tidemill App')\n",
         tt_factory="from tidemill import App\nraise RuntimeError\ndef make(): return App('no')\n",
     )
-    assert names(folder, ".") == ["a", "b"]
+    assert names(folder, ".") == ["a", "b", "c"]
 
 
 def test_pyproject_names_the_targets(folder: Path) -> None:
