@@ -5,8 +5,10 @@ The third is how functions run outside of tests.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,27 @@ from tidemill.testing import Mill
 from tidemill_local.testing import machine
 
 
+class _OneAtATime:
+    """What a keeper does, as over a connection: the branches that share it ask one after the other."""
+
+    def __init__(self, keeper: Any) -> None:
+        self._keeper = keeper
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def ask(*args: Any) -> Any:
+            with self._lock:
+                return getattr(self._keeper, name)(*args)
+
+        return ask
+
+
+def _drive_in_threads(function: Any, opened: Any, keeper: Any, *args: Any, **given: Any) -> None:
+    drive(function, opened, _OneAtATime(keeper), *args, **{**given, "threads": True})
+
+
 @pytest.fixture(params=["straight", "replayed", "threads"])
 def serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mill]:
     if request.param == "threads":
-        monkeypatch.setattr(machine, "drive", lambda *args, **given: drive(*args, **{**given, "threads": True}))
+        monkeypatch.setattr(machine, "drive", _drive_in_threads)
     return partial(Mill, replays=request.param == "replayed")

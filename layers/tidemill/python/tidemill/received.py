@@ -55,7 +55,7 @@ def _copied(value: object) -> Any:
 
 def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
     try:
-        return data_type.model_validate(event.data)
+        return data_type.model_validate(_copied(event.data))
     except ValueError as error:  # a ValidationError is one, and this way pydantic need not be imported
         errors = cast("Any", error).errors() if hasattr(error, "errors") else [{"loc": (), "msg": str(error)}]
         places = "; ".join(f"{'.'.join(map(str, ('data', *e['loc'])))}: {e['msg']}" for e in errors)

@@ -132,6 +132,7 @@ def _attempt_failed(state: RunState, record: AttemptFailed) -> None:
 def _suspended(state: RunState, record: Suspended) -> None:
     state.claim = None
     state.suspended = record
+    state.ready = False  # whoever suspends has seen all that came before
     state.lapses = 0
     state.blocked = {b.key: b for b in record.blocked}
 

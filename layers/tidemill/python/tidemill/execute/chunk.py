@@ -14,7 +14,7 @@ import msgspec
 
 from tidemill import values
 from tidemill.core.state import fold
-from tidemill.errors import NonDeterministicError, StepError
+from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.execute.code import AnyFunction, Body, execute, in_branch
 from tidemill.execute.driver import Driver
 from tidemill.execute.live import Left, LiveRun
@@ -45,6 +45,8 @@ def _share(items: list[Any], parent: Parent) -> list[tuple[int, Any]]:
 def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool) -> Callable[[Any], Any]:
     """The function that the parent's code gives to the map step."""
     state = fold(chunk.ask(chunk.keeper.journal, parent.run_id))
+    if state.terminal is not None:
+        raise NonRetriableError("the run that this part of a map belongs to has ended")
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
     replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
     events = _events(replay)

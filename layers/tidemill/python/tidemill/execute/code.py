@@ -174,6 +174,8 @@ def _once(live: LiveRun, body: Body) -> bool:
         left = True
     except SystemExit as stop:
         error = RuntimeError(f"the function called sys.exit({stop.code!r})")
+    except GeneratorExit:
+        error = RuntimeError("the function raised GeneratorExit")
     except Exception as caught:
         error = caught
     except BaseExceptionGroup:  # a TaskGroup's: its tasks were left
@@ -194,7 +196,7 @@ def _leaving(live: LiveRun) -> Leaving | None:
 def _complete(live: LiveRun, value: Any) -> bool:
     try:
         output = values.encode(value, "output")
-    except values.NotSerializable as error:
+    except Exception as error:  # not serializable, or the value's own code failed
         return _fail(live, error)
     return _end(live, Ended(live.clock.now(), "completed", output))
 

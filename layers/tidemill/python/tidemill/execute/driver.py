@@ -18,6 +18,7 @@ from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Tape, attempt, branch
+from tidemill.received import view
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
 
@@ -84,7 +85,7 @@ class Driver:
             if known is not None
             else self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
         )
-        return found[1].data["data"] if found is not None else None
+        return view(found[1]).data["data"] if found is not None else None
 
     def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
         key = branch.get().key(id)
@@ -162,7 +163,7 @@ class Driver:
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
-        if self._left and branch.get().prefix in self._left:
+        if self._left and any(map(branch.get().prefix.startswith, self._left)):
             raise Left  # its code swallowed the first
         if self._seeking is not None:
             self._block(Blocked(key, "run", 0))

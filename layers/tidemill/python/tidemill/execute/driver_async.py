@@ -9,9 +9,11 @@ is touched.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import selectors
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -21,6 +23,7 @@ from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Tape, attempt, branch
+from tidemill.received import view
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
 
@@ -104,7 +107,7 @@ class AsyncDriver:
             if known is not None
             else await self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
         )
-        return found[1].data["data"] if found is not None else None
+        return view(found[1]).data["data"] if found is not None else None
 
     async def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
         key = branch.get().key(id)
@@ -175,6 +178,10 @@ class AsyncDriver:
             raise
         except SystemExit as stop:
             raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
+        except asyncio.CancelledError as cancelled:
+            if _cancelling():
+                raise
+            raise RuntimeError("the step awaited what had been cancelled") from cancelled
         finally:
             self._working -= 1
             attempt.reset(token)
@@ -185,6 +192,8 @@ class AsyncDriver:
             return await call.fn(*call.args, **call.kwargs)
         if call.timeout is None and len(asyncio.all_tasks()) == 1:
             result = call.fn(*call.args, **call.kwargs)
+        elif call.timeout is not None:
+            result = await _in_thread(call)
         else:
             work = contextvars.copy_context().run
             result = await asyncio.get_running_loop().run_in_executor(
@@ -200,6 +209,10 @@ class AsyncDriver:
         self._waiting[blocked.key] = (blocked, future)
         try:
             await future
+        except asyncio.CancelledError:
+            if live.leaving is None:  # the code itself gave up waiting: nothing is blocked here any more
+                del live.blocked[blocked.key]
+            raise
         finally:
             del self._waiting[blocked.key]
         live.check()
@@ -267,6 +280,39 @@ async def _follow(call: Callable[[], Any], scope: Branch) -> Any:
     branch.set(scope)
     result = call()
     return await result if inspect.isawaitable(result) else result
+
+
+def _cancelling() -> bool:
+    """Whether somebody asked the current task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _in_thread(call: Call) -> Any:
+    """Call in a thread of its own, which nobody waits for once the call has been given up."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def tell(value: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error if isinstance(error, Exception) else RuntimeError(f"the step raised {error!r}"))
+
+    def follow() -> None:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = call.fn(*call.args, **call.kwargs)
+        except BaseException as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it was given up, and the code has been left
+            loop.call_soon_threadsafe(tell, value, error)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(follow,), daemon=True).start()
+    return await future
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

@@ -15,6 +15,8 @@ def leave(live: LiveRun) -> bool:
     """Record that the code can go no further for now, and why. False: outsiders wrote first, so look again."""
     now = live.clock.now()
     blocked = tuple(live.blocked.values())
+    if live.leaving != "handed over" and any(b.key in live.state.resolved for b in blocked):
+        return False  # what a branch waited for came while another one, the last at work, was appending
     ties = True if live.head.ties else None
     if live.leaving == "handed over":
         return live.offer([HandedOver(now, blocked)], HeadChange("running", bounded(live.head, now), ties=ties))

@@ -16,10 +16,12 @@ from tidemill import duration, ids, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
 from tidemill.errors import NonRetriableError, RetryAfterError, StepError
-from tidemill.execute import finish, lookback
+from tidemill.execute import finish, lookback, tape
 from tidemill.execute.live import AttemptTimeout, LiveRun
 from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
+
+_TEXT = 8_000  # characters of an error's message, and of its stack, that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,12 @@ def run(
     limit = (live.spec.retries if retries is None else retries) + 1
     tried = live.state.tried.get(key)
     attempt = tried.attempt if tried is not None else 0
-    crashes = live.charge(branch)
+    if tried is not None and live.state.claim is not None and tried.retry_at > live.state.claim.at:
+        _unharmed(live)  # it was at rest when the process died
+        crashes = 0
+    else:
+        crashes = live.charge(branch)
     if tried is not None:
-        if live.state.claim is not None and tried.retry_at > live.state.claim.at:
-            crashes = 0  # it was at rest when the process died
         yield from _rest(live, key, tried)
     if crashes:
         attempt += crashes
@@ -69,6 +73,15 @@ def run(
         else:
             live.append(StepDone(key, "run", started, live.clock.now(), attempt, value))
             return values.decode(value)
+
+
+def _unharmed(live: LiveRun) -> None:
+    """A branch that was blocked when the process died answers for nothing, and nor do the steps that follow in it.
+
+    The trunk may be many tasks of asyncio's: there another one may still have to answer.
+    """
+    if prefix := tape.branch.get().prefix:
+        live.charge(prefix)
 
 
 def _failed(live: LiveRun, key: str, started: int, attempt: int, limit: int, failure: Failure) -> Plan:
@@ -90,12 +103,13 @@ def _rest(live: LiveRun, key: str, tried: StepTried) -> Plan:
 
 def sleep(live: LiveRun, key: str, until: int) -> Plan:
     """Sleep until then. A sleep that the journal already knows keeps the end that it had."""
+    _unharmed(live)
     known = live.state.blocked.get(key)
     started = known.since if known is not None else live.clock.now()
     until = known.until if known is not None and known.until is not None else until
     if known is None and until - started > SLEEP:
         raise NonRetriableError(
-            f"step {key!r} would sleep until {_shown(until)}, more than {duration.text(SLEEP)} from now, the longest there is"
+            f"step {key!r} would sleep until {duration.iso(until)}; the longest sleep is {duration.text(SLEEP)}"
         )
     while live.clock.now() < until:
         yield Blocked(key, "sleep", started, until)
@@ -112,6 +126,7 @@ def wait(
     look_back: bool,
 ) -> Plan:
     """Wait for the first of these events; `(label, event)`, or None when the time has run out."""
+    _unharmed(live)
     blocked = live.state.blocked.get(key)
     if blocked is None:
         blocked = _new_wait(live, key, kind, asked, timeout, look_back)
@@ -166,6 +181,7 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
 
 def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | None) -> Plan:
     """Run another function and wait for its output."""
+    _unharmed(live)
     blocked = live.state.blocked.get(key)
     if blocked is None and key not in live.state.resolved:
         now = live.clock.now()
@@ -191,8 +207,8 @@ def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
     for event in events:
         if event.get("ts", now) - now > DELAY:
             raise NonRetriableError(
-                f"step {key!r} sends {event['name']!r} with a ts more than {duration.text(DELAY)} from now, the longest "
-                "there is; ts is milliseconds since the epoch"
+                f"step {key!r} sends {event['name']!r} with a ts more than {duration.text(DELAY)} from now, the "
+                "longest delay there is; ts is milliseconds since the epoch"
             )
     made = [
         Event(
@@ -214,6 +230,7 @@ def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
 
 def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Plan:
     """Spread a durable step per item over chunk runs, and gather what came of them, in order."""
+    _unharmed(live)
     since = live.clock.now()
     blocked = live.state.blocked.get(key)
     if blocked is None and key not in live.state.resolved:
@@ -292,7 +309,7 @@ def _clean(text: str) -> str:
 def _time_named(error: RetryAfterError, now: int) -> int | None:
     """None for what is no time: then it is retried as ever."""
     try:
-        return now + min(duration.parse(error.when), SLEEP)  # type: ignore[arg-type]  # a datetime is told apart by the error
+        return now + min(duration.parse(error.when), SLEEP)  # type: ignore[arg-type]  # a datetime raises ValueError
     except (ValueError, TypeError):
         pass
     try:

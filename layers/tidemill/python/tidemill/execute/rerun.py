@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidemill import ids
-from tidemill.core.journal import Record, Resolved, StepDone, StepTried, Suspended
+from tidemill.core.journal import HandedOver, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.core.state import fold
 from tidemill.execute.start import start
 from tidemill.ports import World
@@ -20,6 +20,8 @@ def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes 
     head = world.runs.head(run_id)
     if head is None:
         raise LookupError(f"no run has the id {run_id!r}; `tidemill runs list` shows the latest")
+    if head.parent is not None and head.parent.chunk is not None:
+        raise LookupError(f"run {run_id} is a part of a map; run its parent {head.parent.run_id} again")
     spec = world.registry.function(head.function_id)
     if spec is None:
         raise LookupError(f"function {head.function_id!r} is not declared at present, so its run cannot be run again")
@@ -39,10 +41,16 @@ def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
     for number, record in enumerate(records):
         if step in _keys(record):
             state = fold(records[:number])
-            waited = [r for r in state.resolved.values() if r.key not in state.done]
+            maps = _maps(records)  # the parts of a map belong to the run that started them
+            waited = [r for r in state.resolved.values() if r.key not in state.done and r.key not in maps]
             return [*state.done.values(), *waited]
     keys = sorted({key for record in records for key in _keys(record)})
     raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(keys) or 'none'}")
+
+
+def _maps(records: Sequence[Record]) -> set[str]:
+    blocked = {b.key for r in records if isinstance(r, Suspended | HandedOver) for b in r.blocked if b.kind == "map"}
+    return blocked | {r.key for r in records if isinstance(r, StepDone) and r.kind == "map"}
 
 
 def _keys(record: Record) -> list[str]:

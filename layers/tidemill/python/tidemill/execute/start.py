@@ -82,10 +82,18 @@ def child_id(run_id: str, key: str) -> str:
 def _run_id(world: World, function_id: str, event: Event) -> str:
     """The same event starts a function once; an event id that comes again after its memory has passed, anew."""
     run_id = ids.derived(function_id, event.id)
-    old = world.runs.head(run_id)
-    if old is not None and event.received_at - old.created_at > EVENT_ID_MEMORY:
-        return ids.derived(function_id, event.id, str(event.received_at))
+    while (since := _began(world, run_id)) is not None and event.received_at - since > EVENT_ID_MEMORY:
+        run_id = ids.derived(function_id, event.id, run_id)
     return run_id
+
+
+def _began(world: World, run_id: str) -> int | None:
+    """When the event of this run was received, if there is such a run."""
+    head = world.runs.head(run_id)
+    if head is None:
+        return None
+    birth = world.runs.birth(run_id)
+    return birth.events[0].received_at if birth is not None and birth.events else head.created_at
 
 
 def _head(
@@ -132,7 +140,7 @@ def _cancel_waits(spec: FunctionSpec, head: Head, event: Event, since: int) -> l
             Wait(
                 head.run_id,
                 spec.id,
-                f"cancel{number}",
+                f"\x1fcancel{number}",  # the id of no step
                 cancel.name,
                 condition,
                 after=since - 1,

@@ -28,6 +28,11 @@ class Branch:
     number: int = 0
 
     def key(self, step_id: str) -> str:
+        if attempt.get(0):
+            raise NonRetriableError(
+                f"step {step_id!r} is called inside of another step: a remembered step's code does not run again, so "
+                "what is inside is not remembered by itself; make it a step of its own, or call its function plainly"
+            )
         count = self.counts.get(step_id, 0)
         self.counts[step_id] = count + 1
         if self.siblings is not None and count == 0:
@@ -84,10 +89,23 @@ class Tape:
         if known is not None and known.kind != kind:
             raise unlike(key, known.kind, kind)
         resolved = state.resolved.get(key)
-        if resolved is None or kind == "map":
+        if resolved is None:
+            return None
+        if kind not in _kinds(resolved):
+            raise unlike(key, _kinds(resolved)[0], kind)
+        if kind == "map":
             return None
         self.unheard -= 1
         return resolved
+
+
+def _kinds(resolved: Resolved) -> tuple[StepKind, ...]:
+    """What a step may be whose wait ended like this."""
+    if resolved.event is not None:
+        return ("wait", "signal")
+    if resolved.value is not None or resolved.failure is not None:
+        return ("invoke",)
+    return ("wait", "signal", "map")
 
 
 def unlike(key: str, found: str, asked: str) -> NonDeterministicError:
