@@ -32,6 +32,10 @@ class Watcher:
         self._stop: Stop | None = None
         self._quiet: TimerHandle | None = None
 
+    @property
+    def watching(self) -> bool:
+        return self._stop is not None
+
     def watch(self, folders: Iterable[str], since: int) -> None:
         """Watch these folders (not what is beneath them) in place of all others.
 

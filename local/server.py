@@ -43,6 +43,7 @@ from tidemill_local.timers import Timers
 from tidemill_local.workers import Worker, Workers
 
 GRACE = 1.0  # seconds that running steps get to end when the server stops
+_SLOW_LOAD = 0.5  # seconds; to watch from the first moment on would delay it
 _RETRY = 1.0  # seconds until work is taken up again after a write that failed
 
 
@@ -99,6 +100,7 @@ class Server:
         for run_id, function_id in self._db.runs.open_ready(self._clock.now()):
             self._ready.put(run_id, function_id)
         self._timers.fire()
+        self._loop.call_later(_SLOW_LOAD, self._watch_slow_load)
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until `stop` has done its work."""
@@ -186,6 +188,11 @@ class Server:
             order = self._settings.order
             folders = {str(folder) for folder in targets.folders(order.targets, Path(order.cwd))}
             self._watcher.watch(folders | {os.path.dirname(file) for file in files}, self._read_at)
+
+    def _watch_slow_load(self) -> None:
+        """Code that takes long to load, or hangs, can be changed meanwhile."""
+        if self._watcher is not None and not self._watcher.watching and not self._stopping:
+            self._watch([])
 
     def _reload(self) -> None:
         if not self._stopping:

@@ -231,3 +231,58 @@ def test_a_full_disk_is_a_503_and_nothing_is_half_kept(dev: DevServer) -> None:
     assert dev.stop() == 0
     dev.start("shop.py")
     eventually(lambda: dev.completed(kept), within=30)
+
+
+MAILER = """
+import os
+from pathlib import Path
+from tidemill import App, Context
+
+app = App("mailer")
+
+@app.function(on="mail/asked")
+def ask(ctx: Context):
+    return ctx.step.run("send", app.send, "mail/sent", {"to": os.environ["MAIL_TO"]})
+
+@app.function(on="mail/sent")
+def sent(ctx: Context):
+    ctx.step.run("note", Path("notes.txt").write_text, ctx.event.data["to"])
+"""
+
+
+def test_code_sees_its_environment_file_and_sends_to_its_own_server(dev: DevServer) -> None:
+    dev.write("mailer.py", MAILER)
+    dev.write(".env", "MAIL_TO=me@example\n")
+    dev.start("mailer.py")
+    dev.send("mail/asked")
+    eventually(lambda: dev.completed(2))
+    assert dev.lines("notes.txt") == ["me@example"]
+
+
+def test_an_environment_file_that_is_named_must_be_there(dev: DevServer) -> None:
+    dev.write("mailer.py", MAILER)
+    dev.port = free_port()
+    dev.launch("mailer.py", "--env-file", "gone.env")
+    eventually(lambda: "gone.env; --env-file names a file of KEY=VALUE lines" in dev.output())
+    assert dev.ask("GET", "/health")[0] == 503
+
+
+def test_a_worker_that_hangs_while_it_loads_is_replaced_when_the_code_changes(dev: DevServer) -> None:
+    dev.write("shop.py", "from tidemill import App\napp = App('shop')\nimport time; time.sleep(600)\n")
+    dev.port = free_port()
+    dev.launch("shop.py")
+    eventually(lambda: not dev.refuses())
+    eventually(lambda: len(dev.descendants()) == 2)
+    dev.write("shop.py", SHOP)
+    eventually(dev.healthy)
+    dev.send("item/sold")
+    eventually(lambda: dev.completed(1))
+
+
+def test_concurrency_bounds_what_runs_at_once(dev: DevServer) -> None:
+    dev.write("shop.py", SHOP)
+    dev.start("shop.py", "--concurrency", "2")
+    dev.send("item/slow", {"seconds": 0.6}, count=4)
+    eventually(lambda: len(dev.lines("notes.txt")) >= 2)
+    assert dev.lines("notes.txt") == ["first", "first"]
+    eventually(lambda: dev.completed(4))
