@@ -58,16 +58,17 @@ def store(world: World, event: Event) -> None:
 
 def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
     """Start a run of the function if one of its triggers takes the event: one, however many do."""
-    return start(world, spec, (event,)) if takes(spec, event) else None
+    if not takes(spec, event) or (event.name in ENDS and _of_a_listener(world, event)):
+        return None
+    return start(world, spec, (event,))
 
 
 def takes(spec: FunctionSpec, event: Event) -> bool:
     """Whether any trigger of the function takes this event: its name, and its `when`.
 
-    No function is started by the announcement of its own end, nor by that of a run which an announcement had started:
-    two functions that listen for ends would start each other for ever, three ever more.
+    No function is started by the announcement of its own end.
     """
-    if event.name in ENDS and (event.data.get("function_id") == spec.id or _of_a_listener(event)):
+    if event.name in ENDS and event.data.get("function_id") == spec.id:
         return False
     for trigger in spec.triggers:
         if isinstance(trigger, EventTrigger) and name_matches(trigger.name, event.name):
@@ -78,10 +79,17 @@ def takes(spec: FunctionSpec, event: Event) -> bool:
     return False
 
 
-def _of_a_listener(announcement: Event) -> bool:
-    """Whether the run whose end this is was itself started by the announcement of an end."""
+def _of_a_listener(world: World, announcement: Event) -> bool:
+    """Whether the run whose end this is was started by a trigger that listens for ends.
+
+    Such ends start nothing: two functions that listen for ends would start each other for ever, three ever more. A
+    function that handles a failure has no trigger, and its end is announced as any other.
+    """
     began: dict[str, Any] = announcement.data.get("event") or {}
-    return began.get("name") in ENDS
+    if began.get("name") not in ENDS:
+        return False
+    spec = world.registry.function(str(announcement.data.get("function_id")))
+    return spec is None or bool(spec.triggers)
 
 
 def wake(world: World, event: Event) -> list[str]:
