@@ -35,7 +35,7 @@ class Channel:
         self.open = True
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
-        loop.add_reader(self._read_fd, self._read)
+        loop.add_reader(self._read_fd, self.read)
 
     def send(self, data: bytes | bytearray) -> None:
         if not self.open:
@@ -72,7 +72,10 @@ class Channel:
                 os.close(self._read_fd)
                 os.close(self._write_fd)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take what has come; nothing if nothing has."""
+        if not self.open:
+            return
         try:
             count = os.readv(self._read_fd, [_buffer])
         except (BlockingIOError, InterruptedError):

@@ -87,6 +87,10 @@ class Worker:
         for slot in list(self._slots):
             slot.close()
 
+    def last_words(self) -> None:
+        """The process has ended, as its zygote says: take what it had said before."""
+        self._control.read()
+
     def _received(self, message: bytes) -> None:
         self._workers.told(self, _from_worker.decode(message))
 
@@ -210,6 +214,7 @@ class Workers:
         self.reload()
 
     def _ended(self, worker: Worker, how: str) -> None:
+        worker.last_words()
         worker.gone()
         current = worker is self._current  # even where a later load could not be imported
         if self._stopped or worker.failed or not (current or worker.load == self._order.load):

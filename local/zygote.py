@@ -71,6 +71,8 @@ def _main(connection: socket.socket) -> NoReturn:
     try:
         _Zygote(connection).run()
         status = 0
+    except ConnectionError:
+        status = 0  # the server has gone, and has said why
     except Exception as error:
         print(f"tidemill: the engine cannot be started: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
     finally:
@@ -136,6 +138,8 @@ class _Zygote:
             from tidemill_local.worker import work
 
             status = work(order, socket.socket(fileno=fd))
+        except ConnectionError:
+            status = 0  # the server has gone, and has said why
         except BaseException as error:
             print(f"tidemill: a worker stopped: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
         finally:

@@ -195,7 +195,8 @@ def test_a_data_folder_in_use_is_one_sentence(dev: DevServer) -> None:
     first, dev.port = dev.process, free_port()
     dev.launch("shop.py")
     assert dev.process.wait(10) == 1
-    assert f"in use by another server (pid {first.pid})" in dev.output()
+    (line,) = [line for line in dev.output().splitlines() if line.startswith("tidemill: ")]
+    assert f"in use by another server (pid {first.pid})" in line
     dev.process = first
 
 
