@@ -561,3 +561,59 @@ def test_a_non_retriable_item_of_a_map_in_a_branch(serve):
 
     with serve(app) as mill:
         assert mill.send("go").run().output == ["three", [1, 2]]
+
+
+@pytest.mark.parametrize("keeps", ["socket", "timer"])
+def test_what_a_library_keeps_open_does_not_keep_the_run_from_what_it_waits_for(serve, keeps, monkeypatch):
+    import socket
+
+    from tidemill.execute import driver_async
+
+    monkeypatch.setattr(driver_async, "PATIENCE", 0.05)
+    app = App("shop")
+
+    async def heartbeat() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+
+    @app.function(on="go")
+    async def work(ctx: AsyncContext) -> str:
+        loop = asyncio.get_running_loop()
+        one, other = socket.socketpair()
+        task = asyncio.ensure_future(heartbeat()) if keeps == "timer" else None
+        try:
+            if keeps == "socket":
+                loop.add_reader(one.fileno(), print)
+            await ctx.step.run("before", lambda: 1)
+            found = await ctx.step.wait_for_event("call", "call")
+            return found.id
+        finally:
+            loop.remove_reader(one.fileno())
+            one.close()
+            other.close()
+            if task is not None:
+                task.cancel()
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        assert run.status == "waiting"
+        mill.send("call", id="1")
+        assert run.output == "1"
+
+
+def test_a_moment_awaited_between_steps_is_no_reason_to_leave():
+    app, moments = App("shop"), []
+
+    @app.function(on="go")
+    async def work(ctx: AsyncContext) -> list[object]:
+        async def slowly() -> object:
+            moments.append(1)
+            await asyncio.sleep(0.05)
+            return await ctx.step.run("slowly", lambda: "done")
+
+        return await asyncio.gather(slowly(), ctx.step.wait_for_event("call", "call", timeout="1h"))
+
+    with Mill(app) as mill:
+        run = mill.send("go").run()
+        assert run.step("slowly").status == "completed"
+        assert moments == [1]

@@ -4,6 +4,10 @@ When is a run blocked, if its code may be any mixture of tasks? When its loop is
 is ready, no timer is set, no file is watched, no step is at work, and at least one step is blocked. The loop asks its
 selector to wait in just that moment, so a selector is where to ask (`_IdleSelector`); no private part of asyncio
 is touched.
+
+Libraries keep timers and sockets of their own (a pool of connections, a heartbeat). While a step is blocked these have
+`PATIENCE` to bring the code to its next step; then the run is left all the same, or it would hear nothing of what its
+steps wait for. That costs nothing but a replay: what is awaited between steps is begun anew each time anyway.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Tape, attempt, branch
 from tidemill.received import view
 
+PATIENCE = 2.0  # seconds
+
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
 
 
@@ -40,6 +46,7 @@ class AsyncDriver:
         self._handing = False  # the run is handed over as soon as no step is at work
         self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
         self._main: asyncio.Task[Any] | None = None
+        self._outside: float | None = None  # since when (the loop's time) the code awaits no step that is at work
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Run `main` on a loop of its own, to its end or until the run is left."""
@@ -169,6 +176,7 @@ class AsyncDriver:
             await self._hand_over()
         token = attempt.set(call.attempt)
         self._working += 1
+        self._outside = None
         try:
             async with asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None) as limit:
                 return await self._result(call)
@@ -207,6 +215,7 @@ class AsyncDriver:
         live.blocked[blocked.key] = blocked
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[blocked.key] = (blocked, future)
+        self._outside = None
         try:
             await future
         except asyncio.CancelledError:
@@ -240,14 +249,24 @@ class AsyncDriver:
         if self.live.leaving is None and not self._working:
             if self._handing:
                 return self._left_as("handed over")
-            if self._waiting and not (watched or timeout is not None):
-                kept = self.live.park is not None and self._seeking is None and self.live.park()
-                return 0 if kept else self._left_as("suspended")
+            if self._waiting:
+                patience = self._patience() if watched or timeout is not None else 0
+                if patience <= 0:
+                    self._outside = None
+                    kept = self.live.park is not None and self._seeking is None and self.live.park()
+                    return 0 if kept else self._left_as("suspended")
+                timeout = patience if timeout is None else min(timeout, patience)
         ends = [blocked.until for blocked, _ in self._waiting.values() if blocked.until is not None]
         if not ends:
             return timeout
         wait = max(0, min(ends) - self.live.clock.now()) / 1_000
         return wait if timeout is None else min(wait, timeout)
+
+    def _patience(self) -> float:
+        """For how many seconds the code may still await something other than its steps."""
+        now = asyncio.get_running_loop().time()
+        self._outside = self._outside if self._outside is not None else now
+        return self._outside + PATIENCE - now
 
     def _left_as(self, how: Leaving) -> float:
         assert self._main is not None
