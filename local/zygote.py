@@ -111,7 +111,10 @@ class _Zygote:
             self._reap()
         if self._server not in readable:
             return True
-        data, fds, _, _ = socket.recv_fds(self._server, 65_536, 8)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._server, 65_536, 8)
+        except ConnectionError:
+            return False  # the server has gone before it had read all that it was told
         self._fds += fds
         for message in self._frames.feed(data):
             self._fork(_fork_of.decode(message), self._fds.pop(0))

@@ -194,10 +194,10 @@ def test_a_data_folder_in_use_is_one_sentence(dev: DevServer) -> None:
     dev.start("shop.py")
     first, dev.port = dev.process, free_port()
     dev.launch("shop.py")
-    assert dev.process.wait(10) == 1
+    second, dev.process = dev.process, first
+    assert second.wait(10) == 1
     (line,) = [line for line in dev.output().splitlines() if line.startswith("tidemill: ")]
     assert f"in use by another server (pid {first.pid})" in line
-    dev.process = first
 
 
 def test_two_apps_of_one_name_are_refused(dev: DevServer) -> None:
