@@ -617,3 +617,30 @@ def test_a_moment_awaited_between_steps_is_no_reason_to_leave():
         run = mill.send("go").run()
         assert run.step("slowly").status == "completed"
         assert moments == [1]
+
+
+def test_a_run_cancelled_as_its_last_branch_at_work_ends_is_left(monkeypatch):
+    from tidemill.execute import outside
+    from tidemill.execute.code import drive
+    from tidemill_local.testing import machine
+
+    def parking(*args: Any, **given: Any) -> None:
+        drive(*args, **{**given, "threads": True, "lot": lambda live: None, "park_from": 0})
+
+    monkeypatch.setattr(machine, "drive", parking)
+    app = App("shop")
+
+    @app.function(on="go")
+    def work(ctx: Context) -> None:
+        def ends() -> None:
+            ctx.step.run("a", lambda: 1)
+            outside.cancel(mill._machine.world, ctx.run_id, "why not")
+
+        ctx.step.parallel(lambda: ctx.step.wait_for_event("w", "never"), ends)
+
+    with Mill(app) as mill:
+        thread = threading.Thread(target=mill.send, args=("go",), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive(), "nobody waits for what nobody will say"
+        assert mill.run().status == "cancelled"

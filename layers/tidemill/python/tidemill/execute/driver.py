@@ -159,7 +159,12 @@ class Driver:
                 self._turn.notify_all()
             elif group.open > 0 or self.live.leaving is not None:
                 self._active -= 1
-                self._leave_if_idle()
+                try:
+                    self._leave_if_idle()
+                except Left:
+                    end.left = True
+                except BaseException as error:  # the keeper's
+                    end.error = error
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
@@ -244,9 +249,11 @@ class Driver:
         live = self.live
         if self._active > 0 or live.leaving is not None or any(map(self._can_go_on, live.blocked.values())):
             return
-        if live.park is None or self._seeking is not None or not live.park():
-            live.leave("suspended")
-        self._turn.notify_all()
+        try:
+            if live.park is None or self._seeking is not None or not live.park():
+                live.leave("suspended")
+        finally:  # also where the run turns out to be another's by now
+            self._turn.notify_all()
 
     def _leave(self, how: Any = "suspended") -> Left:
         with self._turn:
