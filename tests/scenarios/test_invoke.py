@@ -73,6 +73,7 @@ def test_its_failure_is_a_step_error(serve):
         mill.advance("1h")
         assert caught.output == ["failed", "ZeroDivisionError", "division by zero"]
         assert (uncaught.status, uncaught.error.type) == ("failed", "ZeroDivisionError")
+        assert uncaught.error.step_id == uncaught.step("charge").error.step_id == "charge"
         assert uncaught.attempt == 1
 
 

@@ -7,6 +7,8 @@ closed the run has a due time, so whoever finds it does all of this again; each 
 
 from __future__ import annotations
 
+import msgspec
+
 from tidemill import ids, values
 from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped, Started
 from tidemill.core.state import RunState
@@ -88,7 +90,10 @@ def _tell_parent(world: World, head: Head, terminal: Ended | Cancelled | Skipped
         record = Resolved(parent.key, terminal.at)
     else:
         value = terminal.value if isinstance(terminal, Ended) else None
-        record = Resolved(parent.key, terminal.at, value=value, failure=failure_of(terminal))
+        failure = failure_of(terminal)
+        if failure is not None:  # the parent's step failed; whichever of the child's it was is not the parent's
+            failure = msgspec.structs.replace(failure, step_id=parent.key)
+        record = Resolved(parent.key, terminal.at, value=value, failure=failure)
     outside.resolve(world, parent.run_id, parent.function_id, record)
 
 
