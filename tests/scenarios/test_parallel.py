@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tidemill import App, AsyncContext, Context, NonRetriableError, StepError
@@ -211,3 +213,17 @@ def test_what_is_no_call_is_told(serve, call):
 
     with serve(app) as mill:
         assert "lambda" in mill.send("go").run().error.message
+
+
+def test_a_step_in_a_thread_of_the_functions_own_is_told(serve):
+    app = App("shop")
+
+    @app.function(on="go", retries=4)
+    def work(ctx: Context) -> list[int]:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda n: ctx.step.run(f"item {n}", abs, n), range(3)))
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        assert (run.status, run.error.type, run.attempt) == ("failed", "NonRetriableError", 1)
+        assert "in a thread that the function has started itself" in run.error.message

@@ -17,7 +17,7 @@ from tidemill.core.journal import Blocked
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
-from tidemill.execute.tape import Branch, Tape, attempt, branch
+from tidemill.execute.tape import Branch, Tape, attempt, branch, this_branch
 from tidemill.received import view
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
@@ -46,7 +46,7 @@ class Driver:
         retries: int | None,
         timeout: int | None,
     ) -> Any:
-        here = branch.get()
+        here = this_branch()
         key = here.key(id)
         done = self.tape.recall(key, "run")
         if done is not None:
@@ -62,13 +62,13 @@ class Driver:
         self._sleep(id, 0, at)
 
     def _sleep(self, id: str, ms: int, at: int | None) -> None:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         if self.tape.recall(key, "sleep") is None:
             until = at if at is not None else self.live.clock.now() + ms
             self._perform(plans.sleep(self.live, key, until), key)
 
     def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "wait")
         if known is not None:
             found: tuple[str, model.Event] | None = plans.outcome(known)
@@ -77,7 +77,7 @@ class Driver:
         return found
 
     def signal(self, id: str, signal: str, timeout: int | None) -> Any:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "signal")
         asked = (("", signal, None, None),)
         found = (
@@ -88,14 +88,14 @@ class Driver:
         return view(found[1]).data["data"] if found is not None else None
 
     def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "invoke")
         if known is not None:
             return plans.outcome(known)
         return self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
 
     def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "send")
         sent: list[str] = (
             plans.outcome(known) if known is not None else self._perform(plans.send(self.live, key, events), key)
@@ -103,7 +103,7 @@ class Driver:
         return sent
 
     def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         if key == self._seeking:
             self.found = fn
             raise self._leave()
@@ -117,7 +117,7 @@ class Driver:
 
     def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
-        scopes = branch.get().branches(len(calls))
+        scopes = this_branch().branches(len(calls))
         ends = [_End() for _ in calls]
         if self._threads and len(calls) > 1:
             self._in_threads(calls, scopes, ends)
@@ -168,7 +168,7 @@ class Driver:
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
-        if self._left and any(map(branch.get().prefix.startswith, self._left)):
+        if self._left and any(map(this_branch().prefix.startswith, self._left)):
             raise Left  # its code swallowed the first
         if self._seeking is not None:
             self._block(Blocked(key, "run", 0))
@@ -223,7 +223,7 @@ class Driver:
 
     def _block_alone(self, blocked: Blocked) -> None:
         """The same where nothing else is at work, ever."""
-        trunk = not branch.get().prefix
+        trunk = not this_branch().prefix
         while not self._can_go_on(blocked):
             if not trunk or self._seeking is not None or self.live.park is None or not self.live.park():
                 raise self._leave_branch()
@@ -231,7 +231,7 @@ class Driver:
 
     def _leave_branch(self) -> Left:
         """Leave this branch; others are still to run, unless it is the trunk."""
-        prefix = branch.get().prefix
+        prefix = this_branch().prefix
         if not prefix:
             return self.live.leave("suspended")
         self._left.add(prefix)

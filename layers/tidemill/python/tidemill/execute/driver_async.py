@@ -26,7 +26,7 @@ from tidemill.core.journal import Blocked
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
-from tidemill.execute.tape import Branch, Tape, attempt, branch
+from tidemill.execute.tape import Branch, Tape, attempt, branch, this_branch
 from tidemill.received import view
 
 PATIENCE = 2.0  # seconds
@@ -75,7 +75,7 @@ class AsyncDriver:
         retries: int | None,
         timeout: int | None,
     ) -> Any:
-        here = branch.get()
+        here = this_branch()
         key = here.key(id)
         done = self.tape.recall(key, "run")
         if done is not None:
@@ -91,13 +91,13 @@ class AsyncDriver:
         await self._sleep(id, 0, at)
 
     async def _sleep(self, id: str, ms: int, at: int | None) -> None:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         if self.tape.recall(key, "sleep") is None:
             until = at if at is not None else self.live.clock.now() + ms
             await self._perform(plans.sleep(self.live, key, until), key)
 
     async def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "wait")
         if known is not None:
             found: tuple[str, model.Event] | None = plans.outcome(known)
@@ -106,7 +106,7 @@ class AsyncDriver:
         return found
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "signal")
         asked = (("", signal, None, None),)
         found = (
@@ -117,14 +117,14 @@ class AsyncDriver:
         return view(found[1]).data["data"] if found is not None else None
 
     async def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "invoke")
         if known is not None:
             return plans.outcome(known)
         return await self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
 
     async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         known = self.tape.recall(key, "send")
         sent: list[str] = (
             plans.outcome(known) if known is not None else await self._perform(plans.send(self.live, key, events), key)
@@ -132,7 +132,7 @@ class AsyncDriver:
         return sent
 
     async def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
-        key = branch.get().key(id)
+        key = this_branch().key(id)
         if key == self._seeking:
             self.found = fn
             raise self._leave("suspended")
@@ -146,7 +146,7 @@ class AsyncDriver:
 
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
-        scopes = branch.get().branches(len(calls))
+        scopes = this_branch().branches(len(calls))
         tasks = [asyncio.ensure_future(_follow(*each)) for each in zip(calls, scopes, strict=True)]
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         self.live.check()

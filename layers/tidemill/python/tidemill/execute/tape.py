@@ -64,6 +64,17 @@ branch: ContextVar[Branch] = ContextVar("tidemill_branch")
 attempt: ContextVar[int] = ContextVar("tidemill_attempt")
 
 
+def this_branch() -> Branch:
+    """The line of execution that calls a step."""
+    found = branch.get(None)
+    if found is None:
+        raise NonRetriableError(
+            "a step is called in a thread that the function has started itself, where the order of steps is left to "
+            "chance; steps run side by side in step.parallel, step.map or, in an async function, asyncio.gather"
+        )
+    return found
+
+
 class Tape:
     """What one execution of the code has reached of what the journal remembers."""
 
