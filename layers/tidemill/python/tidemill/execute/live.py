@@ -136,6 +136,7 @@ class LiveRun:
     def write(self, records: list[Record], change: HeadChange | None = None) -> None:
         """Append until it holds: fold in what outsiders wrote first. Raises Left if another executor or an end did."""
         while True:
+            self._mine()
             numbered = _renumbered(change, self.state, records)
             found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, numbered)
             if found is None:
@@ -153,12 +154,18 @@ class LiveRun:
 
     def offer(self, records: list[Record], change: HeadChange) -> bool:
         """Append once. False if outsiders wrote first: what they wrote is folded in, so look again."""
+        self._mine()
         found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
         if found is None:
             self.state.add(records)
             return True
         self.add(found)
         return False
+
+    def _mine(self) -> None:
+        """Raise Left once any branch has learned that the run is not ours: the next number is free, but not for us."""
+        if self.leaving == "superseded":
+            raise Left
 
     def add(self, found: list[Record]) -> None:
         """Fold in what somebody else wrote."""
