@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tidemill.core.journal import Claimed, Record, Resolved
 from tidemill.execute.leave import leave
 from tidemill.execute.live import LiveRun
 from tidemill.execute.open import Opened
@@ -43,13 +44,20 @@ def park(live: LiveRun, lot: Lot) -> bool:
 
 
 def follows(live: LiveRun, opened: Opened) -> bool:
-    """Whether what this run was opened with goes on from where its parked code stands."""
-    return opened.base <= live.state.seq + 1 <= opened.base + len(opened.records)
+    """Whether the journal has passed through no other hands since: outsiders' records, and then this claim."""
+    since = _since(live, opened)
+    return bool(since) and isinstance(since[-1], Claimed) and all(isinstance(r, Resolved) for r in since[:-1])
+
+
+def _since(live: LiveRun, opened: Opened) -> list[Record]:
+    """What has come since the code was parked; nothing where that cannot be told."""
+    known = live.state.seq + 1 - opened.base
+    return opened.records[known:] if known >= 0 else []
 
 
 def _go_on(live: LiveRun, resumed: Resumed) -> bool:
     opened = resumed.opened
     live.keeper, live.head, live.spec = resumed.keeper, opened.head, opened.spec
-    live.state.add(opened.records[live.state.seq + 1 - opened.base :])
+    live.state.add(_since(live, opened))
     live.weight = 0
     return live.state.terminal is None

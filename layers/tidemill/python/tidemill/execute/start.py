@@ -13,6 +13,7 @@ from tidemill.core import match
 from tidemill.core.journal import Record, Started
 from tidemill.core.look import bounded
 from tidemill.execute import lookback, outside
+from tidemill.execute.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
 from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
 from tidemill.ports import World
@@ -154,8 +155,8 @@ def _cancel_waits(spec: FunctionSpec, head: Head, event: Event, since: int) -> l
 
 def _clear_after(world: World, run_id: str, waits: Sequence[Wait]) -> None:
     """The run existed. If it has ended since, the waits that were just put again must not stay behind."""
-    head = world.runs.head(run_id)
-    if waits and head is not None and head.due is None:
+    head = world.runs.head(run_id) if waits else None
+    if head is not None and (head.due is None or load(world, head).terminal is not None):
         world.waits.drop(run_id)
 
 
