@@ -107,6 +107,10 @@ class _Worker:
             return
         except Exception as error:
             print(f"tidemill: a slot gave up: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        except BaseException as error:  # of the user's code; it counts as a crash, for this run alone
+            kind = type(error).__name__
+            said = f"tidemill: a function raised {kind}, which is no Exception; its attempt counts as a crash: {error}"
+            print(said, file=sys.stderr)  # noqa: T201
         finally:
             if seat.keeper is not None:
                 seat.keeper.close()  # whatever happened: the server learns that this claim is over
