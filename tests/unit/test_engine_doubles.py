@@ -79,3 +79,18 @@ def test_an_id_starts_once_in_its_memory_whichever_message_comes_again_and_whene
         soon = [msgspec.structs.replace(each, received_at=each.received_at + DAY // 2) for each in days]
         for each in [*days[::-1], *soon, *days]:
             assert receive.begin(world, spec, each) is None
+
+
+def test_waits_whose_time_has_run_out_do_not_pile_up():
+    app = App("shop")
+
+    @app.function(on="go")
+    def work(ctx: Context) -> None:
+        for _ in range(5):
+            ctx.step.wait_for_event("w", "call", timeout="1m")
+
+    with Mill(app) as mill:
+        run = mill.send("go").run()
+        mill.advance("3m 30s")
+        assert run.status == "waiting"
+        assert mill._machine.db.rows("SELECT key FROM wait") == [("w:3",)]

@@ -44,8 +44,10 @@ class LocalKeeper:
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
         lookback.register(self._world, waits)
         found = lookback.oldest(self._world, waits, set(taken))
-        if found is not None:
-            self._world.waits.drop(found[0].run_id, found[0].key)
+        now = self._world.clock.now()
+        over = all(wait.until is not None and wait.until <= now for wait in waits)
+        if found is not None or over:  # a wait whose time has run out takes no event any more
+            self._world.waits.drop(waits[0].run_id, waits[0].key)
         return found
 
     def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
