@@ -23,6 +23,14 @@ def explain(error: BaseException, cwd: Path) -> str:
     return f"{where}\n{_named(error)}"
 
 
+def files(error: BaseException) -> list[str]:
+    """The user's own files that the error goes through: where it may be mended, though none of them was imported."""
+    found = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, SyntaxError) and error.filename:
+        found.add(error.filename)
+    return sorted(file for file in found if is_own(file))
+
+
 def _named(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"

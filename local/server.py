@@ -93,6 +93,7 @@ class Server:
         self._stopped = loop.create_future()
         self._listening: asyncio.Server
         self._watcher = self._watching() if settings.reload else None
+        self._files: list[str] = []  # of the code that was loaded last
 
     def start(self, zygote: tuple[int, socket.socket], control: socket.socket) -> None:
         """Take over the zygote, which loads already; queue what was under way when the last server stopped."""
@@ -150,6 +151,7 @@ class Server:
                 self._ready.put(run_id, function_id)
         self._dispatcher.use(worker)
         self._cron.replace(loaded.functions)
+        self._files = loaded.files
         self._watch(loaded.files)
         self._announce(loaded, again=again)
         self._tick.arm()
@@ -158,7 +160,7 @@ class Server:
         keeps = self._dispatcher.worker is not None
         if not keeps:
             self._state = "the targets cannot be loaded: " + " ".join(broken.text.split())
-        self._watch(broken.files)
+        self._watch([*self._files, *broken.files])
         self._console.trouble(broken.text)
         what = "the code loaded before goes on" if keeps else "no function runs"
         self._console.trouble(f"until this is mended, {what}")

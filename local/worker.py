@@ -41,9 +41,10 @@ def work(order: wire.Fork, server: socket.socket) -> int:
     try:
         functions, notes = _load(order)
     except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
-        from tidemill_local.mistakes import explain
+        from tidemill_local import mistakes
 
-        broken = wire.Broken(explain(error, Path(order.cwd)), sources.of_modules(before))
+        files = sources.of_modules(before) + mistakes.files(error)
+        broken = wire.Broken(mistakes.explain(error, Path(order.cwd)), files)
         server.sendall(wire.frame(broken))
         return 1
     files = sources.of_modules(before)

@@ -158,6 +158,15 @@ def test_code_that_cannot_be_imported_is_explained_by_its_place(folder: Path, co
     assert mistakes.explain(caught.value, folder).startswith(explained)
 
 
+@pytest.mark.parametrize("code", ["def (:\n", "1 / 0\n"])
+def test_a_file_that_cannot_be_imported_is_one_to_watch(folder: Path, code: str) -> None:
+    (folder / "tt_parts").mkdir()
+    write(folder, tt_parts__in__tt_used=code, tt_main="import tt_parts.tt_used\n" + APP.format(name="m"))
+    with pytest.raises((SyntaxError, ZeroDivisionError)) as caught:
+        targets.load(("tt_main.py",), folder)
+    assert str(folder / "tt_parts" / "tt_used.py") in mistakes.files(caught.value)
+
+
 def test_the_users_own_files_make_the_version(folder: Path) -> None:
     before = set(sys.modules)
     write(folder, tt_used="HI = 1\n", tt_main="import tt_used, wave\n" + APP.format(name="m"))
