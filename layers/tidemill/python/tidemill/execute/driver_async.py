@@ -246,6 +246,8 @@ class AsyncDriver:
             future.set_result(None)
         if ready:
             return 0
+        if self.live.leaving is not None and not (self._working or watched or timeout is not None):
+            return self._left_as(self.live.leaving)  # a task has left; others may still be waiting for what never comes
         if self.live.leaving is None and not self._working:
             if self._handing:
                 return self._left_as("handed over")
