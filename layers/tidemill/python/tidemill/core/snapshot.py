@@ -23,6 +23,7 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     resolved: list[Resolved]
     taken: list[tuple[str, str]]
     failed: AttemptFailed | None
+    heard: list[str]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -42,6 +43,7 @@ def encode(state: RunState) -> bytes:
             list(state.resolved.values()),
             sorted(state.taken),
             state.failed,
+            list(state.heard),
         )
     )
 
@@ -59,4 +61,5 @@ def decode(data: bytes) -> RunState:
         resolved={record.key: record for record in found.resolved},
         taken=set(found.taken),
         failed=found.failed,
+        heard={key: number for number, key in enumerate(found.heard)},
     )

@@ -56,6 +56,11 @@ class RunState:
     lapses: int = 0
     terminal: Ended | Cancelled | Skipped | None = None
     end: int | None = None  # the number of the terminal record
+    heard: dict[str, int] = field(default_factory=dict[str, int])  # in which order the code has heard of its steps
+
+    def hear(self, key: str) -> None:
+        self.heard.pop(key, None)
+        self.heard[key] = next(reversed(self.heard.values()), -1) + 1
 
     @property
     def birth(self) -> Started:
@@ -106,13 +111,16 @@ def _claimed(state: RunState, record: Claimed) -> None:
     state.suspended = None
     state.ready = False
     over = [b for b in state.blocked.values() if b.kind == "sleep" and b.until is not None and b.until <= record.at]
-    for b in over:
+    for b in sorted(over, key=lambda b: b.until or 0):
+        state.hear(b.key)
         del state.blocked[b.key]
         state.done[b.key] = StepDone(b.key, "sleep", b.since, b.until or record.at)
 
 
 def _step_done(state: RunState, record: StepDone) -> None:
-    state.done.setdefault(record.key, record)
+    if record.key not in state.done:
+        state.done[record.key] = record
+        state.hear(record.key)
     state.tried.pop(record.key, None)
     state.blocked.pop(record.key, None)
     state.lapses = 0
@@ -148,6 +156,7 @@ def _resolved(state: RunState, record: Resolved) -> None:
     if record.key in state.resolved or record.key in state.done:
         return
     state.resolved[record.key] = record
+    state.hear(record.key)
     state.blocked.pop(record.key, None)
     state.ready = True
     if record.event is not None:

@@ -15,21 +15,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import heapq
 import inspect
+import itertools
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tidemill import model
-from tidemill.core.journal import Blocked
+from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Tape, attempt, branch, this_branch
+from tidemill.model import StepKind
 from tidemill.received import view
 
 PATIENCE = 2.0  # seconds
+_LAST = 2**62  # the turn of what the journal does not remember
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
 
@@ -46,6 +50,8 @@ class AsyncDriver:
         self._handing = False  # the run is handed over as soon as no step is at work
         self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
         self._main: asyncio.Task[Any] | None = None
+        self._untold: list[tuple[int, int, asyncio.Future[None]]] = []  # remembered outcomes, by their turn
+        self._count = itertools.count()
         self._outside: float | None = None  # since when (the loop's time) the code awaits no step that is at work
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
@@ -77,7 +83,7 @@ class AsyncDriver:
     ) -> Any:
         here = this_branch()
         key = here.key(id)
-        done = self.tape.recall(key, "run")
+        done = await self._recall(key, "run")
         if done is not None:
             return plans.outcome(done)
         return await self._perform(
@@ -92,13 +98,13 @@ class AsyncDriver:
 
     async def _sleep(self, id: str, ms: int, at: int | None) -> None:
         key = this_branch().key(id)
-        if self.tape.recall(key, "sleep") is None:
+        if await self._recall(key, "sleep") is None:
             until = at if at is not None else self.live.clock.now() + ms
             await self._perform(plans.sleep(self.live, key, until), key)
 
     async def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "wait")
+        known = await self._recall(key, "wait")
         if known is not None:
             found: tuple[str, model.Event] | None = plans.outcome(known)
             return found
@@ -107,7 +113,7 @@ class AsyncDriver:
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "signal")
+        known = await self._recall(key, "signal")
         asked = (("", signal, None, None),)
         found = (
             plans.outcome(known)
@@ -118,14 +124,14 @@ class AsyncDriver:
 
     async def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "invoke")
+        known = await self._recall(key, "invoke")
         if known is not None:
             return plans.outcome(known)
         return await self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
 
     async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "send")
+        known = await self._recall(key, "send")
         sent: list[str] = (
             plans.outcome(known) if known is not None else await self._perform(plans.send(self.live, key, events), key)
         )
@@ -136,7 +142,7 @@ class AsyncDriver:
         if key == self._seeking:
             self.found = fn
             raise self._leave("suspended")
-        known = self.tape.recall(key, "map")
+        known = await self._recall(key, "map")
         results: list[Any] = (
             plans.outcome(known)
             if known is not None
@@ -154,6 +160,18 @@ class AsyncDriver:
             if isinstance(end, BaseException):
                 raise end
         return list(ends)
+
+    async def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
+        """How this step ended, if it has; told in the order in which the code first heard of its steps."""
+        known = self.tape.recall(key, kind)
+        alone = not self._untold and len(asyncio.all_tasks()) == 1
+        if not alone and (known is not None or self._untold):
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            turn = self.live.state.heard.get(key, 0) if known is not None else _LAST
+            heapq.heappush(self._untold, (turn, next(self._count), future))
+            await future
+            self.live.check()
+        return known
 
     async def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
@@ -241,10 +259,7 @@ class AsyncDriver:
 
     def idle(self, watched: bool, timeout: float | None) -> float | None:
         """The loop is about to wait. How long it may at most; 0 after something was made ready."""
-        ready = [future for blocked, future in self._waiting.values() if self._can_go_on(blocked) and not future.done()]
-        for future in ready:
-            future.set_result(None)
-        if ready:
+        if self._tell_one():
             return 0
         if self.live.leaving is not None and not (self._working or watched or timeout is not None):
             return self._left_as(self.live.leaving)  # a task has left; others may still be waiting for what never comes
@@ -263,6 +278,24 @@ class AsyncDriver:
             return timeout
         wait = max(0, min(ends) - self.live.clock.now()) / 1_000
         return wait if timeout is None else min(wait, timeout)
+
+    def _tell_one(self) -> bool:
+        """Let one task go on: the next that a remembered outcome is for, else one whose step is blocked no longer.
+
+        One at a time, and the rest when nothing more follows from it: so code that races its steps (`asyncio.wait`,
+        `as_completed`) sees the same winner in every replay.
+        """
+        while self._untold:
+            _, _, future = heapq.heappop(self._untold)
+            if not future.done():
+                future.set_result(None)
+                return True
+        heard = self.live.state.heard
+        ready = [each for each in self._waiting.values() if self._can_go_on(each[0]) and not each[1].done()]
+        if not ready:
+            return False
+        min(ready, key=lambda each: heard.get(each[0].key, _LAST))[1].set_result(None)
+        return True
 
     def _patience(self) -> float:
         """For how many seconds the code may still await something other than its steps."""
