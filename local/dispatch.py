@@ -1,5 +1,9 @@
 """Who runs what: ready runs are claimed for idle slots and pushed to them, each function in its turn.
 
+Few runs begin at once. Slots are threads of one process and take turns, so thirty runs begun together all end late,
+where one after another most would end early, for the same work. A slot that has been given a run and has not been
+heard of since counts as beginning, for 2 ms at the most: code that waits for something else holds up nobody.
+
 A run is looked at only when a slot is idle, and claimed and pushed in the turn of the loop in which that came
 about: a new event, its run and the claim are one commit. Slots are taken from a stack, so that a quiet
 server uses the same few threads over and over, and more are started only when all are at work.
@@ -7,6 +11,8 @@ server uses the same few threads over and over, and more are started only when a
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +30,10 @@ if TYPE_CHECKING:
     from tidemill_local.workers import Worker
 
 
+BEGINNING_MOST = 4
+BEGINNING_SECONDS = 0.002
+
+
 class Dispatcher:
     """The owner of all slots, and the consumer of the ready queue."""
 
@@ -38,6 +48,8 @@ class Dispatcher:
         self._console = console
         self._idle: list[Slot] = []
         self._busy: dict[Slot, None] = {}
+        self._beginning: dict[Slot, float] = {}  # when each was given its run, the longest ago first
+        self._timer: TimerHandle | None = None
 
     def use(self, worker: Worker | None) -> None:
         """From now on runs go to this worker; idle slots of any other are let go."""
@@ -54,6 +66,8 @@ class Dispatcher:
     def pump(self) -> None:
         """Give ready runs to idle slots, until one of the two runs out."""
         while self._ready and self.worker is not None and not self.stopping:
+            if self._crowded():
+                return
             slot = self._idle[-1] if self._idle else self.worker.grow()
             if slot is None:
                 return
@@ -80,9 +94,32 @@ class Dispatcher:
             return
         self._idle.pop()
         self._busy[slot] = None
+        self._beginning[slot] = asyncio.get_running_loop().time()
         slot.assign(opened, by)
 
+    def _crowded(self) -> bool:
+        """Whether enough runs are beginning; then the next is looked at when one of them is heard of, or in a while."""
+        loop = asyncio.get_running_loop()
+        while self._beginning:
+            slot, since = next(iter(self._beginning.items()))
+            if loop.time() - since < BEGINNING_SECONDS:
+                break
+            del self._beginning[slot]
+        if len(self._beginning) < BEGINNING_MOST:
+            return False
+        if self._timer is None:
+            self._timer = loop.call_later(BEGINNING_SECONDS, self._look_again)
+        return True
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self.tick.arm()
+
     # --- what slots report -----------------------------------------------------------------------------
+
+    def heard(self, slot: Slot) -> None:
+        if self._beginning.pop(slot, None) is not None and self._ready:
+            self.tick.arm()
 
     def free(self, slot: Slot) -> None:
         self._release(slot)
@@ -108,6 +145,7 @@ class Dispatcher:
         run, by = slot.run, slot.by
         slot.run, slot.by = None, ""
         self._busy.pop(slot, None)
+        self._beginning.pop(slot, None)
         self._claims.drop(by)
         if run is not None:
             self._ready.put(run.head.run_id, run.head.function_id)

@@ -32,6 +32,10 @@ _from_slot: msgspec.msgpack.Decoder[wire.FromSlot] = msgspec.msgpack.Decoder(wir
 class Owner(Protocol):
     """Who gives slots their work."""
 
+    def heard(self, slot: Slot) -> None:
+        """The slot has asked for something: its run has begun."""
+        ...
+
     def free(self, slot: Slot) -> None:
         """The slot has nothing to do. `slot.run`: it has stopped without leaving this run."""
         ...
@@ -99,6 +103,7 @@ class Slot:
 
     def _received(self, message: bytes) -> None:
         call = _from_slot.decode(message)
+        self._owner.heard(self)
         if isinstance(call, wire.Ready):
             self._owner.free(self)
             return
