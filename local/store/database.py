@@ -7,7 +7,8 @@ that came together, and only then tells anyone that it happened. Reads see what 
 earlier calls wrote. So after a StoreError every further write, and the `commit()` itself, raises it again: nobody is
 told that something was kept which was not. Then the database is as good as before.
 
-One connection; calls must not overlap.
+One connection; calls must not overlap. Nobody else writes to the file, so the stores remember what they have read or
+written where that saves a read; all of it is forgotten with a transaction that is rolled back.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ class Database:
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
         self.runs.forget()
+        self.events.forget()
+        self.waits.forget()
         self._lost, self.dirty = None, False
 
     def close(self) -> None:

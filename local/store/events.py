@@ -19,6 +19,8 @@ from tidemill.ports import EventQuery
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
 
+_REMEMBERED = 4_096  # names whose awaited paths need not be looked up
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 
@@ -38,6 +40,7 @@ class SqliteEvents:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._paths: dict[str, dict[str, int]] = {}  # by name, as they are in the table
 
     def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> None:
         """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
@@ -60,17 +63,33 @@ class SqliteEvents:
         return _events(self._db.rows(sql, (*values, query.limit)))
 
     def paths(self, name: str) -> dict[str, int]:
-        return dict(self._db.rows("SELECT path, since FROM awaited WHERE name = ?", (name,)))
+        return dict(self._awaited(name))  # a copy: paths may be added while someone goes through it
 
     def add_path(self, name: str, path: str, now: int) -> int:
-        self._db.write("INSERT INTO awaited VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (name, path, now))
-        return self.paths(name)[path]
+        paths = self._awaited(name)
+        if path not in paths:
+            self._db.write("INSERT INTO awaited VALUES (?, ?, ?)", (name, path, now))
+            paths[path] = now
+        return paths[path]
 
     def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
         return _events(self._db.rows(_BY_KEY, (name, path, hash_, after, limit)))
 
     def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
         return _events(self._db.rows(_BY_NAME, (name, after, before, limit)))
+
+    def forget(self) -> None:
+        """A transaction was rolled back: paths added in it are not there."""
+        self._paths.clear()
+
+    def _awaited(self, name: str) -> dict[str, int]:
+        paths = self._paths.get(name)
+        if paths is None:
+            paths = dict(self._db.rows("SELECT path, since FROM awaited WHERE name = ?", (name,)))
+            if len(self._paths) >= _REMEMBERED:
+                self._paths.clear()
+            self._paths[name] = paths
+        return paths
 
     def _stored(self, event: Event) -> int | None:
         """The number of this event, stored now or before. None: another one stands under its id."""

@@ -2,6 +2,9 @@
 
 The journal's primary key is the lock: who inserts a number first has it. A head is a row of columns, so that a change
 is one UPDATE and nothing is read to be written back.
+
+A run that was just created is remembered until something is written to it: most are claimed at once, and the claim
+then reads nothing. Whatever is remembered is forgotten when a transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _REMEMBERED = 20_000  # runs whose number need not be looked up: those at work, many times over
+_FRESH = 4_096  # runs remembered whole
+_FRESH_BYTES = 4_096  # of records; runs with more are read again
 
 _pack = msgspec.msgpack.Encoder().encode
 _event_ids = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -57,6 +62,7 @@ class SqliteRuns:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._numbers: dict[str, int] = {}
+        self._fresh: dict[str, tuple[Head, list[bytes]]] = {}  # as created, with the encoded records
 
     # The port.
 
@@ -69,10 +75,15 @@ class SqliteRuns:
         self._insert(n, 0, blobs)
         for event_id in head.event_ids:
             self._db.write("INSERT INTO event_run VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, n))
+        self._keep_fresh(head, blobs)
         return True
 
     def head(self, run_id: str) -> Head | None:
-        row = self._db.row(_HEAD, (self._number(run_id),))
+        fresh = self._fresh.get(run_id)
+        if fresh is not None:
+            return msgspec.structs.replace(fresh[0])  # a copy: whoever asks may change it
+        n = self._number(run_id)
+        row = self._db.row(_HEAD, (n,)) if n is not None else None
         return _head(row) if row else None
 
     def read(self, run_id: str, after: int = -1) -> list[Record]:
@@ -94,12 +105,14 @@ class SqliteRuns:
         return None if found is None else _decoded(run_id, found)
 
     def change(self, run_id: str, change: HeadChange) -> None:
+        self._fresh.pop(run_id, None)
         n = self._number(run_id)
         if n is not None:
             self._db.write(_CHANGE, (*_changed(change), n))
 
     def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
         """A closed run (`due` None) stays closed."""
+        self._fresh.pop(run_id, None)
         sql = "UPDATE run SET due = ?, reason = ? WHERE run_id = ? AND due = ?"
         self._db.write(sql, (due, reason, run_id, was))
 
@@ -133,6 +146,7 @@ class SqliteRuns:
         self, run_id: str, seq: int, blobs: Sequence[bytes], change: HeadChange | None = None
     ) -> list[bytes] | None:
         """As `append`, of records that are encoded already."""
+        self._fresh.pop(run_id, None)
         n = self._known(run_id)
         try:
             self._insert(n, seq, blobs)
@@ -144,6 +158,9 @@ class SqliteRuns:
 
     def read_raw(self, run_id: str, after: int = -1) -> list[bytes]:
         """As `read`, the records as they were encoded."""
+        fresh = self._fresh.get(run_id)
+        if fresh is not None:
+            return fresh[1][after + 1 :]
         rows = self._db.rows(_READ, (self._number(run_id), after))
         if rows and rows[-1][0] != after + len(rows):
             have = {row[0] for row in rows}
@@ -188,8 +205,9 @@ class SqliteRuns:
         return counts
 
     def forget(self) -> None:
-        """A transaction was rolled back: the numbers given in it will be given again."""
+        """A transaction was rolled back: the numbers given in it will be given again, and its runs are not there."""
         self._numbers.clear()
+        self._fresh.clear()
 
     def _number(self, run_id: str) -> int | None:
         n = self._numbers.get(run_id)
@@ -209,6 +227,13 @@ class SqliteRuns:
             self._numbers.clear()
         self._numbers[run_id] = n
         return n
+
+    def _keep_fresh(self, head: Head, blobs: list[bytes]) -> None:
+        if sum(map(len, blobs)) > _FRESH_BYTES:
+            return
+        if len(self._fresh) >= _FRESH:
+            self._fresh.clear()
+        self._fresh[head.run_id] = msgspec.structs.replace(head), blobs
 
     def _insert(self, n: int, seq: int, blobs: Sequence[bytes]) -> None:
         """All in one statement: where one number is taken, none is written."""

@@ -11,6 +11,8 @@ from tidemill.model import Wait
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database
 
+_REMEMBERED = 4_096  # names for which nobody waits
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Wait).decode
 
@@ -27,8 +29,10 @@ class SqliteWaits:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._unawaited: set[str] = set()  # names known to have no wait
 
     def put(self, wait: Wait) -> None:
+        self._unawaited.discard(wait.name)
         condition = wait.condition
         self._db.write(
             "INSERT OR REPLACE INTO wait VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -51,4 +55,15 @@ class SqliteWaits:
         return found
 
     def awaited(self, name: str) -> bool:
-        return self._db.row("SELECT 1 FROM wait WHERE name = ? LIMIT 1", (name,)) is not None
+        if name in self._unawaited:
+            return False
+        if self._db.row("SELECT 1 FROM wait WHERE name = ? LIMIT 1", (name,)) is not None:
+            return True
+        if len(self._unawaited) >= _REMEMBERED:
+            self._unawaited.clear()
+        self._unawaited.add(name)
+        return False
+
+    def forget(self) -> None:
+        """A transaction was rolled back: waits dropped in it are there again."""
+        self._unawaited.clear()

@@ -100,6 +100,15 @@ def test_awaited_paths_keep_their_first_time(events: EventStore) -> None:
     assert events.paths("order/placed") == {"data.a": 5, "": 7}
 
 
+def test_a_path_may_be_added_while_someone_goes_through_them(events: EventStore) -> None:
+    events.add_path("order/placed", "data.a", 5)
+    paths = events.paths("order/placed")
+    for path in paths:
+        events.add_path("order/placed", f"{path}.b", 6)
+    paths.clear()
+    assert events.paths("order/placed") == {"data.a": 5, "data.a.b": 6}
+
+
 def pages(events: EventStore, **query: Any) -> list[str]:
     """All pages of two, through the cursor."""
     found: list[str] = []

@@ -145,6 +145,65 @@ def test_journals_do_not_mix(runs: RunStore) -> None:
     assert runs.read("r1") == [BORN, Cancelled(NOW, "r1")]
 
 
+# A store may remember a run that it just created; nobody may notice.
+
+
+def test_an_append_is_seen_by_who_has_looked_before(runs: RunStore) -> None:
+    made = born(runs, "r1")
+    assert (runs.head("r1"), runs.read("r1"), runs.read("r1", after=0)) == (made, [BORN], [])
+    claim = Claimed(NOW, "boot/1", NOW + 9)
+    assert runs.append("r1", 1, [claim], HeadChange("waiting", 7)) is None
+    assert runs.read("r1") == [BORN, claim]
+    changed = runs.head("r1")
+    assert changed is not None
+    assert (changed.status, changed.due) == ("waiting", 7)
+
+
+def test_an_append_that_lost_to_the_creation_finds_it(runs: RunStore) -> None:
+    made = born(runs, "r1")
+    assert runs.append("r1", 0, [HandedOver(NOW)], HeadChange("failed", None)) == [BORN]
+    assert (runs.head("r1"), runs.read("r1")) == (made, [BORN])
+
+
+def test_a_change_or_a_new_due_time_is_seen_by_who_has_looked_before(runs: RunStore) -> None:
+    for run_id in ("r1", "r2"):
+        born(runs, run_id, due=100)
+        assert runs.head(run_id) is not None
+    runs.change("r1", HeadChange("completed", None))
+    runs.redue("r2", 100, 200, "held")
+    first, second = runs.head("r1"), runs.head("r2")
+    assert first is not None
+    assert second is not None
+    assert (first.status, first.due) == ("completed", None)
+    assert (second.due, second.reason) == (200, "held")
+
+
+def test_what_a_caller_does_with_a_head_or_a_list_stays_with_it(runs: RunStore) -> None:
+    made = head("r1")
+    before = head("r1")
+    assert runs.create(made, [BORN])
+    made.status = "failed"
+    for _ in range(2):
+        found = runs.head("r1")
+        assert found == before
+        found.status, found.due = "completed", None
+        records = runs.read("r1")
+        assert records == [BORN]
+        born_again = records.pop()
+        assert isinstance(born_again, Started)
+        born_again.events[0].data["n"] = 2
+    assert runs.overdue(NOW + 1_000, 9) == [before]
+
+
+def test_thousands_of_runs_that_nobody_has_looked_at(runs: RunStore) -> None:
+    for n in range(5_000):
+        assert runs.create(head(f"r{n}"), [BORN])
+    for n in (0, 1, 4_095, 4_096, 4_097, 4_999):
+        assert runs.head(f"r{n}") == head(f"r{n}")
+        assert runs.read(f"r{n}") == [BORN]
+        assert runs.append(f"r{n}", 1, [HandedOver(n)]) is None
+
+
 # The head follows.
 
 

@@ -88,6 +88,8 @@ def test_whether_a_name_is_awaited(waits: WaitStore) -> None:
     assert waits.awaited("n")
     waits.drop("r2")
     assert not waits.awaited("n")
+    waits.put(wait("r3"))
+    assert waits.awaited("n")
 
 
 def test_blobs_are_named_by_their_content(blobs: Blobs) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tidemill import App, Context, values
+from tidemill import App, CancelOn, Context, values
 from tidemill.core.journal import Ended, Started
 from tidemill.execute import receive, start
 from tidemill.execute.keep import LocalKeeper
@@ -79,6 +79,34 @@ def test_an_id_starts_once_in_its_memory_whichever_message_comes_again_and_whene
         soon = [msgspec.structs.replace(each, received_at=each.received_at + DAY // 2) for each in days]
         for each in [*days[::-1], *soon, *days]:
             assert receive.begin(world, spec, each) is None
+
+
+def test_an_old_id_that_comes_again_leaves_what_cancels_the_older_run():
+    app = App("shop")
+
+    @app.function(on="go", cancel_on=CancelOn("stop", match="data.order"))
+    def work(ctx: Context) -> None:
+        ctx.step.sleep("s", "30d")
+
+    with Mill(app) as mill:
+        world = mill._machine.world
+        run = mill.send("go", {"order": 1}, id="e").run()
+        mill.advance("2d")
+        spec, event = world.registry.function("shop.work"), world.events.get("e")
+        assert spec is not None
+        assert event is not None
+        for _ in range(2):  # the message comes twice
+            later = msgspec.structs.replace(event, data={"order": 2}, received_at=world.clock.now())
+            receive.begin(world, spec, later)
+        waits = mill._machine.db.rows("SELECT run_id FROM wait")
+        assert len(waits) == 2, "each of the two runs has its own"
+        mill.send("stop", {"order": 1})
+        assert run.status == "cancelled"
+        ((again,),) = mill._machine.db.rows("SELECT run_id FROM wait")
+        mill.send("stop", {"order": 2})
+        ended = world.runs.head(again)
+        assert ended is not None
+        assert ended.status == "cancelled"
 
 
 def test_waits_whose_time_has_run_out_do_not_pile_up():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.core.journal import HandedOver, Started
-from tidemill.model import Event, Head, HeadChange
+from tidemill.model import Condition, Event, Head, HeadChange, Wait
 from tidemill_local.store import schema
 from tidemill_local.store.database import FILE, MEMORY, Database
 from tidemill_local.store.errors import StoreError, StoreFullError
@@ -91,6 +91,55 @@ def test_a_rollback_forgets_all_since_the_commit() -> None:
         assert db.runs.read("r2") == []
         assert db.runs.append("r1", 1, [HandedOver(3)]) is None
         assert db.runs.read("r1") == [BORN, HandedOver(3)]
+
+
+def remembered(db: Database) -> tuple[object, ...]:
+    """What the stores answer from memory where they can."""
+    return (
+        db.runs.head("new"),
+        db.runs.read("new"),
+        db.events.paths("n"),
+        db.waits.awaited("kept"),
+        db.waits.awaited("n"),
+    )
+
+
+def change_all(db: Database) -> None:
+    """Committed: a path and a wait. Then in a transaction: a run, another path, another wait; and the first dropped."""
+    db.events.add_path("n", "a", 1)
+    db.waits.put(Wait("r1", "f", "w", "kept", Condition(), after=0))
+    db.commit()
+    create(db, "new")
+    db.events.add_path("n", "b", 2)
+    db.waits.drop("r1")
+    db.waits.put(Wait("r1", "f", "w", "n", Condition(), after=0))
+    assert remembered(db) == (Head("new", "f", "running", 1, 1), [BORN], {"a": 1, "b": 2}, False, True)
+
+
+def test_what_is_remembered_goes_with_a_rollback() -> None:
+    with Database(MEMORY) as db:
+        change_all(db)
+        db.rollback()
+        assert remembered(db) == (None, [], {"a": 1}, True, False)
+        assert db.events.add_path("n", "b", 3) == 3
+        create(db, "new")
+
+
+def test_what_is_remembered_goes_with_a_transaction_that_was_lost() -> None:
+    with Database(MEMORY) as db:
+        change_all(db)
+        (pages,) = db.rows("PRAGMA page_count")
+        db.rows(f"PRAGMA max_page_count = {pages[0]}")  # the disk is full
+        event = Event("e2", "n", {"text": "x" * 1_000_000}, 1, 1)
+        with pytest.raises(StoreFullError):
+            db.runs.create(Head("big", "f", "running", 1, 1), [Started(1, "f", (event,))])
+        assert db.runs.head("big") is None
+        assert remembered(db) == (None, [], {"a": 1}, True, False)
+        with pytest.raises(StoreFullError):
+            db.commit()
+        create(db, "new")
+        db.commit()
+        assert db.runs.read("new") == [BORN]
 
 
 def test_a_lost_append_leaves_the_rest_of_the_transaction() -> None:

@@ -51,6 +51,31 @@ def test_appending_to_no_run_is_an_error(db: Database) -> None:
         db.runs.append("r1", 0, [BORN])
 
 
+def test_a_new_run_is_found_without_a_read(db: Database) -> None:
+    """The hot path: started, looked at, claimed, ended, and nobody waits for that."""
+    db.events.paths("n")
+    db.waits.awaited("n")
+    said: list[str] = []
+    db._connection.set_trace_callback(said.append)
+    born(db, "r1")
+    assert db.runs.head("r1") is not None
+    assert db.runs.read("r1") == [BORN]
+    db.runs.append("r1", 1, [HandedOver(NOW)], HeadChange("completed", None))
+    assert db.events.paths("n") == {}
+    assert not db.waits.awaited("n")
+    db._connection.set_trace_callback(None)
+    assert any(sql.startswith("INSERT") for sql in said)
+    assert [sql for sql in said if sql.startswith("SELECT")] == []
+
+
+def test_large_records_are_not_remembered(db: Database) -> None:
+    big = Started(NOW, "f", (Event("e1", "n", {"text": "x" * 100_000}, 1, 1),))
+    for n in range(100):
+        assert db.runs.create(Head(f"r{n}", "f", "running", NOW, None), [big])
+    assert db.runs._fresh == {}
+    assert db.runs.read("r99") == [big]
+
+
 def test_next_due_is_the_earliest(db: Database) -> None:
     assert db.runs.next_due() is None
     born(db, "r1", due=70)

@@ -2,6 +2,10 @@
 
 A run's id derives from its function and its event, so a doubled message starts nothing twice. What the run relies on
 is written first: the waits of `cancel_on`, then the head. After it, a look back for what came in between.
+
+An event id that comes again after its memory has passed starts the function anew, under the next id derived. Almost
+every event is new, so the run is created first, and only where it exists does anyone look how old it is. A run with
+`cancel_on` looks first: its waits carry its id, and must not take the place of an older run's.
 """
 
 from __future__ import annotations
@@ -37,13 +41,21 @@ def start(
     received before this cancel nothing (the receipt of the run's own event).
     """
     first = events[0]
-    run_id = run_id or _run_id(world, spec.id, first)
+    derived = run_id is None
+    run_id = run_id or ids.derived(spec.id, first.id)
+    if derived and spec.cancel_on:
+        run_id = _generation(world, spec.id, first, run_id)
     now = world.clock.now()
     head = _head(world, spec, events, run_id, parent, user, now)
     waits = _cancel_waits(spec, head, first, since if since is not None else first.received_at)
     lookback.register(world, waits)
     birth = Started(now, spec.id, tuple(events), version=head.version, parent=parent, input=input)
     created = world.runs.create(head, [birth, *copied])
+    if not created and derived and not spec.cancel_on:
+        run_id = _generation(world, spec.id, first, run_id)
+        if run_id != head.run_id:
+            head.run_id = run_id
+            created = world.runs.create(head, [birth, *copied])
     if not created:
         _clear_after(world, run_id, waits)
     else:
@@ -80,9 +92,8 @@ def child_id(run_id: str, key: str) -> str:
     return ids.derived(run_id, key, "invoke")
 
 
-def _run_id(world: World, function_id: str, event: Event) -> str:
-    """The same event starts a function once; an event id that comes again after its memory has passed, anew."""
-    run_id = ids.derived(function_id, event.id)
+def _generation(world: World, function_id: str, event: Event, run_id: str) -> str:
+    """The id, from `run_id` on, under which this event starts the function, or has within the memory of its id."""
     while (since := _began(world, run_id)) is not None and event.received_at - since > EVENT_ID_MEMORY:
         run_id = ids.derived(function_id, event.id, run_id)
     return run_id
