@@ -49,6 +49,15 @@ def test_it_holds_every_part_of_the_state():
     assert state.blocked == {"w": WAITING}
     assert state.resolved == {"v": RECORDS[8], "i": RECORDS[9]}
     assert state.taken == {("digest", "c1")}
+    assert state.heard == {"a": 0, "nap": 1, "v": 2, "i": 3}
+
+
+def test_it_holds_the_order_in_which_the_code_heard():
+    told = [Resolved("v", 5_001, b"1"), Resolved("i", 5_002, b"1"), StepDone("v", "run", 5_003, 5_004)]
+    state = snapshot.decode(snapshot.encode(fold([*RECORDS[:2], *told])))
+    assert list(state.heard.items()) == [("i", 0), ("v", 1)]
+    state.add([StepDone("b", "run", 5_005, 5_006)])
+    assert list(state.heard.items()) == [("i", 0), ("v", 1), ("b", 2)]
 
 
 def test_it_says_nothing_of_claims():
@@ -64,5 +73,5 @@ def test_format_1():
         [0, 1, "f", [{"id": "e", "name": "go", "data": {}, "ts": 1, "received_at": 1}], "", None, None, [], 1],
         [1, 2, "x", 3, ""],
         [[2, "a", "run", 4, 5, 1, None, None]],
-        [], [], [], [], None,
+        [], [], [], [], None, ["a"],
     ]  # fmt: skip

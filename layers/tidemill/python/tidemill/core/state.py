@@ -59,8 +59,10 @@ class RunState:
     heard: dict[str, int] = field(default_factory=dict[str, int])  # in which order the code has heard of its steps
 
     def hear(self, key: str) -> None:
-        self.heard.pop(key, None)
-        self.heard[key] = next(reversed(self.heard.values()), -1) + 1
+        if key in self.heard:  # resolved, then done: rare
+            del self.heard[key]
+            self.heard = {each: number for number, each in enumerate(self.heard)}
+        self.heard[key] = len(self.heard)
 
     @property
     def birth(self) -> Started:
