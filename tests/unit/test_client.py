@@ -63,7 +63,7 @@ def test_an_event_goes_out_with_an_id_of_its_own(server: Server) -> None:
     server.answers = [OK]
     assert App("shop").send("user/signed.up", {"x": 1}, user={"id": "u"}) == ["i1"]
     [(path, [event])] = server.came
-    assert path == "/e/local"
+    assert path == "/e/dev"
     assert len(event.pop("id")) == 26
     assert event == {"name": "user/signed.up", "data": {"x": 1}, "user": {"id": "u"}}
 

@@ -36,7 +36,7 @@ def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> lis
     Raises ApiError with the server's sentence; its status is 0 where there was no answer at all.
     """
     url = os.environ.get("TIDEMILL_URL") or DEFAULT_URL
-    path = f"/e/{quote(os.environ.get('TIDEMILL_EVENT_KEY') or 'local', safe='')}"
+    path = f"/e/{quote(os.environ.get('TIDEMILL_EVENT_KEY') or 'dev', safe='')}"
     now = time.time_ns() // 1_000_000
     body = msgspec.json.encode([{"id": ulid(now, os.urandom(10)), **event} for event in events])
     for pause in pauses:
