@@ -103,6 +103,7 @@ def _inotify(loop: AbstractEventLoop, folders: Iterable[str], news: Callable[[],
 
 
 def _watchfiles(loop: AbstractEventLoop, folders: Iterable[str], news: Callable[[], None]) -> Stop:
+    assert sys.platform != "linux"  # there it is not installed
     stopped = threading.Event()
 
     def run() -> None:
