@@ -221,5 +221,6 @@ def _fail(live: LiveRun, error: Exception) -> bool:
 def _step_error(error: BaseException) -> StepError | None:
     """The StepError in a group of errors, as a TaskGroup raises them."""
     if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := _step_error(each))), None)
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return next((found for each in group.exceptions if (found := _step_error(each))), None)
     return error if isinstance(error, StepError) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tidemill import ids, values
 from tidemill.core import expression, match
@@ -124,7 +124,8 @@ def invoke(
     now = world.clock.now()
     run_id = run_id or ids.ulid(now, world.entropy.bytes(10))
     plain = values.plain(data)
-    event = Event(ids.derived(run_id, INVOKED), INVOKED, plain if isinstance(plain, dict) else {}, now, now)
+    fields = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
+    event = Event(ids.derived(run_id, INVOKED), INVOKED, fields, now, now)
     world.events.put(event, ())
     start(world, spec, (event,), run_id=run_id, parent=parent, input=data, user=user)
     return run_id
