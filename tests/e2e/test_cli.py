@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from e2e.devserver import SRC, DevServer, eventually, free_port
@@ -30,6 +31,22 @@ def tidemill(dev: DevServer, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=dev.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
+
+
+def rest(process: subprocess.Popen[str], within: float = 30) -> tuple[str, str]:
+    """What it still prints until it ends, on both streams. (`communicate` misses what `readline` has read ahead.)"""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    patience = threading.Timer(within, process.kill)
+    patience.start()
+    try:
+        out, err = process.stdout.read(), process.stderr.read()
+        process.wait()
+    finally:
+        patience.cancel()
+        process.stdout.close()
+        process.stderr.close()
+    return out, err
 
 
 def said(dev: DevServer, *words: str) -> str:
@@ -62,7 +79,7 @@ def test_waiting_goes_on_where_a_killed_server_does(dev: DevServer) -> None:
     dev.kill()
     dev.start()
     said(dev, "send", "order/approved", '{"id": "o1"}')
-    out, err = waiting.communicate(timeout=30)
+    out, err = rest(waiting)
     assert (waiting.returncode, err) == (0, "")
     assert out.count("charge") == 1
     assert out.splitlines()[-1].endswith('{"paid": 40, "approved": true}')
@@ -76,7 +93,7 @@ def test_ctrl_c_leaves_the_run_alone(dev: DevServer) -> None:
     run_id = waiting.stdout.readline().split()[-1]
     eventually(lambda: dev.statuses() == {"waiting": 1})
     waiting.send_signal(signal.SIGINT)
-    _, err = waiting.communicate(timeout=10)
+    _, err = rest(waiting)
     assert waiting.returncode == 130
     assert f"tidemill runs show {run_id}" in err
     assert json.loads(said(dev, "runs", "show", run_id, "--json"))["status"] == "waiting"
