@@ -82,6 +82,73 @@ def test_first_completed_goes_on_without_the_rest(serve):
         assert one.output == "called"
 
 
+def test_a_race_has_the_same_winner_in_every_replay(serve):
+    """By the second replay the journal knows the end of the loser, too."""
+    app, winners = App("shop"), []
+
+    @app.function(on="go")
+    async def race(ctx: AsyncContext) -> list:
+        async def call() -> str:
+            await ctx.step.wait_for_event("call", "call")
+            return "called"
+
+        async def patience() -> str:
+            await ctx.step.sleep("patience", "1h")
+            return "gave up"
+
+        tasks = [asyncio.ensure_future(call()), asyncio.ensure_future(patience())]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        won = sorted(task.result() for task in done)
+        winners.append(won)
+        noted = await ctx.step.run("note", lambda: won)
+        await ctx.step.sleep("after", "10h")
+        return [noted, won]
+
+    with serve(app) as mill:
+        late, early = mill.send("go").run(), mill.send("go").run()
+        mill.advance("1h")
+        assert {late.step("note").output[0], early.step("note").output[0]} == {"gave up"}
+        mill.send("call")
+        called = mill.send("go").run()
+        mill.send("call")
+        assert called.step("note").output == ["called"]
+        mill.advance("20h")
+        assert late.output == early.output == [["gave up"], ["gave up"]]
+        assert called.output == [["called"], ["called"]]
+        assert {len(won) for won in winners} == {1}
+
+
+def test_a_task_group_whose_step_failed_is_left_the_same_way_in_every_replay(serve):
+    """What the failure cancelled the first time is cancelled again, and not begun anew by a replay."""
+    app, ran = App("shop"), []
+
+    @app.function(on="go")
+    async def work(ctx: AsyncContext) -> str:
+        def bad() -> None:
+            raise NonRetriableError("no")
+
+        async def good() -> None:
+            ran.append(1)
+            await asyncio.sleep(0.05)
+
+        said = "fine"
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ctx.step.run("bad", bad))
+                group.create_task(ctx.step.run("good", good))
+        except* StepError:
+            said = "failed"
+        for _ in range(3):
+            await ctx.step.sleep("nap", "1h")
+        return said
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        mill.advance("5h")
+        assert run.output == "failed"
+        assert len(ran) <= 1
+
+
 def test_a_timeout_of_asyncios_own_over_work_in_a_step(serve):
     app = App("shop")
 
