@@ -170,13 +170,16 @@ def _executions(executions: list[Execution]) -> list[str]:
 
 
 def _waits_left(system: System, heads: list[Head]) -> list[str]:
-    """... unless by a zombie that was killed before it could see that the run had ended."""
+    """... unless by a zombie that died, or lost its store, before it could see that the run had ended.
+
+    Its message may be gone by then: another delivery of it went well.
+    """
     closed = {head.run_id for head in heads if head.due is None}
     left = system.db.rows("SELECT run_id, key FROM wait")
     return [
         f"run {run_id} has ended, and left wait {key} behind"
         for run_id, key in left
-        if run_id in closed and not system.waiters[run_id, key].killed
+        if run_id in closed and not (system.waiters[run_id, key].killed or system.waiters[run_id, key].failed)
     ]
 
 

@@ -25,6 +25,7 @@ class Actor:
     skew: int
     killed: bool = False
     over: bool = False
+    failed: bool = False
     parked: bool = False
     thread: greenlet.greenlet | None = None
     claim_until: int | None = None
@@ -55,7 +56,7 @@ class Loop:
             except Killed:
                 pass
             except Failed:
-                pass
+                actor.failed = True
             finally:
                 actor.over = True
                 actor.on_end(done and not actor.killed)
