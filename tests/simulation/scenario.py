@@ -62,6 +62,8 @@ def make(seed: int) -> Scenario:
     sent = [_sent(rng, n) for n in range(rng.randint(1, 10))]
     if rng.random() < 0.3:
         _meet(rng, programs, sent)
+        faults = rng.choice([0, 0, faults])
+        stalls = stalls if faults else 0
     return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed, rng.choice([2, 5, 100]))
 
 
@@ -80,9 +82,11 @@ def _program(rng: random.Random, number: int) -> Program:
 
 
 def _meet(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:
-    """Waits and the events that they wait for, at nearly the same time."""
+    """Functions that begin by waiting, and the events that they wait for, at nearly the same time."""
     for program in programs[2:]:
         program.ops.insert(0, ["wait", "meet", "e/news", rng.choice(["match", "when", "all"]), 400_000, True])
+        program.when = None
+        sent.append(Sent(0, EVENTS[0] if program.on == EVENTS[0] else EVENTS[1], rng.choice(USERS), len(sent) + 40))
     sent.extend(Sent(rng.randint(0, 400), "e/news", rng.choice(USERS), n) for n in range(20, 20 + rng.randint(1, 8)))
 
 

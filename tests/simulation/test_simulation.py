@@ -80,13 +80,24 @@ def _effects_only(world: World, run_id: str) -> None:
             finish._announce(world, head, state)
 
 
+def write_without_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait is registered, and does not look back: an event that came before it is missed."""
+
+    def wait(self: keep.LocalKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> None:
+        lookback.register(self._world, waits)
+
+    monkeypatch.setattr(keep.LocalKeeper, "wait", wait)
+
+
 def look_then_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait looks back first and is registered afterwards: an event in between is missed by both sides."""
+    """A wait looks back first and is registered a while later: an event in between is missed by both sides."""
 
     def wait(
         self: keep.LocalKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]
     ) -> tuple[Wait, Event] | None:
         found = lookback.oldest(self._world, waits, set(taken))
+        for _ in range(10):  # each a call to the store: a while in which others take their turns
+            self._world.events.paths(waits[0].name)
         lookback.register(self._world, waits)
         if found is not None:
             self._world.waits.drop(found[0].run_id, found[0].key)
@@ -99,6 +110,7 @@ MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     without_claims,
     without_condition_on_suspended,
     head_closed_before_effects,
+    write_without_look,
     look_then_write,
 ]
 
