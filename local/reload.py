@@ -103,14 +103,14 @@ def _inotify(loop: AbstractEventLoop, folders: Iterable[str], news: Callable[[],
 
 
 def _watchfiles(loop: AbstractEventLoop, folders: Iterable[str], news: Callable[[], None]) -> Stop:
-    assert sys.platform != "linux"  # there it is not installed
     stopped = threading.Event()
 
     def run() -> None:
-        from watchfiles import watch
+        if sys.platform != "linux":  # there it is not installed, and type checkers do not look for it
+            from watchfiles import watch
 
-        for _ in watch(*folders, watch_filter=None, stop_event=stopped, recursive=False, raise_interrupt=False):
-            loop.call_soon_threadsafe(news)
+            for _ in watch(*folders, watch_filter=None, stop_event=stopped, recursive=False, raise_interrupt=False):
+                loop.call_soon_threadsafe(news)
 
     threading.Thread(target=run, name="watch", daemon=True).start()
     return stopped.set
