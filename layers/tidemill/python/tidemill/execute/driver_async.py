@@ -195,8 +195,9 @@ class AsyncDriver:
         token = attempt.set(call.attempt)
         self._working += 1
         self._outside = None
+        limit = asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None)
         try:
-            async with asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None) as limit:
+            async with limit:
                 return await self._result(call)
         except TimeoutError:
             if limit.expired():

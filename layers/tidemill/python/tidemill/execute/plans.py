@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tidemill import duration, ids, values
 from tidemill.core import match, retry
@@ -263,7 +263,8 @@ def _gathered(ends: list[Record], chunks: int, key: str) -> tuple[list[Any], Fai
             return [], failed or Failure("StepError", "a part of this map was lost", step_id=key)
         for item in values.decode(end.value):
             if "failure" in item:
-                return [], Failure(**{**item["failure"], "step_id": key})  # an item is no step that the run shows
+                told: dict[str, Any] = {**item["failure"], "step_id": key}  # an item is no step that the run shows
+                return [], Failure(**told)
             results.append(item["value"])
     return results, None
 
@@ -309,11 +310,11 @@ def _clean(text: str) -> str:
 def _time_named(error: RetryAfterError, now: int) -> int | None:
     """None for what is no time: then it is retried as ever."""
     try:
-        return now + min(duration.parse(error.when), SLEEP)  # type: ignore[arg-type]  # a datetime raises ValueError
+        return now + min(duration.parse(cast("float", error.when)), SLEEP)  # a datetime raises ValueError
     except (ValueError, TypeError):
         pass
     try:
-        return min(duration.parse_time(error.when), now + SLEEP)  # type: ignore[arg-type]  # likewise
+        return min(duration.parse_time(cast("str", error.when)), now + SLEEP)  # likewise
     except (ValueError, TypeError):
         return None
 
