@@ -217,7 +217,8 @@ class Driver:
                 self._leave_if_idle()
                 if live.leaving is not None:
                     raise Left
-                self._turn.wait(_seconds_until(blocked, live))
+                if not self._can_go_on(blocked):  # it may, now that its parked code has been resumed
+                    self._turn.wait(_seconds_until(blocked, live))
             self._active += 1
         del live.blocked[blocked.key]
 
