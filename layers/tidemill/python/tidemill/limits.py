@@ -27,7 +27,6 @@ CANCEL_ON: Final = 5
 RETRIES_DEFAULT: Final = 4
 RETRIES: Final = 20
 BATCH_EVENTS: Final = 100
-PRIORITY_SECONDS: Final = 600
 FUNCTION_ID_CHARS: Final = 128
 EXPRESSION_CHARS: Final = 2_048
 
@@ -36,11 +35,9 @@ STEP_ID_CHARS: Final = 256
 SLEEP: Final = 366 * DAY
 MAP_ITEMS: Final = 100_000
 MAP_CHUNKS: Final = 256  # a parent's counter is brought to its total by at most this many writers
-INLINE_SLEEP: Final = 2 * SECOND  # shorter sleeps stay in the Lambda: a hop through SQS costs about as much
 
 # Looking back for an event that came before its wait was reached.
 LOOKBACK_EVENTS: Final = 10_000
-WAIT_BUCKET: Final = 10_000  # waits without a key that one event may have to look through
 
 # Journals.
 SNAPSHOT_RECORDS: Final = 100
@@ -48,7 +45,6 @@ SNAPSHOT_BYTES: Final = 256 * KIB
 PARK_RECORDS: Final = 64  # a shorter run is replayed in less time than it takes to keep its code
 PARKED: Final = 32  # runs whose code one process keeps
 RECHECK: Final = HOUR  # every open run is looked at again at least this often
-RECORD_LIFE: Final = 60 * DAY
 
 # The HTTP API.
 PAGE: Final = 50

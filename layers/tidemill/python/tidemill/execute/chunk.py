@@ -15,10 +15,10 @@ import msgspec
 from tidemill import values
 from tidemill.core.state import fold
 from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
-from tidemill.execute.code import AnyFunction, Body, execute, in_branch
+from tidemill.execute.code import AnyFunction, Body, events_of, execute, in_branch
 from tidemill.execute.driver import Driver
 from tidemill.execute.live import Left, LiveRun
-from tidemill.model import Event, Failure, Parent
+from tidemill.model import Failure, Parent
 
 
 def chunk_body(function: AnyFunction, live: LiveRun, threads: bool) -> Body:
@@ -49,7 +49,7 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
         raise NonRetriableError("the run that this part of a map belongs to has ended")
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
     replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
-    events = _events(replay)
+    events = events_of(replay)
     try:
         _, fn = execute(function, replay, events, threads=threads, seeking=parent.key)
     except Left:
@@ -60,13 +60,6 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
             "not depend on the clock, on randomness or on I/O outside of steps"
         )
     return fn
-
-
-def _events(replay: LiveRun) -> tuple[Event, ...]:
-    birth = replay.state.birth
-    if birth.input is None:
-        return birth.events
-    return (msgspec.structs.replace(birth.events[0], data=values.decode(birth.input)),)
 
 
 def _each(chunk: LiveRun, fn: Callable[[Any], Any], mine: list[tuple[int, Any]], threads: bool) -> list[dict[str, Any]]:

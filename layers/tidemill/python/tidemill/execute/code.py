@@ -99,9 +99,7 @@ def function_body(function: AnyFunction, threads: bool) -> Body:
     """The function's own code, for a run that an event started."""
 
     def body(live: LiveRun) -> Any:
-        birth = live.state.birth
-        events = birth.events if birth.input is None else (_with_input(birth.events[0], birth.input),)
-        return execute(function, live, events, threads=threads)[0]
+        return execute(function, live, events_of(live), threads=threads)[0]
 
     return body
 
@@ -157,8 +155,12 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[s
     }
 
 
-def _with_input(event: Event, data: bytes) -> Event:
-    return msgspec.structs.replace(event, data=values.decode(data))
+def events_of(live: LiveRun) -> tuple[Event, ...]:
+    """The events that the code is given: an input of the run's own takes the place of its event's data."""
+    birth = live.state.birth
+    if birth.input is None:
+        return birth.events
+    return (msgspec.structs.replace(birth.events[0], data=values.decode(birth.input)),)
 
 
 def _once(live: LiveRun, body: Body) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from tidemill import ids, values
 from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped, Started
 from tidemill.core.state import RunState
+from tidemill.core.view_values import error_view
 from tidemill.execute import outside, start
 from tidemill.execute.load import load
 from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
@@ -132,15 +133,9 @@ def end_event(head: Head, state: RunState, name: str) -> Event:
         "status": status_of(terminal) if terminal is not None else head.status,
         "event": _event_of(state.birth),
         "output": values.plain(ended.value) if ended is not None and ended.value is not None else None,
-        "error": error_of(ended.failure if ended is not None else None),
+        "error": error_view(ended.failure if ended is not None else None),
     }
     return Event(ids.derived(head.run_id, name), name, data, at, at, _user_of(state.birth))
-
-
-def error_of(failure: Failure | None) -> dict[str, object] | None:
-    if failure is None:
-        return None
-    return {"type": failure.type, "message": failure.message, "stack": failure.stack, "step_id": failure.step_id}
 
 
 def _event_of(birth: Started) -> dict[str, object] | None:
