@@ -88,7 +88,8 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
         await server.serve(listener)
 
     with db:
-        loop.run_until_complete(main())  # and left open: Ctrl-C, once more, must not interrupt the rest
+        loop.run_until_complete(main())
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # a last one comes too late
     return 0
 
 
