@@ -1,0 +1,70 @@
+"""How the parts of a deployed mill find each other: what each is called, and what a Lambda is told by its environment.
+
+Names are made from the mill's name and the function's id, so that no part needs a list of the others: adding a function
+changes nothing but that function's own resources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+QUEUE_CHARS = 80  # AWS's limit for the name of an SQS queue
+_DEAD = "-dead"
+_DIGITS = 10
+
+
+def queue_name(mill: str, function_id: str) -> str:
+    """The name of a function's queue: letters, digits, hyphens and underscores, at most 80, one function each."""
+    return _fitting(f"tidemill-{mill}-", function_id, QUEUE_CHARS - len(_DEAD))
+
+
+def dead_letter_name(mill: str, function_id: str) -> str:
+    """The name of a function's dead-letter queue."""
+    return queue_name(mill, function_id) + _DEAD
+
+
+def _fitting(prefix: str, function_id: str, most: int) -> str:
+    """`app.function` as `app_function`; with a digest where that could be another function's name, or is too long."""
+    name = prefix + function_id.replace(".", "_")
+    if "_" not in function_id and len(name) <= most:
+        return name
+    digest = hashlib.sha256(function_id.encode()).hexdigest()[:_DIGITS]
+    return f"{name[: most - _DIGITS - 1]}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every Lambda of a mill is told by its environment variables."""
+
+    mill: str  # TIDEMILL_NAME: what the mill is called, such as "prod"
+    table: str  # TIDEMILL_TABLE
+    bucket: str  # TIDEMILL_BUCKET: where large values are kept
+    bus: str  # TIDEMILL_BUS: the name of the event bus
+    queues: (
+        str  # TIDEMILL_QUEUES: what the URL of each queue begins with, "https://sqs.<region>.amazonaws.com/<account>/"
+    )
+    timers_arn: str  # TIDEMILL_TIMERS_ARN: the queue that schedules send to
+    schedule_group: str  # TIDEMILL_SCHEDULE_GROUP
+    schedule_role: str  # TIDEMILL_SCHEDULE_ROLE: the ARN of the role under which a schedule sends
+
+    def queue_url(self, function_id: str) -> str:
+        return self.queues + queue_name(self.mill, function_id)
+
+    def dead_letter_url(self, function_id: str) -> str:
+        return self.queues + dead_letter_name(self.mill, function_id)
+
+
+def settings(environment: Mapping[str, str]) -> Settings:
+    """Raises KeyError where a variable is missing: CDK sets them all."""
+    return Settings(
+        environment["TIDEMILL_NAME"],
+        environment["TIDEMILL_TABLE"],
+        environment["TIDEMILL_BUCKET"],
+        environment["TIDEMILL_BUS"],
+        environment["TIDEMILL_QUEUES"],
+        environment["TIDEMILL_TIMERS_ARN"],
+        environment["TIDEMILL_SCHEDULE_GROUP"],
+        environment["TIDEMILL_SCHEDULE_ROLE"],
+    )
