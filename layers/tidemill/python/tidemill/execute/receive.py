@@ -58,9 +58,12 @@ def store(world: World, event: Event) -> None:
 
 def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
     """Start a run of the function if one of its triggers takes the event: one, however many do."""
-    if not takes(spec, event) or (event.name in ENDS and _of_a_listener(world, event)):
-        return None
-    return start(world, spec, (event,))
+    return start(world, spec, (event,)) if starts(world, spec, event) else None
+
+
+def starts(world: World, spec: FunctionSpec, event: Event) -> bool:
+    """Whether this event starts the function."""
+    return takes(spec, event) and not (event.name in ENDS and _of_a_listener(world, event))
 
 
 def takes(spec: FunctionSpec, event: Event) -> bool:
@@ -133,11 +136,16 @@ def invoke(
 
 def fire(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> str | None:
     """A tick of a cron trigger. The run's id, or None where this tick has started it before."""
-    event_id = ids.derived(spec.id, trigger.cron, trigger.timezone, str(at))
-    event = Event(event_id, TIMER, {"cron": trigger.cron, "timezone": trigger.timezone}, at, world.clock.now())
+    event = timer(world, spec, trigger, at)
     store(world, event)
     wake(world, event)
     return start(world, spec, (event,))
+
+
+def timer(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> Event:
+    """The event of a cron trigger's tick; its id derives from what ticked, and when."""
+    event_id = ids.derived(spec.id, trigger.cron, trigger.timezone, str(at))
+    return Event(event_id, TIMER, {"cron": trigger.cron, "timezone": trigger.timezone}, at, world.clock.now())
 
 
 class DirectBus:

@@ -1,5 +1,7 @@
 """How a run comes into being: its id, its head, its first record, and what may cancel it.
 
+Whoever starts a run may also be the one to run its code (in Lambda): then the first claim rides in its creation.
+
 A run's id derives from its function and its event, so a doubled message starts nothing twice. What the run relies on
 is written first: the waits of `cancel_on`, then the head. After it, a look back for what came in between.
 
@@ -12,15 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from tidemill import ids
 from tidemill.core import match
-from tidemill.core.journal import Record, Started
+from tidemill.core.journal import Claimed, Record, Started
 from tidemill.core.look import bounded
 from tidemill.execute import lookback, outside
 from tidemill.execute.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
 from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
 from tidemill.ports import World
+
+
+class Born(msgspec.Struct, frozen=True):
+    """A run that was to be created: its head, its first records, and whether it was (else it, or its end, exists)."""
+
+    head: Head
+    records: list[Record]
+    created: bool
 
 
 def start(
@@ -40,6 +52,28 @@ def start(
     `copied`: records of an earlier run that this one begins with. `user` overrides who is responsible. `since`: events
     received before this cancel nothing (the receipt of the run's own event).
     """
+    born = bear(world, spec, events, run_id=run_id, parent=parent, input=input, user=user, copied=copied, since=since)
+    world.queue.look(born.head.run_id, spec.id, born.head.not_before)
+    return born.head.run_id if born.created else None
+
+
+def bear(
+    world: World,
+    spec: FunctionSpec,
+    events: Sequence[Event],
+    *,
+    run_id: str | None = None,
+    parent: Parent | None = None,
+    input: bytes | None = None,
+    user: str | None = None,
+    copied: Sequence[Record] = (),
+    since: int | None = None,
+    claim: Claimed | None = None,
+) -> Born:
+    """Create the run, and see to what may cancel it; nobody is told to look at it yet.
+
+    With a `claim` it is born claimed, unless it must not begin yet.
+    """
     first = events[0]
     derived = run_id is None
     run_id = run_id or ids.derived(spec.id, first.id)
@@ -49,19 +83,24 @@ def start(
     head = _head(world, spec, events, run_id, parent, user, now)
     waits = _cancel_waits(spec, head, first, since if since is not None else first.received_at)
     lookback.register(world, waits)
-    birth = Started(now, spec.id, tuple(events), version=head.version, parent=parent, input=input)
-    created = world.runs.create(head, [birth, *copied])
+    records: list[Record] = [
+        Started(now, spec.id, tuple(events), version=head.version, parent=parent, input=input),
+        *copied,
+    ]
+    if claim is not None and head.not_before is None:
+        records.append(claim)
+        head.status, head.started_at, head.due = "running", now, bounded(head, min(claim.until, now + RECHECK))
+    created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
         if run_id != head.run_id:
             head.run_id = run_id
-            created = world.runs.create(head, [birth, *copied])
+            created = world.runs.create(head, records)
     if not created:
         _clear_after(world, run_id, waits)
     else:
         _cancelled_already(world, run_id, waits)
-    world.queue.look(run_id, spec.id, head.not_before)
-    return run_id if created else None
+    return Born(head, records, created)
 
 
 def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: str) -> None:
