@@ -54,6 +54,16 @@ FIT := $(shell test "$$(cat .venv/.made 2>/dev/null)" = "$(CURDIR)" && .venv/bin
 .PHONY: anew
 anew:
 
+# The AWS emulator has an environment of its own: it pins botocore. Its Lambdas run under this Python.
+MINISTACK_FIT := $(shell test "$$(cat .ministack/.made 2>/dev/null)" = "$(CURDIR)" && .ministack/bin/python -c 'print(1)' 2>/dev/null)
+.ministack/.installed: tests/e2e_aws/requirements.lock .venv/.installed $(if $(MINISTACK_FIT),,anew)
+	@echo "Making .ministack, the AWS emulator's environment"
+	@rm -rf .ministack
+	@$$(.ci/python) -m venv --without-pip .ministack
+	@$(PY) -m pip --python .ministack/bin/python install --quiet --require-hashes --only-binary :all: --no-compile -r $<
+	@echo "$(CURDIR)" >.ministack/.made
+	@touch $@
+
 .PHONY: lock
 lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to 3.14, every platform)
 	@$(PY) -m pip install --quiet uv

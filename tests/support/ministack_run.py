@@ -1,0 +1,71 @@
+"""Runs ministack as a mill's account: started by `emulator.py` with the Python of `.ministack/`, never imported by a test.
+
+What it adds to ministack, all of it in this file:
+- every decision of its IAM is written to a file: whose role, which action, on what, allowed or not;
+- schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
+- a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
+- it ends when the process that started it ends, however that ends, and its Lambdas with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import time
+from typing import Any
+
+_SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+_PR_SET_PDEATHSIG = 1
+
+
+def record_decisions(path: str) -> None:
+    from ministack.core import iam_evaluator
+    from ministack.services import sts
+
+    enforce = iam_evaluator.enforce
+    log = open(path, "a", buffering=1)  # a line is written whole
+
+    def recorded(access_key_id: str, iam_action: str, service: str, region: str, **rest: Any) -> Any:
+        denied = enforce(access_key_id, iam_action, service, region, **rest)
+        session = sts._sessions.get(access_key_id)
+        if session is not None:
+            role, _, name = session["Arn"].split(":assumed-role/")[1].partition("/")
+            resource = rest.get("resource_arn", "*")
+            line = {"role": role, "lambda": name, "action": iam_action, "resource": resource, "allowed": denied is None}
+            log.write(json.dumps(line) + "\n")
+        return denied
+
+    iam_evaluator.enforce = recorded
+
+
+def look_at_schedules_each_second() -> None:
+    from ministack.services import eventbridge, scheduler
+
+    scheduler._SCHEDULE_TICK_INTERVAL = 1
+    invoke = eventbridge._invoke_target
+
+    def with_time(target: dict[str, Any], event: dict[str, Any], rule: Any, view: Any = None) -> None:
+        if event.get("Source") == "aws.scheduler" and _SCHEDULED_TIME in target.get("Input", ""):
+            at = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(event["Time"]))
+            target = {**target, "Input": target["Input"].replace(_SCHEDULED_TIME, at)}
+        invoke(target, event, rule, view)
+
+    eventbridge._invoke_target = with_time
+
+
+def main() -> None:
+    parent = int(os.environ.pop("E2E_PARENT"))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        return
+    record_decisions(os.environ.pop("E2E_DECISIONS"))
+    look_at_schedules_each_second()
+    from ministack.app import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()
