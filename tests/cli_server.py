@@ -51,7 +51,7 @@ class Ready:
     def __init__(self) -> None:
         self.runs: deque[str] = deque()
 
-    def look(self, run_id: str, function_id: str, at: int | None = None) -> None:
+    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         if at is None:
             self.runs.append(run_id)
 

@@ -58,7 +58,7 @@ class _Queue:
     def __init__(self) -> None:
         self.ready: deque[str] = deque()
 
-    def look(self, run_id: str, function_id: str, at: int | None = None) -> None:  # noqa: ARG002
+    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:  # noqa: ARG002
         if at is None:
             self.ready.append(run_id)
 

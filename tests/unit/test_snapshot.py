@@ -68,10 +68,18 @@ def test_it_says_nothing_of_claims():
 def test_format_1():
     """These bytes are in stores: a change is a new format, with a way to read the old."""
     state = fold([Started(1, "f", (Event("e", "go", {}, 1, 1),)), Claimed(2, "x", 3), StepDone("a", "run", 4, 5)])
-    assert msgspec.msgpack.decode(snapshot.encode(state)) == [
+    known = [
         2,
         [0, 1, "f", [{"id": "e", "name": "go", "data": {}, "ts": 1, "received_at": 1}], "", None, None, [], 1],
         [1, 2, "x", 3, ""],
         [[2, "a", "run", 4, 5, 1, None, None]],
         [], [], [], [], None, ["a"],
     ]  # fmt: skip
+    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0]
+    without_timer = snapshot.decode(msgspec.msgpack.encode(known))  # as it was first written
+    assert (without_timer.done, without_timer.timer) == (state.done, 0)
+
+
+def test_it_holds_until_when_the_run_has_needed_a_timer():
+    state = fold([*RECORDS[:2], Suspended(5_001, 2_000_000, (WAITING,)), Claimed(5_002, "y", 9_000)])
+    assert snapshot.decode(snapshot.encode(state)).timer == 2_000_000

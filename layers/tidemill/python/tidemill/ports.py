@@ -151,10 +151,12 @@ class Blobs(Protocol):
 class Queue(Protocol):
     """The functions' queues. What they carry is a hint: "look at this run", now or at a time."""
 
-    def look(self, run_id: str, function_id: str, at: int | None = None) -> None: ...
+    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+        """Have someone look at this run, now or at a time. `loose`: then the sweep, by its due time, is soon enough."""
+        ...
 
     def forget(self, run_id: str) -> None:
-        """The run has ended: a timer that still points at it may be deleted."""
+        """The run has ended before a time far ahead at which it was to be looked at: that timer may be deleted."""
         ...
 
 

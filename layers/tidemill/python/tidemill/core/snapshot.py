@@ -24,6 +24,7 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     taken: list[tuple[str, str]]
     failed: AttemptFailed | None
     heard: list[str]
+    timer: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -44,6 +45,7 @@ def encode(state: RunState) -> bytes:
             sorted(state.taken),
             state.failed,
             list(state.heard),
+            state.timer,
         )
     )
 
@@ -62,4 +64,5 @@ def decode(data: bytes) -> RunState:
         taken=set(found.taken),
         failed=found.failed,
         heard={key: number for number, key in enumerate(found.heard)},
+        timer=found.timer,
     )

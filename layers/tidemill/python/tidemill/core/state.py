@@ -34,6 +34,7 @@ from tidemill.core.journal import (
     Suspended,
 )
 from tidemill.errors import JournalError
+from tidemill.limits import MESSAGE_DELAY
 from tidemill.model import RunStatus
 
 
@@ -56,6 +57,7 @@ class RunState:
     lapses: int = 0
     terminal: Ended | Cancelled | Skipped | None = None
     end: int | None = None  # the number of the terminal record
+    timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
     heard: dict[str, int] = field(default_factory=dict[str, int])  # in which order the code has heard of its steps
 
     def hear(self, key: str) -> None:
@@ -145,6 +147,8 @@ def _suspended(state: RunState, record: Suspended) -> None:
     state.ready = False  # whoever suspends has seen all that came before
     state.lapses = 0
     state.blocked = {b.key: b for b in record.blocked}
+    if record.due is not None and record.due - record.at > MESSAGE_DELAY:
+        state.timer = max(state.timer, record.due)
 
 
 def _handed_over(state: RunState, record: HandedOver) -> None:

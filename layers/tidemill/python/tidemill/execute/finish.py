@@ -30,11 +30,17 @@ def finish(world: World, run_id: str) -> None:
     if state.terminal is None:
         return
     world.waits.drop(run_id)
-    world.queue.forget(run_id)
+    if _timer(head, state) > world.clock.now():
+        world.queue.forget(run_id)
     _cancel_chunks(world, head, state)
     _tell_parent(world, head, state.terminal)
     _announce(world, head, state)
     world.runs.change(run_id, closing(state.terminal, state.end or 0))
+
+
+def _timer(head: Head, state: RunState) -> int:
+    """The latest time for which the run may have had a timer of its own, as far as anybody can tell."""
+    return max(state.timer, head.not_before or 0, head.finish_by or 0)
 
 
 def quiet(world: World, head: Head, ended: Ended) -> bool:

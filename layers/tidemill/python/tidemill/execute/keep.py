@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidemill.core.journal import Ended, HandedOver, Record, Terminal
+from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
 from tidemill.execute import finish, lookback, receive, start
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill.ports import World
@@ -27,7 +27,8 @@ class LocalKeeper:
         found = _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
         if found is None:
             at = None if isinstance(last, HandedOver) else change.due
-            self._world.queue.look(head.run_id, head.function_id, at)
+            recheck = isinstance(last, Suspended) and last.due is None and at not in (head.finish_by, head.start_by)
+            self._world.queue.look(head.run_id, head.function_id, at, recheck)
         return found
 
     def _end(

@@ -81,13 +81,13 @@ def _later(world: World, head: Head, at: int, now: int) -> None:
     due = bounded(head, min(at or now + RECHECK, now + RECHECK) if head.status == "running" else at or now + RECHECK)
     if due != head.due:
         world.runs.redue(head.run_id, head.due, due)
-    world.queue.look(head.run_id, head.function_id, due)
+    world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
 
 
 def _hold(world: World, head: Head, reason: str, now: int) -> None:
     due = bounded(head, now + RECHECK)
     world.runs.redue(head.run_id, head.due, due, reason)
-    world.queue.look(head.run_id, head.function_id, due)
+    world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
 
 
 def _fail(world: World, head: Head, state: RunState, reason: str, now: int) -> None:
