@@ -5,7 +5,7 @@ each Lambda is a process with the real layer unpacked beside it, messages go thr
 dead letters, and every call of a Lambda is signed, its signature checked, and weighed against the policies of its role.
 
 Where it differs from AWS (version 1.5.33, read in its source and tried):
-- A template may hold no `AWS::Events::Archive`: `without_archives` takes them out.
+- A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, and no secret rotates by itself.
 - A Lambda runs under the Python that ministack runs under, whatever its `Runtime` says, on this machine's architecture,
   with as much memory and CPU as there is. A time-out kills the process, as AWS does. Its `/opt` and `/var/task` are
   folders in the temporary directory, and may be written to.
@@ -42,6 +42,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 _LAUNCHER = Path(__file__).with_name("ministack_run.py")
 _BOOTSTRAP_VERSION = "30"
+LEFT_OUT = {"AWS::Events::Archive", "AWS::SecretsManager::RotationSchedule"}
 T = TypeVar("T")
 
 
@@ -123,7 +124,7 @@ class Emulator:
             path = assembly / file["source"]["path"]
             content = _zipped(path) if file["source"]["packaging"] == "zip" else path.read_bytes()
             if path == template:
-                content = json.dumps(without_archives(json.loads(content))).encode()
+                content = json.dumps(fitting(json.loads(content))).encode()
             for destination in file["destinations"].values():
                 bucket, key = (_in_account(destination[name]) for name in ("bucketName", "objectKey"))
                 if bucket not in buckets:
@@ -187,17 +188,18 @@ class Emulator:
             connection.close()
 
 
-def without_archives(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without its event archives, and without anything that says it comes after one."""
+def fitting(template: dict[str, Any]) -> dict[str, Any]:
+    """The template without what ministack cannot create, and without anything that says it comes after that."""
     resources = template["Resources"]
-    archives = {name for name, resource in resources.items() if resource["Type"] == "AWS::Events::Archive"}
-    for name in archives:
+    gone = {name for name, resource in resources.items() if resource["Type"] in LEFT_OUT}
+    for name in gone:
         del resources[name]
     for resource in resources.values():
         if "DependsOn" in resource:
             named = resource["DependsOn"]
-            left = [other for other in ([named] if isinstance(named, str) else named) if other not in archives]
-            resource["DependsOn"] = left
+            resource["DependsOn"] = [
+                other for other in ([named] if isinstance(named, str) else named) if other not in gone
+            ]
     return template
 
 

@@ -2,6 +2,7 @@
 
 What it adds to ministack, all of it in this file:
 - every decision of its IAM is written to a file: whose role, which action, on what, allowed or not;
+- a request counts as one over TLS, which queues and buckets insist on;
 - schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
 - a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
 - it ends when the process that started it ends, however that ends, and its Lambdas with it.
@@ -40,6 +41,13 @@ def record_decisions(path: str) -> None:
     iam_evaluator.enforce = recorded
 
 
+def count_as_tls() -> None:
+    from ministack.core import iam_evaluator
+
+    pin = iam_evaluator.pin_request_origin
+    iam_evaluator.pin_request_origin = lambda source_ip, secure_transport: pin(source_ip, True)
+
+
 def look_at_schedules_each_second() -> None:
     from ministack.services import eventbridge, scheduler
 
@@ -60,6 +68,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         return
+    count_as_tls()
     record_decisions(os.environ.pop("E2E_DECISIONS"))
     look_at_schedules_each_second()
     from ministack.app import main as serve

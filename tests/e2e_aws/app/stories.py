@@ -1,0 +1,202 @@
+"""The functions that the stories are told with, in Lambdas of an emulated account.
+
+Each execution of a step is noted in a file beside the emulator's own: what really happened, whatever a journal says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tidemill import App, CancelOn, Context, Cron, Event, NonRetriableError, StepError
+
+app = App("stories")
+NOTES = Path(tempfile.gettempdir()) / "notes"
+
+
+def note(name: str) -> int:
+    """How often it has been noted, this time included."""
+    NOTES.mkdir(exist_ok=True)
+    with (NOTES / name.replace("/", "_")).open("a+") as file:
+        file.write(f"{os.getpid()}\n")
+        file.seek(0)
+        return len(file.readlines())
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ---- one event, several functions ---------------------------------------------------------------
+
+
+@app.function(on="order/placed")
+def charge(ctx: Context) -> dict[str, Any]:
+    receipt = ctx.step.run("charge", lambda: f"receipt-{ctx.event.data['order']}")
+    return {"receipt": receipt, "calls": ctx.step.run("count", note, f"charge-{ctx.event.id}")}
+
+
+@app.function(on=Event("order/placed", when="event.data.total >= 100"))
+def audit(ctx: Context) -> str:
+    return ctx.step.run("audit", lambda: "audited")
+
+
+@app.function(on=Event("order/placed", when="size(event.data.items) > 1 && event.data.total < 1000"))
+def bundle(ctx: Context) -> int:
+    return len(ctx.event.data["items"])
+
+
+# ---- retries and failures -----------------------------------------------------------------------
+
+
+@app.function(on="story/retry", backoff="1s")
+def retry(ctx: Context) -> list[int]:
+    def flaky() -> int:
+        if (tries := note(f"flaky-{ctx.event.id}")) < 3:
+            raise ConnectionError(f"no answer to call {tries}")
+        return tries
+
+    return [ctx.step.run("first", note, f"first-{ctx.event.id}"), ctx.step.run("flaky", flaky)]
+
+
+def apologize(ctx: Context) -> str:
+    return ctx.step.run("mail", lambda: f"sorry: {ctx.event.data['error']['message']}")
+
+
+@app.function(on="story/fail", retries=0, on_failure=apologize)
+def fail(ctx: Context) -> None:
+    def refuse() -> None:
+        raise NonRetriableError("the card was declined")
+
+    ctx.step.run("pay", refuse)
+
+
+# ---- time, and other events ---------------------------------------------------------------------
+
+
+@app.function(on="story/sleep")
+def sleep(ctx: Context) -> float:
+    began = ctx.step.run("before", time.time)
+    ctx.step.sleep("nap", ctx.event.data["for"])
+    return ctx.step.run("after", lambda: time.time() - began)
+
+
+@app.function(on="story/wait")
+def wait(ctx: Context) -> Any:
+    ctx.step.sleep("look away", ctx.event.data.get("away", 0))
+    found = ctx.step.wait_for_event("approval", "story/approved", match="data.draft", timeout=ctx.event.data["timeout"])
+    return found and found.data
+
+
+@app.function(on="story/ask")
+def ask(ctx: Context) -> Any:
+    return ctx.step.wait_for_signal("answer", f"answer-{ctx.event.data['id']}", timeout="5m")
+
+
+@app.function(on="story/cancel", cancel_on=[CancelOn("story/withdrawn", match="data.id")])
+def cancelled(ctx: Context) -> None:
+    ctx.step.sleep("long", "2h")
+    note(f"cancelled-{ctx.event.id}")
+
+
+@app.function(on=Cron("* * * * *"))
+def tick(ctx: Context) -> int:
+    return ctx.step.run("tick", note, "tick")
+
+
+# ---- more than one at once ----------------------------------------------------------------------
+
+
+@app.function()
+def double(ctx: Context) -> int:
+    if ctx.event.data["n"] < 0:
+        raise NonRetriableError("a negative number")
+    return ctx.step.run("double", lambda: ctx.event.data["n"] * 2)
+
+
+@app.function(on="story/invoke")
+def invoke(ctx: Context) -> list[Any]:
+    doubled = ctx.step.invoke("double", double, {"n": 21})
+    try:
+        ctx.step.invoke("fails", double, {"n": -1})
+    except StepError as error:
+        return [doubled, str(error)]
+    return [doubled]
+
+
+@app.function(on="story/parallel")
+def parallel(ctx: Context) -> list[Any]:
+    def slow() -> str:
+        ctx.step.sleep("rest", 1)
+        return ctx.step.run("slow", lambda: "slow")
+
+    return ctx.step.parallel(
+        lambda: ctx.step.run("one", lambda: 1),
+        slow,
+        lambda: ctx.step.invoke("three", double, {"n": 3}),
+    )
+
+
+@app.function(on="story/map")
+def spread(ctx: Context) -> int:
+    def square(item: int) -> int:
+        return item * item
+
+    return sum(ctx.step.map("squares", square, list(range(ctx.event.data["items"]))))
+
+
+@app.function(on="story/chain")
+def chain(ctx: Context) -> list[str]:
+    sent = ctx.step.send_event("on", [{"name": "story/link", "data": {"n": n}} for n in range(3)])
+    [direct] = app.send("story/link", {"n": 9}, id=f"direct-{ctx.run_id}")
+    return [*sent, direct]
+
+
+@app.function(on="story/link")
+def link(ctx: Context) -> int:
+    return ctx.event.data["n"]
+
+
+# ---- processes that die, and Lambdas that end ---------------------------------------------------
+
+
+@app.function(on="story/crash")
+def crash(ctx: Context) -> list[int]:
+    def fragile() -> int:
+        if (tries := note(f"fragile-{ctx.event.id}")) == 1:
+            die()
+        return tries
+
+    return [ctx.step.run("before", note, f"before-{ctx.event.id}"), ctx.step.run("fragile", fragile)]
+
+
+@app.function(on="story/poison", retries=1)
+def poison(ctx: Context) -> None:
+    note(f"poison-{ctx.event.id}")
+    die()
+
+
+@app.function(on="story/long")
+def long(ctx: Context) -> list[int]:
+    """Longer than its Lambda may run: moves on between two steps."""
+
+    def part(number: int) -> int:
+        time.sleep(2)
+        note(f"part-{number}-{ctx.event.id}")
+        return os.getpid()
+
+    return [ctx.step.run(f"part {number}", part, number) for number in range(ctx.event.data["parts"])]
+
+
+# ---- large values -------------------------------------------------------------------------------
+
+
+@app.function(on="story/large")
+def large(ctx: Context) -> dict[str, Any]:
+    text = ctx.step.run("make", lambda: "x" * ctx.event.data["bytes"])
+    ctx.step.sleep("forget", 1)
+    return {"length": len(text), "received": len(ctx.event.data["blob"]), "text": text}

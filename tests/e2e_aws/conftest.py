@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_aws.deployed import Deployed
+from support.emulator import PYTHON, Emulator
+
+STACK = "Stories"
+NAME = "e2e"
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `cdk synth` makes of the stack, for the Python and the machine that the emulator runs its Lambdas on."""
+    out = tmp_path_factory.mktemp("assembly")
+    made = subprocess.run(
+        [sys.executable, Path(__file__).with_name("stack.py"), out, _version(PYTHON)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def mill(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The stack, deployed. What its Lambdas printed is in the emulator's log groups and is shown where a test fails."""
+    emulator = Emulator(tmp_path_factory.mktemp("emulator"))
+    emulator.start()
+    try:
+        outputs = emulator.deploy(assembly, STACK)
+        emulator.api = outputs["ApiId"]
+        secrets = emulator.client("secretsmanager")
+        keys = [secrets.get_secret_value(SecretId=f"tidemill/{NAME}/{kind}")["SecretString"] for kind in KEYS]
+        yield Deployed(emulator, NAME, *keys)
+    finally:
+        emulator.stop()
+
+
+KEYS = ("event-keys", "api-keys")
+
+
+@pytest.fixture(scope="session")
+def begun(mill: Deployed) -> dict[str, str]:
+    """The stories that take their time, all begun at once: the ids of their events."""
+    stories = {
+        "crash": ("story/crash", {}),
+        "poison": ("story/poison", {}),
+        "long": ("story/long", {"parts": 8}),
+        "sleep": ("story/sleep", {"for": 4}),
+        "timeout": ("story/wait", {"draft": "nobody's", "timeout": 6}),
+        "retry": ("story/retry", {}),
+        "large": ("story/large", {"bytes": 900_000, "blob": "b" * 700_000}),
+    }
+    return {story: mill.send(name, data) for story, (name, data) in stories.items()}
+
+
+def _version(python: Path) -> str:
+    asked = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,309 @@
+"""The stories, told by the template that `cdk synth` makes: over HTTP, through a bus and queues, in processes of Lambdas."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+
+import pytest
+from e2e_aws.deployed import Deployed
+from support.emulator import eventually
+
+from tidemill.aws.settings import dead_letter_name, queue_name
+
+pytestmark = pytest.mark.xdist_group("emulator")  # one account for all of them
+
+
+def messages(mill: Deployed, queue: str) -> list[dict]:
+    sqs = mill.emulator.client("sqs")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    return sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, MaxNumberOfMessages=10).get("Messages", [])
+
+
+# ---- events -------------------------------------------------------------------------------------
+
+
+def test_one_event_starts_every_function_that_listens_and_no_other(mill):
+    small = mill.send("order/placed", {"order": 1, "total": 5, "items": ["a"]})
+    large = mill.send("order/placed", {"order": 2, "total": 500, "items": ["a", "b"]})
+    assert mill.output(small, "stories.charge") == {"receipt": "receipt-1", "calls": 1}
+    assert mill.output(large, "stories.charge") == {"receipt": "receipt-2", "calls": 1}
+    assert mill.output(large, "stories.audit") == "audited"
+    assert mill.output(large, "stories.bundle") == 2
+    assert [run["function_id"] for run in mill.runs(small)] == ["stories.charge"]
+
+
+def test_the_same_id_again_starts_nothing(mill):
+    ids = [mill.send("order/placed", {"order": 3, "total": 5, "items": []}, id="order-3") for _ in range(2)]
+    assert ids == ["order-3", "order-3"]
+    mill.output("order-3", "stories.charge")
+    again = mill.send("order/placed", {"order": "another", "total": 5, "items": []}, id="order-3")
+    after = mill.send("order/placed", {"order": 4, "total": 5, "items": []})
+    mill.output(after, "stories.charge")
+    assert len(mill.runs(again)) == 1
+    assert mill.get("/v1/events/order-3")["data"]["order"] == 3
+    assert len(mill.noted("charge-order-3")) == 1
+
+
+def test_an_event_put_on_the_bus_by_anyone(mill):
+    events = mill.emulator.client("events")
+    put = events.put_events(
+        Entries=[
+            {
+                "EventBusName": f"tidemill-{mill.name}",
+                "Source": "com.example.shop",
+                "DetailType": "order/placed",
+                "Detail": json.dumps({"order": 7, "total": 7, "items": []}),
+            }
+        ]
+    )
+    assert put["FailedEntryCount"] == 0
+    event_id = put["Entries"][0]["EventId"]
+    assert mill.output(event_id, "stories.charge") == {"receipt": "receipt-7", "calls": 1}
+    assert mill.get(f"/v1/events/{event_id}")["data"] == {"order": 7, "total": 7, "items": []}
+
+
+def test_what_is_wrong_is_refused(mill):
+    status, answer = mill.emulator.ask("POST", "/e/wrong", {"name": "order/placed"})
+    assert (status, answer["status"]) == (401, 401)
+    status, answer = mill.emulator.ask("POST", f"/e/{mill.event_key}", [{"name": "a"}, {"name": ""}])
+    assert (status, [error["index"] for error in answer["errors"]]) == (400, [1])
+    assert mill.emulator.ask("GET", "/v1/runs")[0] == 401
+    assert mill.ask("GET", "/v1/runs/none")[0] == 404
+
+
+# ---- steps --------------------------------------------------------------------------------------
+
+
+def test_a_step_is_tried_again_and_the_others_are_not_repeated(mill, begun):
+    run = mill.at("completed", begun["retry"], "stories.retry")
+    assert run["output"] == [1, 3]
+    assert run["steps"]["flaky"]["attempts"] == 3
+
+
+def test_a_failed_run_is_told_to_its_handler_and_no_message_is_dead(mill):
+    event = mill.send("story/fail")
+    failed = mill.at("failed", event, "stories.fail")
+    assert (failed["error"]["message"], failed["error"]["step_id"]) == ("the card was declined", "pay")
+
+    def handled():
+        runs = mill.get("/v1/runs?function=stories.fail-failure")
+        return [run for run in runs if run["status"] == "completed"]
+
+    assert eventually(handled)[0]["output"] == "sorry: the card was declined"
+    assert messages(mill, dead_letter_name(mill.name, "stories.fail")) == []
+
+
+def test_invoke_and_its_failure(mill):
+    output = mill.output(mill.send("story/invoke"), "stories.invoke")
+    assert (output[0], len(output)) == (42, 2)
+    assert "a negative number" in output[1]
+
+
+def test_branches_beside_each_other(mill):
+    assert mill.output(mill.send("story/parallel"), "stories.parallel") == [1, "slow", 6]
+
+
+def test_a_map_over_many_items(mill):
+    items = 40
+    output = mill.output(mill.send("story/map", {"items": items}), "stories.spread")
+    assert output == sum(item * item for item in range(items))
+
+
+def test_events_from_code(mill):
+    sent = mill.output(mill.send("story/chain"), "stories.chain")
+    assert [mill.output(event, "stories.link") for event in sent] == [0, 1, 2, 9]
+
+
+# ---- time ---------------------------------------------------------------------------------------
+
+
+def test_a_sleep_of_seconds_is_a_delayed_message(mill, begun):
+    slept = mill.output(begun["sleep"], "stories.sleep")
+    assert 4 <= slept < 4 + 3
+
+
+def test_a_sleep_of_hours_is_a_schedule_that_goes_with_its_run(mill):
+    before = int(time.time())
+    event = mill.send("story/cancel", {"id": "by hand"})
+    run = mill.at("sleeping", event, "stories.cancelled")
+    [schedule] = eventually(lambda: schedules(mill, run["run_id"]))
+    wake = time.strptime(schedule["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)")
+    import calendar
+
+    assert before + 7200 - 130 <= calendar.timegm(wake) <= before + 7200
+    assert schedule["ActionAfterCompletion"] == "DELETE"
+    status, answer = mill.ask("DELETE", f"/v1/runs/{run['run_id']}")
+    assert (status, answer["data"]["status"]) == (200, "cancelled")
+    assert mill.ask("DELETE", f"/v1/runs/{run['run_id']}")[0] == 409
+    eventually(lambda: not schedules(mill, run["run_id"]))
+
+
+def schedules(mill, run_id: str) -> list[dict]:
+    scheduler = mill.emulator.client("scheduler")
+    group = f"tidemill-{mill.name}"
+    found = [
+        scheduler.get_schedule(GroupName=group, Name=each["Name"])
+        for each in scheduler.list_schedules(GroupName=group)["Schedules"]
+    ]
+    return [schedule for schedule in found if run_id in schedule["Target"]["Input"]]
+
+
+def test_what_a_schedule_sends_wakes_the_run(mill):
+    event = mill.send("story/sleep", {"for": "20m"})
+    run = mill.at("sleeping", event, "stories.sleep")
+    [schedule] = eventually(lambda: schedules(mill, run["run_id"]))
+    said = json.loads(schedule["Target"]["Input"])
+    assert schedule["Target"]["Arn"].endswith(f":tidemill-{mill.name}_timers")
+    # As if it were over: the run looks for itself, and sleeps on.
+    sqs = mill.emulator.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"tidemill-{mill.name}_timers")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({**said, "at": int(time.time() * 1000)}))
+    time.sleep(3)
+    assert mill.run_of(run["run_id"])["status"] == "sleeping"
+    mill.ask("DELETE", f"/v1/runs/{run['run_id']}")
+
+
+# ---- waiting ------------------------------------------------------------------------------------
+
+
+def test_the_matching_event_wakes_the_run_and_no_other(mill):
+    first, second = (mill.send("story/wait", {"draft": draft, "timeout": "10m"}) for draft in ("w1", "w2"))
+    mill.at("waiting", first, "stories.wait")
+    mill.at("waiting", second, "stories.wait")
+    mill.send("story/approved", {"draft": "w1", "by": "ann"})
+    assert mill.output(first, "stories.wait") == {"draft": "w1", "by": "ann"}
+    assert mill.run(second, "stories.wait")["status"] == "waiting"
+
+
+def test_an_event_before_the_wait_is_found(mill):
+    event = mill.send("story/wait", {"draft": "early", "away": 2, "timeout": "10m"})
+    mill.send("story/approved", {"draft": "early", "by": "bob"})
+    assert mill.output(event, "stories.wait") == {"draft": "early", "by": "bob"}
+
+
+def test_a_wait_that_nothing_matches_ends_at_its_timeout(mill, begun):
+    assert mill.output(begun["timeout"], "stories.wait") is None
+
+
+def test_a_signal_brings_its_data(mill):
+    event = mill.send("story/ask", {"id": "7"})
+    run = mill.at("waiting", event, "stories.ask")
+    status, answer = mill.ask("POST", "/v1/signals", {"signal": "answer-7", "data": {"ok": True}})
+    assert (status, answer["data"]["run_ids"]) == (200, [run["run_id"]])
+    assert mill.output(event, "stories.ask") == {"ok": True}
+
+
+def test_an_event_cancels(mill):
+    event = mill.send("story/cancel", {"id": "w"})
+    mill.at("sleeping", event, "stories.cancelled")
+    mill.send("story/withdrawn", {"id": "another"})
+    mill.send("story/withdrawn", {"id": "w"})
+    run = mill.at("cancelled", event, "stories.cancelled")
+    assert "story/withdrawn" in run["reason"]
+    assert mill.noted(f"cancelled-{event}") == []
+
+
+# ---- processes ----------------------------------------------------------------------------------
+
+
+def test_a_process_killed_in_mid_step(mill, begun):
+    run = mill.at("completed", begun["crash"], "stories.crash", within=90)
+    assert run["output"] == [1, 2]
+    assert run["steps"]["fragile"]["attempts"] == 2
+    first, second = mill.noted(f"fragile-{begun['crash']}")
+    assert first != second
+
+
+def test_a_message_whose_run_kills_every_process_is_dead_and_its_run_has_failed(mill, begun):
+    event = begun["poison"]
+    run = mill.at("failed", event, "stories.poison", within=150)
+    assert run["attempt"] == 2
+    assert len(mill.noted(f"poison-{event}")) == 2
+    [dead] = eventually(lambda: messages(mill, dead_letter_name(mill.name, "stories.poison")), within=60)
+    assert run["run_id"] in dead["Body"] or event in dead["Body"]
+
+
+def test_a_function_longer_than_its_lambda_moves_on(mill, begun):
+    event, parts = begun["long"], 8
+    run = mill.at("completed", event, "stories.long", within=90)
+    assert [len(mill.noted(f"part-{number}-{event}")) for number in range(parts)] == [1] * parts
+    assert all(step["attempts"] == 1 for step in run["steps"].values())
+    assert sum("handed" in record["type"] for record in run["journal"]) >= 1
+
+
+# ---- large values -------------------------------------------------------------------------------
+
+
+def test_a_large_value_goes_to_s3_unseen(mill, begun):
+    run = mill.at("completed", begun["large"], "stories.large", within=60)
+    shown = run["output"]
+    assert shown["bytes"] > 900_000
+    with urllib.request.urlopen(at_the_emulator(mill, shown["$large"]), timeout=10) as answer:
+        output = json.load(answer)
+    assert (output["length"], output["received"], output["text"][:3]) == (900_000, 700_000, "xxx")
+
+
+def at_the_emulator(mill, url: str) -> str:
+    return re.sub(r"^https://[^/]*amazonaws\.com", f"http://127.0.0.1:{mill.emulator.port}", url)
+
+
+# ---- looking at it ------------------------------------------------------------------------------
+
+
+def test_lists(mill):
+    sent = [mill.send("list/me", {"n": n}, user={"id": "lister"}) for n in range(3)]
+    runs = [mill.send("story/link", {"n": n}, user={"id": "lister"}) for n in range(3)]
+    for event in runs:
+        mill.output(event, "stories.link")
+    eventually(lambda: len(mill.get("/v1/events?name=list/me")) == 3)
+    assert [event["id"] for event in mill.get("/v1/events?name=list/me")] == sent[::-1]
+    status, page = mill.ask("GET", "/v1/events?name=list/me&limit=2")
+    rest = mill.ask("GET", f"/v1/events?name=list/me&limit=2&cursor={page['cursor']}")[1]
+    assert [event["id"] for event in page["data"] + rest["data"]] == sent[::-1]
+    listed = eventually(lambda: three(mill.get("/v1/runs?function=stories.link&user=lister&status=completed")))
+    assert [run["event_ids"] for run in listed] == [[event] for event in runs[::-1]]
+    assert "stories.link" in [function["id"] for function in mill.get("/v1/functions")]
+
+
+def three(runs: list) -> list | None:
+    return runs if len(runs) == 3 else None
+
+
+def test_running_again(mill):
+    event = mill.send("order/placed", {"order": 9, "total": 1, "items": []})
+    first = mill.at("completed", event, "stories.charge")
+    status, answer = mill.ask("POST", f"/v1/runs/{first['run_id']}/rerun", {"from_step": "count"})
+    assert status == 200, answer
+    again = eventually(lambda: completed(mill.run_of(answer["data"]["run_id"])))
+    assert again["output"] == {"receipt": "receipt-9", "calls": 2}
+
+
+def completed(run: dict) -> dict | None:
+    return run if run["status"] == "completed" else None
+
+
+def test_invoking_a_function_over_http(mill):
+    status, answer = mill.ask("POST", "/v1/functions/stories.double/invoke", {"data": {"n": 4}})
+    assert status == 202, answer
+    assert eventually(lambda: completed(mill.run_of(answer["data"]["run_id"])))["output"] == 8
+
+
+# ---- what takes minutes -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_cron(mill):
+    runs = eventually(lambda: mill.get("/v1/runs?function=stories.tick&status=completed"), within=130)
+    assert runs[-1]["output"] == 1
+
+
+@pytest.mark.slow
+def test_a_lost_message_is_found_by_the_sweep(mill):
+    event = mill.send("story/sleep", {"for": 20})
+    mill.at("sleeping", event, "stories.sleep")
+    sqs = mill.emulator.client("sqs")
+    sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=queue_name(mill.name, "stories.sleep"))["QueueUrl"])
+    mill.at("completed", event, "stories.sleep", within=200)
