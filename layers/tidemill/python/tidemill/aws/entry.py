@@ -1,0 +1,115 @@
+"""The handler of a user's Lambda: `tidemill.aws.entry.handler`, whatever the app.
+
+What is loaded here is paid at every cold start (tests/unit/test_import_budget.py holds the list of what is not).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tidemill.aws import code, logs
+from tidemill.aws.executor import Executor, Refused, Turn, turn
+from tidemill.aws.metrics import Metrics
+from tidemill.errors import Unavailable
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+Event = Mapping[str, Any]
+
+
+class Entry:
+    """Answers invocations with an executor that is made once, when it is first needed."""
+
+    def __init__(self, functions: Callable[[], code.Functions], metrics: Metrics | None = None) -> None:
+        self._functions = functions
+        self._metrics = metrics or Metrics(os.environ.get("TIDEMILL_NAME", ""))
+        self._executor: Executor | None = None
+        self.context: Any = None  # of the invocation that is under way
+
+    def handle(self, event: Event, context: Any) -> dict[str, Any]:
+        """SQS messages in, and those that are to come again out. Raises BadDeploy where the code cannot be loaded."""
+        records = event.get("Records")
+        if not isinstance(records, list):
+            raise ValueError(
+                "this Lambda takes messages of its functions' queues; to start a function send it an event, or call "
+                "POST /v1/functions/{id}/invoke"
+            )
+        logs.install()
+        self.context = context
+        executor = self._ready()
+        this = turn(context.aws_request_id, executor.now(), context.get_remaining_time_in_millis())
+        failed = [record["messageId"] for record in records if not self._work(executor, record, this)]
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+    def warm(self) -> None:
+        """Do now what can be done before the first message; a deploy that cannot be loaded is told with the message."""
+        with suppress(code.BadDeploy):
+            self._load()
+
+    def _ready(self) -> Executor:
+        try:
+            return self._load()
+        except code.BadDeploy as error:
+            logs.logger.error("%s", error)
+            raise
+
+    def _load(self) -> Executor:
+        if self._executor is None:
+            self._executor = _executor(self._functions(), self._metrics)
+        return self._executor
+
+    def _work(self, executor: Executor, record: Mapping[str, Any], this: Turn) -> bool:
+        """Whether this message is done with."""
+        sent = record.get("attributes", {}).get("SentTimestamp")
+        queue = str(record["eventSourceARN"]).rpartition(":")[2]
+        try:
+            executor.work(queue, record["body"], int(sent) if sent else None, this)
+        except (Refused, Unavailable) as error:
+            logs.logger.error("a message of %s comes again: %s", queue, error)
+            return False
+        except Exception:
+            logs.logger.exception("a message of %s comes again: working it off failed", queue)
+            return False
+        finally:
+            self._metrics.flush(**logs.ids.now)
+            logs.about()
+        return True
+
+
+def handler(event: Event, context: Any) -> dict[str, Any]:
+    """For TIDEMILL_APP="module:app", or TIDEMILL_HANDLER="module.handler" with TIDEMILL_FUNCTION."""
+    return _entry.handle(event, context)
+
+
+def serving(app: App) -> Entry:
+    """The entry of one app: what `app.handler` is."""
+    return Entry(lambda: app.functions)
+
+
+def _executor(functions: code.Functions, metrics: Metrics) -> Executor:
+    from tidemill.aws import world
+
+    return Executor(
+        world.world(),
+        functions,
+        mill=world.settings().mill,
+        version=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+        dead=world.dead_letters(),
+        metrics=metrics,
+        sleep=lambda ms: time.sleep(ms / 1_000),
+    )
+
+
+def _declared() -> code.Functions:
+    return code.load(os.environ, lambda: _entry.context)
+
+
+_entry = Entry(_declared)
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and {"TIDEMILL_APP", "TIDEMILL_HANDLER"} & os.environ.keys():
+    _entry.warm()  # while Lambda starts a process it gives it a whole core; afterwards what its memory buys

@@ -1,0 +1,196 @@
+"""The executor: one message of a function's queue, worked off in the function's own Lambda.
+
+A message is a hint. What it means is read from the journal: `arrive`, `tick` and `open_run` claim the run or do what it
+needs; `drive` runs its code as far as it goes. A message is acknowledged by returning, and comes again when anything is
+raised: then nothing was lost, because everything may be done twice.
+
+*Time.* The claim ends with the Lambda's own deadline and a little grace. Before that (`leave_at`) the run moves on to a
+fresh invocation, between two steps: a step that runs cannot be interrupted, and one that is longer than what is left
+dies with its Lambda and counts as a failed attempt. The first step of an invocation is always begun, so that a run
+gets on however short the timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from tidemill.aws import logs, message
+from tidemill.aws.dead import DeadLetters
+from tidemill.aws.liveness import GRACE
+from tidemill.aws.metrics import Metrics
+from tidemill.aws.near import NEAR, NearQueue
+from tidemill.aws.own import OwnRegistry
+from tidemill.aws.settings import queue_name
+from tidemill.aws.watch import WatchedRuns
+from tidemill.core.journal import Claimed, Started
+from tidemill.execute.arrive import arrive, tick
+from tidemill.execute.code import drive
+from tidemill.execute.keep import LocalKeeper
+from tidemill.execute.open import Opened, open_run
+from tidemill.function import Function
+from tidemill.model import CronTrigger
+from tidemill.ports import RunStore, World
+
+AnyFunction = Function[Any, Any]
+
+_MARGIN_SHARE = 5  # a fifth of the timeout is kept for leaving, at most:
+_MARGIN_MOST = 10_000  # milliseconds
+
+
+class Refused(Exception):
+    """A message that this Lambda cannot work off now; one sentence. It comes again, and in the end is a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One invocation of the Lambda. `by`: who claims; `leave_at`: no step is begun after this."""
+
+    by: str
+    until: int
+    leave_at: int
+
+
+def turn(by: str, now: int, remaining: int) -> Turn:
+    """`remaining`: milliseconds until Lambda ends the process."""
+    deadline = now + remaining
+    return Turn(by, deadline + GRACE, deadline - min(_MARGIN_MOST, remaining // _MARGIN_SHARE))
+
+
+class Executor:
+    """Works off messages, one after the other. `sleep` takes milliseconds."""
+
+    def __init__(
+        self,
+        world: World,
+        functions: Mapping[str, AnyFunction],
+        *,
+        mill: str,
+        version: str,
+        dead: DeadLetters,
+        metrics: Metrics,
+        sleep: Callable[[int], None],
+    ) -> None:
+        self._near = NearQueue(world.queue, world.clock)
+        self._runs = WatchedRuns(world.runs, metrics)
+        own = {function_id: function.spec for function_id, function in functions.items()}
+        registry = OwnRegistry(world.registry, own, version)
+        self._world = replace(world, runs=cast("RunStore", self._runs), queue=self._near, registry=registry)
+        self._functions = functions
+        self._by_queue = {queue_name(mill, function_id): function for function_id, function in functions.items()}
+        self._dead = dead
+        self._metrics = metrics
+        self._sleep = sleep
+
+    def now(self) -> int:
+        return self._world.clock.now()
+
+    def work(self, queue: str, body: str, sent: int | None, this: Turn) -> None:
+        """One message of the queue with this name, `sent` at that time. Raises Refused, or what the stores raise."""
+        function = self._by_queue.get(queue)
+        if function is None:
+            known = ", ".join(sorted(self._functions)) or "none"
+            raise Refused(
+                f"a message of the queue {queue} came to an app that declares no function of this queue (its "
+                f"functions: {known}); deploy the code that declares it, or remove its event source mapping"
+            )
+        self._near.release()
+        self._runs.hold(lambda run_id, reason: self._poison(function.id, body, run_id, reason))
+        try:
+            found = message.read(body)
+        except message.NotAMessage as error:
+            self._bury(function.id, body, reason=str(error))
+            return
+        if isinstance(found, message.Look):
+            self._look(function, found, this)
+        elif isinstance(found, message.Start):
+            self._started(sent)
+            logs.about(function_id=function.id, event_id=found.event.id)
+            self._go(arrive(self._world, function.spec, found.event, this.by, this.until), this)
+        else:
+            self._tick(function, found, this)
+
+    def _look(self, function: AnyFunction, look: message.Look, this: Turn) -> None:
+        logs.about(function_id=function.id, run_id=look.run_id)
+        now = self._world.clock.now()
+        if look.at is not None and look.at > now:
+            if look.at > min(now + NEAR, this.leave_at):
+                self._near.look(look.run_id, function.id, look.at)
+                return
+            self._sleep(look.at - now)
+        elif look.at is not None:
+            self._metrics.time("WakeUpLateness", now - look.at)
+        self._near.hold(look.run_id, this.leave_at)
+        self._go(open_run(self._world, look.run_id, this.by, this.until), this)
+
+    def _tick(self, function: AnyFunction, found: message.Tick, this: Turn) -> None:
+        logs.about(function_id=function.id)
+        trigger = _trigger(function, found)
+        if trigger is None:
+            return  # a schedule that a deploy has just removed
+        self._go(tick(self._world, function.spec, trigger, found.at, this.by, this.until), this)
+
+    def _go(self, opened: Opened | None, this: Turn) -> None:
+        """Run the code of what was opened, and again as long as what it waits for is a moment away."""
+        while True:
+            if opened is not None:
+                self._drive(opened, this)
+            due = self._near.due
+            if due is None:
+                return
+            self._near.hold(self._near.run_id, this.leave_at)
+            self._sleep(max(due - self._world.clock.now(), 0))
+            opened = open_run(self._world, self._near.run_id, this.by, this.until)
+
+    def _drive(self, opened: Opened, this: Turn) -> None:
+        head = opened.head
+        function = self._functions.get(opened.spec.id)
+        if function is None:
+            raise Refused(
+                f"run {head.run_id} is one of {opened.spec.id}, which this app does not declare; deploy its code"
+            )
+        self._near.hold(head.run_id, this.leave_at)
+        logs.about(function_id=function.id, run_id=head.run_id, event_id=next(iter(head.event_ids), None))
+        if _first(opened):
+            self._metrics.count("RunsStarted")
+        world = self._world
+        drive(function, opened, LocalKeeper(world), world.clock, world.entropy, stopping=self._stopping(this))
+
+    def _stopping(self, this: Turn) -> Callable[[], bool]:
+        """True from `leave_at` on, but never before the first step."""
+        asked = False
+
+        def stopping() -> bool:
+            nonlocal asked
+            before, asked = asked, True
+            return before and self._world.clock.now() >= this.leave_at
+
+        return stopping
+
+    def _started(self, sent: int | None) -> None:
+        if sent is not None:
+            self._metrics.time("QueueAge", self._world.clock.now() - sent)
+
+    def _poison(self, function_id: str, body: str, run_id: str, reason: str) -> None:
+        self._bury(function_id, body, run_id=run_id, reason=reason)
+
+    def _bury(self, function_id: str, body: str, **about: str) -> None:
+        self._dead(function_id, body, about)
+        self._metrics.count("DeadLetters")
+        logs.logger.error(
+            "a message of %s was put into its dead-letter queue: %s", function_id, about["reason"], extra=about
+        )
+
+
+def _first(opened: Opened) -> bool:
+    """Whether nobody has run this run's code before."""
+    claims = sum(isinstance(record, Claimed) for record in opened.records)
+    return claims == 1 and isinstance(opened.records[0], Started)
+
+
+def _trigger(function: AnyFunction, found: message.Tick) -> CronTrigger | None:
+    for trigger in function.spec.triggers:
+        if isinstance(trigger, CronTrigger) and (trigger.cron, trigger.timezone) == (found.cron, found.timezone):
+            return trigger
+    return None

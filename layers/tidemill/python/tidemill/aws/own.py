@@ -1,0 +1,29 @@
+"""The registry as an executor sees it: what its own code declares, it knows; of the rest it asks the deployed one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidemill.model import FunctionSpec
+from tidemill.ports import Registry
+
+
+class OwnRegistry:
+    """`version`: of this Lambda's code."""
+
+    def __init__(self, registry: Registry, own: Mapping[str, FunctionSpec], version: str) -> None:
+        self._registry = registry
+        self._own = own
+        self._version = version
+
+    def function(self, function_id: str) -> FunctionSpec | None:
+        return self._own.get(function_id) or self._registry.function(function_id)
+
+    def functions(self) -> list[FunctionSpec]:
+        return self._registry.functions()
+
+    def listeners(self, name: str) -> list[FunctionSpec]:
+        return self._registry.listeners(name)
+
+    def version(self, function_id: str) -> str:
+        return self._version if function_id in self._own else self._registry.version(function_id)

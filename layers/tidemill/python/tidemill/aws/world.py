@@ -1,0 +1,57 @@
+"""The world of a Lambda: every adapter, made from the environment once a process, when it is first needed.
+
+from tidemill.aws.world import client, settings, world
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from tidemill.aws import dead
+from tidemill.aws import settings as environment
+from tidemill.aws.client import Client
+from tidemill.ports import World
+
+
+@cache
+def settings() -> environment.Settings:
+    """Raises KeyError where a variable is missing."""
+    return environment.settings(os.environ)
+
+
+@cache
+def client() -> Client:
+    return Client()
+
+
+@cache
+def world() -> World:
+    return build(client(), settings())
+
+
+@cache
+def dead_letters() -> dead.DeadLetters:
+    return dead.dead_letters(client(), settings())
+
+
+def build(client: Client, settings: environment.Settings) -> World:
+    """The adapters over this client: for tests, too."""
+    from tidemill.aws.blobs import S3Blobs
+    from tidemill.aws.bus import EventBridgeBus
+    from tidemill.aws.events import DynamoEvents
+    from tidemill.aws.liveness import UntilThen
+    from tidemill.aws.queue import SqsQueue
+    from tidemill.aws.registry import DynamoRegistry
+    from tidemill.aws.runs import DynamoRuns
+    from tidemill.aws.system import SystemClock, SystemEntropy
+    from tidemill.aws.table import Table
+    from tidemill.aws.waits import DynamoWaits
+
+    clock = SystemClock()
+    blobs = S3Blobs(client, settings.bucket)
+    table = Table(client, settings.table)
+    return World(
+        DynamoRuns(table), DynamoEvents(table, blobs), DynamoWaits(table), blobs, SqsQueue(client, settings, clock),
+        EventBridgeBus(client, settings.bus), DynamoRegistry(table), clock, SystemEntropy(), UntilThen(),
+    )  # fmt: skip
