@@ -5,6 +5,7 @@ A page is README.md, that of examples/, or a Markdown file of docs/. Its fenced 
     python      run, in the page's order, in one module per page
     sh          each `tidemill` command must parse, each `make` target and each path of a `curl` must exist
     json toml   must parse
+    js go ruby  whole programs, run against `tidemill dev` (test_send_events.py)
     text        a diagram, or what a program printed: nothing to run
 
 `<!-- run` … `-->` is Python that the reader does not see: what blocks need, and what they claim. A block that
@@ -19,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-KINDS = ("python", "sh", "json", "toml", "text")
+KINDS = ("python", "sh", "json", "toml", "text", "js", "go", "ruby")
 
 _FENCE = re.compile(r"^\s*```(\S*)")
 _NOT_RUN = re.compile(r"^\s*<!-- not run: \S.*-->\s*$")

@@ -16,6 +16,7 @@ from docs.pages import KINDS, PAGES, ROOT, anchors, blocks, links
 from tidemill_local.cli import VERBS, parser
 from tidemill_local.cli.stop import Stop
 
+URLS = ("http://127.0.0.1:8288", "$TIDEMILL_URL")
 NOT_RUN = 0  # blocks that are not run, each with its reason on the page
 
 
@@ -117,9 +118,9 @@ def _check_tidemill(arguments: list[str], where: str) -> None:
 
 def _check_curl(arguments: list[str], where: str) -> None:
     described = json.loads((ROOT / "lambdas" / "api" / "openapi.json").read_text(encoding="utf-8"))["paths"]
-    urls = [word for word in arguments if word.startswith("http://127.0.0.1:8288/")]
-    assert len(urls) == 1, f"{where}: one URL of the dev server, in quotes"
-    path = urls[0].removeprefix("http://127.0.0.1:8288").partition("?")[0]
+    urls = [word for word in arguments if word.startswith(URLS)]
+    assert len(urls) == 1, f"{where}: one URL of the dev server or of $TIDEMILL_URL, in quotes"
+    path = next(urls[0].removeprefix(url) for url in URLS if urls[0].startswith(url)).partition("?")[0]
     method = (
         arguments[arguments.index("-X") + 1].lower() if "-X" in arguments else "post" if "-d" in arguments else "get"
     )
