@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from tidemill.core.pattern import pattern
 from tidemill.errors import DeclarationError
 from tidemill.model import FunctionSpec
 
@@ -27,8 +28,9 @@ def specs(*apps: App) -> list[FunctionSpec]:
 
 
 def encode(functions: Iterable[FunctionSpec]) -> bytes:
-    """A JSON array with every field written out: whoever reads it need not know the defaults."""
-    return msgspec.json.encode([_plain(spec) for spec in functions])
+    """A JSON array with every field written out: whoever reads it need not know the defaults. `pattern` says which
+    events EventBridge has to bring to the function (null: none)."""
+    return msgspec.json.encode([_plain(spec) | {"pattern": pattern(spec.triggers)} for spec in functions])
 
 
 def decode(data: bytes) -> list[FunctionSpec]:

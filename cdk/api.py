@@ -1,0 +1,102 @@
+"""The doors over HTTPS: `/e` and `/w` for events, `/v1` for reading and acting, throttled."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from tidemill_cdk.keys import Keys
+from tidemill_cdk.nag import accepted
+from tidemill_cdk.permissions import Allow, payloads, publish, schedules, table, wake
+from tidemill_cdk.platform_lambda import Platform, PlatformLambda, log_group
+
+_TIMEOUT = 29  # API Gateway waits for 30 s
+_POST, _GET, _ANY = apigateway.HttpMethod.POST, apigateway.HttpMethod.GET, apigateway.HttpMethod.ANY
+
+
+class Api(Construct):
+    """One HTTP API with two Lambdas behind it: the door for events, and everything under /v1."""
+
+    def __init__(self, scope: Construct, id: str, *, platform: Platform, keys: Keys) -> None:
+        super().__init__(scope, id)
+        names, settings = platform.names, platform.settings
+        event_keys, api_keys = keys.event_keys.secret_arn, keys.api_keys.secret_arn
+        environment = {"TIDEMILL_EVENT_KEYS": event_keys, "TIDEMILL_API_KEYS": api_keys}
+        ingest = PlatformLambda(
+            self,
+            "Ingest",
+            platform=platform,
+            what="ingest",
+            description="Takes events in over HTTPS and publishes them on the bus",
+            memory=512,  # a share of a core that parses 4 MiB in time
+            timeout=_TIMEOUT,
+            environment=environment,
+            allows=[
+                publish(names),
+                table(names, "GetItem"),
+                payloads(names, "GetObject"),
+                Allow(("secretsmanager:GetSecretValue",), (event_keys,)),
+            ],
+        )
+        api = PlatformLambda(
+            self,
+            "Api",
+            platform=platform,
+            what="api",
+            description="Answers /v1: events, runs, functions, signals",
+            memory=512,
+            timeout=_TIMEOUT,
+            environment=environment,
+            allows=[
+                table(
+                    names,
+                    *("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
+                    indexes=True,
+                ),
+                payloads(names, "GetObject", "PutObject"),
+                wake(names),
+                publish(names),
+                *schedules(names),
+                Allow(("secretsmanager:GetSecretValue",), (api_keys,)),
+            ],
+        )
+        self.http = apigateway.HttpApi(self, "Http", api_name=names.prefix, create_default_stage=False)
+        self._route(ingest.function, (("/e/{event_key}", _POST), ("/w/{event_key}/{name+}", _POST)))
+        self._route(api.function, (("/health", _GET), ("/openapi.json", _GET), ("/v1/{rest+}", _ANY)))
+        stage = apigateway.HttpStage(
+            self,
+            "Stage",
+            http_api=self.http,
+            stage_name="$default",
+            auto_deploy=True,
+            throttle=apigateway.ThrottleSettings(rate_limit=settings.requests_per_second, burst_limit=settings.burst),
+        )
+        _log_access(stage, log_group(self, names.log_group("access"), settings))
+        self.url = f"https://{self.http.api_id}.execute-api.{names.stack.region}.{names.stack.url_suffix}"
+
+    def _route(self, function: lambda_.IFunction, routes: tuple[tuple[str, apigateway.HttpMethod], ...]) -> None:
+        integration = integrations.HttpLambdaIntegration(f"To{function.node.path.split('/')[-2]}", function)
+        for path, method in routes:
+            for route in self.http.add_routes(path=path, methods=[method], integration=integration):
+                accepted(
+                    route,
+                    "AwsSolutions-APIG4",
+                    "The Lambda checks the key itself, in constant time: event keys stand in the path, as webhooks need"
+                    " it, and API keys in a header. An authorizer would be a second Lambda for each request.",
+                )
+
+
+def _log_access(stage: apigateway.HttpStage, group: logs.LogGroup) -> None:
+    """Who called what, and how it ended. Never the path: it holds the event key."""
+    fields = ("requestId", "requestTime", "identity.sourceIp", "routeKey", "status", "responseLatency", "error.message")
+    resource = cast("apigateway.CfnStage", stage.node.default_child)
+    resource.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
+        destination_arn=group.log_group_arn,
+        format=json.dumps({field.replace(".", "_"): f"$context.{field}" for field in fields}),
+    )

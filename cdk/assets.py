@@ -1,0 +1,78 @@
+"""The three kinds of bundle: the layer, the platform's own Lambdas, a user's app."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from aws_cdk import AssetHashType
+from aws_cdk import aws_lambda as lambda_
+
+from tidemill_cdk.bundle import Recipe, bundle
+from tidemill_cdk.problems import DeployError
+from tidemill_cdk.settings import Settings
+
+_HERE = Path(__file__).resolve().parent
+_NO_REQUIREMENTS = "requirements.txt"
+
+
+def layer_recipe(settings: Settings) -> Recipe:
+    """The engine, and what it and the models of users need."""
+    return Recipe(
+        name="layer",
+        sources=(("tidemill", package_folder("tidemill")),),
+        requirements=_HERE / "requirements-layer.txt",
+        python=settings.python,
+        architecture=settings.architecture,
+        prefix="python",
+        place="/opt/python",
+    )
+
+
+def lambdas_recipe(settings: Settings) -> Recipe:
+    """The platform's own Lambdas: one bundle for all of them."""
+    return Recipe(
+        name="lambdas",
+        sources=(("tidemill_lambdas", package_folder("tidemill_lambdas")),),
+        requirements=_HERE / "requirements-lambdas.txt",
+        python=settings.python,
+        architecture=settings.architecture,
+        place="/var/task",
+    )
+
+
+def app_recipe(entry: Path, settings: Settings) -> Recipe:
+    """A user's app: the folder `entry`, with what its requirements.txt names installed beside it."""
+    requirements = entry / _NO_REQUIREMENTS
+    return Recipe(
+        name=f"app-{entry.name or 'root'}",
+        sources=((entry.relative_to(import_root(entry)).as_posix(), entry),),
+        requirements=requirements if requirements.is_file() else None,
+        locked=False,
+        python=settings.python,
+        architecture=settings.architecture,
+        place="/var/task",
+    )
+
+
+def import_root(entry: Path) -> Path:
+    """The folder from which the app's code is imported: `entry`, or the one above where `entry` is itself a package."""
+    if not entry.is_dir():
+        raise DeployError(f"entry={str(entry)!r} is no folder; name the one that holds the app's code")
+    while (entry / "__init__.py").is_file():
+        entry = entry.parent
+    return entry
+
+
+def code(recipe: Recipe) -> lambda_.AssetCode:
+    """The bundle as an asset whose hash is that of what went in."""
+    made = bundle(recipe)
+    return lambda_.Code.from_asset(str(made.zip), asset_hash=made.hash, asset_hash_type=AssetHashType.CUSTOM)
+
+
+def package_folder(name: str) -> Path:
+    """Where an installed package lies, without importing it."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        raise DeployError(f"the package {name} is not installed here; pip install 'tidemill[cdk]' brings it")
+    return Path(found.origin).resolve().parent

@@ -1,0 +1,72 @@
+"""The bus, its archive, and the way of every event to the events Lambda: stored, found by waits, stamped if foreign."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from constructs import Construct
+
+from tidemill_cdk.names import Names
+from tidemill_cdk.permissions import consume, payloads, publish, table, wake
+from tidemill_cdk.platform_lambda import Platform, PlatformLambda
+from tidemill_cdk.queues import QueuePair
+
+SOURCE = "tidemill"  # what every event of ours says it comes from
+_TIMEOUT = 60
+_ATTEMPTS = 10  # an event that was accepted is tried for long before people have to look at it
+_BATCH = 10
+
+
+class Bus(Construct):
+    """The mill's bus and the archive from which it can be replayed."""
+
+    def __init__(self, scope: Construct, id: str, *, names: Names, archive_days: int) -> None:
+        super().__init__(scope, id)
+        self.bus = events.EventBus(self, "Bus", event_bus_name=names.bus)
+        self.bus.archive(
+            "Archive",
+            archive_name=names.prefix,
+            description="Every event of the mill, for replays",
+            event_pattern=events.EventPattern(source=[SOURCE]),
+            retention=Duration.days(archive_days),
+        )
+
+
+class Events(Construct):
+    """One rule for all events of ours, one for foreign ones, one queue, one Lambda."""
+
+    def __init__(self, scope: Construct, id: str, *, platform: Platform, bus: events.IEventBus) -> None:
+        super().__init__(scope, id)
+        names = platform.names
+        self.queues = QueuePair(
+            self,
+            "Queues",
+            name=names.own_queue("events"),
+            dead_name=names.own_queue("events-dead"),
+            timeout=_TIMEOUT,
+            attempts=_ATTEMPTS,
+            settings=platform.settings,
+        )
+        for rule, pattern in (
+            ("Ours", events.EventPattern(source=[SOURCE])),
+            ("Foreign", events.EventPattern(source=events.Match.anything_but(SOURCE))),
+        ):
+            target = targets.SqsQueue(self.queues.queue, dead_letter_queue=self.queues.dead)
+            events.Rule(self, rule, event_bus=bus, event_pattern=pattern, targets=[target])
+        keeper = PlatformLambda(
+            self,
+            "Keeper",
+            platform=platform,
+            what="events",
+            description="Stores events, wakes and cancels the runs that they concern, stamps foreign ones",
+            allows=[
+                table(names, "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+                payloads(names, "GetObject", "PutObject"),
+                wake(names),
+                publish(names),
+                consume(self.queues.queue.queue_arn),
+            ],
+            timeout=_TIMEOUT,
+        )
+        keeper.feed(self.queues.queue, batch=_BATCH)

@@ -1,0 +1,101 @@
+"""A function's own resources: rule, queue, dead-letter queue, event source, registry item, schedules.
+
+Nothing here is known to any other function, so adding or removing one changes nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from aws_cdk import CustomResource
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from tidemill.aws.settings import dead_letter_name, queue_name
+from tidemill_cdk.bus import SOURCE
+from tidemill_cdk.manifest import Declared
+from tidemill_cdk.names import Names
+from tidemill_cdk.queues import QueuePair
+from tidemill_cdk.settings import Settings
+
+_CONCURRENCY = (2, 1_000)  # what an event source takes
+_ATTEMPTS = 5
+
+
+class Function(Construct):
+    """Brings a function's events to the Lambda `target`, whose role is `role` and whose time is `timeout` seconds."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        names: Names,
+        settings: Settings,
+        bus: events.IEventBus,
+        declared: Declared,
+        target: lambda_.IFunction,
+        role: iam.IRole,
+        timeout: int,
+        registry: Construct | None,
+    ) -> None:
+        """`registry`: what must be there before functions can be written into it; None: it is another stack's."""
+        super().__init__(scope, id)
+        spec = declared.spec
+        self.queues = QueuePair(
+            self,
+            "Queues",
+            name=queue_name(names.mill, declared.id),
+            dead_name=dead_letter_name(names.mill, declared.id),
+            timeout=timeout,
+            # A crash is a delivery without an end: a run must be able to use up its attempts before SQS gives up.
+            attempts=max(_ATTEMPTS, spec["retries"] + 3),
+            settings=settings,
+        )
+        if declared.pattern is not None:
+            self._listen(bus, declared)
+        source = lambda_.EventSourceMapping(
+            self,
+            "Source",
+            target=target,
+            event_source_arn=self.queues.queue.queue_arn,
+            batch_size=1,
+            report_batch_item_failures=True,
+            max_concurrency=_most_at_once(spec["flow"]),
+        )
+        source.node.add_dependency(role)  # Lambda looks at the role when the source is made
+        item = CustomResource(
+            self,
+            "Registry",
+            resource_type="Custom::TidemillFunction",
+            service_token=names.registry_arn,
+            properties={"Function": json.dumps(spec, separators=(",", ":"), sort_keys=True)},
+        )
+        if registry is not None:
+            item.node.add_dependency(registry)
+
+    def _listen(self, bus: events.IEventBus, declared: Declared) -> None:
+        # What EventBridge cannot deliver, it puts beside what the Lambda could not work off.
+        target = targets.SqsQueue(self.queues.queue, dead_letter_queue=self.queues.dead)
+        rule = events.Rule(
+            self,
+            "Rule",
+            event_bus=bus,
+            description=f"Starts {declared.id}"[:512],
+            event_pattern=events.EventPattern(source=[SOURCE]),
+            targets=[target],
+        )
+        # As it stands in the manifest: the construct's own type of a pattern knows no `$or`.
+        cast("events.CfnRule", rule.node.default_child).event_pattern = declared.pattern
+
+
+def _most_at_once(flow: dict[str, Any]) -> int | None:
+    """A bound on idle hands, never the limit itself (the engine keeps that): thousands of starts that would only find
+    all places taken need no thousand Lambdas."""
+    limits = [one["limit"] for one in flow.get("concurrency", ()) if "key" not in one]
+    least, most = _CONCURRENCY
+    return min(max(least, 2 * min(limits)), most) if limits else None

@@ -1,0 +1,74 @@
+"""What an app declares, read by `tidemill manifest` in a process of its own: the constructs import no user's code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tidemill_cdk.problems import DeployError
+
+_PATIENCE = 120  # seconds to import an app
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A function, as its app declares it."""
+
+    spec: dict[str, Any]  # what the registry keeps: a FunctionSpec
+    pattern: dict[str, Any] | None  # which events its rule takes; None: it listens to none
+
+    @property
+    def id(self) -> str:
+        return cast("str", self.spec["id"])
+
+
+def read(entry: Path, target: str, environment: Mapping[str, str]) -> list[Declared]:
+    """The functions of `target` ("shop:app") in the folder `entry`. Raises DeployError with what the import said.
+
+    `environment`: the Lambda's own variables, which the app may read when it is imported.
+    """
+    said = _run(["tidemill_local.cli", "manifest", target], entry, environment, f"entry={str(entry)!r}, app={target!r}")
+    return _declared(said)
+
+
+def plain(function_id: str, declaration: Mapping[str, Any]) -> Declared:
+    """What `attach` is given, checked as `@app.function` checks it. Raises DeployError with every problem."""
+    said = _run(["tidemill_local.plain"], Path.cwd(), {}, f"function_id={function_id!r}", json.dumps(declaration))
+    return _declared(said)[0]
+
+
+def _declared(text: str) -> list[Declared]:
+    found: list[Declared] = []
+    for one in json.loads(text):
+        pattern = one.pop("pattern")
+        found.append(Declared(one, pattern))
+    return found
+
+
+def _run(words: list[str], folder: Path, environment: Mapping[str, str], what: str, stdin: str = "") -> str:
+    command = [sys.executable, "-m", *words]
+    try:
+        done = subprocess.run(  # noqa: S603  # our own interpreter and module
+            command,
+            cwd=folder,
+            env={**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        raise DeployError(f"{what}: importing it took more than {_PATIENCE} s; it must not wait for anything") from None
+    except OSError as error:
+        raise DeployError(f"{what}: {error.strerror or error}") from None
+    if done.returncode:
+        why = done.stderr.strip().removeprefix("tidemill: ") or f"it ended with code {done.returncode}"
+        raise DeployError(f"{what}: what it declares cannot be read: {why}")
+    return done.stdout

@@ -1,0 +1,129 @@
+"""`Tidemill`: the whole platform as one construct of a user's stack, and the apps on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from tidemill_cdk.api import Api
+from tidemill_cdk.app_lambda import App
+from tidemill_cdk.assets import code, lambdas_recipe
+from tidemill_cdk.bus import Bus, Events
+from tidemill_cdk.keys import Keys
+from tidemill_cdk.layer import Layer
+from tidemill_cdk.names import Names
+from tidemill_cdk.platform_lambda import Platform
+from tidemill_cdk.registry import Registry
+from tidemill_cdk.settings import Settings, check, of_context
+from tidemill_cdk.state import State
+from tidemill_cdk.sweeper import Sweeper
+from tidemill_cdk.timers import Timers
+from tidemill_cdk.wiring import Wiring
+
+
+class Mill(Construct):
+    """A mill that apps can be added to, be it this stack's or another's."""
+
+    wiring: Wiring
+
+    def add_app(
+        self,
+        id: str,
+        *,
+        entry: str | Path,
+        app: str,
+        environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, secretsmanager.ISecret] | None = None,
+        memory: int = 512,
+        timeout: Duration | None = None,
+        vpc: ec2.IVpc | None = None,
+        **options: Any,
+    ) -> App:
+        """An app's Lambda, and for each of its functions a queue, a rule and what belongs to them.
+
+        `entry`: the folder of its code (a requirements.txt in it is installed beside it). `app`: "module:variable".
+        `secrets`: the ARN of each is in the variable of its name, and the app may read it. `memory`: MiB. `timeout`
+        (5 minutes): no step may take longer, and a crash is noticed when it has passed. `options`: whatever else
+        `aws_lambda.Function` takes. Raises DeployError.
+        """
+        return App(
+            self,
+            id,
+            wiring=self.wiring,
+            entry=entry,
+            app=app,
+            environment=environment,
+            secrets=secrets,
+            memory=memory,
+            timeout=timeout,
+            vpc=vpc,
+            **options,
+        )
+
+
+class Tidemill(Mill):
+    """The platform. `name`: what the mill is called ("prod"); else, as all settings, from the context.
+
+    `settings`: in place of the context's. Raises DeployError with every problem of the settings.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, name: str | None = None, settings: Settings | None = None) -> None:
+        super().__init__(scope, id)
+        given = settings or of_context(self.node.get_all_context())
+        self.settings = check(replace(given, name=name) if name is not None else given)
+        self.names = names = Names(self.settings.name, Stack.of(self))
+        self.state = State(self, "State", names=names, settings=self.settings)
+        self.layer = Layer(self, "Layer", names=names, settings=self.settings)
+        platform = Platform(names, self.settings, self.layer.version, code(lambdas_recipe(self.settings)))
+        self.bus = Bus(self, "Bus", names=names, archive_days=self.settings.archive_days)
+        self.events = Events(self, "Events", platform=platform, bus=self.bus.bus)
+        self.timers = Timers(self, "Timers", platform=platform)
+        self.sweeper = Sweeper(self, "Sweeper", platform=platform)
+        self.registry = Registry(self, "Registry", platform=platform)
+        self.registry.node.add_dependency(self.state)
+        self.keys = Keys(self, "Keys", platform=platform)
+        self.api = Api(self, "Api", platform=platform, keys=self.keys)
+        self.wiring = Wiring(names, self.settings, self.bus.bus, self.layer.version, self.registry)
+        self._outputs()
+
+    @staticmethod
+    def import_(scope: Construct, id: str, *, name: str) -> Mill:
+        """A mill that another stack deployed in this account and region, by its name: apps are added as to one's own.
+
+        Python and architecture are those of this stack's context: they must be the layer's.
+        """
+        return _Imported(scope, id, name=name)
+
+    def _outputs(self) -> None:
+        for name, value, what in (
+            ("Url", self.api.url, "Events go to <url>/e/<event key>"),
+            ("BusName", self.bus.bus.event_bus_name, "The bus that PutEvents may send to"),
+            ("LayerArn", self.layer.version.layer_version_arn, "The layer with the executor"),
+            ("EventKeys", self.keys.event_keys.secret_arn, "The secret with the event key: who has it may send"),
+            ("ApiKeys", self.keys.api_keys.secret_arn, "The secret with the API key: who has it may read and act"),
+        ):
+            CfnOutput(self, name, value=value, description=what)
+
+
+class _Imported(Mill):
+    def __init__(self, scope: Construct, id: str, *, name: str) -> None:
+        super().__init__(scope, id)
+        settings = check(replace(of_context(self.node.get_all_context()), name=name))
+        names = Names(name, Stack.of(self))
+        layer = ssm.StringParameter.value_for_string_parameter(self, names.layer_parameter)
+        self.wiring = Wiring(
+            names,
+            settings,
+            events.EventBus.from_event_bus_name(self, "Bus", names.bus),
+            lambda_.LayerVersion.from_layer_version_arn(self, "Layer", layer),
+        )

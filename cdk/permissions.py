@@ -1,0 +1,127 @@
+"""What each Lambda may do: every action and resource spelled out, every `*` with its reason.
+
+The names come from the mill's name, so a policy never changes when a function is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from tidemill_cdk.nag import wildcard
+from tidemill_cdk.names import Names
+
+
+@dataclass(frozen=True)
+class Allow:
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    because: str = ""  # why a resource holds a `*`
+
+
+def grant(role: iam.Role, allows: list[Allow]) -> None:
+    for allow in allows:
+        role.add_to_policy(iam.PolicyStatement(actions=list(allow.actions), resources=list(allow.resources)))
+        for resource in allow.resources:
+            if "*" in resource:
+                wildcard(role, resource, allow.because)
+
+
+# --- what the parts of a mill have in common -----------------------------------------------------------
+
+
+def table(names: Names, *actions: str, indexes: bool = False) -> Allow:
+    """On the table; `indexes`: and on its indexes."""
+    within = tuple(f"dynamodb:{action}" for action in actions)
+    if not indexes:
+        return Allow(within, (names.table_arn,))
+    return Allow(within, (names.table_arn, f"{names.table_arn}/index/*"), "All of the one table's indexes.")
+
+
+def payloads(names: Names, *actions: str) -> Allow:
+    return Allow(
+        tuple(f"s3:{action}" for action in actions),
+        (f"{names.bucket_arn}/*",),
+        "An object is named by its content.",
+    )
+
+
+def publish(names: Names) -> Allow:
+    return Allow(("events:PutEvents",), (names.bus_arn,))
+
+
+def wake(names: Names) -> Allow:
+    """Send messages to the queues of functions."""
+    return Allow(
+        ("sqs:SendMessage",),
+        (names.function_queues_arn,),
+        "Every function's queue of this mill, by prefix: a list would change in every Lambda with each function.",
+    )
+
+
+def consume(queue_arn: str, because: str = "") -> Allow:
+    """What Lambda's poller does in the name of the Lambda."""
+    return Allow(
+        ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"),
+        (queue_arn,),
+        because,
+    )
+
+
+def schedules(names: Names) -> list[Allow]:
+    """Make and delete one-shot schedules, which send under the role given to them."""
+    return [
+        Allow(
+            ("scheduler:CreateSchedule", "scheduler:DeleteSchedule"),
+            (names.schedules_arn,),
+            "A schedule is made for each long sleep; the group holds no others.",
+        ),
+        Allow(("iam:PassRole",), (names.schedule_role_arn,)),
+    ]
+
+
+_CREATE_ITEMS = ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+
+
+def executor(names: Names, app: str) -> list[Allow]:
+    """What runs may do, in the Lambda of their app."""
+    return [
+        table(names, *_CREATE_ITEMS, indexes=True),
+        payloads(names, "GetObject", "PutObject"),
+        wake(names),
+        consume(names.app_queues_arn(app), "The queues of this app's functions, by prefix: one is added with each."),
+        publish(names),
+        *schedules(names),
+    ]
+
+
+def tracing() -> Allow:
+    return Allow(
+        ("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), "X-Ray knows no resources for these actions."
+    )
+
+
+def network() -> Allow:
+    """For a Lambda in a VPC."""
+    return Allow(
+        (
+            *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+            *("ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+        ),
+        ("*",),
+        "Lambda makes network interfaces whose ids nobody knows before.",
+    )
+
+
+def role_of_lambda(scope: Construct, names: Names, log_group_arn: str, allows: list[Allow]) -> iam.Role:
+    """A role for one Lambda: its own log, its traces, and what it is allowed."""
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log = Allow(
+        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        (f"{log_group_arn}:*",),
+        "The streams of the Lambda's own log group.",
+    )
+    grant(role, [log, tracing(), *allows])
+    return role

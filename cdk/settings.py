@@ -1,0 +1,118 @@
+"""What can be set about a mill, in the context of `cdk.json` or on the command line: `-c tidemill:name=staging`.
+
+Everything has a default; what is wrong is told all at once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from tidemill_cdk.problems import DeployError
+
+PREFIX = "tidemill:"
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+ARCHITECTURES = ("arm64", "x86_64")
+_NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
+# What CloudWatch takes as a retention, in days.
+LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+
+
+def own_python() -> str:
+    """The Python that runs this, which is the one that the code is developed with; Lambda's oldest or newest else."""
+    own = f"3.{sys.version_info.minor}"
+    return own if own in PYTHONS else PYTHONS[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A mill's settings. Times are days where the name says so, else seconds."""
+
+    name: str = "prod"  # what the mill is called: lower-case letters and digits; part of the names of all it owns
+    architecture: Literal["arm64", "x86_64"] = "arm64"  # of every Lambda and the layer
+    python: str = own_python()
+    removal: Literal["retain", "destroy"] = "retain"  # what becomes of tables, buckets, keys and logs with the stack
+    archive_days: int = 30  # how long the bus can replay events
+    payload_days: int = 430  # how long large payloads are kept: past the longest sleep (366 days) and the journals (60)
+    log_days: int = 30
+    key_days: int = 90  # how often event and API keys are rotated; the last one stays valid until the next rotation
+    requests_per_second: int = 1_000  # over HTTP; what is over is refused with 429
+    burst: int = 2_000
+    alarm_email: str = ""  # who is told of alarms; nobody: the topic is there to subscribe to
+    alarms: Literal["mill", "function"] = "mill"  # "function" adds two alarms a function ($0.20 a month each function)
+    rules: int = 300  # how many rules your account may have on a bus: raise it when AWS has raised your quota
+
+
+def of_context(context: Mapping[str, Any]) -> Settings:
+    """The settings that a context holds under `tidemill:…`. Raises DeployError with every problem."""
+    known = {field.name: field for field in fields(Settings)}
+    problems: list[str] = []
+    given: dict[str, Any] = {}
+    for key, value in context.items():
+        if not key.startswith(PREFIX):
+            continue
+        name = key.removeprefix(PREFIX)
+        if name not in known:
+            problems.append(f"{key} is no setting; the settings are {', '.join(sorted(known))}")
+        elif known[name].type == "int":
+            given[name] = _whole(value)
+        else:
+            given[name] = value
+    settings = Settings(**given)
+    problems += _problems(settings)
+    if problems:
+        raise DeployError(*problems)
+    return settings
+
+
+def check(settings: Settings) -> Settings:
+    """The same settings. Raises DeployError with every problem."""
+    problems = _problems(settings)
+    if problems:
+        raise DeployError(*problems)
+    return settings
+
+
+def _whole(value: object) -> object:
+    """The command line gives text."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _problems(settings: Settings) -> list[str]:
+    found: list[str] = []
+
+    def note(name: str, fits: bool, wanted: str) -> None:
+        if not fits:
+            found.append(f"{PREFIX}{name} must be {wanted}, not {getattr(settings, name)!r}")
+
+    def whole(name: str, least: int, most: int) -> None:
+        value = getattr(settings, name)
+        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        note(name, fits, f"a whole number from {least:,} to {most:,}")
+
+    def one_of(name: str, choices: tuple[object, ...]) -> None:
+        note(name, getattr(settings, name) in choices, f"one of {', '.join(map(str, choices))}")
+
+    name = settings.name
+    note(
+        "name",
+        isinstance(name, str) and _NAME.fullmatch(name) is not None,  # pyright: ignore[reportUnnecessaryIsInstance]  # a context may hold anything
+        "1 to 20 lower-case letters and digits, a letter first",
+    )
+    one_of("architecture", ARCHITECTURES)
+    one_of("python", PYTHONS)
+    one_of("removal", ("retain", "destroy"))
+    one_of("alarms", ("mill", "function"))
+    one_of("log_days", LOG_DAYS)
+    whole("archive_days", 1, 3_650)
+    whole("payload_days", 1, 3_650)
+    whole("key_days", 1, 1_000)
+    whole("requests_per_second", 1, 10_000)
+    whole("burst", 1, 5_000)
+    whole("rules", 1, 3_000)
+    email = settings.alarm_email
+    note("alarm_email", isinstance(email, str) and (not email or "@" in email[1:-1]), "an e-mail address, or left out")  # pyright: ignore[reportUnnecessaryIsInstance]
+    return found

@@ -1,0 +1,41 @@
+"""The sweep: once a minute, runs whose due time has passed are sent to their queues again."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from constructs import Construct
+
+from tidemill_cdk.permissions import payloads, table, wake
+from tidemill_cdk.platform_lambda import Platform, PlatformLambda
+
+_TIMEOUT = 60
+
+
+class Sweeper(Construct):
+    """A Lambda that runs each minute."""
+
+    def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
+        super().__init__(scope, id)
+        names = platform.names
+        sweep = PlatformLambda(
+            self,
+            "Sweep",
+            platform=platform,
+            what="sweeper",
+            description="Finds runs that nobody looked at when they were due",
+            allows=[
+                table(names, "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", indexes=True),
+                payloads(names, "GetObject"),
+                wake(names),
+            ],
+            timeout=_TIMEOUT,
+        )
+        events.Rule(
+            self,
+            "Minute",
+            description="Starts the sweep",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(sweep.function, retry_attempts=0)],  # the next minute comes anyway
+        )
