@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, overload
 
 from tidemill.declare import declared, failure_function, place
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from typing_extensions import TypeVar
 
+    from tidemill.aws.entry import Entry
     from tidemill.context import AsyncContext, Context
     from tidemill.declare import FunctionOptions
     from tidemill.function import AsyncFunction, Function, SyncFunction
@@ -53,10 +55,19 @@ class App:
             raise DeclarationError(f"App({name!r})", [problem])
         self.name = name
         self.functions: dict[str, Function[Any, Any]] = {}  # by the id that everyone outside the app uses
-        self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # how `send` sends; None: HTTP
+        self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # how `send` sends; None: see _post
+        self._entry: Entry | None = None
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
+
+    def handler(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        """The handler of this app's Lambda: works off the messages of its functions' queues."""
+        if self._entry is None:
+            from tidemill.aws.entry import serving  # the executor, and AWS with it: in the Lambda only
+
+            self._entry = serving(self)
+        return self._entry.handle(event, context)
 
     @overload
     def function(self, fn: Callable[[AsyncContext[D]], Coroutine[Any, Any, R]], /) -> AsyncFunction[D, R]: ...
@@ -115,8 +126,9 @@ class App:
     def send(self, name: str | Sequence[Mapping[str, Any]], data: Any = None, **fields: Any) -> list[str]:
         """Sends one event, or several at once, and returns their ids. `ts` is milliseconds since the epoch.
 
-        Goes to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY`. Raises EventError for what is no event, and ApiError
-        with what the platform answered. Inside a function, `ctx.step.send_event` sends exactly once.
+        Goes to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY`, or in a mill's Lambda to its bus. Raises EventError for
+        what is no event, and ApiError with what the platform answered. Inside a function, `ctx.step.send_event`
+        sends exactly once.
         """
         return (self.transport or _post)(_events(name, data, fields))
 
@@ -152,6 +164,10 @@ def _events(first: str | Sequence[Mapping[str, Any]], data: Any, fields: dict[st
 
 
 def _post(events: list[dict[str, Any]]) -> list[str]:
+    if os.environ.get("TIDEMILL_BUS") and not os.environ.get("TIDEMILL_URL"):
+        from tidemill.aws.sending import publish  # in a Lambda, where it is loaded
+
+        return publish(events)
     from tidemill.client import post  # and HTTP with it
 
     return post(events)
