@@ -70,11 +70,14 @@ lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to
 	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --quiet --output-file requirements-dev.lock
+	@.venv/bin/uv pip compile tests/e2e_aws/requirements.in --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --quiet --output-file tests/e2e_aws/requirements.lock
 
 .PHONY: clean
 clean: ## remove everything that is made
 	@rm -rf .venv build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	    .import_linter_cache .tidemill .versions
+	    .import_linter_cache .tidemill .versions .ministack
 
 # ---- the gate ---------------------------------------------------------------------------------
 
@@ -87,8 +90,8 @@ check: setup ## lint, format, types (mypy and pyright) and the walls between roo
 	.venv/bin/lint-imports
 
 .PHONY: test
-test: check ## the gate: check, and every test that is not slow, 1,000 simulated seeds among them
-	.venv/bin/pytest -n $(JOBS) -m "not slow"
+test: check .ministack/.installed ## the gate: check, and every test that is not slow, 1,000 simulated seeds among them
+	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 .PHONY: fmt
 fmt: setup ## format, and fix what can be fixed by itself
@@ -100,8 +103,8 @@ simulate: setup ## simulate SEEDS=10000 whole systems under faults, or replay on
 	$(PY) tests/simulation/run.py $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: e2e
-e2e: setup ## the slow tests: real processes, killed and restarted
-	.venv/bin/pytest tests/e2e
+e2e: setup .ministack/.installed ## the slow tests: real processes, killed and restarted, locally and in an emulated AWS account
+	.venv/bin/pytest tests/e2e tests/e2e_aws
 
 .PHONY: versions
 versions: setup ## the unit tests under every Python found here

@@ -1,7 +1,8 @@
-"""The stories, told by the template that `cdk synth` makes: over HTTP, through a bus and queues, in processes of Lambdas."""
+"""The stories, told by what `cdk synth` makes: over HTTP, through a bus and queues, in processes of Lambdas."""
 
 from __future__ import annotations
 
+import calendar
 import json
 import re
 import time
@@ -131,8 +132,6 @@ def test_a_sleep_of_hours_is_a_schedule_that_goes_with_its_run(mill):
     run = mill.at("sleeping", event, "stories.cancelled")
     [schedule] = eventually(lambda: schedules(mill, run["run_id"]))
     wake = time.strptime(schedule["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)")
-    import calendar
-
     assert before + 7200 - 130 <= calendar.timegm(wake) <= before + 7200
     assert schedule["ActionAfterCompletion"] == "DELETE"
     status, answer = mill.ask("DELETE", f"/v1/runs/{run['run_id']}")
@@ -260,7 +259,7 @@ def test_lists(mill):
         mill.output(event, "stories.link")
     eventually(lambda: len(mill.get("/v1/events?name=list/me")) == 3)
     assert [event["id"] for event in mill.get("/v1/events?name=list/me")] == sent[::-1]
-    status, page = mill.ask("GET", "/v1/events?name=list/me&limit=2")
+    _, page = mill.ask("GET", "/v1/events?name=list/me&limit=2")
     rest = mill.ask("GET", f"/v1/events?name=list/me&limit=2&cursor={page['cursor']}")[1]
     assert [event["id"] for event in page["data"] + rest["data"]] == sent[::-1]
     listed = eventually(lambda: three(mill.get("/v1/runs?function=stories.link&user=lister&status=completed")))

@@ -1,0 +1,32 @@
+"""The stack that the stories are told on: the platform, an app, and a Lambda of its own with a plain handler.
+
+Run as a program, with the folder to write to and the Python version that the Lambdas will find: a CDK app like a user's.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from tidemill_cdk import Settings, Tidemill  # chooses a Node before aws_cdk is imported
+
+from aws_cdk import App, Duration, Stack  # isort: skip
+
+HERE = Path(__file__).parent
+TIMEOUT = 10  # seconds: short, so that crashes are noticed and Lambdas end while a test looks on
+
+
+def build(app: App, python: str) -> Stack:
+    stack = Stack(app, "Stories")
+    architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    settings = Settings(name="e2e", python=python, architecture=architecture, removal="destroy")
+    mill = Tidemill(stack, "Tidemill", settings=settings)
+    mill.add_app("Stories", entry=HERE / "app", app="stories:app", timeout=Duration.seconds(TIMEOUT))
+    return stack
+
+
+if __name__ == "__main__":
+    cloud = App(outdir=sys.argv[1])
+    build(cloud, sys.argv[2])
+    cloud.synth()
