@@ -100,6 +100,10 @@ class Client:
         """
         return self._tried(service, method, method, quoted(path), query_string(query), headers, body, timeout)
 
+    def pause(self, failures: int) -> None:
+        """Wait before something that failed so many times is tried again: longer each time, with full jitter."""
+        self._sleep(self._draw() * min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
+
     def _tried(
         self,
         service: str,
@@ -125,7 +129,7 @@ class Client:
                     raise refused
                 problem = refused
             if failures < self._tries:
-                self._sleep(self._draw() * min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
+                self.pause(failures)
         raise Unavailable(f"{service} {operation} failed {self._tries} times, at last with: {problem}") from problem
 
     def _request(

@@ -1,43 +1,50 @@
 """The one table: its keys and indexes as data, and how keys are made. CDK and the tests create it from here.
 
-    item                 pk                           sk
-    head of a run        RUN#<run>                    #
-    record(s)            RUN#<run>                    <number, 10 digits>      keyed by the first it holds
-    snapshot             RUN#<run>                    S#<number>
-    chunks that ended    RUN#<run>                    C#<step>#<chunk>
-    pointer to a run     EVENT#<id>                   RUN#<created>#<run>
+    item                 pk                     sk
+    head of a run        RUN#<run>              #
+    record(s)            RUN#<run>              <number, 10 digits>       keyed by the first that it holds
+    snapshot             RUN#<run>              S#<number>
+    chunks that ended    RUN#<run>              C#<step key>
+    pointer to a run     EVENT#<id>             RUN#<created>#<run>
 
-Every index is sparse (an item without its keys is not in it) and holds keys only. Times in sort keys are 13 digits of
-milliseconds, so that they sort as text. What a key is made of may hold any character but `#` ends its part only where
-the part before it cannot hold one; ids that can are last, or their `#` and `%` are quoted.
+Every index is sparse: an item without its keys is not in it. Each holds keys only, but for the index of due times,
+whose entries also say which function and when created: neither ever changes, so they cost nothing more.
+
+*No time buckets.* A list is read newest first from the ends of a fixed number of partitions, and merged; there are no
+empty hours to walk through. A partition of an index takes 1,000 entries a second and slows the table down beyond that,
+which is what the shards are for. `SHARDS` may be raised later, for readers ask all of them; never lowered.
+
+Times in sort keys are 13 digits of milliseconds, so that they sort as text.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, NamedTuple
 
 PK: Final = "pk"
 SK: Final = "sk"
 TTL: Final = "ttl"  # seconds since the epoch, as DynamoDB wants it
 
-HEAD: Final = "#"
-RECORD_FIRST: Final = "0000000000"
-RECORD_LAST: Final = "9999999999"
-
-SHARDS: Final = 16  # of the due times, of a function's runs, and of all that is listed by time
+HEAD: Final = "#"  # sorts before every record, so that one query reads a head and its journal
+SHARDS: Final = 16
+_KEY_BYTES = 900  # a sort key may have 1,024
 
 
 class Index(NamedTuple):
+    """`pk`, `sk`: the attributes that are its keys, both text. `also`: what its entries carry besides keys."""
+
     name: str
     pk: str
     sk: str
+    also: tuple[str, ...] = ()
 
 
-BY_FUNCTION: Final = Index("runs-by-function", "fpk", "fsk")  # RUNS#<function>#<shard> / <created>#<run>
-BY_USER: Final = Index("runs-by-user", "upk", "usk")  # USER#<user> / <created>#<run>
-BY_DUE: Final = Index("due", "dpk", "due")  # DUE#<shard> / <due>#<run>
-BY_EVENT_USER: Final = Index("events-by-user", "epk", "esk")  # EUSER#<user> / <received>#<id>
-INDEXES: Final = (BY_FUNCTION, BY_USER, BY_DUE, BY_EVENT_USER)
+BY_FUNCTION: Final = Index("by-function", "fpk", "fsk")  # RUNS#<function>#<shard> / <created>#<run>
+BY_USER: Final = Index("by-user", "upk", "usk")  # USER#<user> / <created>#<run>, EUSER#<user> / <received>#<event>
+BY_TIME: Final = Index("by-time", "apk", "ask")  # RUNS#<shard> / <created>#<run>: on the pointer of a run's first event
+BY_DUE: Final = Index("by-due", "dpk", "dsk", ("f", "fsk"))  # DUE#<class>#<shard> / <due>; ENDED#<status>#<shard> / …
+INDEXES: Final = (BY_FUNCTION, BY_USER, BY_TIME, BY_DUE)
 
 
 def stamp(ms: int) -> str:
@@ -45,8 +52,24 @@ def stamp(ms: int) -> str:
     return f"{ms:013d}"
 
 
+def shard(id: str) -> int:
+    """The shard of a run or an event: the same in every process."""
+    return hashlib.sha256(id.encode("utf-8", "surrogatepass")).digest()[0] % SHARDS
+
+
+def fitting(text: str) -> str:
+    """Text that is part of a key: as it is, or its digest where it would be too long for one."""
+    data = text.encode("utf-8", "surrogatepass")
+    return text if len(data) <= _KEY_BYTES else f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def run_key(run_id: str) -> str:
     return f"RUN#{run_id}"
+
+
+def run_of(key: str) -> str:
+    """The id of the run whose partition this is."""
+    return key[4:]
 
 
 def record_key(number: int) -> str:
@@ -57,22 +80,36 @@ def snapshot_key(number: int) -> str:
     return f"S#{number:010d}"
 
 
+def chunks_key(step_key: str) -> str:
+    return "C#" + fitting(step_key)
+
+
 def event_key(event_id: str) -> str:
     return f"EVENT#{event_id}"
 
 
-def pointer_key(created_at: int, run_id: str) -> str:
-    return f"RUN#{stamp(created_at)}#{run_id}"
+def time_key(at: int, id: str) -> str:
+    """What lists are ordered by."""
+    return f"{stamp(at)}#{id}"
 
 
-def due_key(shard: int) -> str:
-    return f"DUE#{shard:02d}"
+def function_key(function_id: str, number: int) -> str:
+    return f"RUNS#{function_id}#{number:02d}"
 
 
-def user_runs_key(user: str) -> str:
-    return f"USER#{user}"
+def all_key(number: int) -> str:
+    return f"RUNS#{number:02d}"
 
 
-def quoted(part: str) -> str:
-    """A part that may hold any character, so that none of them can be the `#` that ends it."""
-    return part.replace("%", "%25").replace("#", "%23")
+def user_key(user: str) -> str:
+    return "USER#" + fitting(user)
+
+
+def due_key(kind: str, number: int) -> str:
+    """`kind`: which open runs: `scheduled`, `running`, `idle` or `ending`."""
+    return f"DUE#{kind}#{number:02d}"
+
+
+def ended_key(status: str, number: int) -> str:
+    """Of the runs that did not complete: they are few among many, and looked for."""
+    return f"ENDED#{status}#{number:02d}"
