@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tidemill.aws.envelope import Envelope
 from tidemill.ids import ulid
 from tidemill.limits import DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, JSON_DEPTH, REQUEST_EVENTS
 from tidemill.model import PLATFORM, Event
@@ -45,6 +46,20 @@ def events(body: bytes, now: int, entropy: Entropy) -> list[Event]:
 def webhook(name: str, body: bytes, now: int, entropy: Entropy) -> Event:
     """The event of a webhook: its name from the path, any JSON object as its data. Raises Refused."""
     (sent,) = refuse.checked({"name": name, "data": refuse.object_of(refuse.value_of(body, JSON_DEPTH))}, now)
+    return _event(msgspec.convert(sent, _Sent), now, entropy)
+
+
+def foreign(envelope: Envelope, now: int, entropy: Entropy) -> Event:
+    """The event that somebody put on the bus without us. Raises Refused.
+
+    Its detail is the event where it names the same as the detail-type; any other detail is the event's data. What it
+    does not say itself, EventBridge does: id and time.
+    """
+    detail = refuse.object_of(refuse.value_of(bytes(envelope.detail), JSON_DEPTH))
+    if detail.get("name") != envelope.detail_type:
+        detail = {"name": envelope.detail_type, "data": detail}
+    told = {"id": envelope.id, "ts": round(envelope.time.timestamp() * 1_000), **detail}
+    (sent,) = refuse.checked(told, now)
     return _event(msgspec.convert(sent, _Sent), now, entropy)
 
 

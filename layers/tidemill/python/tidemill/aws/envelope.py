@@ -1,0 +1,90 @@
+"""How an event travels on the mill's bus, and what EventBridge puts around it.
+
+Source      "tidemill"; whatever else sends has a source of its own
+DetailType  the first 128 characters of the event's name: EventBridge takes no more, so rules match detail.name
+Detail      {"id", "name", "data", "ts", "received_at", "user"?, "v"?}
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from tidemill.limits import EVENT_BYTES
+from tidemill.model import ENDS, Event
+
+SOURCE = "tidemill"
+DETAIL_TYPE_CHARS = 128
+ENTRY_BYTES = 1_000_000  # of a request: AWS says "less than 1 MB", and not which
+
+_encoder = msgspec.json.Encoder()
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What EventBridge hands to a rule's target. `detail` is its JSON, unread."""
+
+    id: str
+    source: str
+    detail_type: str = msgspec.field(name="detail-type")
+    time: datetime
+    detail: msgspec.Raw
+
+    @property
+    def ours(self) -> bool:
+        return self.source == SOURCE
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+_event = msgspec.json.Decoder(Event)
+
+
+def read(body: str | bytes) -> Envelope:
+    """The envelope in the body of a message. Raises ValueError if it is none."""
+    try:
+        return _envelope.decode(body)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"this message is no event of EventBridge: {error}") from None
+
+
+def event_of(envelope: Envelope) -> Event:
+    """The event of an envelope of ours. Raises ValueError if its detail is no event of ours."""
+    try:
+        return _event.decode(envelope.detail)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"the event {envelope.id} says that it is from {SOURCE!r}, but is none: {error}") from None
+
+
+def entry(event: Event, bus: str) -> dict[str, str]:
+    """The event as an entry of PutEvents."""
+    return {
+        "EventBusName": bus,
+        "Source": SOURCE,
+        "DetailType": event.name[:DETAIL_TYPE_CHARS],
+        "Detail": _encoder.encode(fitting(event)).decode(),
+    }
+
+
+def entry_bytes(entry: dict[str, str]) -> int:
+    """The size of an entry by AWS's rule: source, detail type and detail in UTF-8."""
+    return sum(len(entry[part].encode()) for part in ("Source", "DetailType", "Detail"))
+
+
+def fitting(event: Event) -> Event:
+    """An announced end with values too large to travel names the run where they can be read, and their size.
+
+    What people send has been measured at the door; only the platform's own news of a run has no limit by itself.
+    """
+    if event.name not in ENDS or len(_encoder.encode(event)) <= EVENT_BYTES:
+        return event
+    data = dict(event.data)
+    if isinstance(began := data.get("event"), dict):
+        data["event"] = {**began, "data": _elsewhere(data["run_id"], began.get("data"))}
+    data["output"] = _elsewhere(data["run_id"], data.get("output"))
+    return msgspec.structs.replace(event, data=data)
+
+
+def _elsewhere(run_id: Any, value: object) -> object:
+    size = len(_encoder.encode(value))
+    return {"$large": f"/v1/runs/{run_id}", "bytes": size} if size > EVENT_BYTES // 3 else value
