@@ -1,11 +1,13 @@
 """The door for events: `POST /e/{event_key}`, and `POST /w/{event_key}/{name}` for other people's webhooks.
 
-A request is checked as a whole: either all of its events are taken in, or none and every problem is named.
+A request is checked as a whole: either all of its events are taken in, or none and every problem is named. What taking
+in means is the world's: `take_in` where one process does it all, `publish` where events travel by a bus.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from tidemill.execute.receive import known, receive
 from tidemill.limits import REQUEST_BYTES
@@ -16,20 +18,46 @@ from tidemill_lambdas.ingest import accept
 from tidemill_lambdas.keys import Keys, check_event_key
 from tidemill_lambdas.router import Call, Route, dispatch
 
+Take = Callable[[World, Sequence[Event]], None]
 
-def handle(request: Payload, world: World, keys: Keys) -> Response:
+
+def take_in(world: World, events: Sequence[Event]) -> None:
+    """Store the events, start what listens for them, wake who waits; nothing for an id that is known."""
+    for event in events:
+        if known(world, event.id, event.received_at) is None:
+            receive(world, event)
+
+
+def publish(world: World, events: Sequence[Event]) -> None:
+    """Put the events on the bus, known ids too: asking first would lose an event when the process dies in between.
+
+    A run is created once for its event, so the same id again starts nothing.
+    """
+    world.bus.publish(events)
+
+
+def handle(request: Payload, world: World, keys: Keys, take: Take = take_in) -> Response:
     """Answers one request (see `tidemill_lambdas.http`). Raises only what the stores raise."""
-    return dispatch(ROUTES, request, world, keys)
+    return dispatch(routes(take), request, world, keys)
 
 
-def _send(call: Call) -> Response:
-    events = accept.events(_body(call), call.world.clock.now(), call.world.entropy)
-    return _take_in(call.world, events)
+@cache
+def routes(take: Take) -> tuple[Route, ...]:
+    def send(call: Call) -> Response:
+        return taken(call, accept.events(_body(call), call.world.clock.now(), call.world.entropy))
 
+    def webhook(call: Call) -> Response:
+        event = accept.webhook(call.path["name"], _body(call), call.world.clock.now(), call.world.entropy)
+        return taken(call, [event])
 
-def _webhook(call: Call) -> Response:
-    event = accept.webhook(call.path["name"], _body(call), call.world.clock.now(), call.world.entropy)
-    return _take_in(call.world, [event])
+    def taken(call: Call, events: Sequence[Event]) -> Response:
+        take(call.world, events)
+        return respond(200, {"ids": [event.id for event in events], "status": 200})
+
+    return (
+        Route("POST", "/e/{event_key}", send, query=None),
+        Route("POST", "/w/{event_key}/{name+}", webhook, query=None),
+    )
 
 
 def _body(call: Call) -> bytes:
@@ -40,14 +68,4 @@ def _body(call: Call) -> bytes:
     return body
 
 
-def _take_in(world: World, events: Sequence[Event]) -> Response:
-    for event in events:
-        if known(world, event.id, event.received_at) is None:
-            receive(world, event)
-    return respond(200, {"ids": [event.id for event in events], "status": 200})
-
-
-ROUTES = (
-    Route("POST", "/e/{event_key}", _send, query=None),
-    Route("POST", "/w/{event_key}/{name+}", _webhook, query=None),
-)
+ROUTES = routes(take_in)

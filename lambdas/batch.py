@@ -1,0 +1,26 @@
+"""A batch of SQS messages, each worked off by itself: those that fail come again, the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tidemill.errors import Unavailable
+from tidemill_lambdas.observe import logger
+
+Message = Mapping[str, Any]  # a record of the event: "messageId", "body", "eventSourceARN", "attributes"
+
+
+def each(event: Mapping[str, Any], work: Callable[[Message], None]) -> dict[str, Any]:
+    """The answer that names the messages whose `work` raised; the event source must report batch item failures."""
+    failed: list[str] = []
+    for message in event["Records"]:
+        try:
+            work(message)
+        except Unavailable as error:
+            logger.error("a message comes again: %s", error, extra={"message_id": message["messageId"]})
+            failed.append(message["messageId"])
+        except Exception:
+            logger.exception("a message comes again", extra={"message_id": message["messageId"]})
+            failed.append(message["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -1,0 +1,68 @@
+"""What the platform's own Lambdas tell of themselves: a line of JSON for each log, metrics as lines of the log.
+
+    @observed
+    def handler(event, context): ...
+
+The executor in users' Lambdas does the same with less (`tidemill.aws.metrics`): there every import is paid by them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from tidemill.aws.metrics import NAMESPACE
+
+Handler = Callable[[Mapping[str, Any], Any], Any]
+
+logger = Logger(service="tidemill")
+
+
+class Counts:
+    """The metrics of one invocation; the one dimension is the mill."""
+
+    def __init__(self) -> None:
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE)
+        self._any = False
+
+    def count(self, name: str, by: int = 1) -> None:
+        self._add(name, MetricUnit.Count, by)
+
+    def time(self, name: str, ms: float) -> None:
+        self._add(name, MetricUnit.Milliseconds, max(ms, 0))
+
+    def flush(self) -> None:
+        if self._any:
+            self._metrics.flush_metrics()
+        self._any = False
+
+    def _add(self, name: str, unit: MetricUnit, value: float) -> None:
+        if not self._any:
+            self._metrics.add_dimension("mill", os.environ.get("TIDEMILL_NAME", "unnamed"))
+        self._any = True
+        self._metrics.add_metric(name, unit, value)
+
+
+metrics = Counts()
+
+
+def observed(handler: Handler) -> Handler:
+    """Every log line of this handler carries the invocation's ids; its metrics are written when it is done."""
+
+    @wraps(handler)
+    def run(event: Mapping[str, Any], context: Any) -> Any:
+        logger.append_keys(request_id=getattr(context, "aws_request_id", None))
+        try:
+            return handler(event, context)
+        except Exception:
+            logger.exception("the invocation failed")
+            raise
+        finally:
+            metrics.flush()
+
+    return run
