@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.limits import EVENT_BYTES, EVENT_ID_MEMORY
 from tidemill.model import FINISHED, SIGNAL, Event
 from tidemill.ports import EventQuery, EventStore
 
@@ -162,3 +162,65 @@ def test_a_user_is_found_by_the_first_id_named(events: EventStore) -> None:
     assert pages(events, user="5", name="order/placed") == ["e4"]
     assert pages(events, user="1", after=NOW + 3) == []
     assert pages(events, user="") == []
+
+
+def test_an_event_of_any_size_comes_back(events: EventStore) -> None:
+    for number, size in enumerate((100, 30_000, 40_000, EVENT_BYTES)):
+        sent = Event(f"e{number}", "order/placed", {"text": "x" * size}, NOW, NOW + number, {"id": "u"})
+        for _ in range(2):
+            events.put(sent, [("data.a", "h")])
+        assert events.get(f"e{number}") == sent
+        assert events.by_key("order/placed", "data.a", "h", NOW + number - 1, 9) == [sent]
+    assert ids(events.page(EventQuery(user="u"))) == ["e3", "e2", "e1", "e0"]
+    other = Event("e3", "order/placed", {"text": "y" * EVENT_BYTES}, NOW, NOW + 3, {"id": "u"})
+    events.put(other, [("data.a", "i")])
+    assert events.by_key("order/placed", "data.a", "i", 0, 9) == []
+
+
+def test_names_ids_and_users_of_any_kind(events: EventStore) -> None:
+    long = "ü" * 256
+    sent = [
+        Event(event_id, name, {}, NOW, NOW + number, {"id": user})
+        for number, (event_id, name, user) in enumerate(
+            [("a#b", "n#0", "u#1"), ("a", "n", "u"), (long, long, long * 9), ("#", "n#00", "#"), ("%23", "%23", "%23")]
+        )
+    ]
+    for event in sent:
+        events.put(event, [("data['#']", "h"), ("data." + "x" * 1_500, "h")])
+    assert events.page(EventQuery()) == sent[::-1]
+    for event in sent:
+        assert events.get(event.id) == event
+        assert events.page(EventQuery(name=event.name)) == [event]
+        assert event.user is not None
+        assert events.page(EventQuery(user=event.user["id"])) == [event]
+        assert events.by_name(event.name, 0, NOW * 2, 9) == [event]
+        assert events.by_key(event.name, "data['#']", "h", 0, 9) == [event]
+        assert events.by_key(event.name, "data." + "x" * 1_500, "h", 0, 9) == [event]
+    cursor = (sent[2].received_at, sent[2].id)
+    assert events.page(EventQuery(cursor=cursor)) == sent[1::-1]
+
+
+def test_what_looks_like_another_awaited_key_is_none(events: EventStore) -> None:
+    alike = [("n#a", "b"), ("n", "a#b"), ("n%23a", "b"), ("n", "a=h#b")]
+    for number, (name, path) in enumerate(alike):
+        events.put(event(f"e{number}", name=name), [(path, "h")])
+    for number, (name, path) in enumerate(alike):
+        assert ids(events.by_key(name, path, "h", 0, 9)) == [f"e{number}"]
+
+
+def test_an_old_event_whose_id_came_again_is_in_no_list(events: EventStore) -> None:
+    again = NOW + EVENT_ID_MEMORY + 1
+    events.put(event("e", user={"id": "u"}), [("data.a", "h")])
+    events.put(event("e", again, name="order/paid"), ())
+    assert pages(events, user="u") == []
+    assert pages(events, name="order/placed") == []
+    assert events.by_name("order/placed", 0, again, 9) == []
+    assert ids(events.by_name("order/paid", 0, again, 9)) == ["e"]
+
+
+def test_a_page_is_filled_past_what_is_gone(events: EventStore) -> None:
+    for number in range(9):
+        events.put(event(f"e{number}", NOW + number), ())
+    for number in range(3, 9):
+        events.put(event(f"e{number}", NOW + EVENT_ID_MEMORY + 9 + number, name="order/paid"), ())
+    assert ids(events.page(EventQuery(name="order/placed", limit=2))) == ["e2", "e1"]

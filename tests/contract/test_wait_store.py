@@ -1,12 +1,11 @@
-"""The contract of WaitStore and of Blobs."""
+"""The contract of WaitStore."""
 
 from __future__ import annotations
 
 import pytest
 
-from tidemill.errors import JournalError
-from tidemill.model import Condition, Wait
-from tidemill.ports import Blobs, WaitStore
+from tidemill.model import FAILED, FINISHED, Condition, Wait
+from tidemill.ports import WaitStore
 
 AT = Condition("data.id", "h1", when="async.data.n > 3")
 
@@ -78,29 +77,60 @@ def test_dropping_a_step_and_a_run(waits: WaitStore) -> None:
     assert found(waits) == [("r1", "b", "")]
 
 
-def test_whether_a_name_is_awaited(waits: WaitStore) -> None:
-    assert not waits.awaited("n")
-    waits.put(wait("r1"))
-    waits.put(wait("r2", condition=Condition()))
-    assert waits.awaited("n")
-    assert not waits.awaited("m")
-    waits.drop("r1")
-    assert waits.awaited("n")
+def test_whether_an_announcement_is_awaited(waits: WaitStore) -> None:
+    assert not waits.awaited(FINISHED)
+    waits.put(wait("r1", name=FINISHED))
+    waits.put(wait("r1", "v", name=FINISHED))
+    waits.put(wait("r2", name=FINISHED, condition=Condition()))
+    assert waits.awaited(FINISHED)
+    assert not waits.awaited(FAILED)
+    waits.drop("r1", "w")
+    waits.drop("r1", "v")
+    assert waits.awaited(FINISHED)
     waits.drop("r2")
-    assert not waits.awaited("n")
-    waits.put(wait("r3"))
-    assert waits.awaited("n")
+    assert not waits.awaited(FINISHED)
+    waits.put(wait("r3", name=FINISHED))
+    assert waits.awaited(FINISHED)
 
 
-def test_blobs_are_named_by_their_content(blobs: Blobs) -> None:
-    large = bytes(range(256)) * 4_096
-    name = blobs.put(large)
-    assert blobs.put(large) == name
-    assert blobs.put(b"") != name
-    assert blobs.get(name) == large
-    assert blobs.get(blobs.put(b"")) == b""
+def test_what_looks_like_another_key_is_none(waits: WaitStore) -> None:
+    alike = [("n#a", "b"), ("n", "a#b"), ("n%23a", "b"), ("n#a=h1", "b"), ("n", "a=h1#b")]
+    for number, (name, path) in enumerate(alike):
+        waits.put(wait(f"r{number}", name=name, condition=Condition(path, "h1")))
+    for number, (name, path) in enumerate(alike):
+        assert [w.run_id for w in waits.find(name, path, "h1", None, 9)] == [f"r{number}"]
+    keys = [("a", "b"), ("a#b", ""), ("a%23b", ""), ("a#", "b")]
+    for key, label in keys:
+        waits.put(wait("r", key, label))
+    assert sorted(found(waits, 1)) == sorted(("r", *key) for key in keys)
+    waits.drop("r", "a")
+    assert sorted(found(waits)) == sorted(("r", *key) for key in keys[1:])
 
 
-def test_a_missing_blob_is_an_error(blobs: Blobs) -> None:
-    with pytest.raises(JournalError, match="not in the store"):
-        blobs.get("0" * 64)
+def test_long_keys(waits: WaitStore) -> None:
+    long = "ü" * 300
+    put = [(f"p0/{long}", ""), (f"p0/{long}", long), (f"p1/{long}", ""), ("\x1fcancel0", "")]
+    name, path = "n" + "#" * 255, f"data['{long * 3}']"
+    for key, label in put:
+        waits.put(wait("r", key, label, name, Condition(path, "h")))
+    assert sorted((w.key, w.label) for w in waits.find(name, path, "h", None, 9)) == sorted(put)
+    waits.drop("r", put[0][0])
+    assert sorted((w.key, w.label) for w in waits.find(name, path, "h", None, 9)) == sorted(put[2:])
+    waits.drop("r")
+    assert waits.find(name, path, "h", None, 9) == []
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+def test_waits_without_a_key_are_found_in_pages(waits: WaitStore, limit: int) -> None:
+    put = [(f"r{number}", label) for number in range(12) for label in ("x", "y")]
+    for run_id, label in put:
+        waits.put(wait(run_id, label=label, condition=Condition(when="true")))
+    everything: list[Wait] = []
+    after: tuple[str, str] | None = None
+    while page := waits.find("n", None, "", after, limit):
+        everything += page
+        after = (page[-1].run_id, page[-1].key)
+    assert sorted((w.run_id, w.label) for w in everything) == sorted(put)
+    for number in range(12):
+        waits.drop(f"r{number}")
+    assert waits.find("n", None, "", None, limit) == []

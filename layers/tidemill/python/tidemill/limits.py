@@ -19,6 +19,7 @@ EVENT_NAME_CHARS: Final = 256
 EVENT_ID_CHARS: Final = 256
 JSON_DEPTH: Final = 100  # deeper than any real payload, shallow enough for every decoder's recursion
 EVENT_ID_MEMORY: Final = DAY  # an event's id is idempotent for at least this long
+EVENT_RETENTION: Final = 60 * DAY  # in AWS; locally nothing expires
 DELAY: Final = 366 * DAY  # how far in the future an event's ts may lie
 
 # Functions.
@@ -29,6 +30,14 @@ RETRIES: Final = 20
 BATCH_EVENTS: Final = 100
 FUNCTION_ID_CHARS: Final = 128
 EXPRESSION_CHARS: Final = 2_048
+
+# Flow control.
+PRIORITY: Final = 600  # seconds, either way
+IDEMPOTENCY_MEMORY: Final = DAY
+DEBOUNCE_EVENTS: Final = 100  # event ids that a debounced run shows: the latest
+KEY_LABEL_CHARS: Final = 64
+GRANT: Final = 5 * MINUTE  # how long a place is kept for the run that it was passed on to, and that is to be claimed
+TOP_KEYS: Final = 10
 
 # Steps.
 STEP_ID_CHARS: Final = 256

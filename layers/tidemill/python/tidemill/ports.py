@@ -7,14 +7,14 @@ a head change, which is one transaction. Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from tidemill.core.journal import Claimed, Record, Started
-from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, RunStatus, Wait
+from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -136,7 +136,105 @@ class WaitStore(Protocol):
         ...
 
     def awaited(self, name: str) -> bool:
-        """Whether any run waits for events of this name."""
+        """Whether any run waits for events of this name, one of those that the platform sends."""
+        ...
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A run in a line. `token`: the number of the claim that it is to make once it has its place."""
+
+    run_id: str
+    function_id: str
+    token: int
+    rank: int
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a place, under the claim with the number `token`, and until when if nothing is heard of it."""
+
+    run_id: str
+    token: int
+    until: int
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The run that gathers events under a key: `seq` and `count` are its last record's number and its events', if known
+    rightly (the journal decides)."""
+
+    run_id: str
+    seq: int
+    count: int
+    since: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """One key of a limit: places in use, runs in line, and since when the longest has waited."""
+
+    label: str
+    used: int
+    waiting: int
+    oldest: int | None = None
+
+
+class FlowStore(Protocol):
+    """What flow control remembers, under the keys of `core.flow`. A function without flow control never comes here.
+
+    A holder is a run under one of its claims, told by the claim's number in the journal (its token): a later claim of
+    the run takes over the place of an earlier one, and the earlier can then neither take it nor give it up.
+    """
+
+    def take(self, place: Place, run_id: str, token: int, until: int, now: int, waited: bool) -> bool:
+        """Hold one of the places under this key, or hold it on under a newer claim; then the run stands in line no more.
+
+        A place that counts steps is free once its holder's `until` has passed; one that counts runs is not.
+        `waited`: the run may stand in line. Harmless to do twice.
+        """
+        ...
+
+    def park(self, place: Place, waiting: Waiting, now: int) -> None:
+        """Stand in line. A run that does already keeps its position, and stands there with its new token."""
+        ...
+
+    def pass_on(
+        self, place: Place, run_id: str, upto: int | None, until: int, now: int, limit: Callable[[str], int]
+    ) -> list[tuple[str, str]]:
+        """Give up the run's place, and give what is free to the first in line, until then; those granted, and not yet
+        claimed, as (run_id, function_id): have them looked at.
+
+        `upto`: only where it is held under a claim with this number or an earlier one; None: whatever the run holds,
+        and its position in line. `limit` says how many places there are for a function. A place that a run gives up
+        is never free while someone waits. Harmless to do twice.
+        """
+        ...
+
+    def holders(self, key: str) -> list[Holder]: ...
+
+    def spend(self, key: str, now: int, limit: int, period: int) -> int:
+        """Move a throttle's stored number on by one start (see `core.flow.throttle`), in one write; what it is now."""
+        ...
+
+    def count(self, key: str, run_id: str, now: int, limit: int, period: int) -> bool:
+        """Whether this run may start within its rate limit; then it counts. A run is counted once."""
+        ...
+
+    def first(self, key: str, run_id: str, now: int, until: int) -> str:
+        """Which run has the idempotency key: this one from now on, unless another has it until a later time."""
+        ...
+
+    def forget(self, key: str, run_id: str) -> None:
+        """The run was turned away after all: it does not have this idempotency key."""
+        ...
+
+    def window(self, key: str) -> Window | None:
+        """The run that gathers events under this key."""
+        ...
+
+    def move_window(self, key: str, was: Window | None, window: Window) -> bool:
+        """Put `window` in place of `was`; False if something else stands there. Harmless to do twice."""
+        ...
+
+    def usage(self, family: str, top: int) -> list[Usage]:
+        """The keys of a limit (their common beginning), the longest lines first, `top` at most; the sum of all first."""
         ...
 
 
@@ -263,3 +361,4 @@ class World:
     clock: Clock
     entropy: Entropy
     liveness: Liveness
+    flow: FlowStore = None  # type: ignore[assignment]

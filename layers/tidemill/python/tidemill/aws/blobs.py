@@ -1,0 +1,46 @@
+"""Values too large for an item: objects in the mill's bucket, named by what they contain.
+
+A PUT is not preceded by a question whether the object is there: that would cost as much time as it saves, and an object
+that is put again begins its life in the bucket anew. Only what this process itself has put a moment ago is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from http import HTTPStatus
+
+from tidemill.aws.client import AwsError, Client
+from tidemill.errors import JournalError
+
+PREFIX = "blobs/"
+_REMEMBERED = 256  # names that this process has put
+
+
+class S3Blobs:
+    """The port `Blobs`."""
+
+    def __init__(self, client: Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._put: dict[str, None] = {}  # in the order in which they were put
+
+    def put(self, data: bytes) -> str:
+        name = hashlib.sha256(data).hexdigest()
+        if name not in self._put:
+            self._client.send("s3", "PUT", self._path(name), body=data)
+            self._put[name] = None
+            if len(self._put) > _REMEMBERED:
+                del self._put[next(iter(self._put))]
+        return name
+
+    def get(self, name: str) -> bytes:
+        """Raises JournalError if there is no such object."""
+        try:
+            return self._client.send("s3", "GET", self._path(name)).body
+        except AwsError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise JournalError(f"the value {name} that a journal refers to is not in the store") from error
+
+    def _path(self, name: str) -> str:
+        return f"/{self._bucket}/{PREFIX}{name}"

@@ -1,0 +1,253 @@
+"""Events in DynamoDB: stored once, listed newest first, and looked back at by who comes to wait for one later.
+
+    EVENT#<id>                      #                    the event: its content, or the name of the blob that holds it
+    EVENTS#<name>#<shard>           <received>#<id>      pointer: the events of a name, in time
+    AWAITED#<name>                  #                    the paths by which they are awaited, and since when
+    AWAITED#<name>#<path>=<hash>    <received>#<id>      pointer: the events that hold this value there
+
+An event costs four write units: itself, its entries in the index of all events and in that of its user, and the pointer
+under its name; one more for each path by which it is awaited. Its content is written once, whatever its size.
+
+A pointer counts if the event that it leads to was received at the pointer's own time. When an id comes again after its
+memory has passed the new event takes the old one's place, and what was filed for the old one leads nowhere.
+
+The empty path needs no pointers of its own: every event of a name has it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from tidemill.aws.awaited import awaited_key
+from tidemill.aws.dynamo import Item, Table, attributes, item_of
+from tidemill.aws.table import (
+    BY_TIME,
+    BY_USER,
+    HEAD,
+    PK,
+    SHARDS,
+    SK,
+    TTL,
+    Index,
+    event_key,
+    fitting,
+    shard,
+    stamp,
+    time_key,
+)
+from tidemill.limits import EVENT_ID_MEMORY, EVENT_RETENTION, KIB, SECOND
+from tidemill.model import SIGNAL, Event, user_key
+from tidemill.ports import Blobs, EventQuery
+
+NAME_SHARDS = 8  # 8,000 events a second of one name; whoever looks back at a name asks them all
+
+_INLINE = 32 * KIB  # a larger event is a blob: that costs less than its units, and one item more to read
+_CHUNK = 1_000  # pointers that are read at a time
+_REMEMBERED = 8  # events that this process has just stored
+_PATHS = 4_096  # awaited paths that need not be added again
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Event).decode
+
+_AWAITED = "AWAITED"
+_END = "~"  # sorts after every time
+
+Pointer = tuple[str, str]  # its sort key, and the id of its event
+
+
+class DynamoEvents:
+    """The port `EventStore`."""
+
+    def __init__(self, table: Table, blobs: Blobs) -> None:
+        self._table = table
+        self._blobs = blobs
+        self._stored: dict[str, Event] = {}
+        self._added: dict[tuple[str, str], int] = {}
+
+    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> None:
+        """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
+        if self._stored.get(event.id) != event:
+            if not self._stands(event):
+                return
+            self._table.put(_pointer(_name_key(event.name, shard(event.id) % NAME_SHARDS), event))
+            self._remember(event)
+        pointers = [_pointer(awaited_key(_AWAITED, event.name, path, hash_), event) for path, hash_ in keys if path]
+        if len(pointers) == 1:
+            self._table.put(pointers[0])
+        elif pointers:
+            self._table.write_many(pointers)
+
+    def get(self, event_id: str) -> Event | None:
+        item = self._table.get(event_key(event_id), HEAD)
+        return self._event(item) if item is not None else None
+
+    def page(self, query: EventQuery) -> list[Event]:
+        """Lists follow what is stored within about a second."""
+        low = stamp(query.after + 1) if query.after is not None else stamp(0)
+        below = _sort(*query.cursor) if query.cursor is not None else None
+        events = self._events(self._newest_first(query, low, below), min(query.limit, _CHUNK))
+        found = (event for event in events if query.name in (None, event.name) and event.name != SIGNAL)
+        return list(islice(found, query.limit))
+
+    def paths(self, name: str) -> dict[str, int]:
+        item = self._table.get(_paths_key(name), HEAD) or {}
+        return {path[1:]: since for path, since in item.items() if path[0] == "="}
+
+    def add_path(self, name: str, path: str, now: int) -> int:
+        """A path that is there stays there, so a process need not ask again."""
+        since = self._added.get((name, path))
+        if since is None:
+            since = self._first(_paths_key(name), f"={path}", now)
+            if len(self._added) >= _PATHS:
+                self._added.clear()
+            self._added[name, path] = since
+        return since
+
+    def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
+        if not path:
+            return self._of_name(name, stamp(after + 1), "", limit)
+        found = self._table.query(awaited_key(_AWAITED, name, path, hash_), low=stamp(after + 1))
+        return list(islice(self._events(_pointers(found), limit), limit))
+
+    def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
+        return self._of_name(name, stamp(after + 1), stamp(before + 1), limit)
+
+    # Writing.
+
+    def _stands(self, event: Event) -> bool:
+        """Whether this is the event that stands under its id now; it is stored if none does."""
+        item = self._item(event)
+        while not self._table.put(item, absent=True):
+            standing = self._table.get(item[PK], HEAD)
+            if standing is None:
+                continue
+            if event.received_at - standing["at"] <= EVENT_ID_MEMORY:
+                return _same(standing, item)
+            self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": standing["at"]})
+        return True
+
+    def _item(self, event: Event) -> Item:
+        item: Item = {PK: event_key(event.id), SK: HEAD, "at": event.received_at, TTL: _expiry(event)}
+        data = _encode(event)
+        if len(data) <= _INLINE:
+            item["d"] = data
+        else:
+            item["blob"] = self._blobs.put(data)
+        if event.name == SIGNAL:
+            return item
+        at = _sort(event.received_at, event.id)
+        item |= {BY_TIME.pk: _time_key(shard(event.id)), BY_TIME.sk: at}
+        user = user_key(event.user)
+        if user is not None:
+            item |= {BY_USER.pk: _user_key(user), BY_USER.sk: at}
+        return item
+
+    def _remember(self, event: Event) -> None:
+        """It is often put again at once, with its keys."""
+        if len(self._stored) >= _REMEMBERED:
+            self._stored.clear()
+        self._stored[event.id] = event
+
+    def _first(self, pk: str, field: str, value: int) -> int:
+        """Give the field this value if it has none; its value."""
+        body = {
+            "TableName": self._table.name,
+            "Key": attributes({PK: pk, SK: HEAD}),
+            "UpdateExpression": "SET #f = if_not_exists(#f, :v)",
+            "ExpressionAttributeNames": {"#f": field},
+            "ExpressionAttributeValues": attributes({":v": value}),
+            "ReturnValues": "UPDATED_NEW",
+        }
+        found: int = item_of(self._table.client.call("dynamodb", "UpdateItem", body)["Attributes"])[field]
+        return found
+
+    # Reading.
+
+    def _of_name(self, name: str, low: str, high: str, limit: int) -> list[Event]:
+        """Oldest first, never stale."""
+        if high and low > high:
+            return []
+        partitions = [_name_key(name, number) for number in range(NAME_SHARDS)]
+        merged = heapq.merge(*[_pointers(self._table.query(pk, low=low, high=high)) for pk in partitions])
+        return list(islice(self._events(merged, limit), limit))
+
+    def _newest_first(self, query: EventQuery, low: str, below: str | None) -> Iterator[Pointer]:
+        """The pointers of a list, from just below the sort key `below` on."""
+        index: Index | None = None
+        if query.user is not None:
+            index, partitions = BY_USER, [_user_key(query.user)]
+        elif query.name is not None:
+            partitions = [_name_key(query.name, number) for number in range(NAME_SHARDS)]
+        else:
+            index, partitions = BY_TIME, [_time_key(number) for number in range(SHARDS)]
+        chunk = min(query.limit, _CHUNK)
+        while below is None or low <= below:
+            rows = [
+                _pointers(
+                    self._table.query(pk, low=low, high=below or _END, index=index, newest_first=True, limit=chunk + 1),
+                    index,
+                )
+                for pk in partitions
+            ]
+            merged = heapq.merge(*rows, reverse=True)
+            found = list(islice((pointer for pointer in merged if pointer[0] != below), chunk))
+            yield from found
+            if len(found) < chunk:
+                return
+            below = found[-1][0]
+
+    def _events(self, pointers: Iterator[Pointer], wanted: int) -> Iterator[Event]:
+        """What the pointers lead to, in their order; those that lead nowhere are left out."""
+        while some := list(islice(pointers, min(wanted, _CHUNK))):
+            items = self._table.get_many([(event_key(event_id), HEAD) for _, event_id in some], strong=True)
+            for at, event_id in some:
+                item = items.get((event_key(event_id), HEAD))
+                if item is not None and _sort(item["at"], event_id) == at:
+                    yield self._event(item)
+
+    def _event(self, item: Item) -> Event:
+        data = item.get("d")
+        return _decode(data if data is not None else self._blobs.get(item["blob"]))
+
+
+def _pointer(pk: str, event: Event) -> Item:
+    """It carries the id, for a long one stands as its digest in the key."""
+    return {PK: pk, SK: _sort(event.received_at, event.id), "id": event.id, TTL: _expiry(event)}
+
+
+def _pointers(items: Iterable[dict[str, Any]], index: Index | None = None) -> Iterator[Pointer]:
+    for item in items:
+        yield (item[SK], item["id"]) if index is None else (item[index.sk], item[PK][len(event_key("")) :])
+
+
+def _same(standing: Item, item: Item) -> bool:
+    return standing.get("d") == item.get("d") and standing.get("blob") == item.get("blob")
+
+
+def _expiry(event: Event) -> int:
+    return (event.received_at + EVENT_RETENTION) // SECOND
+
+
+def _sort(at: int, event_id: str) -> str:
+    return time_key(at, fitting(event_id))
+
+
+def _name_key(name: str, number: int) -> str:
+    return f"EVENTS#{name}#{number:02d}"
+
+
+def _time_key(number: int) -> str:
+    return f"EVENTS#{number:02d}"
+
+
+def _user_key(user: str) -> str:
+    return f"EUSER#{fitting(user)}"
+
+
+def _paths_key(name: str) -> str:
+    return f"{_AWAITED}#{name}"
