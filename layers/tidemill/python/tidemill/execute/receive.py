@@ -6,8 +6,10 @@ All of it may be done twice. Which events get here at all (keys, limits, a known
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
+
+import msgspec
 
 from tidemill import ids, values
 from tidemill.core import expression, match
@@ -32,6 +34,14 @@ from tidemill.model import (
 from tidemill.ports import World
 
 _PAGE = 500
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far the waits of an event have been worked off: up to and with this one."""
+
+    path: str
+    run_id: str
+    key: str
 
 
 def known(world: World, event_id: str, now: int) -> Event | None:
@@ -97,12 +107,32 @@ def _of_a_listener(world: World, announcement: Event) -> bool:
 
 def wake(world: World, event: Event) -> list[str]:
     """Resolve the waits that this event satisfies, cancel the runs that it cancels; the runs resolved."""
-    return [
-        wait.run_id
-        for path, hash_ in _keys(world, event)
-        for wait in _waits(world, event.name, path, hash_)
-        if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event)
-    ]
+    woken: list[str] = []
+    wake_on(world, event, None, lambda run_id: woken.append(run_id))
+    return woken
+
+
+def wake_on(
+    world: World,
+    event: Event,
+    after: Mark | None,
+    woken: Callable[[str], object] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Mark | None:
+    """As `wake`, in parts: from the mark on that the part before gave, until `stopping()`. None: it is done.
+
+    One event may have a million waiters. A wait that comes while they are worked off has looked back and seen it.
+    """
+    for path, hash_ in sorted(_keys(world, event)):
+        if after is not None and path < after.path:
+            continue
+        begin = (after.run_id, after.key) if after is not None and path == after.path else None
+        for wait in _waits(world, event.name, path, hash_, begin):
+            if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
+                woken(wait.run_id)
+            if stopping():
+                return Mark(path, wait.run_id, wait.key)
+    return None
 
 
 def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
@@ -184,8 +214,7 @@ def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:
             yield path, match.value_hash(value)
 
 
-def _waits(world: World, name: str, path: str, hash_: str) -> Iterator[Wait]:
-    after: tuple[str, str] | None = None
+def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str] | None = None) -> Iterator[Wait]:
     while page := world.waits.find(name, path, hash_, after, _PAGE):
         yield from page
         after = (page[-1].run_id, page[-1].key)

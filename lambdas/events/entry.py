@@ -1,0 +1,35 @@
+"""The Lambda of the events queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidemill.aws.world import client, settings, world
+from tidemill.model import Event
+from tidemill_lambdas import batch, events
+from tidemill_lambdas.observe import logger, metrics, observed
+
+_MARGIN = 10_000  # milliseconds kept for what is at hand when the time is nearly up
+
+
+@observed
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    def stopping() -> bool:
+        return bool(context.get_remaining_time_in_millis() < _MARGIN)
+
+    def work(message: batch.Message) -> None:
+        url = settings().queues + str(message["eventSourceARN"]).rpartition(":")[2]
+
+        def later(body: str) -> None:
+            client().call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": body})
+
+        events.work(message["body"], world(), later=later, stopping=stopping, rejected=_rejected)
+
+    return batch.each(event, work)
+
+
+def _rejected(event: Event) -> None:
+    metrics.count("EventsRejected")
+    told = {"event_id": event.data["id"], "event_name": event.data["name"], "source": event.data["source"]}
+    logger.warning("an event was rejected: %s", event.data["error"], extra=told)
