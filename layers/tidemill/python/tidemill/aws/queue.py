@@ -11,20 +11,24 @@ message is done with before what follows from it has been sent.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tidemill.aws import message
-from tidemill.aws.client import Client
+from tidemill.aws.client import AwsError, Client
 from tidemill.aws.settings import Settings
 from tidemill.aws.timers import Timers
 from tidemill.limits import MESSAGE_DELAY, SECOND
 from tidemill.ports import Clock
 
+_NO_QUEUE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
 _NEARLY = 15 * SECOND  # the claim of the longest Lambda ends 15 min 10 s after it began: that needs no schedule
+
+_logger = logging.getLogger("tidemill")
 
 
 class SqsQueue:
-    """The queues of a mill's functions. Raises Unavailable, or AwsError where the queue is not there."""
+    """The queues of a mill's functions. To a function that is not declared any more nothing is sent."""
 
     def __init__(self, client: Client, settings: Settings, clock: Clock) -> None:
         self._client = client
@@ -35,19 +39,29 @@ class SqsQueue:
     def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         ahead = at - self._clock.now() if at is not None else 0
         if ahead <= 0:
-            self.send(function_id, message.text({"look": run_id}))
+            self._send(function_id, {"look": run_id})
         elif ahead <= MESSAGE_DELAY + _NEARLY:
-            self.send(function_id, message.text({"look": run_id, "at": at}), ahead)
+            self.remind(run_id, function_id, at or 0)
         elif at is not None and not loose:
             self._timers.set(run_id, function_id, at)
 
     def forget(self, run_id: str) -> None:
         self._timers.drop(run_id)
 
-    def send(self, function_id: str, body: str, after: int = 0) -> None:
-        """A message to the function's queue, `after` so many ms: rounded down to seconds, and 15 minutes at most."""
-        sent: dict[str, Any] = {"QueueUrl": self._settings.queue_url(function_id), "MessageBody": body}
-        delay = min(after, MESSAGE_DELAY) // SECOND
-        if delay > 0:
-            sent["DelaySeconds"] = delay
-        self._client.call("sqs", "SendMessage", sent)
+    def remind(self, run_id: str, function_id: str, at: int) -> None:
+        """A message that says when, held back until shortly before then, or for 15 minutes if that is sooner."""
+        ahead = min(at - self._clock.now(), MESSAGE_DELAY)
+        self._send(function_id, {"look": run_id, "at": at}, max(ahead, 0) // SECOND)
+
+    def _send(self, function_id: str, body: dict[str, Any], seconds: int = 0) -> None:
+        sent: dict[str, Any] = {"QueueUrl": self._settings.queue_url(function_id), "MessageBody": message.text(body)}
+        if seconds:
+            sent["DelaySeconds"] = seconds
+        try:
+            self._client.call("sqs", "SendMessage", sent)
+        except AwsError as error:
+            if error.code not in _NO_QUEUE:
+                raise
+            _logger.warning(
+                "no queue for a message to %s: it is not declared any more; the sweep holds its runs", function_id
+            )

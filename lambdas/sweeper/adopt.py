@@ -1,0 +1,88 @@
+"""Starts that ended in a dead-letter queue before any of our code ran become runs.
+
+A deploy whose code cannot be loaded fails every message before the layer can create a head: the run would exist in no
+list, and nothing would ever start it. So these starts are given a head here, unclaimed and due: a run that anyone can
+see and cancel, and that goes on by itself once the code has been repaired. Their messages are deleted, for all that
+they said is now in the table.
+
+Everything else stays where it is, for people to see: messages whose run exists (it fails by itself, see `look`), and
+messages that are none of ours. A function's dead letters are read every ten minutes, a tenth of the functions each
+minute: nothing here is urgent, and reading an empty queue costs what any request costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tidemill import ids
+from tidemill.aws import message
+from tidemill.aws.client import AwsError, Client
+from tidemill.aws.settings import Settings
+from tidemill.errors import Unavailable
+from tidemill.execute import receive
+from tidemill.limits import MINUTE
+from tidemill.model import CronTrigger, FunctionSpec
+from tidemill.ports import World
+
+ROUND = 10  # minutes in which every function's dead letters are read once
+_READS = 10  # of ten messages, of one queue at a time
+_HIDDEN = 60  # seconds for which what was read is not given again, so that reading gets on
+
+
+def turn(specs: Sequence[FunctionSpec], now: int) -> list[FunctionSpec]:
+    """The functions whose dead letters are read in this minute."""
+    minute = now // MINUTE
+    return [spec for number, spec in enumerate(sorted(specs, key=lambda s: s.id)) if (number - minute) % ROUND == 0]
+
+
+def adopt(
+    world: World, client: Client, settings: Settings, specs: Sequence[FunctionSpec], more: Callable[[], bool]
+) -> tuple[int, list[str]]:
+    """Read these functions' dead letters as long as `more()` says. How many became runs, and what went wrong."""
+    adopted = 0
+    problems: list[str] = []
+    for spec in specs:
+        url = settings.dead_letter_url(spec.id)
+        try:
+            for _ in range(_READS):
+                found = _read(client, url) if more() else []
+                adopted += sum(_take(world, client, url, spec, each) for each in found)
+                if not found:
+                    break
+        except (AwsError, Unavailable) as error:
+            problems.append(f"the dead letters of {spec.id}: {error}")
+    return adopted, problems
+
+
+def _read(client: Client, url: str) -> list[dict[str, Any]]:
+    asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN}
+    found: list[dict[str, Any]] = client.call("sqs", "ReceiveMessage", asked).get("Messages", [])
+    return found
+
+
+def _take(world: World, client: Client, url: str, spec: FunctionSpec, letter: dict[str, Any]) -> bool:
+    if not _begun(world, spec, letter["Body"]):
+        return False
+    client.call("sqs", "DeleteMessage", {"QueueUrl": url, "ReceiptHandle": letter["ReceiptHandle"]})
+    return True
+
+
+def _begun(world: World, spec: FunctionSpec, body: str) -> bool:
+    """Whether this message was a start without a run, and has one now."""
+    try:
+        found = message.read(body)
+    except message.NotAMessage:
+        return False
+    if isinstance(found, message.Start):
+        known = world.runs.head(ids.derived(spec.id, found.event.id)) is not None
+        return not known and receive.begin(world, spec, found.event) is not None
+    if isinstance(found, message.Tick):
+        trigger = _trigger(spec, found)
+        return trigger is not None and receive.fire(world, spec, trigger, found.at) is not None
+    return False
+
+
+def _trigger(spec: FunctionSpec, tick: message.Tick) -> CronTrigger | None:
+    crons = [trigger for trigger in spec.triggers if isinstance(trigger, CronTrigger)]
+    return next((cron for cron in crons if (cron.cron, cron.timezone) == (tick.cron, tick.timezone)), None)

@@ -1,0 +1,32 @@
+"""The sweeper's Lambda, started each minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidemill.aws import world
+from tidemill_lambdas.observe import logger, metrics, observed
+from tidemill_lambdas.sweeper.adopt import adopt, turn
+from tidemill_lambdas.sweeper.sweep import sweep
+
+_LEFT = 10_000  # milliseconds kept for ending well; what is not done by then is found in the next minute
+
+
+@observed
+def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
+    """How many runs were overdue, and how many dead letters became runs."""
+    here = world.world()
+
+    def more() -> bool:
+        left: int = context.get_remaining_time_in_millis()
+        return left > _LEFT
+
+    overdue, problems = sweep(here, more)
+    specs = turn(here.registry.functions(), here.clock.now())
+    adopted, more_problems = adopt(here, world.client(), world.settings(), specs, more)
+    for problem in problems + more_problems:
+        logger.error(f"not swept, and found again in a minute: {problem}")
+    metrics.count("SweeperFound", overdue)
+    metrics.count("DeadLettersAdopted", adopted)
+    return {"overdue": overdue, "adopted": adopted}

@@ -1,0 +1,35 @@
+"""What schedules send, one to two minutes early, goes on to the functions' queues, delayed by the rest of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tidemill.aws.client import AwsError
+from tidemill.aws.queue import SqsQueue
+from tidemill.errors import Unavailable
+
+
+class _Wake(msgspec.Struct, frozen=True):
+    look: str
+    function_id: str
+    at: int
+
+
+_decode = msgspec.json.Decoder(_Wake).decode
+
+
+def forward(records: Sequence[Mapping[str, Any]], queue: SqsQueue) -> dict[str, str]:
+    """Send them on. The ids of the messages that could not be, each with the reason; these come again."""
+    failed: dict[str, str] = {}
+    for record in records:
+        try:
+            wake = _decode(record["body"])
+            queue.remind(wake.look, wake.function_id, wake.at)
+        except msgspec.DecodeError as error:
+            failed[record["messageId"]] = f"no schedule of ours sent this: {error}"
+        except (AwsError, Unavailable) as error:
+            failed[record["messageId"]] = str(error)
+    return failed
