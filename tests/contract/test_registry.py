@@ -57,7 +57,8 @@ def ids(specs: list[FunctionSpec]) -> list[str]:
 
 def test_a_declaration_comes_back_whole(declare: Declare) -> None:
     declared = FunctionSpec(
-        "shop.pay", "shop", "pay", (EventTrigger("a/*", "event.data.n > 1"), CronTrigger("0 9 * * *", "Europe/Paris", 5)),
+        "shop.pay", "shop", "pay",
+        (EventTrigger("a/*", "event.data.n > 1"), CronTrigger("0 9 * * *", "Europe/Paris", 5)),
         retries=9, backoff=Backoff(1, 3.5, 9), cancel_on=(CancelSpec("stop", match="data.id", timeout=9),),
         timeouts=TimeoutSpec(1, 2), on_failure="shop.pay-failure", flow={"concurrency": [{"limit": 1, "key": "ü"}]},
         versions="latest",

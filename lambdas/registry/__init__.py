@@ -1,0 +1,63 @@
+"""The custom resource `Custom::TidemillFunction`: a stack's function, as the registry knows it.
+
+CloudFormation asks with `RequestType` Create, Update or Delete. The physical id of the resource is the function's id:
+an update that gives it another one makes CloudFormation delete the old by its old physical id, after all else has
+succeeded; a deployment that is rolled back deletes the new one. Everything may be asked twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tidemill.aws.dynamo import Table
+from tidemill.aws.registry import register, unregister
+from tidemill.model import FunctionSpec
+from tidemill.names import text_problem
+
+_ID_CHARS = 257  # an app's name, a dot and a function's id
+_UNKNOWN = "none"  # the physical id of what never came into being
+
+_spec = msgspec.json.Decoder(FunctionSpec)
+
+
+class Refused(Exception):
+    """What a stack asks for cannot be; the sentence stands in the stack's events."""
+
+
+def handle(event: Mapping[str, Any], table: Table, now: int) -> str:
+    """Do what CloudFormation asks. The resource's physical id. Raises Refused."""
+    owner = f"{_stack_name(event['StackId'])}/{event['LogicalResourceId']}"
+    if event["RequestType"] == "Delete":
+        unregister(table, event["PhysicalResourceId"], owner)
+        return str(event["PhysicalResourceId"])
+    spec = _declared(event["ResourceProperties"])
+    register(table, spec, owner, now, str(event["ResourceProperties"].get("Version", "")))
+    return spec.id
+
+
+def physical_id(event: Mapping[str, Any]) -> str:
+    """Of a resource that could not be made or changed: what it was before."""
+    return str(event.get("PhysicalResourceId") or _UNKNOWN)
+
+
+def _declared(properties: Mapping[str, Any]) -> FunctionSpec:
+    try:
+        spec = _spec.decode(properties["Function"])
+    except (KeyError, TypeError, msgspec.DecodeError) as error:
+        raise Refused(
+            f"the property Function is not what a function declares ({error}): deploy with the constructs of the same "
+            "version of tidemill as the mill that this stack joins"
+        ) from None
+    problem = text_problem(spec.id, "a function's id", _ID_CHARS)
+    if problem is not None:
+        raise Refused(problem)
+    return spec
+
+
+def _stack_name(arn: str) -> str:
+    """`arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>`; a stack that is made again keeps its name."""
+    parts = arn.split("/")
+    return parts[1] if len(parts) > 1 else arn
