@@ -1,4 +1,4 @@
-"""The custom resource that registers functions: what it is asked, what is then declared, what CloudFormation is told."""
+"""The custom resource that registers functions: what it is asked, what is declared then, what is answered."""
 
 from __future__ import annotations
 
