@@ -47,7 +47,7 @@ def test_every_field_is_written_out_and_read_back() -> None:
             "on_failure": None,
             "flow": {"concurrency": [{"limit": 1, "scope": "function", "counts": "steps"}]},
             "versions": "pinned",
-            "pattern": {"source": ["tidemill"], "detail": {"name": ["a"]}},
+            "pattern": {"source": ["tidemill"], "detail": {"data": {"x": [True]}, "name": ["a"]}},
         }
     ]
     assert manifest.decode(text) == manifest.specs(app)

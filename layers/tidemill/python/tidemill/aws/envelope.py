@@ -2,16 +2,18 @@
 
 Source      "tidemill"; whatever else sends has a source of its own
 DetailType  the first 128 characters of the event's name: EventBridge takes no more, so rules match detail.name
-Detail      {"id", "name", "data", "ts", "received_at", "user"?, "v"?}
+Detail      {"id", "name", "data", "ts", "received_at", "user"?, "v"?, "inexact"?}: the last is true where the event
+            holds numbers that EventBridge cannot compare (see `core.comparable`)
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from tidemill.core.comparable import is_exact
 from tidemill.limits import EVENT_BYTES
 from tidemill.model import ENDS, Event
 
@@ -58,11 +60,15 @@ def event_of(envelope: Envelope) -> Event:
 
 def entry(event: Event, bus: str) -> dict[str, str]:
     """The event as an entry of PutEvents."""
+    sent = fitting(event)
+    detail = _encoder.encode(sent).decode()
+    if not (is_exact(sent.data) and is_exact(sent.user)):
+        detail = f'{detail[:-1]},"inexact":true}}'
     return {
         "EventBusName": bus,
         "Source": SOURCE,
         "DetailType": event.name[:DETAIL_TYPE_CHARS],
-        "Detail": _encoder.encode(fitting(event)).decode(),
+        "Detail": detail,
     }
 
 
@@ -79,7 +85,8 @@ def fitting(event: Event) -> Event:
     if event.name not in ENDS or len(_encoder.encode(event)) <= EVENT_BYTES:
         return event
     data = dict(event.data)
-    if isinstance(began := data.get("event"), dict):
+    began = cast("dict[str, Any] | None", data.get("event"))
+    if began is not None:
         data["event"] = {**began, "data": _elsewhere(data["run_id"], began.get("data"))}
     data["output"] = _elsewhere(data["run_id"], data.get("output"))
     return msgspec.structs.replace(event, data=data)
