@@ -39,19 +39,27 @@ def build(client: Client, settings: environment.Settings) -> World:
     """The adapters over this client: for tests, too."""
     from tidemill.aws.blobs import S3Blobs
     from tidemill.aws.bus import EventBridgeBus
+    from tidemill.aws.dynamo import Table
     from tidemill.aws.events import DynamoEvents
     from tidemill.aws.liveness import UntilThen
     from tidemill.aws.queue import SqsQueue
     from tidemill.aws.registry import DynamoRegistry
     from tidemill.aws.runs import DynamoRuns
     from tidemill.aws.system import SystemClock, SystemEntropy
-    from tidemill.aws.table import Table
     from tidemill.aws.waits import DynamoWaits
 
     clock = SystemClock()
     blobs = S3Blobs(client, settings.bucket)
     table = Table(client, settings.table)
     return World(
-        DynamoRuns(table), DynamoEvents(table, blobs), DynamoWaits(table), blobs, SqsQueue(client, settings, clock),
-        EventBridgeBus(client, settings.bus), DynamoRegistry(table), clock, SystemEntropy(), UntilThen(),
-    )  # fmt: skip
+        DynamoRuns(table, blobs, clock),
+        DynamoEvents(table, blobs),
+        DynamoWaits(table),
+        blobs,
+        SqsQueue(client, settings, clock),
+        EventBridgeBus(client, settings.bus),
+        DynamoRegistry(table, clock),
+        clock,
+        SystemEntropy(),
+        UntilThen(),
+    )
