@@ -35,7 +35,7 @@ def mill(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     emulator.start()
     try:
         outputs = emulator.deploy(assembly, STACK)
-        emulator.api = outputs["ApiId"]
+        emulator.api = next(url for name, url in outputs.items() if "Url" in name).split("/")[2].split(".")[0]
         secrets = emulator.client("secretsmanager")
         keys = [secrets.get_secret_value(SecretId=f"tidemill/{NAME}/{kind}")["SecretString"] for kind in KEYS]
         yield Deployed(emulator, NAME, *keys)

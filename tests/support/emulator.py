@@ -5,15 +5,15 @@ each Lambda is a process with the real layer unpacked beside it, messages go thr
 dead letters, and every call of a Lambda is signed, its signature checked, and weighed against the policies of its role.
 
 Where it differs from AWS (version 1.5.33, read in its source and tried):
-- A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, and no secret rotates by itself.
+- A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, no secret rotates.
 - A Lambda runs under the Python that ministack runs under, whatever its `Runtime` says, on this machine's architecture,
   with as much memory and CPU as there is. A time-out kills the process, as AWS does. Its `/opt` and `/var/task` are
   folders in the temporary directory, and may be written to.
 - What AWS itself does under a Lambda's role is not weighed: an event source mapping that receives, logs, traces.
   Nor does EventBridge or Scheduler need a right to send to a queue. Key policies are not weighed.
-- An event source mapping runs at most 5 batches of a queue at once, and waits up to 1 s before it looks at delayed messages.
+- An event source mapping runs at most 5 batches of a queue at once, and sees a delayed one up to 1 s late.
 - `DelaySeconds` over 900 is taken. Queue metrics are always empty, so no alarm on them ever rings.
-- Schedules: cron in UTC whatever the time zone, no flexible window, no jitter. See `ministack_run.py` for what is added.
+- Schedules: cron in UTC whatever the time zone, no flexible window, no jitter. See ministack_run.py for more.
 - Nothing is throttled, nothing is late or doubled, and everything is consistent at once.
 """
 
@@ -56,7 +56,7 @@ def eventually(look: Callable[[], T], within: float = 30.0, every: float = 0.1) 
 
 
 class Emulator:
-    """`folder` is for its log, its record of calls and the files of its Lambdas; nothing is left running after `stop`."""
+    """`folder` holds its log, its record of calls and what its Lambdas write. After `stop` nothing runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -142,7 +142,10 @@ class Emulator:
             TemplateURL=url,
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
-        status = eventually(lambda: _settled(formation.describe_stacks(StackName=stack)["Stacks"][0]), within=180)
+        try:
+            status = eventually(lambda: _settled(formation.describe_stacks(StackName=stack)["Stacks"][0]), within=120)
+        except AssertionError:  # a custom resource whose Lambda fails is waited for an hour
+            raise AssertionError(f"{stack} is not created\n{self.errors()}") from None
         assert status["StackStatus"] == "CREATE_COMPLETE", _failures(formation, stack)
         return {output["OutputKey"]: output["OutputValue"] for output in status.get("Outputs", [])}
 
@@ -165,6 +168,11 @@ class Emulator:
         if self.decisions.exists():
             for line in self.decisions.read_text().splitlines():
                 yield json.loads(line)
+
+    def errors(self) -> str:
+        """What its log complains of."""
+        lines = self.log.read_text().splitlines()
+        return "\n".join(line for line in lines if " ERROR " in line or " WARNING " in line)[-6000:]
 
     def workers(self) -> list[int]:
         """The processes of its Lambdas (Linux)."""

@@ -1,8 +1,9 @@
-"""Runs ministack as a mill's account: started by `emulator.py` with the Python of `.ministack/`, never imported by a test.
+"""Runs ministack as a mill's account: started by emulator.py with the Python of `.ministack/`, imported by no test.
 
 What it adds to ministack, all of it in this file:
 - every decision of its IAM is written to a file: whose role, which action, on what, allowed or not;
 - a request counts as one over TLS, which queues and buckets insist on;
+- the `Ref` of a secret is its ARN, and one generated without punctuation has none;
 - schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
 - a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
 - it ends when the process that started it ends, however that ends, and its Lambdas with it.
@@ -14,7 +15,9 @@ import ctypes
 import json
 import os
 import signal
+import string
 import time
+from pathlib import Path
 from typing import Any
 
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -26,7 +29,7 @@ def record_decisions(path: str) -> None:
     from ministack.services import sts
 
     enforce = iam_evaluator.enforce
-    log = open(path, "a", buffering=1)  # a line is written whole
+    log = Path(path).open("a", buffering=1)  # noqa: SIM115 - a line is written whole; open as long as the process
 
     def recorded(access_key_id: str, iam_action: str, service: str, region: str, **rest: Any) -> Any:
         denied = enforce(access_key_id, iam_action, service, region, **rest)
@@ -46,6 +49,22 @@ def count_as_tls() -> None:
 
     pin = iam_evaluator.pin_request_origin
     iam_evaluator.pin_request_origin = lambda source_ip, secure_transport: pin(source_ip, True)
+
+
+def make_secrets_as_aws_does() -> None:
+    from ministack.services.cloudformation import provisioners
+
+    handler = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create = handler["create"]
+
+    def created(logical_id: str, props: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        generate = props.get("GenerateSecretString", {})
+        if generate.get("ExcludePunctuation"):
+            props = {**props, "GenerateSecretString": {**generate, "ExcludeCharacters": string.punctuation}}
+        _, attributes = create(logical_id, props, stack_name)
+        return attributes["Arn"], attributes
+
+    handler["create"] = created
 
 
 def look_at_schedules_each_second() -> None:
@@ -70,6 +89,7 @@ def main() -> None:
         return
     count_as_tls()
     record_decisions(os.environ.pop("E2E_DECISIONS"))
+    make_secrets_as_aws_does()
     look_at_schedules_each_second()
     from ministack.app import main as serve
 
