@@ -72,7 +72,7 @@ class Server:
         queue = LocalQueue(self._ready)
         bus = receive.DirectBus()
         self.world = World(
-            db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims
+            db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims, db.flow
         )  # fmt: skip
         bus.world = self.world
         self._keeper = LocalKeeper(self.world)

@@ -24,6 +24,7 @@ from tidemill_local.store import lock, schema
 from tidemill_local.store.blobs import SqliteBlobs
 from tidemill_local.store.errors import StoreError, StoreFullError
 from tidemill_local.store.events import SqliteEvents
+from tidemill_local.store.flow import SqliteFlow
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.store.waits import SqliteWaits
 
@@ -60,6 +61,7 @@ class Database:
         self.events = SqliteEvents(self)
         self.waits = SqliteWaits(self)
         self.blobs = SqliteBlobs(self)
+        self.flow = SqliteFlow(self)
 
     def write(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
         """One statement that writes, in the open transaction. An IntegrityError undoes this statement alone."""

@@ -18,7 +18,7 @@ import msgspec
 
 from tidemill.core.journal import Record, Started, decode, encode
 from tidemill.errors import JournalError
-from tidemill.model import Head, HeadChange, Parent, RunStatus
+from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
 from tidemill.ports import RunQuery
 
 if TYPE_CHECKING:
@@ -32,19 +32,25 @@ _FRESH_BYTES = 4_096  # of records; runs with more are read again
 _pack = msgspec.msgpack.Encoder().encode
 _event_ids = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _parent = msgspec.msgpack.Decoder(Parent).decode
+_standing = msgspec.msgpack.Decoder(Standing).decode
 
 _COLUMNS = (  # the fields of Head, in order
     "run_id, function_id, status, created_at, due, version, reason, event_ids, user, attempt, parent, started_at, "
-    'ended_at, "end", snapshot, finish_by, start_by, not_before, ties'
+    'ended_at, "end", snapshot, finish_by, start_by, not_before, ties, standing'
 )
-_EVENT_IDS, _PARENT, _TIES = 7, 10, 18
+_EVENT_IDS, _PARENT, _TIES, _STANDING = 7, 10, 18, 19
 _HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
 _HEAD = _HEADS + "WHERE n = ?"
-_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 19}?) ON CONFLICT DO NOTHING"  # noqa: S608
+_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 20}?) ON CONFLICT DO NOTHING"  # noqa: S608
 _CHANGE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
     started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
     snapshot = coalesce(?, snapshot), ties = coalesce(?, ties)
+WHERE n = ?
+"""
+_CHANGE_MORE = """
+UPDATE run SET standing = coalesce(?, standing), not_before = coalesce(?, not_before),
+    start_by = coalesce(?, start_by), finish_by = coalesce(?, finish_by), event_ids = coalesce(?, event_ids)
 WHERE n = ?
 """
 _READ = "SELECT seq, data FROM journal WHERE n = ? AND seq > ? ORDER BY seq"
@@ -52,6 +58,7 @@ _READY = """
 SELECT run_id, function_id, created_at, n FROM run
 WHERE status = ? AND status <> 'completed' AND (created_at, n) > (?, ?)
     AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
+    AND NOT (standing IS NOT NULL AND EXISTS (SELECT 1 FROM line WHERE line.run_id = run.run_id))
 ORDER BY created_at, n LIMIT ?
 """
 
@@ -108,7 +115,7 @@ class SqliteRuns:
         self._fresh.pop(run_id, None)
         n = self._number(run_id)
         if n is not None:
-            self._db.write(_CHANGE, (*_changed(change), n))
+            self._change(n, change)
 
     def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
         """A closed run (`due` None) stays closed."""
@@ -153,7 +160,7 @@ class SqliteRuns:
         except sqlite3.IntegrityError:
             return self.read_raw(run_id, seq - 1)
         if change is not None:
-            self._db.write(_CHANGE, (*_changed(change), n))
+            self._change(n, change)
         return None
 
     def read_raw(self, run_id: str, after: int = -1) -> list[bytes]:
@@ -189,10 +196,10 @@ class SqliteRuns:
             yield run_id, function_id
 
     def held(self, function_id: str) -> list[str]:
-        """The ids of a function's open runs that something holds (their `reason`), oldest first."""
+        """The ids of a function's open runs that something other than a line holds (their `reason`), oldest first."""
         sql = (
             "SELECT run_id FROM run WHERE function_id = ? AND reason IS NOT NULL AND due IS NOT NULL "
-            "ORDER BY created_at, n"
+            "AND NOT EXISTS (SELECT 1 FROM line WHERE line.run_id = run.run_id) ORDER BY created_at, n"
         )
         return [row[0] for row in self._db.rows(sql, (function_id,))]
 
@@ -208,6 +215,14 @@ class SqliteRuns:
         """A transaction was rolled back: the numbers given in it will be given again, and its runs are not there."""
         self._numbers.clear()
         self._fresh.clear()
+
+    def _change(self, n: int, change: HeadChange) -> None:
+        self._db.write(_CHANGE, (*_changed(change), n))
+        more = _changed_more(change)
+        if any(value is not None for value in more):  # flow control has decided something
+            self._db.write(_CHANGE_MORE, (*more, n))
+        for event_id in change.event_ids or ():
+            self._db.write("INSERT INTO event_run VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, n))
 
     def _number(self, run_id: str) -> int | None:
         n = self._numbers.get(run_id)
@@ -284,6 +299,7 @@ def _row(head: Head) -> tuple[Value, ...]:
         head.run_id, head.function_id, head.status, head.created_at, head.due, head.version, head.reason,
         _pack(head.event_ids), head.user, head.attempt, parent, head.started_at, head.ended_at, head.end,
         head.snapshot, head.finish_by, head.start_by, head.not_before, head.ties,
+        None if head.standing is None else _pack(head.standing),
         head.parent is not None and head.parent.chunk is not None,
     )  # fmt: skip
 
@@ -294,6 +310,8 @@ def _head(row: Row) -> Head:
     if values[_PARENT] is not None:
         values[_PARENT] = _parent(values[_PARENT])
     values[_TIES] = bool(values[_TIES])
+    if values[_STANDING] is not None:
+        values[_STANDING] = _standing(values[_STANDING])
     return Head(*values)
 
 
@@ -305,6 +323,13 @@ def _changed(change: HeadChange) -> tuple[Value, ...]:
     return (
         change.status, change.due, change.reason, change.attempt, change.version, change.started_at,
         change.ended_at, change.end, change.snapshot, change.ties,
+    )  # fmt: skip
+
+
+def _changed_more(change: HeadChange) -> tuple[Value, ...]:
+    return (
+        None if change.standing is None else _pack(change.standing), change.not_before, change.start_by,
+        change.finish_by, None if change.event_ids is None else _pack(change.event_ids),
     )  # fmt: skip
 
 

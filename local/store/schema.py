@@ -37,6 +37,7 @@ CREATE TABLE run (
     start_by INTEGER,
     not_before INTEGER,
     ties INTEGER NOT NULL,
+    standing BLOB,
     chunk INTEGER NOT NULL
 );
 CREATE INDEX run_created ON run (created_at) WHERE NOT chunk;
@@ -74,6 +75,33 @@ CREATE TABLE wait (
     PRIMARY KEY (name, path, hash, run_id, key, label)
 ) WITHOUT ROWID;
 CREATE INDEX wait_run ON wait (run_id, key);
+
+CREATE TABLE place (
+    key TEXT, run_id TEXT, token INTEGER NOT NULL, until INTEGER NOT NULL, label TEXT NOT NULL,
+    PRIMARY KEY (key, run_id)
+) WITHOUT ROWID;
+CREATE TABLE line (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    function_id TEXT NOT NULL,
+    token INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    UNIQUE (run_id, key)
+);
+CREATE INDEX line_order ON line (key, rank, n);
+CREATE TABLE throttle (key TEXT PRIMARY KEY, spent INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE rate (key TEXT, at INTEGER, run_id TEXT, PRIMARY KEY (key, at, run_id)) WITHOUT ROWID;
+CREATE INDEX rate_run ON rate (key, run_id);
+CREATE TABLE idempotency (
+    n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE ON CONFLICT REPLACE, run_id TEXT NOT NULL, until INTEGER NOT NULL
+);
+CREATE INDEX idempotency_until ON idempotency (until);
+CREATE TABLE gathering (
+    key TEXT PRIMARY KEY, run_id TEXT NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, since INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE blob (name TEXT PRIMARY KEY, data BLOB NOT NULL);
 """

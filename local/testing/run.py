@@ -100,7 +100,7 @@ class Run:
     @property
     def event(self) -> EventView:
         """The event that started it."""
-        return view(fold(self._records[:1]).birth.events[0])
+        return view(fold(self._records).events[0])
 
     @property
     def event_ids(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import pytest
 
 from tidemill.core.journal import Cancelled, Claimed, Ended, HandedOver, Record, Resolved, Started, StepDone
 from tidemill.errors import JournalError
-from tidemill.model import Event, Failure, Head, HeadChange, Parent, RunStatus
+from tidemill.limits import MAP_CHUNKS
+from tidemill.model import Event, Failure, Head, HeadChange, Parent, Place, RunStatus, Standing
 from tidemill.ports import RunQuery, RunStore
 
 NOW = 1_790_000_000_000
@@ -46,6 +47,7 @@ def test_every_field_of_a_head_comes_back(runs: RunStore) -> None:
         run_id="r1", function_id="shop.pay", status="waiting", created_at=1, due=2, version="v3", reason="held",
         event_ids=("a\x1fb", "ü"), user="u1", attempt=4, parent=Parent("p", "shop.all", "p0/2/a", 7, 9), started_at=5,
         ended_at=6, end=7, snapshot=8, finish_by=9, start_by=10, not_before=11, ties=True,
+        standing=Standing(7, (Place("k", 2, "runs", "u1"),), Place("s", 1)),
     )  # fmt: skip
     defaults = Head("", "", "scheduled", 0, None)
     same = [f for f in Head.__struct_fields__ if getattr(made, f) == getattr(defaults, f)]
@@ -100,7 +102,11 @@ def test_several_records_are_appended_together_or_not_at_all(runs: RunStore) -> 
     three: list[Record] = [StepDone(k, "run", NOW, NOW) for k in "abc"]
     assert runs.append("r1", 1, three) is None
     late: list[Record] = [StepDone(k, "run", NOW, NOW) for k in "defgh"]
-    assert runs.append("r1", 2, late, HeadChange("completed", None)) == three[1:]
+    assert runs.append("r1", 1, late, HeadChange("completed", None)) == three
+    assert runs.append("r1", 1, late[:1]) == three
+    assert runs.read("r1", after=1) == three[1:]
+    assert runs.read("r1", after=2) == three[2:]
+    assert runs.read("r1", after=3) == []
     assert runs.read("r1") == [BORN, *three]
     assert runs.head("r1") == made
 
@@ -110,6 +116,41 @@ def test_many_records_at_once(runs: RunStore) -> None:
     many: list[Record] = [StepDone(str(i), "run", NOW, NOW) for i in range(300)]
     assert runs.append("r1", 1, many) is None
     assert runs.read("r1", after=100) == many[100:]
+
+
+def test_an_append_to_no_run_is_an_error_where_a_head_must_change(runs: RunStore) -> None:
+    with pytest.raises(JournalError, match="no run r9"):
+        runs.append("r9", 1, [HandedOver(NOW)], HeadChange("running", 9))
+    assert (runs.head("r9"), runs.read("r9")) == (None, [])
+
+
+def test_what_a_lost_append_would_have_done_is_not_done(runs: RunStore) -> None:
+    """Neither the record nor the head, whichever of the two the store writes first."""
+    made = born(runs, "r1", due=5)
+    runs.append("r1", 1, [Claimed(NOW, "b/1", NOW + 9)])
+    change = HeadChange("completed", None, ended_at=NOW, end=1)
+    for records in ([Ended(NOW, "completed")], [HandedOver(NOW), Ended(NOW, "completed")], [HandedOver(NOW)]):
+        assert runs.append("r1", 1, records, change) == [Claimed(NOW, "b/1", NOW + 9)]
+    assert runs.head("r1") == made
+    assert ids(runs.overdue(5, 9)) == ["r1"]
+
+
+def test_a_birth_of_every_size(runs: RunStore) -> None:
+    """A store may keep a small birth in another place than a large one; what is appended comes after either."""
+    for size in (0, 100, 500, 600, 700, 800, 900, 1_000, 1_100, 3_000, 100_000, 500_000):
+        run_id = f"r{size}"
+        records: list[Record] = [
+            Started(NOW, "shop.pay", (Event("e1", "n", {"text": "x" * size}, NOW, NOW),)),
+            Claimed(NOW, "a/1", NOW + 9),
+        ]
+        assert runs.create(head(run_id, event_ids=("e1",)), records)
+        assert runs.append(run_id, 2, [HandedOver(NOW)]) is None
+        assert runs.append(run_id, 2, [HandedOver(NOW + 1)]) == [HandedOver(NOW)]
+        assert runs.read(run_id) == [*records, HandedOver(NOW)]
+        assert runs.read(run_id, after=0) == [*records[1:], HandedOver(NOW)]
+        assert runs.read(run_id, after=1) == [HandedOver(NOW)]
+        assert runs.birth(run_id) == records[0]
+        assert not runs.create(head(run_id), [BORN])
 
 
 def test_one_append_told_twice_finds_itself(runs: RunStore) -> None:
@@ -195,10 +236,10 @@ def test_what_a_caller_does_with_a_head_or_a_list_stays_with_it(runs: RunStore) 
     assert runs.overdue(NOW + 1_000, 9) == [before]
 
 
-def test_thousands_of_runs_that_nobody_has_looked_at(runs: RunStore) -> None:
-    for n in range(5_000):
+def test_many_runs_that_nobody_has_looked_at(runs: RunStore, many: int) -> None:
+    for n in range(many):
         assert runs.create(head(f"r{n}"), [BORN])
-    for n in (0, 1, 4_095, 4_096, 4_097, 4_999):
+    for n in {0, 1, 4_095, 4_096, 4_097} & set(range(many)) | {many - 1}:
         assert runs.head(f"r{n}") == head(f"r{n}")
         assert runs.read(f"r{n}") == [BORN]
         assert runs.append(f"r{n}", 1, [HandedOver(n)]) is None
@@ -217,8 +258,10 @@ def test_a_change_leaves_what_it_does_not_name_but_due_and_reason(runs: RunStore
 def test_a_change_writes_all_that_it_names(runs: RunStore) -> None:
     made = born(runs, "r1")
     change = HeadChange(
-        "failed", 7, reason="why", attempt=3, version="v9", started_at=1, ended_at=2, end=4, snapshot=5, ties=True
-    )
+        "failed", 7, reason="why", attempt=3, version="v9", started_at=1, ended_at=2, end=4, snapshot=5, ties=True,
+        standing=Standing(7), not_before=8, start_by=9, finish_by=10, event_ids=("e1", "e2"),
+    )  # fmt: skip
+    assert None not in [getattr(change, name) for name in HeadChange.__struct_fields__]
     runs.append("r1", 1, [Ended(NOW, "failed")], change)
     for name in HeadChange.__struct_fields__:
         setattr(made, name, getattr(change, name))
@@ -367,6 +410,13 @@ def test_the_runs_of_an_event_oldest_first(runs: RunStore) -> None:
     assert runs.of_event("e9") == []
 
 
+def test_an_event_that_a_run_has_gathered_finds_it(runs: RunStore) -> None:
+    born(runs, "r1", event_ids=("e1",))
+    runs.append("r1", 1, [HandedOver(NOW)], HeadChange("scheduled", 9, event_ids=("e1", "e2")))
+    assert ids(runs.of_event("e2")) == ids(runs.of_event("e1")) == ["r1"]
+    assert pages(runs) == ["r1"]
+
+
 # What else hangs on a run.
 
 
@@ -376,16 +426,39 @@ def test_chunks_are_counted_once_each(runs: RunStore) -> None:
     assert runs.chunk_done("r2", "m", 0) == 1
 
 
+def test_as_many_chunks_as_a_map_may_have(runs: RunStore) -> None:
+    assert [runs.chunk_done("r1", "m" * 256 + "/ü", chunk) for chunk in range(MAP_CHUNKS)] == [
+        *range(1, MAP_CHUNKS + 1)
+    ]
+
+
+def test_how_many_runs_each_function_has_open(runs: RunStore) -> None:
+    for number, status in enumerate(("scheduled", "scheduled", "running", "waiting", "completed")):
+        born(runs, f"r{number}", status=status)
+    born(runs, "other", function_id="shop.ship")
+    born(runs, "closed", function_id="shop.old", due=None, status="completed")
+    runs.append("r1", 1, [HandedOver(NOW)], HeadChange("running", NOW + 5))
+    runs.append("r2", 1, [Ended(NOW, "completed")], HeadChange("completed", None))
+    counts = runs.counts()
+    assert {f: {s: n for s, n in of.items() if n} for f, of in counts.items() if any(of.values())} == {
+        "shop.pay": {"scheduled": 1, "running": 1},
+        "shop.ship": {"running": 1},
+    }
+
+
 def test_snapshots(runs: RunStore) -> None:
     born(runs, "r1")
     born(runs, "r2")
     assert runs.snapshot("r1", 3) is None
     runs.put_snapshot("r1", 3, b"three")
     runs.put_snapshot("r1", 9, b"")
+    runs.put_snapshot("r1", 10, b"x" * 500_000)
     runs.put_snapshot("r1", 3, b"three again")
     assert runs.snapshot("r1", 3) == b"three again"
     assert runs.snapshot("r1", 9) == b""
+    assert runs.snapshot("r1", 10) == b"x" * 500_000
     assert runs.snapshot("r2", 3) is None
+    assert runs.read("r1") == [BORN]
 
 
 def test_an_outsiders_record_comes_between(runs: RunStore) -> None:

@@ -143,6 +143,7 @@ class System:
             clock=SimClock(self.loop),
             entropy=SimEntropy(self.loop),
             liveness=Lease(),
+            flow=Faulty(self, self.db.flow),
         )
 
         self.plain = World(
@@ -156,6 +157,7 @@ class System:
             self.world.clock,
             self.world.entropy,
             Lease(),
+            self.db.flow,
         )  # the same without faults, for who looks at it afterwards
 
     def run(self) -> None:

@@ -70,12 +70,12 @@ def test_format_1():
     state = fold([Started(1, "f", (Event("e", "go", {}, 1, 1),)), Claimed(2, "x", 3), StepDone("a", "run", 4, 5)])
     known = [
         2,
-        [0, 1, "f", [{"id": "e", "name": "go", "data": {}, "ts": 1, "received_at": 1}], "", None, None, [], 1],
+        [0, 1, "f", [{"id": "e", "name": "go", "data": {}, "ts": 1, "received_at": 1}], "", None, None, [], 1, False],
         [1, 2, "x", 3, ""],
         [[2, "a", "run", 4, 5, 1, None, None]],
         [], [], [], [], None, ["a"],
     ]  # fmt: skip
-    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0]
+    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0, None, []]
     without_timer = snapshot.decode(msgspec.msgpack.encode(known))  # as it was first written
     assert (without_timer.done, without_timer.timer) == (state.done, 0)
 

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from tidemill.core import snapshot
 from tidemill.core.journal import (
     FORMAT,
+    Admitted,
     AttemptFailed,
     Blocked,
     Cancelled,
     Claimed,
     Ended,
+    Gathered,
     HandedOver,
     Record,
     Resolved,
@@ -32,7 +34,7 @@ from tidemill.core.journal import (
 )
 from tidemill.core.state import RunState, fold, suspended_status
 from tidemill.errors import JournalError
-from tidemill.model import Condition, Event, Failure, Parent, Wait
+from tidemill.model import Condition, Event, Failure, Parent, Place, Standing, Wait
 
 BIRTH = Started(1_000, "shop.work", (Event("e1", "go", {"n": 1}, 1_000, 1_000),))
 FAILURE = Failure("ValueError", "no")
@@ -56,6 +58,8 @@ open_records = st.one_of(
     st.builds(Suspended, times, st.none() | times, st.lists(blocks, max_size=3).map(tuple)),
     st.builds(HandedOver, times, st.lists(blocks, max_size=3).map(tuple)),
     resolutions,
+    st.builds(Admitted, times, st.builds(Standing, times), st.none() | times),
+    st.builds(Gathered, times, events.filter(lambda event: event is not None), st.booleans()),
 )
 terminals = st.one_of(
     st.builds(Ended, times, st.just("completed"), st.binary(max_size=3)),
@@ -287,11 +291,19 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
     (Ended(1, "failed", None, FAILURE), [8, 1, "failed", None, {"type": "ValueError", "message": "no"}]),
     (Cancelled(1, "why"), [9, 1, "why"]),
     (Skipped(1, "why"), [10, 1, "why"]),
+    (
+        Admitted(1, Standing(-5, (Place("f/h", 2, "runs", "u1"),), Place("s/", 1)), 9),
+        [11, 1, [-5, [["f/h", 2, "runs", "u1"]], ["s/", 1, "steps", ""]], 9],
+    ),
+    (
+        Gathered(1, Event("e2", "go", {"n": 1}, 1, 2), True),
+        [12, 1, {"id": "e2", "name": "go", "data": {"n": 1}, "ts": 1, "received_at": 2}, True],
+    ),
 ]  # fmt: skip
 
 
 DEFAULTS: dict[type, list[Any]] = {  # what stands at the end of a record that does not say otherwise
-    Started: ["", None, None, [], 1],
+    Started: ["", None, None, [], 1, False],
     Claimed: [""],
     StepDone: [1, None, None],
     HandedOver: [[]],

@@ -54,6 +54,7 @@ SNAPSHOT_BYTES: Final = 256 * KIB
 PARK_RECORDS: Final = 64  # a shorter run is replayed in less time than it takes to keep its code
 PARKED: Final = 32  # runs whose code one process keeps
 RECHECK: Final = HOUR  # every open run is looked at again at least this often
+RUN_RETENTION: Final = 60 * DAY  # in AWS a run and its journal may be gone so long after they ended
 MESSAGE_DELAY: Final = 15 * MINUTE  # a queue holds a message back for at most so long; what is later takes a schedule
 
 # The HTTP API.

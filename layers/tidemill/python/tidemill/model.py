@@ -123,6 +123,26 @@ class Parent(msgspec.Struct, frozen=True, omit_defaults=True):
     chunks: int = 0
 
 
+class Place(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One of `limit` places that runs hold under `key`. `label`: the key's value, for people."""
+
+    key: str
+    limit: int
+    counts: Literal["steps", "runs"] = "steps"
+    label: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What flow control has decided about a run: where it stands in line, and what it holds, in the order of taking.
+
+    `places`: without all of these its code does not run. `alone`: the place of a singleton, held from birth to end.
+    """
+
+    rank: int
+    places: tuple[Place, ...] = ()
+    alone: Place | None = None
+
+
 class Head(msgspec.Struct, omit_defaults=True):
     """The summary of a run that lists and the sweep read; the journal is the truth. Stays under 1 KB."""
 
@@ -145,6 +165,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     start_by: int | None = None  # a run not begun by this is cancelled
     not_before: int | None = None  # a run is not begun before this (its event lies in the future)
     ties: bool = False  # waits or chunks are registered for it, which its end must undo
+    standing: Standing | None = None  # None: its function has no flow control, or nothing was decided yet
 
 
 class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -160,6 +181,11 @@ class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
     end: int | None = None
     snapshot: int | None = None
     ties: bool | None = None
+    standing: Standing | None = None
+    not_before: int | None = None
+    start_by: int | None = None
+    finish_by: int | None = None
+    event_ids: tuple[str, ...] | None = None  # all of them; each must find the run
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -58,6 +58,8 @@ class RunStore(Protocol):
     ) -> list[Record] | None:
         """Append `records` at `seq`, `seq`+1, … if nobody took `seq`; the head's change goes in the same transaction.
 
+        `seq` follows the last record that the caller has read or written: records that were appended together are
+        read together, so nobody asks for a number in their midst.
         None: appended. Otherwise nothing was written, and the answer is what stands at `seq` and after.
         Where the first record is an `Ended` the adapter may write the head after it instead of with it.
         """
@@ -184,7 +186,7 @@ class FlowStore(Protocol):
     """
 
     def take(self, place: Place, run_id: str, token: int, until: int, now: int, waited: bool) -> bool:
-        """Hold one of the places under this key, or hold it on under a newer claim; then the run stands in line no more.
+        """Hold one of the places under this key, or hold it on under a newer claim; the run leaves the line.
 
         A place that counts steps is free once its holder's `until` has passed; one that counts runs is not.
         `waited`: the run may stand in line. Harmless to do twice.
@@ -234,7 +236,7 @@ class FlowStore(Protocol):
         ...
 
     def usage(self, family: str, top: int) -> list[Usage]:
-        """The keys of a limit (their common beginning), the longest lines first, `top` at most; the sum of all first."""
+        """The sum of all keys of a limit (their common beginning), then the `top` with the longest lines."""
         ...
 
 

@@ -14,6 +14,8 @@ that append is the only lock there is. Who writes what:
     Ended        the claim's executor           terminal: completed or failed
     Cancelled    an outsider                    terminal
     Skipped      whoever admits the run         terminal: never begun
+    Admitted     whoever admits the run         what flow control has decided about it, once
+    Gathered     whoever matched the event      one more event of a debounced or batched run
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
 each still has its number.
@@ -25,7 +27,7 @@ from typing import Literal
 
 import msgspec
 
-from tidemill.model import Event, Failure, Parent, StepKind, Wait
+from tidemill.model import Event, Failure, Parent, Standing, StepKind, Wait
 
 FORMAT = 1  # of the records below; a journal written in a newer one is refused, never guessed at
 
@@ -43,6 +45,7 @@ class Started(_Record, frozen=True, tag=0):
     input: bytes | None = None  # a rerun's own input, in place of the event's data
     notes: tuple[str, ...] = ()
     format: int = FORMAT
+    again: bool = False  # a rerun, by hand: no rate limit or idempotency key turns it away
 
 
 class Claimed(_Record, frozen=True, tag=1):
@@ -134,9 +137,25 @@ class Skipped(_Record, frozen=True, tag=10):
     reason: str
 
 
+class Admitted(_Record, frozen=True, tag=11):
+    """Reserved once, however often the message comes. `begin`: the throttle's slot, where that lies ahead."""
+
+    at: int
+    standing: Standing
+    begin: int | None = None
+
+
+class Gathered(_Record, frozen=True, tag=12):
+    """`last`: only the last event is given to the code (debounce); else all of them (batch)."""
+
+    at: int
+    event: Event
+    last: bool = False
+
+
 Record = (
     Started | Claimed | StepDone | StepTried | AttemptFailed | Suspended | HandedOver | Resolved
-    | Ended | Cancelled | Skipped
+    | Ended | Cancelled | Skipped | Admitted | Gathered
 )  # fmt: skip
 Terminal = (Ended, Cancelled, Skipped)
 

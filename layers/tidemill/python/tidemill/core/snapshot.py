@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import msgspec
 
-from tidemill.core.journal import AttemptFailed, Blocked, Claimed, Resolved, Started, StepDone, StepTried
+from tidemill.core.journal import (
+    Admitted,
+    AttemptFailed,
+    Blocked,
+    Claimed,
+    Gathered,
+    Resolved,
+    Started,
+    StepDone,
+    StepTried,
+)
 from tidemill.core.state import RunState
 
 
@@ -25,6 +35,8 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     failed: AttemptFailed | None
     heard: list[str]
     timer: int = 0
+    admitted: Admitted | None = None
+    gathered: list[Gathered] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -46,6 +58,8 @@ def encode(state: RunState) -> bytes:
             state.failed,
             list(state.heard),
             state.timer,
+            state.admitted,
+            state.gathered,
         )
     )
 
@@ -64,5 +78,7 @@ def decode(data: bytes) -> RunState:
         taken=set(found.taken),
         failed=found.failed,
         heard={key: number for number, key in enumerate(found.heard)},
+        admitted=found.admitted,
+        gathered=found.gathered,
         timer=found.timer,
     )

@@ -17,13 +17,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tidemill.core.flow import gather
 from tidemill.core.journal import (
     FORMAT,
+    Admitted,
     AttemptFailed,
     Blocked,
     Cancelled,
     Claimed,
     Ended,
+    Gathered,
     HandedOver,
     Record,
     Resolved,
@@ -35,7 +38,7 @@ from tidemill.core.journal import (
 )
 from tidemill.errors import JournalError
 from tidemill.limits import MESSAGE_DELAY
-from tidemill.model import RunStatus
+from tidemill.model import Event, RunStatus
 
 
 @dataclass(slots=True)
@@ -58,6 +61,9 @@ class RunState:
     terminal: Ended | Cancelled | Skipped | None = None
     end: int | None = None  # the number of the terminal record
     timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
+    admitted: Admitted | None = None
+    gathered: list[Gathered] = field(default_factory=list[Gathered])
+    overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
     heard: dict[str, int] = field(default_factory=dict[str, int])  # in which order the code has heard of its steps
 
     def hear(self, key: str) -> None:
@@ -71,6 +77,14 @@ class RunState:
         if self.started is None:
             raise JournalError("the journal does not begin with a Started record")
         return self.started
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events that the code is given, oldest first."""
+        if not self.gathered:
+            return self.birth.events
+        all_ = (*self.birth.events, *(record.event for record in self.gathered))
+        return gather.given(all_, self.gathered[0].last)
 
     @property
     def attempt(self) -> int:
@@ -169,7 +183,16 @@ def _resolved(state: RunState, record: Resolved) -> None:
         state.taken.add((record.wait, record.event.id))
 
 
+def _admitted(state: RunState, record: Admitted) -> None:
+    state.admitted = state.admitted or record
+
+
+def _gathered(state: RunState, record: Gathered) -> None:
+    state.gathered.append(record)
+
+
 def _terminal(state: RunState, record: Ended | Cancelled | Skipped) -> None:
+    state.overtaken = state.claim if isinstance(record, Cancelled) else None
     state.terminal = record
     state.end = state.seq
     state.claim = None
@@ -187,4 +210,6 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     Ended: _terminal,
     Cancelled: _terminal,
     Skipped: _terminal,
+    Admitted: _admitted,
+    Gathered: _gathered,
 }

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tidemill.core.journal import (
+    Admitted,
     AttemptFailed,
     Blocked,
     Cancelled,
     Claimed,
     Ended,
+    Gathered,
     HandedOver,
     Record,
     Resolved,
@@ -107,6 +109,8 @@ _TYPES: dict[type, str] = {
     Ended: "ended",
     Cancelled: "cancelled",
     Skipped: "skipped",
+    Admitted: "admitted",
+    Gathered: "gathered",
 }
 
 
@@ -160,6 +164,11 @@ def _details(record: Record) -> View:
             return {"status": record.status, "error": error_view(record.failure)}
         case Cancelled() | Skipped():
             return {"reason": record.reason}
+        case Admitted():
+            keys = [place.label for place in record.standing.places if place.label]
+            return {"begin": time_view(record.begin), "rank": iso(record.standing.rank), "keys": keys}
+        case Gathered():
+            return {"event_id": record.event.id}
 
 
 def _blocked_view(blocked: Iterable[Blocked]) -> list[View]:

@@ -9,10 +9,10 @@ What else an event does (it is kept, it wakes who waits) happens elsewhere, at t
 from __future__ import annotations
 
 from tidemill.core.journal import Claimed
-from tidemill.execute import receive
+from tidemill.execute import admit, gather, receive
 from tidemill.execute.open import Opened, open_run
 from tidemill.execute.start import Born, bear
-from tidemill.model import CronTrigger, Event, FunctionSpec
+from tidemill.model import TIMER, CronTrigger, Event, FunctionSpec
 from tidemill.ports import World
 
 
@@ -36,6 +36,8 @@ def tick(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int, by: st
 
 
 def _claimed(world: World, spec: FunctionSpec, event: Event, by: str, until: int) -> Opened | None:
+    if spec.flow:  # what is born with a claim has been admitted by nobody
+        return _admitted(world, spec, event, by, until)
     now = world.clock.now()
     claim = Claimed(now, by, until, world.registry.version(spec.id))
     born = bear(world, spec, (event,), claim=claim)
@@ -45,6 +47,19 @@ def _claimed(world: World, spec: FunctionSpec, event: Event, by: str, until: int
     if born.created or _mine(world, born, claim):
         return Opened(born.head, spec, born.records)
     return open_run(world, born.head.run_id, by, until)
+
+
+def _admitted(world: World, spec: FunctionSpec, event: Event, by: str, until: int) -> Opened | None:
+    if gather.gathers(spec) and event.name != TIMER:
+        gather.take_in(world, spec, event)
+        return None
+    head = bear(world, spec, (event,)).head
+    if admit.at_birth(world, spec, head.run_id):
+        return None
+    if head.not_before is not None:
+        world.queue.look(head.run_id, spec.id, head.not_before)
+        return None
+    return open_run(world, head.run_id, by, until)
 
 
 def _mine(world: World, born: Born, claim: Claimed) -> bool:

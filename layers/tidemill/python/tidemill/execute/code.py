@@ -81,8 +81,8 @@ def drive(
             pass
     except Left:
         pass  # another executor, or an end, took the run
-    if live.state.terminal is not None and live.head.ties:
-        live.keeper.ended(live.head)  # waits that this executor put after the end must not stay behind
+    if live.state.terminal is not None and (live.head.ties or live.head.standing is not None):
+        live.keeper.ended(live.head)  # waits that this executor put after the end must not stay behind, nor its place
     if live.failure is not None:
         raise live.failure
 
@@ -157,10 +157,10 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[s
 
 def events_of(live: LiveRun) -> tuple[Event, ...]:
     """The events that the code is given: an input of the run's own takes the place of its event's data."""
-    birth = live.state.birth
-    if birth.input is None:
-        return birth.events
-    return (msgspec.structs.replace(birth.events[0], data=values.decode(birth.input)),)
+    events, given = live.state.events, live.state.birth.input
+    if given is None:
+        return events
+    return (msgspec.structs.replace(events[0], data=values.decode(given)),)
 
 
 def _once(live: LiveRun, body: Body) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import msgspec
 
 from tidemill import ids, values
-from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped, Started
+from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped
 from tidemill.core.state import RunState
 from tidemill.core.view_values import error_view
-from tidemill.execute import outside, start
+from tidemill.execute import outside, places, start
 from tidemill.execute.load import load
 from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
 from tidemill.ports import World
@@ -21,8 +21,8 @@ from tidemill.ports import World
 TERMINAL = (Ended, Cancelled, Skipped)
 
 
-def finish(world: World, run_id: str) -> None:
-    """Perform the effects of a run's end and close its head."""
+def finish(world: World, run_id: str, gone: bool = False) -> None:
+    """Perform the effects of a run's end and close its head. `gone`: no executor is at work on it any more."""
     head = world.runs.head(run_id)
     if head is None or head.due is None:
         return
@@ -32,9 +32,14 @@ def finish(world: World, run_id: str) -> None:
     world.waits.drop(run_id)
     if _timer(head, state) > world.clock.now():
         world.queue.forget(run_id)
+    again = places.leave(world, head, state, gone)
     _cancel_chunks(world, head, state)
     _tell_parent(world, head, state.terminal)
     _announce(world, head, state)
+    if again is not None:
+        world.runs.redue(run_id, head.due, again, head.reason)
+        world.queue.look(run_id, head.function_id, again)
+        return
     world.runs.change(run_id, closing(state.terminal, state.end or 0))
 
 
@@ -45,7 +50,7 @@ def _timer(head: Head, state: RunState) -> int:
 
 def quiet(world: World, head: Head, ended: Ended) -> bool:
     """Whether a run's end concerns nobody but itself: then its record and its head can be written at once."""
-    if head.ties or head.parent is not None:
+    if head.ties or head.parent is not None or head.standing is not None:
         return False
     if any(_listened(world, name) for name in _announcements(ended)):
         return False
@@ -137,18 +142,18 @@ def end_event(head: Head, state: RunState, name: str) -> Event:
         "function_id": head.function_id,
         "run_id": head.run_id,
         "status": status_of(terminal) if terminal is not None else head.status,
-        "event": _event_of(state.birth),
+        "event": _event_of(state),
         "output": values.plain(ended.value) if ended is not None and ended.value is not None else None,
         "error": error_view(ended.failure if ended is not None else None),
     }
-    return Event(ids.derived(head.run_id, name), name, data, at, at, _user_of(state.birth))
+    return Event(ids.derived(head.run_id, name), name, data, at, at, _user_of(state))
 
 
-def _event_of(birth: Started) -> dict[str, object] | None:
-    if not birth.events:
+def _event_of(state: RunState) -> dict[str, object] | None:
+    if not state.events:
         return None
-    return event_fields(birth.events[0])
+    return event_fields(state.events[0])
 
 
-def _user_of(birth: Started) -> dict[str, object] | None:
-    return birth.events[0].user if birth.events else None
+def _user_of(state: RunState) -> dict[str, object] | None:
+    return state.events[0].user if state.events else None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
-from tidemill.execute import finish, lookback, receive, start
+from tidemill.execute import finish, lookback, places, receive, start
+from tidemill.execute.load import load
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill.ports import World
 
@@ -26,6 +29,8 @@ class LocalKeeper:
             return self._end(head, seq, records, last, change)
         found = _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
         if found is None:
+            if not isinstance(last, HandedOver):
+                places.pause(self._world, head, seq + len(records) - 1)
             at = None if isinstance(last, HandedOver) else change.due
             recheck = isinstance(last, Suspended) and last.due is None and at not in (head.finish_by, head.start_by)
             self._world.queue.look(head.run_id, head.function_id, at, recheck)
@@ -68,6 +73,8 @@ class LocalKeeper:
         birth = self._world.runs.birth(head.run_id)
         if spec is None or birth is None:
             return
+        if len(head.event_ids) > 1:
+            birth = msgspec.structs.replace(birth, events=load(self._world, head).events)
         name = self._world.blobs.put(items)
         for number in range(chunks):
             parent = Parent(head.run_id, head.function_id, key, number, chunks)
@@ -83,6 +90,8 @@ class LocalKeeper:
         current = self._world.runs.head(head.run_id)
         if current is not None and current.due is None:
             self._world.waits.drop(head.run_id)
+        elif head.standing is not None:
+            finish.finish(self._world, head.run_id, gone=True)
 
     def blob(self, name: str) -> bytes:
         return self._world.blobs.get(name)

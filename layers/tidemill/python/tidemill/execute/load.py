@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tidemill.core import snapshot
 from tidemill.core.journal import Record
 from tidemill.core.state import RunState
-from tidemill.model import Head
+from tidemill.model import Event, Head
 from tidemill.ports import World
 
 
@@ -19,6 +19,15 @@ def load(world: World, head: Head) -> RunState:
         base, state = 0, RunState()
     state.add(world.runs.read(head.run_id, base - 1))
     return state
+
+
+def own_event(world: World, run_id: str) -> Event | None:
+    """The event that a run was started by: of several, the first that its code is given."""
+    head = world.runs.head(run_id)
+    if head is not None and len(head.event_ids) > 1:
+        return load(world, head).events[0]
+    birth = world.runs.birth(run_id)
+    return birth.events[0] if birth is not None and birth.events else None
 
 
 def first(head: Head) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from tidemill import ids
 from tidemill.core import match
 from tidemill.errors import NonRetriableError
+from tidemill.execute.load import own_event
 from tidemill.limits import LOOKBACK_EVENTS, MINUTE
 from tidemill.model import Event, Wait, event_fields
 from tidemill.ports import World
@@ -70,8 +71,8 @@ def _own_event(world: World, wait: Wait) -> dict[str, Any]:
     when = wait.condition.when
     if when is None or "event" not in when:
         return {}
-    birth = world.runs.birth(wait.run_id)
-    return event_fields(birth.events[0]) if birth is not None and birth.events else {}
+    event = own_event(world, wait.run_id)
+    return event_fields(event) if event is not None else {}
 
 
 def _candidates(world: World, wait: Wait) -> Iterator[Event]:

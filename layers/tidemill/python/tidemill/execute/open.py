@@ -11,11 +11,13 @@ import msgspec
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.core.look import Look, bounded, look
 from tidemill.core.state import RunState
-from tidemill.execute import finish, keep, outside
+from tidemill.execute import admit, finish, keep, outside, places
 from tidemill.execute.load import first, tail
 from tidemill.limits import RECHECK
 from tidemill.model import Failure, FunctionSpec, Head, HeadChange
 from tidemill.ports import World
+
+_NOTHING: list[Record] = []
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None."""
     head = world.runs.head(run_id)
     if head is None or head.due is None:
+        if head is not None:
+            places.closed(world, head)
         return None
     base = first(head)
     records = world.runs.read(run_id, base - 1)
@@ -45,6 +49,11 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         decision = look(state, head, spec, alive, now)
         if decision.do != "claim" or spec is None:
             _otherwise(world, head, state, decision, now)
+            if not alive:
+                places.pause(world, head, state.seq + (decision.do == "hold"))
+            return None
+        before = admit.admit(world, head, state, spec, until, now) if spec.flow else _NOTHING
+        if before is None:
             return None
         claim = Claimed(now, by, until, head.version)
         change = HeadChange(
@@ -52,15 +61,18 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
             due=bounded(head, min(until, now + RECHECK)),
             attempt=max(state.attempt, head.attempt),
             started_at=head.started_at or now,
+            standing=head.standing if before else None,
         )
-        found = world.runs.append(run_id, state.seq + 1, [claim], change)
-        if found is None or found[0] == claim:
-            records.append(claim)
+        found = world.runs.append(run_id, state.seq + 1, [*before, claim], change)
+        if found is None or found[: len(before) + 1] == [*before, claim]:
+            records += [*before, claim]
             head.status, head.started_at, head.reason = "running", change.started_at, None
             head.attempt = change.attempt or head.attempt
             return Opened(head, spec, records, base)
         records.extend(found)
         state.add(found)
+        if spec.flow:  # what was written may have changed more of the head than the journal tells
+            head = world.runs.head(run_id) or head
 
 
 def _otherwise(world: World, head: Head, state: RunState, decision: Look, now: int) -> None:

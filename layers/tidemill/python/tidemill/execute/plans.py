@@ -150,7 +150,7 @@ def _new_wait(
 ) -> Blocked:
     now = live.clock.now()
     until = now + timeout if timeout is not None else None
-    own = live.state.birth.events[0]
+    own = live.state.events[0]
     after = (own.received_at if look_back else now) - 1
     waits: list[Wait] = []
     for label, name, path, when in asked:

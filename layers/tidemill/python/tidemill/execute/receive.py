@@ -14,7 +14,7 @@ import msgspec
 from tidemill import ids, values
 from tidemill.core import expression, match
 from tidemill.core.journal import Resolved
-from tidemill.execute import lookback, outside
+from tidemill.execute import gather, lookback, outside
 from tidemill.execute.start import start
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import (
@@ -68,7 +68,12 @@ def store(world: World, event: Event) -> None:
 
 def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
     """Start a run of the function if one of its triggers takes the event: one, however many do."""
-    return start(world, spec, (event,)) if starts(world, spec, event) else None
+    if not starts(world, spec, event):
+        return None
+    if gather.gathers(spec):
+        run_id, began = gather.take_in(world, spec, event)
+        return run_id if began else None
+    return start(world, spec, (event,))
 
 
 def starts(world: World, spec: FunctionSpec, event: Event) -> bool:

@@ -26,12 +26,13 @@ def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes 
     if spec is None:
         raise LookupError(f"function {head.function_id!r} is not declared at present, so its run cannot be run again")
     records = world.runs.read(run_id)
-    birth = fold(records[:1]).birth
+    state = fold(records)
+    birth = state.birth
     copied = _before(records, run_id, from_step) if from_step is not None else []
     new_id = ids.ulid(world.clock.now(), world.entropy.bytes(10))
     start(
-        world, spec, birth.events, run_id=new_id, input=input if input is not None else birth.input,
-        user=head.user, copied=copied, since=world.clock.now(),
+        world, spec, state.events, run_id=new_id, input=input if input is not None else birth.input,
+        user=head.user, copied=copied, since=world.clock.now(), again=True,
     )  # fmt: skip
     return new_id
 

@@ -18,9 +18,10 @@ import msgspec
 
 from tidemill import ids
 from tidemill.core import match
+from tidemill.core.flow import keys
 from tidemill.core.journal import Claimed, Record, Started
 from tidemill.core.look import bounded
-from tidemill.execute import lookback, outside
+from tidemill.execute import admit, lookback, outside
 from tidemill.execute.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
 from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
@@ -46,14 +47,19 @@ def start(
     user: str | None = None,
     copied: Sequence[Record] = (),
     since: int | None = None,
+    again: bool = False,
 ) -> str | None:
     """Start a run of this function. The run's id, or None where these events have started it before.
 
     `copied`: records of an earlier run that this one begins with. `user` overrides who is responsible. `since`: events
-    received before this cancel nothing (the receipt of the run's own event).
+    received before this cancel nothing (the receipt of the run's own event). `again`: a rerun by hand.
     """
-    born = bear(world, spec, events, run_id=run_id, parent=parent, input=input, user=user, copied=copied, since=since)
-    world.queue.look(born.head.run_id, spec.id, born.head.not_before)
+    born = bear(
+        world, spec, events, run_id=run_id, parent=parent, input=input, user=user, copied=copied, since=since,
+        again=again,
+    )  # fmt: skip
+    if not (spec.flow and admit.at_birth(world, spec, born.head.run_id)):
+        world.queue.look(born.head.run_id, spec.id, born.head.not_before)
     return born.head.run_id if born.created else None
 
 
@@ -69,10 +75,14 @@ def bear(
     copied: Sequence[Record] = (),
     since: int | None = None,
     claim: Claimed | None = None,
+    again: bool = False,
+    begin: int | None = None,
+    reason: str | None = None,
 ) -> Born:
     """Create the run, and see to what may cancel it; nobody is told to look at it yet.
 
-    With a `claim` it is born claimed, unless it must not begin yet.
+    With a `claim` it is born claimed, unless it must not begin yet: its event lies in the future, or it gathers events
+    until `begin`, which is the `reason`.
     """
     first = events[0]
     derived = run_id is None
@@ -80,14 +90,23 @@ def bear(
     if derived and spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
     now = world.clock.now()
-    head = _head(world, spec, events, run_id, parent, user, now)
+    head = _head(world, spec, events, run_id, parent, user, now, begin, reason)
     waits = _cancel_waits(spec, head, first, since if since is not None else first.received_at)
     lookback.register(world, waits)
     records: list[Record] = [
-        Started(now, spec.id, tuple(events), version=head.version, parent=parent, input=input),
+        Started(
+            now,
+            spec.id,
+            tuple(events),
+            version=head.version,
+            parent=parent,
+            input=input,
+            again=again,
+            notes=keys.notes(spec, first) if spec.flow else (),
+        ),
         *copied,
     ]
-    if claim is not None and head.not_before is None:
+    if claim is not None and head.not_before is None and not spec.flow:
         records.append(claim)
         head.status, head.started_at, head.due = "running", now, bounded(head, min(claim.until, now + RECHECK))
     created = world.runs.create(head, records)
@@ -131,6 +150,11 @@ def child_id(run_id: str, key: str) -> str:
     return ids.derived(run_id, key, "invoke")
 
 
+def first_id(world: World, spec: FunctionSpec, event: Event) -> str:
+    """The id of the run that this event starts, or has started within the memory of its id."""
+    return _generation(world, spec.id, event, ids.derived(spec.id, event.id))
+
+
 def _generation(world: World, function_id: str, event: Event, run_id: str) -> str:
     """The id, from `run_id` on, under which this event starts the function, or has within the memory of its id."""
     while (since := _began(world, run_id)) is not None and event.received_at - since > EVENT_ID_MEMORY:
@@ -155,9 +179,11 @@ def _head(
     parent: Parent | None,
     user: str | None,
     now: int,
+    begin: int | None = None,
+    reason: str | None = None,
 ) -> Head:
-    begin = max(event.ts for event in events)
-    not_before = begin if begin > now else None
+    at = begin if begin is not None else max(event.ts for event in events)
+    not_before = at if at > now else None
     base = not_before or now
     limits = spec.timeouts
     head = Head(
@@ -167,7 +193,7 @@ def _head(
         created_at=now,
         due=not_before or now + RECHECK,
         version=world.registry.version(spec.id),
-        reason="its event lies in the future" if not_before else None,
+        reason=(reason or "its event lies in the future") if not_before else None,
         event_ids=tuple(event.id for event in events),
         user=user if user is not None else user_key(events[0].user),
         parent=parent,

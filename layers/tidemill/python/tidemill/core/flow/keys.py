@@ -1,0 +1,66 @@
+"""What a limit, a window or a batch is shared by: its owner, and the value of its key in the run's event.
+
+A key is the digest of whom it belongs to (a *family*: one function's throttle, an account's limit on one API) and the
+hash of a value. Where the path of a key is missing the value is null: all such runs share one, and each notes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tidemill import ids
+from tidemill.core import expression, match
+from tidemill.limits import KEY_LABEL_CHARS
+from tidemill.model import Event, FunctionSpec, event_fields
+
+
+class Key(NamedTuple):
+    """`text`: under which it is stored. `label`: the key's value, for people; empty where there is no key."""
+
+    text: str
+    label: str
+
+
+def family(*parts: str) -> str:
+    """The common beginning of all the keys of one limit."""
+    return ids.derived("flow", *parts)
+
+
+def key(family: str, written: str | None, event: Event | None) -> Key:
+    """The key of this event in a family; `written` is the key's expression."""
+    if written is None:
+        return Key(f"{family}/", "")
+    value = expression.compile(written).value(_variables(event))
+    if value is match.MISSING:
+        value = None
+    return Key(f"{family}/{match.value_hash(value)}", _label(value))
+
+
+def notes(spec: FunctionSpec, event: Event | None) -> tuple[str, ...]:
+    """A sentence for each expression of the function's flow control that has no value in this event."""
+    return tuple(
+        f"{where}: {missing}"
+        for where, written in _expressions(spec.flow)
+        if (missing := expression.compile(written).missing(_variables(event))) is not None
+    )
+
+
+def _expressions(flow: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for feature, declared in flow.items():
+        if isinstance(declared, str):
+            yield feature, declared
+            continue
+        for each in declared if isinstance(declared, list | tuple) else [declared]:
+            if each.get("key") is not None:
+                yield f"{feature}.key", each["key"]
+
+
+def _variables(event: Event | None) -> dict[str, Any]:
+    return {} if event is None else {"event": event_fields(event)}
+
+
+def _label(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= KEY_LABEL_CHARS else text[: KEY_LABEL_CHARS - 1] + "…"

@@ -1,0 +1,76 @@
+"""Concurrency: which places a run needs before its code may run, in which order, and where it stands in their lines.
+
+*One order for everybody.* A run with two limits takes its places one after the other, and keeps the first while it
+stands in line for the second. That cannot lock up, because everybody takes in the same order: limits that count runs
+before limits that count steps (a run keeps those longest), limits with a key before those without (so that a noisy
+user waits in the user's own line, with one run in everybody's), the function's before the app's before the account's.
+And nobody starves, because each line is served in its order, and who has waited in one is not sent back to it.
+
+*What is shared.* Two functions share a limit when its scope, its key as written, and what it counts are the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidemill.core import expression
+from tidemill.core.flow import keys
+from tidemill.limits import PRIORITY
+from tidemill.model import Event, FunctionSpec, Place, event_fields
+
+_SCOPES = ("function", "app", "account")
+
+
+def places(spec: FunctionSpec, event: Event | None, part: bool = False) -> tuple[Place, ...]:
+    """The places that a run of this function needs, in the order in which it takes them.
+
+    `part`: the run is a part of a map. It runs steps, but as a run its parent stands for it.
+    """
+    found: list[Place] = []
+    for declared in in_order(spec):
+        if part and declared["counts"] == "runs":
+            continue
+        key = keys.key(family(spec, declared), declared.get("key"), event)
+        found.append(Place(key.text, declared["limit"], declared["counts"], key.label))
+    return tuple(found)
+
+
+def in_order(spec: FunctionSpec) -> list[dict[str, Any]]:
+    """The function's limits in the order in which their places are taken."""
+    return sorted(spec.flow.get("concurrency", ()), key=_order)
+
+
+def family(spec: FunctionSpec, declared: dict[str, Any]) -> str:
+    """The beginning of the keys of this limit: one for all functions that share it."""
+    scope = declared["scope"]
+    owner = {"function": spec.id, "app": spec.app, "account": ""}[scope]
+    return keys.family("places", scope, owner, declared.get("key") or "", declared["counts"])
+
+
+def limit_now(spec: FunctionSpec | None, place: Place) -> int:
+    """The limit as it is declared at present: a deploy may have changed it since the run was given its key."""
+    if spec is not None:
+        for declared in spec.flow.get("concurrency", ()):
+            if place.key.startswith(family(spec, declared) + "/"):
+                return int(declared["limit"])
+    return place.limit
+
+
+def rank(spec: FunctionSpec, event: Event | None, at: int) -> int:
+    """Where a run stands in line: as if it had come `priority` seconds earlier. The lowest is the first."""
+    written = spec.flow.get("priority")
+    if written is None or event is None:
+        return at
+    seconds = expression.compile(written).number({"event": event_fields(event)})
+    return at - round(max(-PRIORITY, min(PRIORITY, seconds)) * 1_000)
+
+
+def reason(place: Place) -> str:
+    """Why a run is not going on, for people."""
+    what = "the only place" if place.limit == 1 else f"one of {place.limit} places"
+    return f"waits for {what}" + (f" of {place.label!r}" if place.label else "") + " (concurrency)"
+
+
+def _order(declared: dict[str, Any]) -> tuple[bool, bool, int, str]:
+    key = declared.get("key")
+    return declared["counts"] != "runs", key is None, _SCOPES.index(declared["scope"]), key or ""

@@ -1,0 +1,184 @@
+"""What flow control decides about a run before it begins, in this order; decided once, and recorded.
+
+    idempotency   another run has this key: skipped
+    rate limit    over it: skipped
+    singleton     another run is under way: skipped, or the other is cancelled
+    throttle      when it may begin
+    concurrency   its places: see `places`
+
+What a run is turned away by later it does not count for earlier: its idempotency key is free again.
+
+The decision is a record in the journal (`Admitted`, or `Skipped`), so a doubled message never reserves twice. A run is
+decided on at its birth, or, where it begins later (its event lies in the future, or it gathers events), at that time.
+"""
+
+from __future__ import annotations
+
+from tidemill.core import expression, match
+from tidemill.core.flow import keys, places, rate, throttle
+from tidemill.core.journal import Admitted, Record, Skipped
+from tidemill.core.look import bounded
+from tidemill.core.state import RunState
+from tidemill.execute import finish, outside
+from tidemill.execute import places as held
+from tidemill.execute.load import load
+from tidemill.limits import IDEMPOTENCY_MEMORY, RECHECK
+from tidemill.model import Event, FunctionSpec, Head, HeadChange, Place, Standing, event_fields
+from tidemill.ports import World
+
+_AT_BIRTH = ("idempotency", "rate_limit", "singleton", "throttle")
+_PATIENCE = 100  # runs that a newcomer cancels, one after the other, before it gives up for now
+
+
+def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
+    """Decide at once, where anything is decided at birth; harmless where it has been. True: nobody need look now."""
+    if not any(feature in spec.flow for feature in _AT_BIRTH):
+        return False
+    head = world.runs.head(run_id)
+    now = world.clock.now()
+    if head is None or head.due is None or head.standing is not None or (head.not_before or 0) > now:
+        return False
+    state = load(world, head)
+    if state.terminal is not None or state.admitted is not None:
+        return False
+    decision = _decide(world, head, state, spec, now)
+    told = _record(world, head, state, decision, now)
+    return told and (isinstance(decision, Skipped) or decision.begin is not None)
+
+
+def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: int, now: int) -> list[Record] | None:
+    """Whether the run may be claimed now, with the records that go before the claim; `head.standing` is then set.
+
+    None: not now. It has been skipped, it waits for its turn or stands in line, or somebody wrote to it first.
+    """
+    head.standing = head.standing or (state.admitted.standing if state.admitted is not None else None)
+    if head.standing is None:
+        decision = _decide(world, head, state, spec, now)
+        if isinstance(decision, Skipped) or (decision.begin or 0) > now:
+            _record(world, head, state, decision, now)
+            return None
+        if held.hold(world, head, decision.standing, spec, state.seq + 2, until, line=False) is None:
+            head.standing = decision.standing
+            return [decision]
+        if not _record(world, head, state, decision, now):  # before it stands in line, so that its end finds it there
+            return None
+    assert head.standing is not None
+    place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True)
+    if place is None:
+        return []
+    due = bounded(head, now + RECHECK)
+    world.runs.redue(head.run_id, head.due, due, places.reason(place))
+    return None
+
+
+def _record(world: World, head: Head, state: RunState, decision: Admitted | Skipped, now: int) -> bool:
+    """Append the decision, and see to what follows from it. False: somebody else wrote first; look again."""
+    if isinstance(decision, Skipped):
+        change = HeadChange("skipped", now, decision.reason, ended_at=now, end=state.seq + 1)
+    else:
+        begin = decision.begin
+        change = HeadChange(
+            head.status,
+            bounded(head, begin if begin is not None else now + RECHECK),
+            head.reason if begin is None else _turn(world, head),
+            standing=decision.standing,
+            not_before=begin,
+        )
+    found = world.runs.append(head.run_id, state.seq + 1, [decision], change)
+    if found is not None and found[:1] != [decision]:
+        world.queue.look(head.run_id, head.function_id)
+        return False
+    state.add([decision])
+    if isinstance(decision, Skipped):
+        finish.finish(world, head.run_id)
+        return True
+    head.standing, head.due, head.reason = decision.standing, change.due, change.reason
+    head.not_before = decision.begin if decision.begin is not None else head.not_before
+    if decision.begin is not None:
+        world.queue.look(head.run_id, head.function_id, change.due)
+    return True
+
+
+def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: int) -> Admitted | Skipped:
+    event = state.events[-1] if state.events else None
+    part = head.parent is not None and head.parent.chunk is not None
+    rank = places.rank(spec, event, head.not_before or head.created_at)
+    standing = Standing(rank, places.places(spec, event, part))
+    if part or head.started_at is not None:  # or its function had no flow control when it began
+        return Admitted(now, standing)
+    again = state.birth.again
+    unique = None if again else _idempotency_key(spec, event)
+    if unique is not None:
+        other = world.flow.first(unique.text, head.run_id, now, now + IDEMPOTENCY_MEMORY)
+        if other != head.run_id:
+            return Skipped(now, f"run {other} has its idempotency key {unique.label!r}, for 24 hours")
+    over = None if again else _over_rate(world, spec, head, event, now)
+    alone = _alone(spec, event)
+    if over is None and alone is not None:
+        over = _not_alone(world, spec, head, alone, state.seq + 1)
+    if over is not None:
+        if unique is not None:
+            world.flow.forget(unique.text, head.run_id)
+        return Skipped(now, over)
+    return Admitted(now, Standing(rank, standing.places, alone), _slot(world, spec, event, now))
+
+
+def _idempotency_key(spec: FunctionSpec, event: Event | None) -> keys.Key | None:
+    """None where the key has no value, or null: such runs are all different."""
+    written = spec.flow.get("idempotency")
+    if written is None or event is None:
+        return None
+    value = expression.compile(written).value({"event": event_fields(event)})
+    if value is None or value is match.MISSING:
+        return None
+    return keys.key(keys.family("idempotency", spec.id), written, event)
+
+
+def _over_rate(world: World, spec: FunctionSpec, head: Head, event: Event | None, now: int) -> str | None:
+    declared = spec.flow.get("rate_limit")
+    if declared is None:
+        return None
+    limit, period = declared["limit"], declared["period"]
+    key = keys.key(keys.family("rate", spec.id), declared.get("key"), event)
+    if world.flow.count(key.text, head.run_id, now, limit, period):
+        return None
+    return rate.reason(limit, period, key.label)
+
+
+def _alone(spec: FunctionSpec, event: Event | None) -> Place | None:
+    declared = spec.flow.get("singleton")
+    if declared is None:
+        return None
+    key = keys.key(keys.family("singleton", spec.id), declared.get("key"), event)
+    return Place(key.text, 1, "runs", key.label)
+
+
+def _not_alone(world: World, spec: FunctionSpec, head: Head, alone: Place, token: int) -> str | None:
+    """Why the run is turned away, if it is; where a newcomer cancels the old run, it does so here."""
+    of = f" of {alone.label!r}" if alone.label else ""
+    for _ in range(_PATIENCE):
+        other = held.take_alone(world, head, alone, token)
+        if other is None:
+            return None
+        if spec.flow["singleton"]["mode"] == "skip":
+            return f"run {other}{of} is under way (singleton)"
+        outside.cancel(world, other, f"run {head.run_id}{of} has come (singleton)")
+    return f"run after run{of} came at once (singleton)"
+
+
+def _slot(world: World, spec: FunctionSpec, event: Event | None, now: int) -> int | None:
+    """When the throttle lets the run begin, where that lies ahead."""
+    declared = spec.flow.get("throttle")
+    if declared is None:
+        return None
+    limit, period = declared["limit"], declared["period"]
+    family = keys.family("throttle", spec.id, str(limit), str(period))  # what is stored is counted in these
+    key = keys.key(family, declared.get("key"), event).text
+    begin = throttle.begins(world.flow.spend(key, now, limit, period), limit, period, declared["burst"])
+    return begin if begin > now else None
+
+
+def _turn(world: World, head: Head) -> str:
+    spec = world.registry.function(head.function_id)
+    declared = spec.flow.get("throttle") if spec is not None else None
+    return throttle.reason(declared["limit"], declared["period"], "") if declared is not None else "waits for its turn"
