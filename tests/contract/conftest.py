@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.aws.blobs import S3Blobs
+from tidemill.aws.dynamo import Table
+from tidemill.aws.events import DynamoEvents
+from tidemill.aws.runs import DynamoRuns
+from tidemill.aws.waits import DynamoWaits
 from tidemill.ports import Blobs, EventStore, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
+from tidemill_local.store.runs import SqliteRuns
+from tidemill_local.testing import moto
+from tidemill_local.testing.machine import EPOCH, VirtualClock
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,23 @@ def _sqlite(path: str | Path) -> Iterator[Stores]:
         db.commit()
 
 
+@contextmanager
+def _dynamodb() -> Iterator[Stores]:
+    """Tables are made and dropped in a few milliseconds; the bucket holds what is named by its content."""
+    client = moto.client()
+    name, bucket = moto.fresh("table"), moto.fresh("bucket")
+    moto.create_table(client, name)
+    moto.create_bucket(client, bucket)
+    table, blobs = Table(client, name), S3Blobs(client, bucket)
+    yield Stores(DynamoRuns(table, blobs, VirtualClock(EPOCH)), DynamoEvents(table, blobs), DynamoWaits(table), blobs)
+    client.call("dynamodb", "DeleteTable", {"TableName": name})
+
+
 Backend = Callable[[Path], AbstractContextManager[Stores]]
 BACKENDS: dict[str, Backend] = {
     "sqlite-memory": lambda _: _sqlite(MEMORY),
     "sqlite-file": lambda folder: _sqlite(folder / "data"),
+    "dynamodb (moto)": lambda _: _dynamodb(),
 }
 
 
@@ -40,6 +61,12 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     backend = BACKENDS[str(request.param)]
     with backend(tmp_path) as stores:
         yield stores
+
+
+@pytest.fixture
+def many(stores: Stores) -> int:
+    """More runs than a store that remembers the latest remembers."""
+    return 5_000 if isinstance(stores.runs, SqliteRuns) else 100
 
 
 @pytest.fixture

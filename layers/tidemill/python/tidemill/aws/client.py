@@ -115,12 +115,13 @@ class Client:
         body: bytes,
         timeout: float,
     ) -> Reply:
+        problem: Exception | None = None
         for failures in range(1, self._tries + 1):
             request = self._request(service, operation, method, path, query, headers, body, timeout)
             try:
                 reply = self._transport(request)
             except OSError as error:
-                problem: Exception = error
+                problem = error
             else:
                 if reply.status < 300:
                     return reply

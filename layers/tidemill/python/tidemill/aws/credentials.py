@@ -8,6 +8,7 @@ and renews what expires.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from tidemill.aws.sign import Credentials
@@ -45,6 +46,4 @@ def region(environment: Mapping[str, str]) -> str:
 
 
 def _session() -> Any:
-    from botocore.session import get_session  # type: ignore[import-untyped]  # botocore ships no types
-
-    return get_session()
+    return import_module("botocore.session").get_session()  # which ships no types

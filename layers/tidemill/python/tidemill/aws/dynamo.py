@@ -45,6 +45,16 @@ class Table:
         """Put the item, `absent`: only where nothing has its key."""
         return self._written("PutItem", self.put_action(item, absent=absent)["Put"])
 
+    def put_or_found(self, item: Mapping[str, Any]) -> Item | None:
+        """Put the item where nothing has its key, and None; else what stands there."""
+        body = {**self.put_action(item, absent=True)["Put"], "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        try:
+            self._call("PutItem", body)
+        except AwsError as error:
+            _unless_condition(error)
+            return item_of(error.detail.get("Item", {}))
+        return None
+
     def update(
         self,
         pk: str,
@@ -191,11 +201,13 @@ class Table:
         strong: bool = True,
         newest_first: bool = False,
         limit: int | None = None,
+        page: int | None = None,
         only: Sequence[str] = (),
     ) -> Iterator[Item]:
         """The items under `pk` in the order of their sort keys; pages are read as they are needed.
 
-        `low` and `high` include, `above` excludes; or a `prefix`. `limit`: at most so many. `only`: these attributes.
+        `low` and `high` include, `above` excludes; or a `prefix`. `limit`: at most so many; `page`: so many are read at
+        a time (else a megabyte). `only`: these attributes.
         """
         body = self._query(pk, low or (above and above + "\0"), high, prefix, index)
         body["ScanIndexForward"] = not newest_first
@@ -206,8 +218,8 @@ class Table:
             body["ProjectionExpression"] = ", ".join([f"#o{n}" for n in range(len(only))])
         left = limit
         while left is None or left > 0:
-            if left is not None:
-                body["Limit"] = left
+            if left is not None or page is not None:
+                body["Limit"] = min(size for size in (left, page) if size is not None)
             answer = self._call("Query", body)
             items = answer.get("Items", ())
             for raw in items:
@@ -291,21 +303,10 @@ class Table:
 
 def attribute(value: Any) -> dict[str, Any]:
     """A value as DynamoDB's JSON has it."""
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, bytes):
-        return {"B": b64encode(value).decode()}
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, (int, float)):
-        return {"N": str(value)}
-    if isinstance(value, frozenset):
-        if any(isinstance(one, str) for one in value):
-            return {"SS": sorted(value)}
-        return {"NS": [str(one) for one in sorted(value)]}
-    if value is None:
-        return {"NULL": True}
-    raise TypeError(f"no DynamoDB attribute can hold {type(value).__name__}")
+    encode = _ENCODE.get(type(value))
+    if encode is None:
+        raise TypeError(f"no DynamoDB attribute can hold {type(value).__name__}")
+    return encode(value)
 
 
 def attributes(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,6 +326,21 @@ def _number(text: str) -> int | float:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
+def _set(members: Any) -> dict[str, Any]:
+    ordered: list[Any] = sorted(members)
+    texts = any(isinstance(member, str) for member in ordered)
+    return {"SS": ordered} if texts else {"NS": [str(member) for member in ordered]}
+
+
+_ENCODE: dict[type, Callable[[Any], dict[str, Any]]] = {
+    str: lambda value: {"S": value},
+    bytes: lambda value: {"B": b64encode(value).decode()},
+    int: lambda value: {"N": str(value)},
+    float: lambda value: {"N": str(value)},
+    bool: lambda value: {"BOOL": value},
+    frozenset: _set,
+    type(None): lambda _: {"NULL": True},
+}
 _DECODE: dict[str, Callable[[Any], Any]] = {
     "B": b64decode,
     "N": _number,

@@ -115,16 +115,18 @@ def error_of(service: str, operation: str, status: int, headers: Mapping[str, st
     if body.startswith(b"<"):
         code, message = _XML_CODE.search(body), _XML_MESSAGE.search(body)
         return AwsError(service, operation, _text(code) or str(status), _text(message), status)
-    try:
-        detail: Any = msgspec.json.decode(body) if body else {}
-    except msgspec.DecodeError:
-        detail = {}
-    if not isinstance(detail, dict):
-        detail = {}
+    detail = _object(body)
     kind = headers.get("x-amzn-errortype") or detail.get("__type") or detail.get("code") or detail.get("Type") or ""
-    code_ = str(kind).split("#")[-1].split(":")[0] or str(status)
+    name = str(kind).split("#")[-1].split(":")[0] or str(status)
     text = detail.get("message") or detail.get("Message") or ""
-    return AwsError(service, operation, code_, str(text), status, detail)
+    return AwsError(service, operation, name, str(text), status, detail)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
 
 
 def _text(found: re.Match[bytes] | None) -> str:

@@ -27,6 +27,8 @@ SK: Final = "sk"
 TTL: Final = "ttl"  # seconds since the epoch, as DynamoDB wants it
 
 HEAD: Final = "#"  # sorts before every record, so that one query reads a head and its journal
+RECORD_FIRST: Final = "0000000000"
+RECORD_LAST: Final = "9999999999"
 SHARDS: Final = 16
 _KEY_BYTES = 900  # a sort key may have 1,024
 
@@ -91,6 +93,10 @@ def event_key(event_id: str) -> str:
 def time_key(at: int, id: str) -> str:
     """What lists are ordered by."""
     return f"{stamp(at)}#{id}"
+
+
+def pointer_key(created_at: int, run_id: str) -> str:
+    return f"RUN#{time_key(created_at, run_id)}"
 
 
 def function_key(function_id: str, number: int) -> str:
