@@ -63,11 +63,9 @@ def work(
 
 
 def _keep(world: World, event: Event, later: Callable[[str], object], stopping: Callable[[], bool]) -> None:
-    known = receive.known(world, event.id, world.clock.now())
-    if known is not None and known.received_at != event.received_at:
-        return
-    receive.store(world, event)
-    _wake(world, event, None, later, stopping)
+    keys = receive.store(world, event)
+    if keys is not None:
+        _wake(world, event, None, later, stopping, keys)
 
 
 def _wake(
@@ -76,8 +74,9 @@ def _wake(
     after: receive.Mark | None,
     later: Callable[[str], object],
     stopping: Callable[[], bool],
+    keys: receive.Keys | None = None,
 ) -> None:
-    mark = receive.wake_on(world, event, after, stopping=stopping)
+    mark = receive.wake_on(world, event, after, stopping=stopping, keys=keys)
     if mark is not None:
         later(msgspec.json.encode(_Again(event.id, mark)).decode())
 

@@ -42,16 +42,17 @@ class SqliteEvents:
         self._db = db
         self._paths: dict[str, dict[str, int]] = {}  # by name, as they are in the table
 
-    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> None:
+    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
         """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
         n = self._stored(event)
         if n is None:
-            return
+            return False
         for path, hash_ in keys:
             self._db.write(
                 "INSERT INTO event_key VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (event.name, path, hash_, event.received_at, n),
             )
+        return True
 
     def get(self, event_id: str) -> Event | None:
         row = self._db.row("SELECT data FROM event WHERE id = ?", (event_id,))

@@ -99,8 +99,11 @@ class RunStore(Protocol):
 
 
 class EventStore(Protocol):
-    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> None:
-        """Store the event, and under each awaited (path, hash) of its name. Harmless to do twice."""
+    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
+        """Store the event, and under each awaited (path, hash) of its name. Harmless to do twice.
+
+        False: another event stands under its id, received less than its memory before; nothing was stored.
+        """
         ...
 
     def get(self, event_id: str) -> Event | None: ...

@@ -69,11 +69,11 @@ class DynamoEvents:
         self._stored: dict[str, Event] = {}
         self._added: dict[tuple[str, str], int] = {}
 
-    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> None:
+    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
         """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
         if self._stored.get(event.id) != event:
             if not self._stands(event):
-                return
+                return False
             self._table.put(_pointer(_name_key(event.name, shard(event.id) % NAME_SHARDS), event))
             self._remember(event)
         pointers = [_pointer(awaited_key(_AWAITED, event.name, path, hash_), event) for path, hash_ in keys if path]
@@ -81,6 +81,7 @@ class DynamoEvents:
             self._table.put(pointers[0])
         elif pointers:
             self._table.write_many(pointers)
+        return True
 
     def get(self, event_id: str) -> Event | None:
         item = self._table.get(event_key(event_id), HEAD)

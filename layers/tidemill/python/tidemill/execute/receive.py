@@ -35,6 +35,8 @@ from tidemill.ports import World
 
 _PAGE = 500
 
+Keys = list[tuple[str, str]]  # awaited paths, each with the hash of what the event holds there
+
 
 class Mark(msgspec.Struct, frozen=True):
     """How far the waits of an event have been worked off: up to and with this one."""
@@ -58,12 +60,17 @@ def receive(world: World, event: Event) -> list[str]:
     return started
 
 
-def store(world: World, event: Event) -> None:
-    """Keep the event, then keep it under every path by which it may be awaited (see `lookback`)."""
-    world.events.put(event, ())
+def store(world: World, event: Event) -> Keys | None:
+    """Keep the event, then keep it under every path by which it may be awaited (see `lookback`); these.
+
+    None: another event stands under its id, and this one is none.
+    """
+    if not world.events.put(event, ()):
+        return None
     keys = list(_keys(world, event))
     if keys:
         world.events.put(event, keys)
+    return keys
 
 
 def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
@@ -123,12 +130,14 @@ def wake_on(
     after: Mark | None,
     woken: Callable[[str], object] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
+    keys: Keys | None = None,
 ) -> Mark | None:
     """As `wake`, in parts: from the mark on that the part before gave, until `stopping()`. None: it is done.
 
-    One event may have a million waiters. A wait that comes while they are worked off has looked back and seen it.
+    One event may have a million waiters. A wait that comes while they are worked off has looked back and seen it; so
+    has one for a path that was awaited only after the event was stored under `keys`, what `store` gave.
     """
-    for path, hash_ in sorted(_keys(world, event)):
+    for path, hash_ in sorted(keys if keys is not None else _keys(world, event)):
         if after is not None and path < after.path:
             continue
         begin = (after.run_id, after.key) if after is not None and path == after.path else None
