@@ -13,7 +13,7 @@ from constructs import Construct
 
 from tidemill_cdk.keys import Keys
 from tidemill_cdk.nag import accepted
-from tidemill_cdk.permissions import Allow, payloads, publish, schedules, table, wake
+from tidemill_cdk.permissions import Allow, engine, publish
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda, log_group
 
 _TIMEOUT = 29  # API Gateway waits for 30 s
@@ -39,8 +39,6 @@ class Api(Construct):
             environment=environment,
             allows=[
                 publish(names),
-                table(names, "GetItem"),
-                payloads(names, "GetObject"),
                 Allow(("secretsmanager:GetSecretValue",), (event_keys,)),
             ],
         )
@@ -54,15 +52,7 @@ class Api(Construct):
             timeout=_TIMEOUT,
             environment=environment,
             allows=[
-                table(
-                    names,
-                    *("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
-                    indexes=True,
-                ),
-                payloads(names, "GetObject", "PutObject"),
-                wake(names),
-                publish(names),
-                *schedules(names),
+                *engine(names, indexes=True),
                 Allow(("secretsmanager:GetSecretValue",), (api_keys,)),
             ],
         )

@@ -56,7 +56,6 @@ class App(Construct):
         allows = executor(names, name)
         self.role = role_of_lambda(
             self,
-            names,
             names.arn("logs", f"log-group:{names.log_group(f'app/{name}')}"),
             [*allows, network()] if vpc else allows,
         )

@@ -8,7 +8,7 @@ from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
 from tidemill_cdk.names import Names
-from tidemill_cdk.permissions import consume, payloads, publish, table, wake
+from tidemill_cdk.permissions import Allow, consume, engine
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda
 from tidemill_cdk.queues import QueuePair
 
@@ -61,11 +61,10 @@ class Events(Construct):
             what="events",
             description="Stores events, wakes and cancels the runs that they concern, stamps foreign ones",
             allows=[
-                table(names, "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
-                payloads(names, "GetObject", "PutObject"),
-                wake(names),
-                publish(names),
+                *engine(names),
                 consume(self.queues.queue.queue_arn),
+                # An event with very many waiters goes on in a message to itself.
+                Allow(("sqs:SendMessage",), (self.queues.queue.queue_arn,)),
             ],
             timeout=_TIMEOUT,
         )

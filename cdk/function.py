@@ -5,7 +5,6 @@ Nothing here is known to any other function, so adding or removing one changes n
 
 from __future__ import annotations
 
-import json
 from typing import Any, cast
 
 from aws_cdk import CustomResource
@@ -13,12 +12,16 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from tidemill.aws.settings import dead_letter_name, queue_name
+from tidemill.model import CronTrigger
+from tidemill_cdk import cron
 from tidemill_cdk.bus import SOURCE
 from tidemill_cdk.manifest import Declared
 from tidemill_cdk.names import Names
+from tidemill_cdk.problems import DeployError
 from tidemill_cdk.queues import QueuePair
 from tidemill_cdk.settings import Settings
 
@@ -68,12 +71,13 @@ class Function(Construct):
             max_concurrency=_most_at_once(spec["flow"]),
         )
         source.node.add_dependency(role)  # Lambda looks at the role when the source is made
+        self._tick(names, declared)
         item = CustomResource(
             self,
             "Registry",
             resource_type="Custom::TidemillFunction",
             service_token=names.registry_arn,
-            properties={"Function": json.dumps(spec, separators=(",", ":"), sort_keys=True)},
+            properties={"Function": declared.text},
         )
         if registry is not None:
             item.node.add_dependency(registry)
@@ -91,6 +95,29 @@ class Function(Construct):
         )
         # As it stands in the manifest: the construct's own type of a pattern knows no `$or`.
         cast("events.CfnRule", rule.node.default_child).event_pattern = declared.pattern
+
+    def _tick(self, names: Names, declared: Declared) -> None:
+        crons = [one for one in declared.spec["triggers"] if one["type"] == "cron"]
+        for number, one in enumerate(crons):
+            trigger = CronTrigger(one["cron"], one["timezone"], one["jitter"])
+            try:
+                found = cron.schedules(trigger)
+            except ValueError as error:
+                raise DeployError(f"{declared.id}: {error}") from None
+            for part, each in enumerate(found):
+                scheduler.CfnSchedule(
+                    self,
+                    f"Cron{number}x{part}",
+                    group_name=names.cron_group,
+                    schedule_expression=each.expression,
+                    schedule_expression_timezone=each.timezone,
+                    flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(
+                        mode="FLEXIBLE" if each.window else "OFF", maximum_window_in_minutes=each.window
+                    ),
+                    target=scheduler.CfnSchedule.TargetProperty(
+                        arn=self.queues.queue.queue_arn, role_arn=names.schedule_role_arn, input=each.input
+                    ),
+                )
 
 
 def _most_at_once(flow: dict[str, Any]) -> int | None:

@@ -24,6 +24,11 @@ class Declared:
     pattern: dict[str, Any] | None  # which events its rule takes; None: it listens to none
 
     @property
+    def text(self) -> str:
+        """The spec as JSON, the same for the same function."""
+        return json.dumps(self.spec, separators=(",", ":"), sort_keys=True)
+
+    @property
     def id(self) -> str:
         return cast("str", self.spec["id"])
 
@@ -39,7 +44,7 @@ def read(entry: Path, target: str, environment: Mapping[str, str]) -> list[Decla
 
 def plain(function_id: str, declaration: Mapping[str, Any]) -> Declared:
     """What `attach` is given, checked as `@app.function` checks it. Raises DeployError with every problem."""
-    said = _run(["tidemill_local.plain"], Path.cwd(), {}, f"function_id={function_id!r}", json.dumps(declaration))
+    said = _run(["tidemill_local.cli.plain"], Path.cwd(), {}, f"function_id={function_id!r}", json.dumps(declaration))
     return _declared(said)[0]
 
 

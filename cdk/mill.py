@@ -15,9 +15,11 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from tidemill_cdk.alarms import Alarms
 from tidemill_cdk.api import Api
 from tidemill_cdk.app_lambda import App
 from tidemill_cdk.assets import code, lambdas_recipe
+from tidemill_cdk.attached import Attached
 from tidemill_cdk.bus import Bus, Events
 from tidemill_cdk.keys import Keys
 from tidemill_cdk.layer import Layer
@@ -70,6 +72,22 @@ class Mill(Construct):
             **options,
         )
 
+    def attach(self, existing: lambda_.IFunction, *, function_id: str, on: Any = None, **options: Any) -> Attached:
+        """Make a function of your own Lambda, whose handler need not know of it: it is called with the event.
+
+        `function_id` is used as given. `on` and `options`: as `@app.function` takes them, without `on_failure`.
+        Raises DeployError.
+        """
+        return Attached(
+            self,
+            function_id,
+            wiring=self.wiring,
+            existing=existing,
+            function_id=function_id,
+            on=on,
+            options=options,
+        )
+
 
 class Tidemill(Mill):
     """The platform. `name`: what the mill is called ("prod"); else, as all settings, from the context.
@@ -93,7 +111,16 @@ class Tidemill(Mill):
         self.registry.node.add_dependency(self.state)
         self.keys = Keys(self, "Keys", platform=platform)
         self.api = Api(self, "Api", platform=platform, keys=self.keys)
-        self.wiring = Wiring(names, self.settings, self.bus.bus, self.layer.version, self.registry)
+        self.alarms = Alarms(
+            self,
+            "Alarms",
+            names=names,
+            settings=self.settings,
+            queues={"Events": self.events.queues.queue, "Timers": self.timers.queues.queue},
+            dead={"Events": self.events.queues.dead, "Timers": self.timers.queues.dead},
+            sweeper=self.sweeper.function,
+        )
+        self.wiring = Wiring(names, self.settings, self.bus.bus, self.layer.version, self.registry, self.alarms)
         self._outputs()
 
     @staticmethod

@@ -45,6 +45,10 @@ class Names:
         return self.prefix
 
     @property
+    def cron_group(self) -> str:
+        return f"{self.prefix}-cron"
+
+    @property
     def schedule_role(self) -> str:
         return f"{self.prefix}-schedules-{self.stack.region}"  # roles are the account's, not the region's
 
@@ -93,6 +97,11 @@ class Names:
     def function_queues_arn(self) -> str:
         """Every function's queue: by prefix, because a list would have to change in every Lambda with each function."""
         return self.arn("sqs", f"{self.prefix}-*")
+
+    @property
+    def dead_letters_arn(self) -> str:
+        """Every function's dead-letter queue."""
+        return self.arn("sqs", f"{self.prefix}-*-dead")
 
     def app_queues_arn(self, app: str) -> str:
         """The queues of one app's functions, by prefix. A long name is cut where a queue's name is, too."""

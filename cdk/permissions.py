@@ -43,7 +43,7 @@ def table(names: Names, *actions: str, indexes: bool = False) -> Allow:
 def payloads(names: Names, *actions: str) -> Allow:
     return Allow(
         tuple(f"s3:{action}" for action in actions),
-        (f"{names.bucket_arn}/*",),
+        (f"{names.bucket_arn}/blobs/*",),
         "An object is named by its content.",
     )
 
@@ -74,7 +74,7 @@ def schedules(names: Names) -> list[Allow]:
     """Make and delete one-shot schedules, which send under the role given to them."""
     return [
         Allow(
-            ("scheduler:CreateSchedule", "scheduler:DeleteSchedule"),
+            ("scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"),
             (names.schedules_arn,),
             "A schedule is made for each long sleep; the group holds no others.",
         ),
@@ -82,19 +82,28 @@ def schedules(names: Names) -> list[Allow]:
     ]
 
 
-_CREATE_ITEMS = ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+_READ = ("GetItem", "BatchGetItem", "Query")
+_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
 
 
-def executor(names: Names, app: str) -> list[Allow]:
-    """What runs may do, in the Lambda of their app."""
+def engine(names: Names, *, indexes: bool = False) -> list[Allow]:
+    """What it takes to bring a run on, or to its end: journal and head, payloads, messages, events, schedules.
+
+    `indexes`: of the table, which only lists and the sweep read.
+    """
     return [
-        table(names, *_CREATE_ITEMS, indexes=True),
+        table(names, *_READ, *_WRITE, indexes=indexes),
         payloads(names, "GetObject", "PutObject"),
         wake(names),
-        consume(names.app_queues_arn(app), "The queues of this app's functions, by prefix: one is added with each."),
         publish(names),
         *schedules(names),
     ]
+
+
+def executor(names: Names, queues_arn: str) -> list[Allow]:
+    """What runs may do, in the Lambda of their app, which is fed by these queues."""
+    because = "The queues of this app's functions, by prefix: one is added with each." if "*" in queues_arn else ""
+    return [*engine(names), consume(queues_arn, because)]
 
 
 def tracing() -> Allow:
@@ -115,7 +124,7 @@ def network() -> Allow:
     )
 
 
-def role_of_lambda(scope: Construct, names: Names, log_group_arn: str, allows: list[Allow]) -> iam.Role:
+def role_of_lambda(scope: Construct, log_group_arn: str, allows: list[Allow]) -> iam.Role:
     """A role for one Lambda: its own log, its traces, and what it is allowed."""
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log = Allow(

@@ -68,7 +68,7 @@ class PlatformLambda(Construct):
         super().__init__(scope, id)
         names, settings = platform.names, platform.settings
         log = log_group(self, names.log_group(what), settings)
-        self.role = role_of_lambda(self, names, names.arn("logs", f"log-group:{names.log_group(what)}"), allows)
+        self.role = role_of_lambda(self, names.arn("logs", f"log-group:{names.log_group(what)}"), allows)
         self.function = lambda_.Function(
             self,
             "Function",

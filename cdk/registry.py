@@ -19,6 +19,6 @@ class Registry(Construct):
             platform=platform,
             what="registry",
             description="Writes what functions declare into the table when they are deployed",
-            allows=[table(platform.names, "PutItem", "DeleteItem", "UpdateItem", "GetItem", "Query")],
+            allows=[table(platform.names, "GetItem", "PutItem", "DeleteItem")],
             timeout=60,
         )

@@ -8,8 +8,8 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from tidemill.aws import table as schema
-from tidemill_cdk.names import Names
 from tidemill_cdk.nag import accepted
+from tidemill_cdk.names import Names
 from tidemill_cdk.settings import Settings
 
 _TEXT = dynamodb.AttributeType.STRING
@@ -64,5 +64,5 @@ class State(Construct):
         accepted(
             self.bucket,
             "AwsSolutions-S1",
-            "Server access logs would cost more than the payloads; CloudTrail data events can be turned on where needed.",
+            "Access logs would cost more than the payloads; CloudTrail data events can be turned on where needed.",
         )

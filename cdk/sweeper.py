@@ -7,7 +7,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
-from tidemill_cdk.permissions import payloads, table, wake
+from tidemill_cdk.permissions import Allow, engine
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda
 
 _TIMEOUT = 60
@@ -26,12 +26,16 @@ class Sweeper(Construct):
             what="sweeper",
             description="Finds runs that nobody looked at when they were due",
             allows=[
-                table(names, "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", indexes=True),
-                payloads(names, "GetObject"),
-                wake(names),
+                *engine(names, indexes=True),
+                Allow(
+                    ("sqs:ReceiveMessage", "sqs:DeleteMessage"),
+                    (names.dead_letters_arn,),
+                    "Every function's dead letters, by prefix: a list would change with each function.",
+                ),
             ],
             timeout=_TIMEOUT,
         )
+        self.function = sweep.function
         events.Rule(
             self,
             "Minute",

@@ -6,7 +6,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from tidemill_cdk.permissions import consume, wake
+from tidemill_cdk.permissions import Allow, consume, grant, wake
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda
 from tidemill_cdk.queues import QueuePair
 
@@ -16,7 +16,7 @@ _BATCH = 10
 
 
 class Timers(Construct):
-    """The schedules' group, the role under which they send, the timers queue and its Lambda."""
+    """The groups of one-shot and of cron schedules, the role under which they send, the timers queue and its Lambda."""
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
         super().__init__(scope, id)
@@ -30,8 +30,10 @@ class Timers(Construct):
             attempts=_ATTEMPTS,
             settings=platform.settings,
         )
-        self.group = scheduler.ScheduleGroup(self, "Group", schedule_group_name=names.schedule_group)
-        # Only the scheduler of this account may take the role, and only for schedules of this mill's group.
+        groups = (names.schedule_group, names.cron_group)
+        for id_, group in zip(("Group", "CronGroup"), groups, strict=True):
+            scheduler.ScheduleGroup(self, id_, schedule_group_name=group)
+        # Only the scheduler of this account may take the role, and only for schedules of this mill's groups.
         self.role = iam.Role(
             self,
             "Role",
@@ -41,14 +43,13 @@ class Timers(Construct):
                 conditions={
                     "StringEquals": {"aws:SourceAccount": names.stack.account},
                     "ArnEquals": {
-                        "aws:SourceArn": names.arn("scheduler", f"schedule-group/{names.schedule_group}"),
+                        "aws:SourceArn": [names.arn("scheduler", f"schedule-group/{group}") for group in groups]
                     },
                 },
             ),
         )
-        self.role.add_to_policy(
-            iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.queues.queue.queue_arn])
-        )
+        # One-shot schedules send to the timers queue, those of cron triggers to the functions' own.
+        grant(self.role, [Allow(("sqs:SendMessage",), (self.queues.queue.queue_arn,)), wake(names)])
         waker = PlatformLambda(
             self,
             "Waker",

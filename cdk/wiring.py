@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from tidemill_cdk.alarms import Alarms
 from tidemill_cdk.function import Function
 from tidemill_cdk.manifest import Declared
 from tidemill_cdk.names import Names
@@ -27,6 +28,7 @@ class Wiring:
     bus: events.IEventBus
     layer: lambda_.ILayerVersion
     registry: Construct | None = None  # None: it is another stack's, and there already
+    alarms: Alarms | None = None
     rules: int = _OWN_RULES
     ids: set[str] = field(default_factory=set[str])
 
@@ -38,7 +40,7 @@ class Wiring:
             raise DeployError(f"two functions have the id {declared.id!r}; give one of them another")
         self.ids.add(declared.id)
         self._count(scope, declared)
-        return Function(
+        function = Function(
             scope,
             declared.id,
             names=self.names,
@@ -50,13 +52,16 @@ class Wiring:
             timeout=timeout,
             registry=self.registry,
         )
+        if self.alarms is not None and self.settings.alarms == "function":
+            self.alarms.watch(function, declared.id, function.queues.queue, function.queues.dead)
+        return function
 
     def _count(self, scope: Construct, declared: Declared) -> None:
         self.rules += declared.pattern is not None
         most = self.settings.rules
         advice = (
-            "ask AWS to raise the quota 'Rules per event bus' (Service Quotas, EventBridge) and set tidemill:rules to it,"
-            " or deploy a second mill under another name for some of the apps"
+            "ask AWS to raise EventBridge's quota of rules per event bus (Service Quotas) and set tidemill:rules to it, or"
+            " deploy a second mill under another name for some of the apps"
         )
         if self.rules > most:
             raise DeployError(f"{declared.id!r} would be rule {self.rules} of a bus that takes {most}: {advice}")

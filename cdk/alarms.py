@@ -1,0 +1,169 @@
+"""What wakes people, and the dashboard they then look at.
+
+An alarm costs by its metrics. So the platform's metrics have one dimension, the mill: ten alarms watch three hundred
+functions, and the log line behind a figure says which function and run it was. `tidemill:alarms=function` adds two for
+each function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from tidemill.limits import MINUTE, SECOND
+from tidemill_cdk.names import Names
+from tidemill_cdk.settings import Settings
+
+NAMESPACE = "Tidemill"  # of the metrics that the Lambdas write as lines of their logs
+_PERIOD = Duration.minutes(5)
+_FAILING = 10  # percent of runs, of at least so many in a period:
+_ENOUGH = 10
+_LATE = 5 * MINUTE
+_OLD = 15 * MINUTE // SECOND
+
+
+class Alarms(Construct):
+    """The topic that alarms are sent to, and the alarms that concern the whole mill."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        names: Names,
+        settings: Settings,
+        queues: Mapping[str, sqs.IQueue],
+        dead: Mapping[str, sqs.IQueue],
+        sweeper: lambda_.IFunction,
+    ) -> None:
+        """`queues` and `dead`: the platform's own, by what they are called in the alarm."""
+        super().__init__(scope, id)
+        self.names = names
+        self.topic = sns.Topic(self, "Topic", topic_name=names.own_queue("alarms"), enforce_ssl=True)
+        if settings.alarm_email:
+            self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
+        self._some("DeadLetters", "a message could not be worked off: its function's dead-letter queue holds it")
+        self._some("DeadLettersAdopted", "a Lambda could not begin at all, most likely a bad deploy")
+        self._some("EventsRejected", "an event put on the bus did not fit its schema")
+        self._some("SweeperFound", "runs were overdue: messages or schedules were lost", periods=3)
+        self._over("QueueAge", "p99", _LATE, "starts wait in their queues for more than 5 minutes", periods=3)
+        self._alarm("FailureRate", self._failing(), _FAILING, "more than 10 % of the runs fail", periods=3)
+        for name, queue in dead.items():
+            self._alarm(
+                f"Dead{name}", visible(queue), 0, f"the platform's own dead-letter queue of {name} holds messages"
+            )
+        for name, queue in queues.items():
+            self._alarm(f"Old{name}", oldest(queue), _OLD, f"the queue of {name} is not worked off")
+        self._alarm(
+            "SweeperErrors",
+            sweeper.metric_errors(period=_PERIOD),
+            0,
+            "the sweep fails: lost messages stay lost",
+            periods=3,
+        )
+        _dashboard(self, names)
+
+    def watch(self, scope: Construct, function_id: str, queue: sqs.IQueue, dead: sqs.IQueue) -> None:
+        """The two alarms of one function."""
+        self._alarm("Dead", visible(dead), 0, f"{function_id} has dead letters", scope=scope)
+        self._alarm("Old", oldest(queue), _OLD, f"{function_id} does not keep up with its queue", scope=scope)
+
+    def _some(self, metric: str, what: str, periods: int = 1) -> None:
+        self._alarm(metric, ours(self.names, metric, "Sum"), 0, what, periods=periods)
+
+    def _over(self, metric: str, statistic: str, most: float, what: str, periods: int) -> None:
+        self._alarm(metric, ours(self.names, metric, statistic), most, what, periods=periods)
+
+    def _failing(self) -> cloudwatch.MathExpression:
+        return cloudwatch.MathExpression(
+            expression=f"IF(FILL(failed, 0) + FILL(completed, 0) >= {_ENOUGH},"
+            " 100 * FILL(failed, 0) / (FILL(failed, 0) + FILL(completed, 0)), 0)",
+            using_metrics={
+                "failed": ours(self.names, "RunsFailed", "Sum"),
+                "completed": ours(self.names, "RunsCompleted", "Sum"),
+            },
+            label="percent of runs that fail",
+            period=_PERIOD,
+        )
+
+    def _alarm(
+        self,
+        id: str,
+        metric: cloudwatch.IMetric,
+        most: float,
+        what: str,
+        *,
+        periods: int = 1,
+        scope: Construct | None = None,
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            scope or self,
+            id,
+            alarm_description=f"Tidemill {self.names.mill}: {what}",
+            metric=metric,
+            threshold=most,
+            evaluation_periods=periods,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+
+
+def ours(names: Names, metric: str, statistic: str) -> cloudwatch.Metric:
+    """A metric that the Lambdas write; its one dimension is the mill."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=metric,
+        dimensions_map={"mill": names.mill},
+        statistic=statistic,
+        period=_PERIOD,
+    )
+
+
+def visible(queue: sqs.IQueue) -> cloudwatch.Metric:
+    return queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")
+
+
+def oldest(queue: sqs.IQueue) -> cloudwatch.Metric:
+    return queue.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum")
+
+
+def _dashboard(scope: Construct, names: Names) -> None:
+    def graph(title: str, *metrics: tuple[str, str]) -> cloudwatch.GraphWidget:
+        return cloudwatch.GraphWidget(
+            title=title, width=12, left=[ours(names, metric, statistic) for metric, statistic in metrics]
+        )
+
+    cloudwatch.Dashboard(
+        scope,
+        "Dashboard",
+        dashboard_name=names.prefix,
+        widgets=[
+            [
+                graph("Runs", ("RunsStarted", "Sum"), ("RunsCompleted", "Sum"), ("RunsFailed", "Sum")),
+                graph("Duration of steps (ms)", ("StepDuration", "p50"), ("StepDuration", "p99")),
+            ],
+            [
+                graph("Age of starts in their queues (ms)", ("QueueAge", "p50"), ("QueueAge", "p99")),
+                graph("Lateness of wake-ups (ms)", ("WakeUpLateness", "p50"), ("WakeUpLateness", "p99")),
+            ],
+            [
+                graph(
+                    "What should not be",
+                    ("DeadLetters", "Sum"),
+                    ("DeadLettersAdopted", "Sum"),
+                    ("SweeperFound", "Sum"),
+                    ("EventsRejected", "Sum"),
+                ),
+                graph("Long sleeps that came due", ("TimersForwarded", "Sum")),
+            ],
+        ],
+    )
