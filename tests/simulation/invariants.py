@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+from simulation import flow
 from simulation.system import SKEW, Execution, System
 
 from tidemill import ids, values
@@ -29,12 +30,13 @@ from tidemill.ports import EventQuery
 def broken(system: System) -> list[str]:
     """Every invariant that does not hold, in words."""
     heads = all_heads(system)
-    journals = {head.run_id: system.db.runs.read(head.run_id) for head in heads}
+    journals = {head.run_id: system.stores.runs.read(head.run_id) for head in heads}
     problems: list[str] = []
     for head in heads:
         problems += _run(head, journals[head.run_id])
         problems += _effects(system, head, journals)
-    problems += _starts(system, heads)
+    problems += _starts(system, heads, journals)
+    problems += flow.broken(system, heads, journals)
     problems += _executions(system.executions)
     problems += _waits_left(system, heads)
     for head in heads:
@@ -43,8 +45,7 @@ def broken(system: System) -> list[str]:
 
 
 def all_heads(system: System) -> list[Head]:
-    ids_ = [row[0] for row in system.db.rows("SELECT run_id FROM run ORDER BY n")]
-    return [head for run_id in ids_ if (head := system.db.runs.head(run_id)) is not None]
+    return [head for run_id in system.stores.all_runs() if (head := system.stores.runs.head(run_id)) is not None]
 
 
 def _run(head: Head, records: list[Record]) -> list[str]:
@@ -123,24 +124,26 @@ def _effects(system: System, head: Head, journals: dict[str, list[Record]]) -> l
             problems.append(f"{where}: its parent was not told")
     if parent is not None and parent.chunk is not None:
         return problems
+    if head.status == "skipped":
+        return problems
     announced = ids.derived(head.run_id, FINISHED)
-    runs = [h for h in system.db.runs.of_event(announced) if h.function_id == "sim.listener"]
+    runs = [h for h in system.stores.runs.of_event(announced) if h.function_id == "sim.listener"]
     if head.function_id != "sim.listener" and len(runs) != 1:
         problems.append(f"{where}: its end started {len(runs)} runs of the listener")
     spec = system.registry.function(head.function_id)
     if head.status == "failed" and spec is not None and spec.on_failure is not None:
         handled = ids.derived(spec.on_failure, ids.derived(head.run_id, FAILED))
-        if system.db.runs.head(handled) is None:
+        if system.stores.runs.head(handled) is None:
             problems.append(f"{where}: its failure was not handled")
     return problems
 
 
-def _starts(system: System, heads: list[Head]) -> list[str]:
-    """Every event started exactly the runs that it should."""
+def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]) -> list[str]:
+    """Every event is in exactly the runs that it should be in."""
     problems = []
-    started = Counter((h.function_id, h.event_ids[0]) for h in heads if h.event_ids)
+    started = Counter((h.function_id, event_id) for h in heads if h.parent is None for event_id in all_events(journals[h.run_id]))
     problems += [f"{key} was started {n} times" for key, n in started.items() if n > 1]
-    sent = system.db.events.page(EventQuery(limit=1_000))
+    sent = system.stores.events.page(EventQuery(limit=1_000))
     events = {event.id: event for event in [*system.accepted, *sent]}
     for event in events.values():
         for spec in system.registry.functions():
@@ -151,6 +154,12 @@ def _starts(system: System, heads: list[Head]) -> list[str]:
             if has and not should and not spec.id.endswith("-failure") and event.name != "tidemill/function.invoked":
                 problems.append(f"event {event.id} ({event.name}) started {spec.id}")
     return problems
+
+
+def all_events(records: list[Record]) -> list[str]:
+    """The ids of a run's events, also of those that its code is not given."""
+    state = fold(records)
+    return [event.id for event in (*state.birth.events, *(record.event for record in state.gathered))]
 
 
 def _executions(executions: list[Execution]) -> list[str]:
@@ -175,7 +184,7 @@ def _waits_left(system: System, heads: list[Head]) -> list[str]:
     Its message may be gone by then: another delivery of it went well.
     """
     closed = {head.run_id for head in heads if head.due is None}
-    left = system.db.rows("SELECT run_id, key FROM wait")
+    left = system.stores.waits_left()
     return [
         f"run {run_id} has ended, and left wait {key} behind"
         for run_id, key in left
@@ -218,6 +227,6 @@ def _overlooked(system: System, head: Head, blocked: object, taken: set[tuple[st
     return [
         f"{where} timed out, but {event.id} was there"
         for wait in blocked.waits
-        for event in system.db.events.by_name(wait.name, wait.after, (blocked.until or 0) - margin, 10_000)
+        for event in system.stores.events.by_name(wait.name, wait.after, (blocked.until or 0) - margin, 10_000)
         if lookback.accepts(system.plain, wait, event, taken)
     ]

@@ -9,13 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tidemill import App, CancelOn, NonRetriableError, StepError, Timeouts, Wait
+from tidemill import (
+    App,
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    NonRetriableError,
+    RateLimit,
+    Singleton,
+    StepError,
+    Throttle,
+    Timeouts,
+    Wait,
+)
 from tidemill import Event as On
 
 if TYPE_CHECKING:
     from simulation.scenario import Op, Program, Scenario
 
 Body = Callable[[str, str, int], None]  # run id, step id, attempt: called while a step's code runs
+
+
+FLOW: dict[str, Any] = {
+    "concurrency": lambda *each: [Concurrency(*one) for one in each],
+    "throttle": Throttle,
+    "rate_limit": RateLimit,
+    "debounce": Debounce,
+    "batch": Batch,
+    "singleton": Singleton,
+}
 
 
 def build(scenario: Scenario, body: Body) -> App:
@@ -33,6 +56,8 @@ def _declare(app: App, program: Program, body: Body) -> None:
         options["cancel_on"] = [CancelOn(program.cancel_on, match="user.id")]
     if program.finish is not None:
         options["timeouts"] = Timeouts(finish=program.finish / 1_000)
+    for feature, written in program.flow.items():
+        options[feature] = FLOW[feature](*written) if feature in FLOW else written
     if program.on_failure:
 
         def handler(ctx: Any) -> str:

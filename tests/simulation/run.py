@@ -30,7 +30,7 @@ def check(scenario: Scenario) -> list[str]:
     except Exception:
         return [f"the engine raised\n{traceback.format_exc()}"]
     finally:
-        system.db.close()
+        system.close()
 
 
 def shrunk(scenario: Scenario, tries: int = 300) -> Scenario:
@@ -58,6 +58,10 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
     for n, program in enumerate(scenario.programs):
         if program.on is not None and program.id not in ("listener", "child"):
             yield _with(scenario, programs=scenario.programs[:n] + scenario.programs[n + 1 :])
+        for feature in program.flow:
+            plain = copy.deepcopy(scenario)
+            del plain.programs[n].flow[feature]
+            yield plain
         for m in range(len(program.ops)):
             fewer = copy.deepcopy(scenario)
             del fewer.programs[n].ops[m]

@@ -26,6 +26,7 @@ class Program:
     finish: int | None = None
     on_failure: bool = False
     retries: int = 2
+    flow: dict[str, Any] = field(default_factory=dict)  # options of flow control, as the arguments of their classes
 
 
 @dataclass
@@ -64,6 +65,8 @@ def make(seed: int) -> Scenario:
         _meet(rng, programs, sent)
         faults = rng.choice([0, 0, faults])
         stalls = stalls if faults else 0
+    if seed % 2:
+        _control(random.Random(-seed), programs, sent)
     return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed, rng.choice([2, 5, 100]))
 
 
@@ -88,6 +91,44 @@ def _meet(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None
         program.when = None
         sent.append(Sent(0, EVENTS[0] if program.on == EVENTS[0] else EVENTS[1], rng.choice(USERS), len(sent) + 40))
     sent.extend(Sent(rng.randint(0, 400), "e/news", rng.choice(USERS), n) for n in range(20, 20 + rng.randint(1, 8)))
+
+
+KEYS = (None, None, "event.user.id", "event.data.n % 2", "event.data.nothing")
+
+
+def _control(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:
+    """Flow control for some functions, and events that come close together."""
+    for program in programs:
+        if program.id == "listener" or rng.random() < 0.2:
+            continue
+        options = program.flow
+        if rng.random() < 0.7:
+            options["concurrency"] = [_places(rng) for _ in range(rng.choice([1, 1, 2]))]
+            if len(options["concurrency"]) == 2 and options["concurrency"][0][1:] == options["concurrency"][1][1:]:
+                options["concurrency"].pop()
+        if rng.random() < 0.25:
+            options["throttle"] = [rng.choice([1, 2, 10]), rng.choice([20, 60]), rng.choice([1, 3]), rng.choice(KEYS)]
+        if program.on is not None and program.cancel_on is None and rng.random() < 0.2:
+            options["batch"] = [rng.randint(1, 4), rng.choice([1, 30]), rng.choice(KEYS)]
+            continue
+        if program.on is not None and rng.random() < 0.25:
+            options["debounce"] = [rng.choice([1, 10]), rng.choice(KEYS), rng.choice([None, 30])]
+        if rng.random() < 0.2:
+            options["rate_limit"] = [rng.randint(1, 3), rng.choice([20, 60]), rng.choice(KEYS)]
+        if rng.random() < 0.3:
+            options["singleton"] = [rng.choice(["skip", "cancel"]), rng.choice(KEYS)]
+        if rng.random() < 0.2:
+            options["idempotency"] = rng.choice(KEYS[2:])
+        if rng.random() < 0.4:
+            options["priority"] = rng.choice(["event.data.n * 10", "event.user.id == 'ann' ? 100 : -5"])
+    burst = rng.randint(0, 200_000)
+    for n in range(50, 50 + rng.randint(0, 8)):
+        sent.append(Sent(burst + rng.randint(0, 15_000), rng.choice(EVENTS[:2]), rng.choice(USERS), n))
+
+
+def _places(rng: random.Random) -> list[Any]:
+    scope, counts = rng.choice(["function", "function", "app", "account"]), rng.choice(["steps", "steps", "runs"])
+    return [rng.choice([1, 1, 2, 3]), rng.choice(KEYS), scope, counts]
 
 
 def _sent(rng: random.Random, n: int) -> Sent:

@@ -15,6 +15,7 @@ from typing import Any
 from simulation.loop import Actor, Failed, Loop
 from simulation.programs import build
 from simulation.scenario import Scenario, Sent
+from simulation.stores import InSqlite, Stores
 
 from tidemill.core.journal import Claimed
 from tidemill.errors import Unavailable
@@ -27,7 +28,6 @@ from tidemill.execute.parking import Resumed, follows
 from tidemill.model import Event, FunctionSpec, Wait
 from tidemill.ports import World
 from tidemill_local.registry import LocalRegistry
-from tidemill_local.store.database import MEMORY, Database
 
 START = 1_767_225_600_000
 TIMEOUT = 30_000  # of the executors' process
@@ -119,7 +119,7 @@ class System:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.loop = Loop(scenario.fault_seed, START)
-        self.db = Database(MEMORY)
+        self.stores: Stores = self._stores()
         self.app = build(scenario, self._body)
         self.registry = LocalRegistry()
         self.registry.replace([fn.spec for fn in self.app.functions.values()], "1")
@@ -131,34 +131,30 @@ class System:
         self.busy = 0
         self.unsent = len(scenario.sent)
         self._names = 0
-        self._swept = START
-        self.world = World(
-            runs=Faulty(self, self.db.runs),
-            events=Faulty(self, self.db.events),
-            waits=Faulty(self, self.db.waits),
-            blobs=Faulty(self, self.db.blobs),
+        self.clock = SimClock(self.loop)
+        self.entropy = SimEntropy(self.loop)
+        self.world = self._world()
+        stores = (self.stores.runs, self.stores.events, self.stores.waits, self.stores.blobs)
+        self.plain = World(
+            *stores, SimQueue(self), SimBus(self), self.registry, self.clock, self.entropy, Lease()
+        )  # the same without faults, for who looks at it afterwards
+
+    def _stores(self) -> Stores:
+        return InSqlite()
+
+    def _world(self) -> World:
+        return World(
+            runs=Faulty(self, self.stores.runs),
+            events=Faulty(self, self.stores.events),
+            waits=Faulty(self, self.stores.waits),
+            blobs=Faulty(self, self.stores.blobs),
             queue=Faulty(self, SimQueue(self)),
             bus=Faulty(self, SimBus(self)),
             registry=self.registry,
-            clock=SimClock(self.loop),
-            entropy=SimEntropy(self.loop),
+            clock=self.clock,
+            entropy=self.entropy,
             liveness=Lease(),
-            flow=Faulty(self, self.db.flow),
         )
-
-        self.plain = World(
-            self.db.runs,
-            self.db.events,
-            self.db.waits,
-            self.db.blobs,
-            SimQueue(self),
-            SimBus(self),
-            self.registry,
-            self.world.clock,
-            self.world.entropy,
-            Lease(),
-            self.db.flow,
-        )  # the same without faults, for who looks at it afterwards
 
     def run(self) -> None:
         for sent in self.scenario.sent:
@@ -166,8 +162,11 @@ class System:
         self._sweep_later()
         self.loop.run(START + HORIZON, self.idle)
 
+    def close(self) -> None:
+        self.stores.close()
+
     def idle(self) -> bool:
-        return not (self.unsent or self.open_messages or self.busy) and not self.db.runs.overdue(2**60, 1)
+        return not (self.unsent or self.open_messages or self.busy) and not self.stores.runs.overdue(2**60, 1)
 
     # Turns.
 
@@ -244,15 +243,15 @@ class System:
             actor.killed = True
 
     def _sweep_later(self) -> None:
-        due = self.db.runs.next_due()
+        due = self.stores.next_due()
         at = max(self.loop.now + 60_000, due or 0)
         self.loop.at(at, self._sweep)
 
     def _sweep(self) -> None:
-        for head in self.db.runs.overdue(self.loop.now, 100):
+        for head in self.stores.runs.overdue(self.loop.now, 100):
             run_id = head.run_id
             self.deliver(f"sweep {run_id}", lambda run_id=run_id: self.advance(run_id), durable=False)
-        if self.unsent or self.open_messages or self.db.runs.overdue(2**60, 1):
+        if self.unsent or self.open_messages or self.stores.runs.overdue(2**60, 1):
             self._sweep_later()
 
     # What arrives.
@@ -325,7 +324,7 @@ class System:
         return parked.resumed
 
     def _is_open(self, live: LiveRun) -> bool:
-        head = self.db.runs.head(live.head.run_id)
+        head = self.stores.runs.head(live.head.run_id)
         return head is not None and head.due is not None
 
     def _resume(self, opened: Opened) -> bool:
