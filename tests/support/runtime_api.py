@@ -16,6 +16,7 @@ from queue import Queue
 from typing import Any
 
 SRC = Path(__file__).parents[2] / "src"
+_INIT = 20  # seconds that a process has for its start; Lambda gives 10, on a machine that does nothing else
 
 
 class LambdaDied(Exception):
@@ -36,6 +37,7 @@ class Function:
     _answers: Queue[Any] = field(default_factory=Queue)
     _process: subprocess.Popen[str] | None = None
     _count: int = 0
+    _end_at: float = 0
 
     def __enter__(self) -> Function:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -53,9 +55,9 @@ class Function:
         if self._process is None or self._process.poll() is not None:
             self._start()
         self._count += 1
+        self._end_at = time.monotonic() + _INIT  # until the process has asked for it
         self._next.put((f"request-{os.getpid()}-{self._count}", json.dumps(event)))
-        end = time.monotonic() + self.timeout
-        while time.monotonic() < end:
+        while time.monotonic() < self._end_at:
             if not self._answers.empty():
                 kind, body = self._answers.get()
                 if kind == "error":
@@ -110,6 +112,7 @@ def _handler(function: Function) -> type[BaseHTTPRequestHandler]:
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             request_id, event = function._next.get()
+            function._end_at = time.monotonic() + function.timeout
             deadline = int((time.time() + function.timeout) * 1_000)
             self.send_response(200)
             self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
