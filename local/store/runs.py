@@ -93,6 +93,10 @@ class SqliteRuns:
         row = self._db.row(_HEAD, (n,)) if n is not None else None
         return _head(row) if row else None
 
+    def open(self, run_id: str) -> tuple[Head, list[Record]] | None:
+        head = self.head(run_id)
+        return (head, self.read(run_id, head.snapshot if head.snapshot is not None else -1)) if head else None
+
     def read(self, run_id: str, after: int = -1) -> list[Record]:
         return _decoded(run_id, self.read_raw(run_id, after))
 

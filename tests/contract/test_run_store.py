@@ -179,6 +179,30 @@ def test_a_gap_is_an_error(runs: RunStore) -> None:
     assert runs.read("r1", after=2) == [HandedOver(3)]
 
 
+def test_opening_a_run_reads_its_head_and_what_its_snapshot_does_not_hold(runs: RunStore) -> None:
+    assert runs.open("r1") is None
+    made = born(runs, "r1")
+    assert runs.open("r1") == (made, [BORN])
+    records: list[Record] = [StepDone(str(i), "run", NOW, NOW) for i in range(120)]
+    for number, record in enumerate(records, 1):
+        assert runs.append("r1", number, [record]) is None
+    assert runs.open("r1") == (made, [BORN, *records])
+    runs.put_snapshot("r1", 119, b"folded")
+    assert runs.append("r1", 121, [HandedOver(NOW)], HeadChange("running", 7, snapshot=119)) is None
+    assert runs.append("r1", 122, [HandedOver(NOW), HandedOver(NOW)]) is None
+    opened = runs.open("r1")
+    assert opened is not None
+    assert opened[0] == runs.head("r1")
+    assert opened[1] == [records[-1], *[HandedOver(NOW)] * 3]
+
+
+def test_opening_a_run_finds_a_gap(runs: RunStore) -> None:
+    born(runs, "r1")
+    runs.append("r1", 2, [HandedOver(2)])
+    with pytest.raises(JournalError, match="r1 lacks record 1"):
+        runs.open("r1")
+
+
 def test_journals_do_not_mix(runs: RunStore) -> None:
     for run_id in ("r", "r1", "r10"):
         born(runs, run_id)

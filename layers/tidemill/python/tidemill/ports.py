@@ -45,6 +45,10 @@ class RunStore(Protocol):
 
     def head(self, run_id: str) -> Head | None: ...
 
+    def open(self, run_id: str) -> tuple[Head, list[Record]] | None:
+        """The head and, as `read` gives them, the records that its snapshot does not hold: of one moment, at once."""
+        ...
+
     def read(self, run_id: str, after: int = -1) -> list[Record]:
         """The records numbered above `after`, in order, never stale. Raises JournalError at a gap."""
         ...

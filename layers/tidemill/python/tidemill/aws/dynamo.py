@@ -303,9 +303,9 @@ class Table:
 
 def attribute(value: Any) -> dict[str, Any]:
     """A value as DynamoDB's JSON has it."""
-    encode = _ENCODE.get(type(value))
+    encode = _ENCODE.get(value.__class__)
     if encode is None:
-        raise TypeError(f"no DynamoDB attribute can hold {type(value).__name__}")
+        raise TypeError(f"no DynamoDB attribute can hold {value.__class__.__name__}")
     return encode(value)
 
 

@@ -14,7 +14,7 @@ from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped
 from tidemill.core.state import RunState
 from tidemill.core.view_values import error_view
 from tidemill.execute import outside, places, start
-from tidemill.execute.load import load
+from tidemill.execute.load import opened
 from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
 from tidemill.ports import World
 
@@ -23,10 +23,10 @@ TERMINAL = (Ended, Cancelled, Skipped)
 
 def finish(world: World, run_id: str, gone: bool = False) -> None:
     """Perform the effects of a run's end and close its head. `gone`: no executor is at work on it any more."""
-    head = world.runs.head(run_id)
-    if head is None or head.due is None:
+    found = opened(world, run_id)
+    if found is None:
         return
-    state = load(world, head)
+    head, state = found
     if state.terminal is None:
         return
     world.waits.drop(run_id)

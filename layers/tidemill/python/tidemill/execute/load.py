@@ -11,13 +11,24 @@ from tidemill.model import Event, Head
 from tidemill.ports import World
 
 
+def opened(world: World, run_id: str) -> tuple[Head, RunState] | None:
+    """A run that is not closed: its head and its folded state."""
+    found = world.runs.open(run_id)
+    if found is None or found[0].due is None:
+        return None
+    return found[0], _folded(world, *found)
+
+
 def load(world: World, head: Head) -> RunState:
     """The folded state of a run, never stale."""
-    base = first(head)
-    state = restored(head, base, world.runs.snapshot)
+    return _folded(world, head, world.runs.read(head.run_id, first(head) - 1))
+
+
+def _folded(world: World, head: Head, records: list[Record]) -> RunState:
+    state = restored(head, first(head), world.runs.snapshot)
     if state is None:
-        base, state = 0, RunState()
-    state.add(world.runs.read(head.run_id, base - 1))
+        state, records = RunState(), world.runs.read(head.run_id)
+    state.add(records)
     return state
 
 

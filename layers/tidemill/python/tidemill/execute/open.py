@@ -34,13 +34,14 @@ class Opened(msgspec.Struct, frozen=True):
 
 def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None."""
-    head = world.runs.head(run_id)
-    if head is None or head.due is None:
-        if head is not None:
-            places.closed(world, head)
+    whole = world.runs.open(run_id)
+    if whole is None:
+        return None
+    head, records = whole
+    if head.due is None:
+        places.closed(world, head)
         return None
     base = first(head)
-    records = world.runs.read(run_id, base - 1)
     state = tail(base, records)
     spec = world.registry.function(head.function_id)
     while True:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from tidemill.core.journal import Cancelled, Record, Resolved
 from tidemill.core.state import RunState
 from tidemill.execute import finish
-from tidemill.execute.load import load
+from tidemill.execute.load import opened
 from tidemill.model import HeadChange
 from tidemill.ports import World
 
@@ -20,10 +20,10 @@ Decision = tuple[Sequence[Record], HeadChange | None] | None
 
 def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
     """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more)."""
-    head = world.runs.head(run_id)
-    if head is None or head.due is None:
+    run = opened(world, run_id)
+    if run is None:
         return False
-    state = load(world, head)
+    state = run[1]
     while (decision := decide(state)) is not None:
         records, change = decision
         found = world.runs.append(run_id, state.seq + 1, records, change)
