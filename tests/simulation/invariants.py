@@ -141,7 +141,9 @@ def _effects(system: System, head: Head, journals: dict[str, list[Record]]) -> l
 def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]) -> list[str]:
     """Every event is in exactly the runs that it should be in."""
     problems = []
-    started = Counter((h.function_id, event_id) for h in heads if h.parent is None for event_id in all_events(journals[h.run_id]))
+    started = Counter(
+        (h.function_id, event_id) for h in heads if h.parent is None for event_id in all_events(journals[h.run_id])
+    )
     problems += [f"{key} was started {n} times" for key, n in started.items() if n > 1]
     sent = system.stores.events.page(EventQuery(limit=1_000))
     events = {event.id: event for event in [*system.accepted, *sent]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tidemill.ports import Blobs, EventStore, RunStore, WaitStore
+from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
 
 
@@ -15,6 +15,7 @@ class Stores(Protocol):
     events: EventStore
     waits: WaitStore
     blobs: Blobs
+    flow: FlowStore
 
     def next_due(self) -> int | None: ...
 
@@ -26,21 +27,37 @@ class Stores(Protocol):
         """Run and step of every wait."""
         ...
 
+    def in_line(self) -> list[str]:
+        """The runs that stand in a line."""
+        ...
+
+    def places_held(self) -> list[tuple[str, str, int]]:
+        """Key, run, and until when its holder may keep it unheard of."""
+        ...
+
     def close(self) -> None: ...
 
 
 class InSqlite:
     def __init__(self) -> None:
-        self._db = Database(MEMORY)
-        self.runs = self._db.runs
-        self.events = self._db.events
-        self.waits = self._db.waits
-        self.blobs = self._db.blobs
-        self.next_due = self._db.runs.next_due
-        self.close = self._db.close
+        self.db = Database(MEMORY)
+        self.runs = self.db.runs
+        self.events = self.db.events
+        self.waits = self.db.waits
+        self.blobs = self.db.blobs
+        self.flow = self.db.flow
+        self.flow = self.db.flow
+        self.next_due = self.db.runs.next_due
+        self.close = self.db.close
 
     def all_runs(self) -> list[str]:
-        return [row[0] for row in self._db.rows("SELECT run_id FROM run ORDER BY n")]
+        return [row[0] for row in self.db.rows("SELECT run_id FROM run ORDER BY n")]
 
     def waits_left(self) -> list[tuple[str, str]]:
-        return [(run_id, key) for run_id, key in self._db.rows("SELECT run_id, key FROM wait")]
+        return [(run_id, key) for run_id, key in self.db.rows("SELECT run_id, key FROM wait")]
+
+    def in_line(self) -> list[str]:
+        return [row[0] for row in self.db.rows("SELECT run_id FROM line")]
+
+    def places_held(self) -> list[tuple[str, str, int]]:
+        return [(key, run_id, until) for key, run_id, until in self.db.rows("SELECT key, run_id, until FROM place")]

@@ -120,6 +120,10 @@ class System:
         self.scenario = scenario
         self.loop = Loop(scenario.fault_seed, START)
         self.stores: Stores = self._stores()
+        if not hasattr(self.stores, "flow"):
+            self.stores.flow = None  # type: ignore[assignment]
+            for program in scenario.programs:
+                program.flow = {}
         self.app = build(scenario, self._body)
         self.registry = LocalRegistry()
         self.registry.replace([fn.spec for fn in self.app.functions.values()], "1")
@@ -136,7 +140,7 @@ class System:
         self.world = self._world()
         stores = (self.stores.runs, self.stores.events, self.stores.waits, self.stores.blobs)
         self.plain = World(
-            *stores, SimQueue(self), SimBus(self), self.registry, self.clock, self.entropy, Lease()
+            *stores, SimQueue(self), SimBus(self), self.registry, self.clock, self.entropy, Lease(), self.stores.flow
         )  # the same without faults, for who looks at it afterwards
 
     def _stores(self) -> Stores:
@@ -154,6 +158,7 @@ class System:
             clock=self.clock,
             entropy=self.entropy,
             liveness=Lease(),
+            flow=Faulty(self, self.stores.flow),
         )
 
     def run(self) -> None:

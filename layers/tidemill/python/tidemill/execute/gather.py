@@ -76,6 +76,8 @@ def _join(
         head = world.runs.head(window.run_id)
         if head is None or head.due is None or head.started_at is not None:
             return False
+        if event.id in head.event_ids:  # another delivery of its message was faster
+            return True
         if gather.full(name, declared, known.count):
             return False
         begin = max(gather.begins(name, declared, known.since, now, known.count + 1), event.ts)
