@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tidemill import ids
 from tidemill.aws import message
 from tidemill.aws.client import AwsError, Client
 from tidemill.aws.settings import Settings
 from tidemill.errors import Unavailable
 from tidemill.execute import receive
 from tidemill.limits import MINUTE
-from tidemill.model import CronTrigger, FunctionSpec
+from tidemill.model import CronTrigger, Event, FunctionSpec
 from tidemill.ports import World
 
 ROUND = 10  # minutes in which every function's dead letters are read once
@@ -74,13 +73,24 @@ def _begun(world: World, spec: FunctionSpec, body: str) -> bool:
         found = message.read(body)
     except message.NotAMessage:
         return False
+    trigger = _trigger(spec, found) if isinstance(found, message.Tick) else None
     if isinstance(found, message.Start):
-        known = world.runs.head(ids.derived(spec.id, found.event.id)) is not None
-        return not known and receive.begin(world, spec, found.event) is not None
-    if isinstance(found, message.Tick):
-        trigger = _trigger(spec, found)
-        return trigger is not None and receive.fire(world, spec, trigger, found.at) is not None
-    return False
+        event = found.event
+    elif isinstance(found, message.Tick) and trigger is not None:
+        event = receive.timer(world, spec, trigger, found.at)
+    else:
+        return False
+    if _in_a_run(world, spec, event):
+        return False
+    if isinstance(found, message.Start):
+        receive.begin(world, spec, event)
+    elif trigger is not None:
+        receive.fire(world, spec, trigger, found.at)
+    return _in_a_run(world, spec, event)
+
+
+def _in_a_run(world: World, spec: FunctionSpec, event: Event) -> bool:
+    return any(head.function_id == spec.id for head in world.runs.of_event(event.id))
 
 
 def _trigger(spec: FunctionSpec, tick: message.Tick) -> CronTrigger | None:

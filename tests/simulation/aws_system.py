@@ -1,0 +1,236 @@
+"""The simulated cloud as AWS has it: the real adapters, executor, and Lambdas, over a modelled SQS, bus and Scheduler.
+
+A sender's event goes on the bus, from there to the queue of every function that listens and to the events queue.
+Executors begin runs with the message in hand, claim until their Lambda's deadline and ten seconds, and have no
+connection by which anybody could tell that they are dead. Sleeps are messages with a delay, or schedules. Each minute
+a sweep looks for what was lost. Stores fail as in `system`, and so does every call to a queue, the bus or Scheduler.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+from unittest import mock
+
+import msgspec
+from simulation.cloud import Cloud, Letter, Queue, Record
+from simulation.loop import Failed
+from simulation.scenario import Scenario, Sent
+from simulation.system import SKEW, Faulty, System
+
+from tidemill.aws import executor, message
+from tidemill.aws.bus import EventBridgeBus
+from tidemill.aws.client import AwsError, Client
+from tidemill.aws.envelope import entry
+from tidemill.aws.executor import Executor, Refused, turn
+from tidemill.aws.liveness import UntilThen
+from tidemill.aws.metrics import Metrics
+from tidemill.aws.queue import SqsQueue
+from tidemill.aws.settings import Settings, dead_letter_name, queue_name
+from tidemill.errors import Unavailable
+from tidemill.execute import receive
+from tidemill.execute.code import drive
+from tidemill.model import Event
+from tidemill.ports import World
+from tidemill_lambdas import events
+from tidemill_lambdas.sweeper.adopt import adopt
+from tidemill_lambdas.sweeper.adopt import turn as whose_turn
+from tidemill_lambdas.sweeper.sweep import sweep
+from tidemill_lambdas.timers.forward import forward
+
+MILL = "sim"
+EVENTS, TIMERS = "sim-events", "sim-timers"
+TIMEOUT = 30_000  # of every Lambda
+VISIBILITY = TIMEOUT + 15_000
+ATTEMPTS = 7  # before a message is a dead letter
+HOUR = 3_600_000
+SETTINGS = Settings(MILL, "table", "bucket", "bus", "https://sqs/", f"arn:aws:sqs:x:y:{TIMERS}", "runs", "arn:role")
+
+
+class AwsSystem(System):
+    skew = SKEW
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.cloud = Cloud(self)
+        super().__init__(scenario)
+        self._client = cast("Client", self.cloud)
+        self._sweeps = 0
+        for spec in self.registry.functions():
+            dead = self.cloud.bury(dead_letter_name(MILL, spec.id))
+            name = queue_name(MILL, spec.id)
+            self.cloud.queues[name] = Queue(name, self._execute, ATTEMPTS, dead)
+        for name, handle in ((EVENTS, self._keep_event), (TIMERS, self._remind)):
+            self.cloud.queues[name] = Queue(name, handle, ATTEMPTS, self.cloud.redriven(name, HOUR))
+
+    @property
+    def faults(self) -> float:
+        return self.scenario.faults
+
+    def _world(self) -> World:
+        client = cast("Client", self.cloud)
+        bus = EventBridgeBus(
+            client, "bus", sleep=lambda s: self.loop.pause(int(s * 1_000)), draw=self.loop.random.random
+        )
+        return World(
+            runs=Faulty(self, self.stores.runs),
+            events=Faulty(self, self.stores.events),
+            waits=Faulty(self, self.stores.waits),
+            blobs=Faulty(self, self.stores.blobs),
+            queue=SqsQueue(client, SETTINGS, self.clock),
+            bus=bus,
+            registry=self.registry,
+            clock=self.clock,
+            entropy=self.entropy,
+            liveness=UntilThen(),
+            flow=Faulty(self, self.stores.flow),
+        )
+
+    def run(self) -> None:
+        with _alone(self.scenario.snapshot_every):
+            super().run()
+
+    def idle(self) -> bool:
+        return not self.cloud.open and super().idle() and not self._unadopted()
+
+    def _unadopted(self) -> bool:
+        """Whether a start lies among the dead letters that has not become a run yet."""
+        for spec in self.registry.functions():
+            for letter in self.cloud.letters.get(dead_letter_name(MILL, spec.id), []):
+                found = message.read(letter.body)
+                if isinstance(found, message.Start) and receive.takes(spec, found.event):
+                    runs = self.stores.runs.of_event(found.event.id)
+                    if not any(head.function_id == spec.id for head in runs):
+                        return True
+        return False
+
+    # Lambdas.
+
+    def targets(self, envelope: Mapping[str, Any]) -> list[str]:
+        if envelope["source"] != "tidemill":
+            return [EVENTS]
+        listeners = self.registry.listeners(envelope["detail"]["name"])
+        return [EVENTS, *(queue_name(MILL, spec.id) for spec in listeners)]
+
+    def deliver_letter(self, queue: Queue, letter: Letter) -> None:
+        """A Lambda is started for the message; now and then its process is a new one, and takes a while to be there."""
+        rng = self.loop.random
+        record = {
+            "messageId": letter.id,
+            "body": letter.body,
+            "eventSourceARN": f"arn:aws:sqs:x:y:{queue.name}",
+            "attributes": {"SentTimestamp": str(letter.sent)},
+        }
+        ended = False
+
+        def end(done: bool) -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                self.busy -= 1
+            if done:
+                self.cloud.deleted(letter)
+
+        def work() -> None:
+            try:
+                done = queue.handle(record)
+            except (Unavailable, Refused, AwsError) as error:
+                raise Failed from error
+            if not done:
+                raise Failed
+
+        self.busy += 1
+        self.cloud.again(queue, letter, VISIBILITY)
+        cold = rng.randint(150, 1_200) if rng.random() < 0.1 else rng.randint(1, 10)
+        self.loop.at(self.loop.now + cold, lambda: self._spawn(f"{queue.name} {letter.body[:60]}", work, end))
+
+    def _spawn(self, what: str, work: Any, end: Any) -> None:
+        rng = self.loop.random
+        actor = self.loop.spawn(self._name(what), work, end, rng.randint(-self.skew, self.skew))
+        if rng.random() < 0.95:  # the process is killed at its timeout; where it is not, a zombie goes on
+            self.loop.at(self.loop.now + TIMEOUT, lambda: self._kill(actor))
+
+    def _execute(self, record: Record) -> bool:
+        actor = self.loop.actor
+        assert actor is not None
+        this = turn(f"{actor.name}@{self.loop.now}", self.clock.now(), TIMEOUT)
+        actor.claim_until = this.until - actor.skew
+        Executor(
+            self.world,
+            self.app.functions,
+            mill=MILL,
+            version="1",
+            dead=self._dead,
+            metrics=Metrics(MILL, lambda _: None),
+            sleep=self.loop.pause,
+        ).work(record["eventSourceARN"].rpartition(":")[2], record["body"], self.loop.now, this)
+        return True
+
+    def _dead(self, function_id: str, body: str, about: dict[str, str]) -> None:
+        url = SETTINGS.dead_letter_url(function_id)
+        self._client.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": body})
+
+    def _keep_event(self, record: Record) -> bool:
+        def later(body: str) -> None:
+            self._client.call("sqs", "SendMessage", {"QueueUrl": f"https://sqs/{EVENTS}", "MessageBody": body})
+
+        stopping = self.loop.random.random() < 0.2  # now and then the waiters are worked off one at a time
+        events.work(record["body"], self.world, later=later, stopping=lambda: stopping)
+        return True
+
+    def _remind(self, record: Record) -> bool:
+        return not forward([record], cast("SqsQueue", self.world.queue))
+
+    # The sweep.
+
+    def _sweep(self) -> None:
+        def work() -> None:
+            try:
+                sweep(self.world, lambda: True)
+                specs = whose_turn(self.registry.functions(), self.loop.now)
+                adopt(self.world, self._client, SETTINGS, specs, lambda: True)
+            except (Unavailable, AwsError) as error:
+                raise Failed from error
+
+        def end(_: bool) -> None:
+            self.busy -= 1
+
+        self.busy += 1
+        actor = self.loop.spawn(self._name("sweep"), work, end, self.loop.random.randint(-self.skew, self.skew))
+        self.loop.at(self.loop.now + TIMEOUT, lambda: self._kill(actor))
+        self._sweep_later()
+
+    # What arrives.
+
+    def _send(self, sent: Sent) -> None:
+        if sent.signal is not None:
+            super()._send(sent)
+            return
+        now = self.loop.now
+        rng = self.loop.random
+        event = Event(f"event-{sent.at}-{sent.n}", sent.name, {"n": sent.n}, now + sent.ahead, now, {"id": sent.user})
+        self.accepted.append(event)
+        self.unsent -= 1
+        if rng.random() < 0.2:  # somebody puts it on the bus himself
+            fields = {"id": event.id, "name": event.name, "data": event.data, "ts": event.ts, "user": event.user}
+            self.cloud.publish({"Source": "legacy", "DetailType": event.name, "Detail": json.dumps(fields)})
+            return
+        self.cloud.publish(entry(event, "bus"))
+        if rng.random() < 0.05 * self.faults:  # the sender's connection broke, and it sends the same again
+            again = msgspec.structs.replace(event, received_at=now + 700)
+            self.loop.at(now + 700, lambda: self.cloud.publish(entry(again, "bus")))
+
+
+@contextmanager
+def _alone(snapshot_every: int) -> Iterator[None]:
+    """The executor's code without threads, for only one actor may be at work at a time; and without its log."""
+    logger = logging.getLogger("tidemill")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with mock.patch.object(executor, "drive", partial(drive, threads=False, snapshot_every=snapshot_every)):
+            yield
+    finally:
+        logger.disabled = before
