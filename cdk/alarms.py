@@ -58,7 +58,7 @@ class Alarms(Construct):
         self._alarm("FailureRate", self._failing(), _FAILING, "more than 10 % of the runs fail", periods=3)
         for name, queue in dead.items():
             self._alarm(
-                f"Dead{name}", visible(queue), 0, f"the platform's own dead-letter queue of {name} holds messages"
+                f"Dead{name}", visible(queue), 0, f"there are dead letters of {name.lower()}, a queue of the platform"
             )
         for name, queue in queues.items():
             self._alarm(f"Old{name}", oldest(queue), _OLD, f"the queue of {name} is not worked off")
@@ -66,7 +66,7 @@ class Alarms(Construct):
             "SweeperErrors",
             sweeper.metric_errors(period=_PERIOD),
             0,
-            "the sweep fails: lost messages stay lost",
+            "the sweep fails: what is lost stays lost",
             periods=3,
         )
         _dashboard(self, names)

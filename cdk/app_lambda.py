@@ -17,7 +17,7 @@ from tidemill_cdk.assets import app_recipe, code, import_root
 from tidemill_cdk.function import Function
 from tidemill_cdk.names import HANDLER
 from tidemill_cdk.permissions import executor, network, role_of_lambda
-from tidemill_cdk.platform_lambda import architecture, log_group, runtime
+from tidemill_cdk.platform_lambda import architecture, chosen_runtime, log_group, runtime
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.wiring import Wiring
 
@@ -53,7 +53,7 @@ class App(Construct):
         declared = manifest.read(import_root(folder), app, known)
         name = _app_name(declared, app)
         log = log_group(self, names.log_group(f"app/{name}"), settings)
-        allows = executor(names, name)
+        allows = executor(names, names.app_queues_arn(name))
         self.role = role_of_lambda(
             self,
             names.arn("logs", f"log-group:{names.log_group(f'app/{name}')}"),
@@ -67,6 +67,9 @@ class App(Construct):
             **{
                 "description": f"Tidemill app {name}",
                 "tracing": lambda_.Tracing.ACTIVE,
+                # Lines of JSON, which carry the ids of run, function and event.
+                "logging_format": lambda_.LoggingFormat.JSON,
+                "application_log_level_v2": lambda_.ApplicationLogLevel.INFO,
                 # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
                 "recursive_loop": lambda_.RecursiveLoop.ALLOW,
                 **options,
@@ -83,6 +86,7 @@ class App(Construct):
             log_group=log,
             vpc=vpc,
         )
+        chosen_runtime(self.function)
         self.functions: dict[str, Function] = {
             one.id: wiring.connect(
                 self, declared=one, target=self.function, role=self.role, timeout=int(time.to_seconds())

@@ -18,6 +18,7 @@ from tidemill_cdk.function import Function
 from tidemill_cdk.names import HANDLER
 from tidemill_cdk.permissions import executor, grant
 from tidemill_cdk.problems import DeployError
+from tidemill_cdk.settings import Settings
 from tidemill_cdk.wiring import Wiring
 
 _DEFAULT_TIMEOUT = 3  # seconds, Lambda's own
@@ -39,7 +40,7 @@ class Attached(Construct):
     ) -> None:
         """See `Mill.attach`."""
         super().__init__(scope, id)
-        resource = _resource(existing, function_id)
+        resource = _resource(existing, function_id, wiring.settings)
         declared = manifest.plain(function_id, declaration.written(function_id, on, options))
         own = cast("lambda_.Function", existing)
         environment = {
@@ -59,20 +60,21 @@ class Attached(Construct):
         )
 
 
-def _resource(existing: lambda_.IFunction, function_id: str) -> lambda_.CfnFunction:
+def _resource(existing: lambda_.IFunction, function_id: str, settings: Settings) -> lambda_.CfnFunction:
     resource = existing.node.default_child
     if not isinstance(resource, lambda_.CfnFunction):
         raise DeployError(
             f"attach({function_id!r}): this Lambda is not made by this CDK app, so its handler and layers cannot be"
             " changed here; attach it in the stack that makes it (Tidemill.import_), or by hand (docs/attach.md)"
         )
-    runtime, handler = str(resource.runtime), resource.handler
-    if not runtime.startswith("python3") or not isinstance(handler, str):
+    machine = cast("list[str] | None", resource.architectures) or ["x86_64"]
+    if (resource.runtime, machine) != (f"python{settings.python}", [settings.architecture]):
         raise DeployError(
-            f"attach({function_id!r}): the layer runs in a zip package with a Python runtime, not in {runtime!r}; call"
-            " such a Lambda from a step of another function"
+            f"attach({function_id!r}): this Lambda runs {resource.runtime or 'an image'} on {machine[0]}, the mill's"
+            f" layer python{settings.python} on {settings.architecture}; give it these, or set tidemill:python and"
+            " tidemill:architecture"
         )
-    if handler == HANDLER:
+    if resource.handler == HANDLER:
         raise DeployError(f"attach({function_id!r}): this Lambda is a function already; one Lambda is one of them")
     return resource
 

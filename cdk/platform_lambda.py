@@ -12,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from tidemill_cdk.nag import accepted
 from tidemill_cdk.names import Names
 from tidemill_cdk.permissions import Allow, role_of_lambda
 from tidemill_cdk.settings import Settings
@@ -29,6 +30,15 @@ class Platform:
 
 def runtime(settings: Settings) -> lambda_.Runtime:
     return lambda_.Runtime(f"python{settings.python}", lambda_.RuntimeFamily.PYTHON)
+
+
+def chosen_runtime(function: lambda_.IFunction) -> None:
+    """Note that the runtime is meant to be."""
+    accepted(
+        function,
+        "AwsSolutions-L1",
+        "The Python that the code is developed and tested with; tidemill:python changes it.",
+    )
 
 
 def architecture(settings: Settings) -> lambda_.Architecture:
@@ -88,6 +98,7 @@ class PlatformLambda(Construct):
             # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
+        chosen_runtime(self.function)
 
     def feed(self, queue: sqs.IQueue, *, batch: int, window: int = 0) -> None:
         """Hand over the queue's messages, `batch` at a time. The role must allow it."""

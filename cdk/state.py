@@ -42,7 +42,8 @@ class State(Construct):
                 index_name=index.name,
                 partition_key=dynamodb.Attribute(name=index.pk, type=_TEXT),
                 sort_key=dynamodb.Attribute(name=index.sk, type=_TEXT),
-                projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+                projection_type=dynamodb.ProjectionType.INCLUDE if index.also else dynamodb.ProjectionType.KEYS_ONLY,
+                non_key_attributes=list(index.also) or None,
             )
         self.bucket = s3.Bucket(
             self,

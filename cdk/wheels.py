@@ -46,8 +46,8 @@ def _explained(said: str, requirements: Path, python: str, architecture: str) ->
         advice = "install pip into this environment: python -m ensurepip, or pip install 'tidemill[cdk]'"
     elif "No matching distribution" in said:
         advice = (
-            f"either no package registry can be reached, or there is no wheel for Python {python} on {architecture}: ask"
-            " for a version that has one, or bring the package in the app's own folder"
+            f"either no package registry can be reached, or there is no wheel for Python {python} on {architecture}:"
+            " ask for a version that has one, or bring the package in the app's own folder"
         )
     else:
         advice = "put that right, and run it again"

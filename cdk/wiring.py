@@ -60,8 +60,8 @@ class Wiring:
         self.rules += declared.pattern is not None
         most = self.settings.rules
         advice = (
-            "ask AWS to raise EventBridge's quota of rules per event bus (Service Quotas) and set tidemill:rules to it, or"
-            " deploy a second mill under another name for some of the apps"
+            "ask AWS to raise EventBridge's quota of rules per event bus (Service Quotas) and set tidemill:rules to it,"
+            " or deploy a second mill under another name for some of the apps"
         )
         if self.rules > most:
             raise DeployError(f"{declared.id!r} would be rule {self.rules} of a bus that takes {most}: {advice}")

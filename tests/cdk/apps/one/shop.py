@@ -1,0 +1,7 @@
+from tidemill import App, Context
+
+app = App("shop")
+
+
+@app.function(on="order/placed")
+def charge(ctx: Context) -> None: ...

@@ -1,0 +1,66 @@
+"""One synth for the whole session, whichever worker asks first: it takes half a minute.
+
+The stacks are those of a user: `whole` has every kind of thing; `after` has one function more than `before`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the cloud assembly."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base  # one for all workers of xdist
+    out = shared / "cdk.out"
+    with (shared / "synth.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "manifest.json").exists():
+            subprocess.run([sys.executable, HERE / "stacks.py", out], check=True, cwd=HERE)
+    return out
+
+
+class Template:
+    """A synthesized template, asked by type."""
+
+    def __init__(self, path: Path) -> None:
+        self.body: dict[str, Any] = json.loads(path.read_text())
+        self.resources: dict[str, Any] = self.body["Resources"]
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Logical id to properties of all resources of a type."""
+        return {name: one.get("Properties", {}) for name, one in self.resources.items() if one["Type"] == kind}
+
+    def named(self, kind: str, property: str, value: str) -> dict[str, Any]:
+        (found,) = [one for one in self.of(kind).values() if one.get(property) == value]
+        return found
+
+
+@pytest.fixture(scope="session")
+def whole(synthesized: Path) -> Template:
+    return Template(synthesized / "Whole.template.json")
+
+
+@pytest.fixture(scope="session")
+def before(synthesized: Path) -> Template:
+    return Template(synthesized / "one" / "Shop.template.json")
+
+
+@pytest.fixture(scope="session")
+def after(synthesized: Path) -> Template:
+    return Template(synthesized / "two" / "Shop.template.json")
+
+
+@pytest.fixture(scope="session")
+def joined(synthesized: Path) -> Template:
+    return Template(synthesized / "Joined.template.json")

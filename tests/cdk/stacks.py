@@ -1,0 +1,73 @@
+"""The stacks that the tests look at: `python stacks.py FOLDER` synthesizes them, with cdk-nag's report."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from tidemill_cdk import Settings, Tidemill  # isort: skip  # before aws_cdk: it chooses the Node
+from aws_cdk import App, Duration, Stack, Validations
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from cdk_nag import AwsSolutionsChecks
+
+from tidemill import Concurrency, Event
+from tidemill_cdk.platform_lambda import runtime
+
+APPS = Path(__file__).parent / "apps"
+
+
+def whole(app: App) -> None:
+    stack = Stack(app, "Whole", analytics_reporting=False)
+    mill = Tidemill(stack, "Tidemill", name="prod", settings=Settings(alarm_email="ops@example.com"))
+    secret = secretsmanager.Secret.from_secret_name_v2(stack, "Stripe", "stripe")
+    mill.add_app(
+        "Shop",
+        entry=APPS / "shop",
+        app="shop:app",
+        environment={"CURRENCY": "EUR"},
+        secrets={"STRIPE": secret},
+        memory=1_024,
+        timeout=Duration.minutes(2),
+        description="The shop",
+    )
+    legacy = lambda_.Function(
+        stack,
+        "Legacy",
+        runtime=runtime(Settings()),
+        architecture=lambda_.Architecture.ARM_64,
+        handler="legacy.handler",
+        code=lambda_.Code.from_asset(str(APPS / "legacy")),
+        timeout=Duration.seconds(20),
+    )
+    mill.attach(
+        legacy,
+        function_id="legacy",
+        on=Event("order/placed", when="event.data.region in ['eu', 'us']"),
+        concurrency=Concurrency(1),
+    )
+
+
+def shop(app: App, folder: str) -> None:
+    stack = Stack(app, "Shop", analytics_reporting=False)
+    Tidemill(stack, "Tidemill", name="prod").add_app("Shop", entry=APPS / folder, app="shop:app")
+
+
+def joined(app: App) -> None:
+    stack = Stack(app, "Joined", analytics_reporting=False)
+    Tidemill.import_(stack, "Mill", name="prod").add_app("Shop", entry=APPS / "one", app="shop:app")
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    for name in ("one", "two"):
+        cloud = App(outdir=str(out / name), tree_metadata=False)
+        shop(cloud, name)
+        cloud.synth()
+    cloud = App(outdir=str(out), tree_metadata=False)
+    whole(cloud)
+    joined(cloud)
+    Validations.of(cloud).add_plugins(AwsSolutionsChecks(cloud))
+    with suppress(RuntimeError):  # findings: they are in the report, for a test to look at
+        cloud.synth()

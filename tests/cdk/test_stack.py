@@ -1,0 +1,288 @@
+"""The platform, as its template has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidemill.aws import table as schema
+from tidemill.aws.settings import dead_letter_name, queue_name
+
+
+def test_no_finding_is_left(synthesized: Path) -> None:
+    """Of cdk-nag, and of CloudFormation's own rules: only the user's own Lambda has some, made as users make theirs."""
+    report = json.loads((synthesized / "validation-report.json").read_text())
+    found = {
+        (violation["ruleName"].partition("[")[0], place["constructPath"])
+        for one in report["pluginReports"]
+        for violation in one["violations"]
+        for place in violation["violatingConstructs"]
+    }
+    assert found == {
+        ("AwsSolutions-IAM4", "Whole/Legacy/ServiceRole/Resource"),
+        ("AwsSolutions-L1", "Whole/Legacy/Resource"),
+    }
+
+
+def test_table(whole: Any) -> None:
+    (table,) = whole.of("AWS::DynamoDB::Table").values()
+    assert table["TableName"] == "tidemill-prod"
+    assert table["KeySchema"] == [
+        {"AttributeName": schema.PK, "KeyType": "HASH"},
+        {"AttributeName": schema.SK, "KeyType": "RANGE"},
+    ]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": schema.TTL, "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["DeletionProtectionEnabled"] is True
+    indexes = {
+        one["IndexName"]: [key["AttributeName"] for key in one["KeySchema"]] for one in table["GlobalSecondaryIndexes"]
+    }
+    assert indexes == {index.name: [index.pk, index.sk] for index in schema.INDEXES}
+    assert {one["Projection"]["ProjectionType"] for one in table["GlobalSecondaryIndexes"]} == {"KEYS_ONLY"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"]
+)
+def test_data_outlives_the_stack(whole: Any, kind: str) -> None:
+    found = [one for one in whole.resources.values() if one["Type"] == kind]
+    assert found
+    assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in found} == {("Retain", "Retain")}
+
+
+def test_bucket_is_closed(whole: Any) -> None:
+    (bucket,) = whole.of("AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"]
+    (policy,) = whole.of("AWS::S3::BucketPolicy").values()
+    assert denies_plain_http(policy["PolicyDocument"])
+
+
+def test_every_queue_is_encrypted_and_refuses_plain_http(whole: Any) -> None:
+    queues = whole.of("AWS::SQS::Queue")
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
+    secured = {
+        queue["Ref"]
+        for policy in whole.of("AWS::SQS::QueuePolicy").values()
+        if denies_plain_http(policy["PolicyDocument"])
+        for queue in policy["Queues"]
+    }
+    assert secured == set(queues)
+
+
+def denies_plain_http(document: dict[str, Any]) -> bool:
+    wanted = {"Bool": {"aws:SecureTransport": "false"}}
+    return any(one["Effect"] == "Deny" and one.get("Condition") == wanted for one in document["Statement"])
+
+
+LAMBDAS = {
+    "ingest": "tidemill_lambdas.ingest.entry.handler",
+    "api": "tidemill_lambdas.api.entry.handler",
+    "events": "tidemill_lambdas.events.entry.handler",
+    "timers": "tidemill_lambdas.timers.entry.handler",
+    "sweeper": "tidemill_lambdas.sweeper.entry.handler",
+    "registry": "tidemill_lambdas.registry.entry.handler",
+    "keys": "tidemill_lambdas.keys.entry.handler",
+}
+
+
+@pytest.mark.parametrize("what", LAMBDAS)
+def test_lambdas(whole: Any, what: str) -> None:
+    found = whole.named("AWS::Lambda::Function", "FunctionName", f"tidemill-prod-{what}")
+    assert found["Handler"] == LAMBDAS[what]
+    assert found["Architectures"] == ["arm64"]
+    assert found["TracingConfig"] == {"Mode": "Active"}
+    assert found["RecursiveLoop"] == "Allow"
+    assert len(found["Layers"]) == 1
+    assert found["LoggingConfig"]["LogGroup"]
+    variables = found["Environment"]["Variables"]
+    assert {name for name in variables if name.startswith("TIDEMILL_")} >= {
+        *("TIDEMILL_NAME", "TIDEMILL_TABLE", "TIDEMILL_BUCKET", "TIDEMILL_BUS", "TIDEMILL_QUEUES"),
+        *("TIDEMILL_TIMERS_ARN", "TIDEMILL_SCHEDULE_GROUP", "TIDEMILL_SCHEDULE_ROLE"),
+    }
+    assert ("TIDEMILL_EVENT_KEYS" in variables) == (what in ("ingest", "api"))
+
+
+def test_doors(whole: Any) -> None:
+    routes = {one["RouteKey"] for one in whole.of("AWS::ApiGatewayV2::Route").values()}
+    assert routes == {
+        *("POST /e/{event_key}", "POST /w/{event_key}/{name+}"),
+        *("GET /health", "GET /openapi.json", "ANY /v1/{rest+}"),
+    }
+    (stage,) = whole.of("AWS::ApiGatewayV2::Stage").values()
+    assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 2_000, "ThrottlingRateLimit": 1_000}
+
+
+def test_no_key_in_the_access_log(whole: Any) -> None:
+    (stage,) = whole.of("AWS::ApiGatewayV2::Stage").values()
+    logged = set(json.loads(stage["AccessLogSettings"]["Format"]).values())
+    assert "$context.routeKey" in logged
+    assert not logged & {"$context.path", "$context.httpMethod$context.path", "$context.requestOverride.path"}
+
+
+def test_rules_of_the_events_queue(whole: Any) -> None:
+    patterns = [one["EventPattern"] for one in whole.of("AWS::Events::Rule").values() if "EventPattern" in one]
+    assert {"source": ["tidemill"]} in patterns
+    assert {"source": [{"anything-but": ["tidemill"]}]} in patterns
+
+
+def test_keys_are_made_and_rotated(whole: Any) -> None:
+    secrets = whole.of("AWS::SecretsManager::Secret")
+    assert {one["Name"] for one in secrets.values()} == {"tidemill/prod/event-keys", "tidemill/prod/api-keys"}
+    assert all(one["GenerateSecretString"]["PasswordLength"] >= 32 for one in secrets.values())
+    rotations = whole.of("AWS::SecretsManager::RotationSchedule")
+    assert {one["SecretId"]["Ref"] for one in rotations.values()} == set(secrets)
+    assert {one["RotateImmediatelyOnUpdate"] for one in rotations.values()} == {False}
+    assert {one["RotationRules"]["AutomaticallyAfterDays"] for one in rotations.values()} == {90}
+
+
+def test_schedules_may_only_send(whole: Any) -> None:
+    role = whole.named(
+        "AWS::IAM::Role", "RoleName", {"Fn::Join": ["", ["tidemill-prod-schedules-", {"Ref": "AWS::Region"}]]}
+    )  # type: ignore[arg-type]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert set(statement["Condition"]) == {"StringEquals", "ArnEquals"}
+
+
+def test_sweep_runs_each_minute(whole: Any) -> None:
+    scheduled = [one for one in whole.of("AWS::Events::Rule").values() if "ScheduleExpression" in one]
+    assert [one["ScheduleExpression"] for one in scheduled] == ["rate(1 minute)"]
+
+
+def test_alarms_go_to_the_topic_and_are_few(whole: Any) -> None:
+    alarms = whole.of("AWS::CloudWatch::Alarm")
+    (topic,) = whole.of("AWS::SNS::Topic")
+    assert all(one["AlarmActions"] == [{"Ref": topic}] for one in alarms.values())
+    assert len(alarms) == 11
+    assert [one["Endpoint"] for one in whole.of("AWS::SNS::Subscription").values()] == ["ops@example.com"]
+    assert len(whole.of("AWS::CloudWatch::Dashboard")) == 1
+
+
+def test_outputs(whole: Any) -> None:
+    described = {one["Description"].split()[0] for one in whole.body["Outputs"].values() if "Description" in one}
+    assert len(whole.body["Outputs"]) == 5
+    assert described == {"Events", "The"}
+    assert not any("Export" in one for one in whole.body["Outputs"].values())
+
+
+# --- functions -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("id", "timeout", "attempts"), [("shop.large", 120, 12), ("shop.daily", 120, 7), ("legacy", 20, 7)]
+)
+def test_queue_of_a_function(whole: Any, id: str, timeout: int, attempts: int) -> None:
+    queue = whole.named("AWS::SQS::Queue", "QueueName", queue_name("prod", id))
+    assert queue["VisibilityTimeout"] == timeout + 15
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == attempts
+    dead = whole.named("AWS::SQS::Queue", "QueueName", dead_letter_name("prod", id))
+    assert dead["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def function_sources(template: Any) -> list[dict[str, Any]]:
+    return [one for one in template.of("AWS::Lambda::EventSourceMapping").values() if one["BatchSize"] == 1]
+
+
+def test_sources_of_functions(whole: Any) -> None:
+    sources = function_sources(whole)
+    assert len(sources) == 4
+    assert {tuple(one["FunctionResponseTypes"]) for one in sources} == {("ReportBatchItemFailures",)}
+    bounds = [one["ScalingConfig"]["MaximumConcurrency"] for one in sources if "ScalingConfig" in one]
+    assert sorted(bounds) == [2, 6]  # of Concurrency(1) and Concurrency(3)
+
+
+def test_rules_of_functions(whole: Any) -> None:
+    rules = {
+        one.get("Description"): one["EventPattern"]
+        for one in whole.of("AWS::Events::Rule").values()
+        if "EventPattern" in one
+    }
+    assert rules["Starts shop.large"] == {
+        "source": ["tidemill"],
+        "detail": {
+            "name": ["order/placed"],
+            "$or": [{"data": {"total": [{"numeric": [">", 100]}], "plan": ["pro"]}}, {"inexact": [True]}],
+        },
+    }
+    assert rules["Starts shop.daily"] == {"source": ["tidemill"], "detail": {"name": [{"prefix": "user/"}]}}
+    assert rules["Starts legacy"]["detail"] == {"name": ["order/placed"], "data": {"region": ["eu", "us"]}}
+    assert "Starts shop.invoked-only" not in rules
+
+
+def test_rules_keep_what_cannot_be_delivered(whole: Any) -> None:
+    for rule in whole.of("AWS::Events::Rule").values():
+        for target in rule["Targets"] if "EventPattern" in rule else ():
+            assert target["DeadLetterConfig"]
+
+
+def test_registry_items(whole: Any) -> None:
+    items = [json.loads(one["Function"]) for one in whole.of("Custom::TidemillFunction").values()]
+    assert sorted(one["id"] for one in items) == ["legacy", "shop.daily", "shop.invoked-only", "shop.large"]
+    assert all("pattern" not in one for one in items)
+
+
+def test_cron_schedules(whole: Any) -> None:
+    found = whole.of("AWS::Scheduler::Schedule").values()
+    assert {one["ScheduleExpression"] for one in found} == {"cron(0 9 13 * ? *)", "cron(0 9 ? * 6 *)"}
+    assert {one["ScheduleExpressionTimezone"] for one in found} == {"Europe/Paris"}
+    assert [one["FlexibleTimeWindow"] for one in found] == [{"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5}] * 2
+    assert {one["GroupName"] for one in found} == {"tidemill-prod-cron"}
+
+
+def test_lambda_of_an_app(whole: Any) -> None:
+    shop = whole.named("AWS::Lambda::Function", "Description", "The shop")
+    assert shop["Handler"] == "tidemill.aws.entry.handler"
+    assert (shop["MemorySize"], shop["Timeout"]) == (1_024, 120)
+    variables = shop["Environment"]["Variables"]
+    assert (variables["TIDEMILL_APP"], variables["CURRENCY"]) == ("shop:app", "EUR")
+    assert "stripe" in json.dumps(variables["STRIPE"])
+
+
+def test_attached_lambda_keeps_its_handler(whole: Any) -> None:
+    (legacy,) = [
+        one for one in whole.of("AWS::Lambda::Function").values()
+        if one["Environment"]["Variables"].get("TIDEMILL_HANDLER") == "legacy.handler"
+    ]  # fmt: skip
+    assert legacy["Handler"] == "tidemill.aws.entry.handler"
+    assert json.loads(legacy["Environment"]["Variables"]["TIDEMILL_FUNCTION"])["id"] == "legacy"
+    assert len(legacy["Layers"]) == 1
+
+
+# --- what a deployment changes -------------------------------------------------------------------------
+
+
+def test_a_new_function_changes_only_its_own_resources(before: Any, after: Any) -> None:
+    added = set(after.resources) - set(before.resources)
+    assert set(before.resources) - set(after.resources) == set()
+    kinds = sorted(after.resources[name]["Type"] for name in added)
+    assert kinds == sorted(
+        ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy"] * 2
+        + ["AWS::Events::Rule", "AWS::Lambda::EventSourceMapping", "Custom::TidemillFunction"]
+    )
+    assert all("thank" in name.lower() for name in added)
+    changed = {name for name, one in before.resources.items() if after.resources[name] != one}
+    assert {before.resources[name]["Type"] for name in changed} == {"AWS::Lambda::Function"}
+    (shop,) = changed  # its code has changed, and nothing else
+    old, new = before.resources[shop], after.resources[shop]
+    old["Properties"].pop("Code"), new["Properties"].pop("Code")
+    old.pop("Metadata", None), new.pop("Metadata", None)
+    assert old == new
+
+
+def test_an_app_of_another_repository(joined: Any, before: Any) -> None:
+    """It finds the mill by its name alone: what is its own is as in the mill's stack, what is not is not there."""
+    kinds = {one["Type"] for one in joined.resources.values()}
+    assert not kinds & {"AWS::DynamoDB::Table", "AWS::Events::EventBus", "AWS::Lambda::LayerVersion"}
+    (rule,) = joined.of("AWS::Events::Rule").values()
+    assert rule["EventBusName"] == "tidemill-prod"
+    (item,) = joined.of("Custom::TidemillFunction").values()
+    assert "function:tidemill-prod-registry" in json.dumps(item["ServiceToken"])
+    (parameter,) = [one for one in joined.body["Parameters"].values() if one["Default"] == "/tidemill/prod/layer"]
+    assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+    assert "Fn::ImportValue" not in json.dumps(joined.body)
