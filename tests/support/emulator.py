@@ -6,6 +6,7 @@ dead letters, and every call of a Lambda is signed, its signature checked, and w
 
 Where it differs from AWS (version 1.5.33, read in its source and tried):
 - A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, no secret rotates.
+  Nor an alarm on a formula of several metrics.
 - A Lambda runs under the Python that ministack runs under, whatever its `Runtime` says, on this machine's architecture,
   with as much memory and CPU as there is. A time-out kills the process, as AWS does. Its `/opt` and `/var/task` are
   folders in the temporary directory, and may be written to.
@@ -199,7 +200,7 @@ class Emulator:
 def fitting(template: dict[str, Any]) -> dict[str, Any]:
     """The template without what ministack cannot create, and without anything that says it comes after that."""
     resources = template["Resources"]
-    gone = {name for name, resource in resources.items() if resource["Type"] in LEFT_OUT}
+    gone = {name for name, resource in resources.items() if resource["Type"] in LEFT_OUT or _is_of_a_formula(resource)}
     for name in gone:
         del resources[name]
     for resource in resources.values():
@@ -209,6 +210,10 @@ def fitting(template: dict[str, Any]) -> dict[str, Any]:
                 other for other in ([named] if isinstance(named, str) else named) if other not in gone
             ]
     return template
+
+
+def _is_of_a_formula(resource: dict[str, Any]) -> bool:
+    return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
 
 
 def _in_account(text: str) -> str:

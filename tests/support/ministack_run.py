@@ -3,6 +3,7 @@
 What it adds to ministack, all of it in this file:
 - every decision of its IAM is written to a file: whose role, which action, on what, allowed or not;
 - a request counts as one over TLS, which queues and buckets insist on;
+- a schedule's ARN holds its group, where its IAM takes every group for `default`;
 - the `Ref` of a secret is its ARN, and one generated without punctuation has none;
 - schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
 - a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
@@ -51,6 +52,24 @@ def count_as_tls() -> None:
     iam_evaluator.pin_request_origin = lambda source_ip, secure_transport: pin(source_ip, True)
 
 
+def name_schedules_by_group() -> None:
+    from ministack.core import iam_actions
+
+    extract = iam_actions.extract_resource_arn
+
+    def extracted(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: dict[str, Any], *rest: Any
+    ) -> str:
+        arn: str = extract(service, method, path, headers, body, query, *rest)
+        if ":schedule/default/" in arn:
+            asked = json.loads(body or b"{}").get("GroupName") or query.get("groupName") or "default"
+            group = asked[0] if isinstance(asked, list) else asked
+            arn = arn.replace(":schedule/default/", f":schedule/{group}/")
+        return arn
+
+    iam_actions.extract_resource_arn = extracted
+
+
 def make_secrets_as_aws_does() -> None:
     from ministack.services.cloudformation import provisioners
 
@@ -89,6 +108,7 @@ def main() -> None:
         return
     count_as_tls()
     record_decisions(os.environ.pop("E2E_DECISIONS"))
+    name_schedules_by_group()
     make_secrets_as_aws_does()
     look_at_schedules_each_second()
     from ministack.app import main as serve
