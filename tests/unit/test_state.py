@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, get_args
 
 import msgspec
@@ -71,7 +70,7 @@ journals = st.lists(open_records, max_size=25).map(lambda found: [BIRTH, *found]
 
 
 def numberless(state: RunState) -> RunState:
-    return replace(state, seq=0, end=0)
+    return msgspec.structs.replace(state, seq=0, end=0)
 
 
 # Laws that hold for every journal.

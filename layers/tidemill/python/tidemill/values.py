@@ -28,7 +28,6 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -175,6 +174,8 @@ def _tagged_items(value: Iterable[object], place: str, depth: int, *, inside: bo
 
 
 def _write_datetime(value: datetime) -> list[str]:
+    from zoneinfo import ZoneInfo  # few values need it
+
     zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
     return [datetime.isoformat(value), zone] if zone else [datetime.isoformat(value)]
 

@@ -11,7 +11,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -70,7 +69,11 @@ def _read_int(text: str) -> int:
 
 def _read_datetime(text: str, zone: str | None = None) -> datetime:
     moment = datetime.fromisoformat(text)
-    return moment if zone is None else moment.astimezone(ZoneInfo(zone))
+    if zone is None:
+        return moment
+    from zoneinfo import ZoneInfo
+
+    return moment.astimezone(ZoneInfo(zone))
 
 
 def _read_enum(path: str, name: str | None, content: Any) -> Any:

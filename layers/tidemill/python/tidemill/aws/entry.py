@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.aws import code, logs
 from tidemill.aws.executor import Executor, Refused, Turn, turn
@@ -33,8 +33,7 @@ class Entry:
 
     def handle(self, event: Event, context: Any) -> dict[str, Any]:
         """SQS messages in, and those that are to come again out. Raises BadDeploy where the code cannot be loaded."""
-        records = event.get("Records")
-        if not isinstance(records, list):
+        if not isinstance(event.get("Records"), list):
             raise ValueError(
                 "this Lambda takes messages of its functions' queues; to start a function send it an event, or call "
                 "POST /v1/functions/{id}/invoke"
@@ -43,6 +42,7 @@ class Entry:
         self.context = context
         executor = self._ready()
         this = turn(context.aws_request_id, executor.now(), context.get_remaining_time_in_millis())
+        records = cast("list[Event]", event["Records"])
         failed = [record["messageId"] for record in records if not self._work(executor, record, this)]
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
@@ -63,7 +63,7 @@ class Entry:
             self._executor = _executor(self._functions(), self._metrics)
         return self._executor
 
-    def _work(self, executor: Executor, record: Mapping[str, Any], this: Turn) -> bool:
+    def _work(self, executor: Executor, record: Event, this: Turn) -> bool:
         """Whether this message is done with."""
         sent = record.get("attributes", {}).get("SentTimestamp")
         queue = str(record["eventSourceARN"]).rpartition(":")[2]

@@ -27,8 +27,8 @@ class Literal(NamedTuple):
     value: str | int | float | bool | None
 
 
-_TOKEN = re.compile(
-    r"""
+# Compiled when first used, and then remembered, by `re`: most functions have no condition.
+_LEXEME = r"""
       (?P<space>  [ \t\r\n\f]+ | //[^\n]* )
     | (?P<string> (?:[rR][bB]?|[bB][rR]) (?: \"{3}[\s\S]*?\"{3} | '{3}[\s\S]*?'{3} | "[^"\r\n]*" | '[^'\r\n]*' )
                 | [bB]? (?: \"{3}(?:\\[\s\S]|[^\\])*?\"{3} | '{3}(?:\\[\s\S]|[^\\])*?'{3}
@@ -38,10 +38,8 @@ _TOKEN = re.compile(
     | (?P<int>    (?: 0 | [1-9][0-9]* ) (?!\w) )
     | (?P<operator> && | \|\| | [=!<>]= | [-+*/%<>!?:.,()\[\]{}] )
     | (?P<other>  [0-9]\w* | [\s\S] )
-    """,
-    re.VERBOSE,
-)
-_PLAIN_STRING = re.compile(r"""(?!'''|\"\"\")(["'])([^\\]*)\1""")
+    """
+_PLAIN_STRING = r"""(?!'''|\"\"\")(["'])([^\\]*)\1"""
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _KEYWORDS = {"in", *_WORDS}  # never a member's name after a dot
 _INT64 = 2**63
@@ -49,7 +47,7 @@ _INT64 = 2**63
 
 def tokens(text: str) -> list[Token]:
     found: list[Token] = []
-    for match in _TOKEN.finditer(text):
+    for match in re.finditer(_LEXEME, text, re.VERBOSE):
         kind = match.lastgroup or "other"
         if kind != "space":
             found.append(Token(kind, match[0], match.start()))
@@ -73,7 +71,7 @@ def literal_at(found: list[Token], at: int) -> tuple[Literal, int] | None:
         return None
     if kind == "name" and text in _WORDS:
         return Literal(_WORDS[text]), at + 1
-    if kind == "string" and (plain := _PLAIN_STRING.fullmatch(text)):
+    if kind == "string" and (plain := re.fullmatch(_PLAIN_STRING, text)):
         return Literal(plain[2]), at + 1
     return None
 

@@ -36,7 +36,7 @@ _FUNCTIONS = frozenset(
     }
 )
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
-_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
+_PLACE = r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)"
 _LOADING = threading.Lock()
 _SIZE = "size_in_characters"
 
@@ -152,7 +152,7 @@ def _compiled(text: str) -> Any:
     try:
         return _cel().compile(text)
     except ValueError as error:
-        place = _PLACE.search(str(error))
+        place = re.search(_PLACE, str(error))
         if place is None:
             raise ExpressionError(f"the expression '{text}' is not CEL: {error}") from None
         line, column, problem = place.groups()

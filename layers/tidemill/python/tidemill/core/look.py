@@ -6,15 +6,15 @@ what has to happen is read from the journal, so that a lost, late or doubled mes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from tidemill.core.state import RunState
 from tidemill.model import FunctionSpec, Head
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """`claim`: its code can go on. `later`: not before `at`. `hold`: its function is not declared at present.
 
     `finish`: it has ended, but not all of the end's effects are known to be done. `cancel` and `fail`: with a reason.

@@ -14,8 +14,9 @@ them as failed attempts to the steps that it finds unfinished.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from tidemill.core.flow import gather
 from tidemill.core.journal import (
@@ -41,8 +42,7 @@ from tidemill.limits import MESSAGE_DELAY
 from tidemill.model import Event, RunStatus
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(msgspec.Struct):
     """The folded journal of one run. `seq` is the number of the last record in it (-1: none)."""
 
     seq: int = -1
@@ -50,11 +50,11 @@ class RunState:
     claim: Claimed | None = None
     first_claim: Claimed | None = None
     suspended: Suspended | None = None
-    done: dict[str, StepDone] = field(default_factory=dict[str, StepDone])
-    tried: dict[str, StepTried] = field(default_factory=dict[str, StepTried])
-    blocked: dict[str, Blocked] = field(default_factory=dict[str, Blocked])
-    resolved: dict[str, Resolved] = field(default_factory=dict[str, Resolved])
-    taken: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    done: dict[str, StepDone] = {}
+    tried: dict[str, StepTried] = {}
+    blocked: dict[str, Blocked] = {}
+    resolved: dict[str, Resolved] = {}
+    taken: set[tuple[str, str]] = set()
     failed: AttemptFailed | None = None
     ready: bool = False  # something came for a blocked step: the run can go on before its due time
     lapses: int = 0
@@ -62,9 +62,9 @@ class RunState:
     end: int | None = None  # the number of the terminal record
     timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
     admitted: Admitted | None = None
-    gathered: list[Gathered] = field(default_factory=list[Gathered])
+    gathered: list[Gathered] = []
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
-    heard: dict[str, int] = field(default_factory=dict[str, int])  # in which order the code has heard of its steps
+    heard: dict[str, int] = {}  # in which order the code has heard of its steps
 
     def hear(self, key: str) -> None:
         if key in self.heard:  # resolved, then done: rare
