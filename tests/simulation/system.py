@@ -116,9 +116,12 @@ class Lease:
 
 
 class System:
+    horizon = HORIZON
+
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.loop = Loop(scenario.fault_seed, START)
+        self.clock = SimClock(self.loop)
         self.stores: Stores = self._stores()
         if not hasattr(self.stores, "flow"):
             self.stores.flow = None  # type: ignore[assignment]
@@ -135,7 +138,6 @@ class System:
         self.busy = 0
         self.unsent = len(scenario.sent)
         self._names = 0
-        self.clock = SimClock(self.loop)
         self.entropy = SimEntropy(self.loop)
         self.world = self._world()
         stores = (self.stores.runs, self.stores.events, self.stores.waits, self.stores.blobs)
@@ -165,7 +167,7 @@ class System:
         for sent in self.scenario.sent:
             self.loop.at(START + sent.at, lambda sent=sent: self._send(sent))
         self._sweep_later()
-        self.loop.run(START + HORIZON, self.idle)
+        self.loop.run(START + self.horizon, self.idle)
 
     def close(self) -> None:
         self.stores.close()
