@@ -43,7 +43,7 @@ class Deployed:
         assert status in (200, 404), answer  # an event appears within about a second
         return answer["data"] if status == 200 else []
 
-    def run(self, event_id: str, function: str, within: float = 30.0) -> dict[str, Any]:
+    def run(self, event_id: str, function: str, within: float = 60.0) -> dict[str, Any]:
         """The run of a function that the event started."""
         return self.run_of(eventually(lambda: self._of(event_id, function), within)["run_id"])
 
@@ -52,7 +52,7 @@ class Deployed:
         return {**run, "steps": {step["name"]: step for step in run["steps"]}}
 
     def until(
-        self, event_id: str, function: str, done: Callable[[dict[str, Any]], bool], within: float = 30.0
+        self, event_id: str, function: str, done: Callable[[dict[str, Any]], bool], within: float = 60.0
     ) -> dict[str, Any]:
         """The run, once `done` is true of it."""
         run_id = self.run(event_id, function, within)["run_id"]
@@ -66,7 +66,7 @@ class Deployed:
         except AssertionError:
             raise AssertionError(json.dumps(self.run_of(run_id), indent=1)[:6000]) from None
 
-    def at(self, status: str, event_id: str, function: str, within: float = 30.0) -> dict[str, Any]:
+    def at(self, status: str, event_id: str, function: str, within: float = 60.0) -> dict[str, Any]:
         """The run, once it has that status; fails at once if it has ended otherwise."""
 
         def done(run: dict[str, Any]) -> bool:
@@ -75,7 +75,7 @@ class Deployed:
 
         return self.until(event_id, function, done, within)
 
-    def output(self, event_id: str, function: str, within: float = 30.0) -> Any:
+    def output(self, event_id: str, function: str, within: float = 60.0) -> Any:
         """What the run has given back, once it is completed."""
         return self.at("completed", event_id, function, within)["output"]
 

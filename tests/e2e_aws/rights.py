@@ -16,7 +16,7 @@ RECORDED = Path(__file__).with_name("recorded_calls.json")
 class Right(NamedTuple):
     """One action on one resource (both may hold `*`) that a Lambda has by its policies, or has made use of."""
 
-    lambda_: str  # as it is called without the mill's name: "ingest"
+    lambda_: str  # "ingest", as it is called without the mill's name; "app" for every Lambda that carries functions
     action: str
     resource: str
 
@@ -29,13 +29,13 @@ def covers(granted: Right, used: Right) -> bool:
 
 
 def granted(emulator: Emulator, prefix: str) -> set[Right]:
-    """Every right of every Lambda of a mill; `prefix`: what the names of its Lambdas begin with."""
+    """Every right of every Lambda of a mill; `prefix`: what the names of the platform's begin with."""
     lambdas, iam = emulator.client("lambda"), emulator.client("iam")
     found: set[Right] = set()
     for function in lambdas.list_functions()["Functions"]:
-        name, role = function["FunctionName"].removeprefix(prefix), function["Role"].rpartition("/")[2]
+        name, role = _name(function["FunctionName"], prefix), function["Role"].rpartition("/")[2]
         attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        assert not attached, f"{name} has a policy that is not its own: {attached}"
+        assert name == "app" or not attached, f"{name} has a policy that is not its own: {attached}"
         for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
             found |= {Right(name, *each) for each in _allowed(document)}
@@ -53,9 +53,11 @@ def _allowed(document: Any) -> Iterator[tuple[str, str]]:
 
 def used(emulator: Emulator, prefix: str) -> set[Right]:
     """What the Lambdas called, allowed or not; what differs with every run is a `*`."""
-    return {
-        Right(call["lambda"].removeprefix(prefix), call["action"], _kind(call["resource"])) for call in emulator.calls()
-    }
+    return {Right(_name(call["lambda"], prefix), call["action"], _kind(call["resource"])) for call in emulator.calls()}
+
+
+def _name(function: str, prefix: str) -> str:
+    return function.removeprefix(prefix) if function.startswith(prefix) else "app"
 
 
 def refused(emulator: Emulator) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The stack that the stories are told on: the platform, an app, and a Lambda of its own with a plain handler.
 
-Run as a program, with the folder to write to and the Python version that the Lambdas will find: a CDK app like a user's.
+Run as a program, with the folder to write to and the Python version that the Lambdas will find: it is a CDK app like
+a user's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from tidemill_cdk import Settings, Tidemill  # chooses a Node before aws_cdk is imported
 
-from aws_cdk import App, Duration, Stack  # isort: skip
+from aws_cdk import App, Duration, Stack, aws_lambda  # isort: skip
 
 HERE = Path(__file__).parent
 TIMEOUT = 10  # seconds: short, so that crashes are noticed and Lambdas end while a test looks on
@@ -23,6 +24,17 @@ def build(app: App, python: str) -> Stack:
     settings = Settings(name="e2e", python=python, architecture=architecture, removal="destroy")
     mill = Tidemill(stack, "Tidemill", settings=settings)
     mill.add_app("Stories", entry=HERE / "app", app="stories:app", timeout=Duration.seconds(TIMEOUT))
+    legacy = aws_lambda.Function(
+        stack,
+        "Legacy",
+        function_name="legacy",
+        runtime=aws_lambda.Runtime(f"python{python}", aws_lambda.RuntimeFamily.PYTHON),
+        architecture=aws_lambda.Architecture.ARM_64 if architecture == "arm64" else aws_lambda.Architecture.X86_64,
+        code=aws_lambda.Code.from_asset(str(HERE / "plain")),
+        handler="legacy.handler",
+        timeout=Duration.seconds(TIMEOUT),
+    )
+    mill.attach(legacy, function_id="legacy", on="order/placed")
     return stack
 
 

@@ -47,7 +47,7 @@ LEFT_OUT = {"AWS::Events::Archive", "AWS::SecretsManager::RotationSchedule"}
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], within: float = 30.0, every: float = 0.1) -> T:
+def eventually(look: Callable[[], T], within: float = 60.0, every: float = 0.1) -> T:
     """The first true answer of `look`; fails with its last one."""
     deadline = time.monotonic() + within
     while not (found := look()):
@@ -154,7 +154,7 @@ class Emulator:
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
         """Asks the HTTP API, over HTTP: the status, and the body's JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
             host = {"Host": f"{self.api}.execute-api.localhost:{self.port}"}
