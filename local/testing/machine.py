@@ -1,4 +1,4 @@
-"""What is inside a Mill: the engine over stores in memory, one executor, and a clock that is moved.
+"""What is inside a Mill: the engine over its stores, one executor, and a clock that is moved.
 
 Everything happens in turns, in one thread: take in what code has sent, run a run as far as it goes, the next one; when
 none is left the world is at rest, and the clock may move to whatever is due next.
@@ -25,8 +25,8 @@ from tidemill.function import Function
 from tidemill.model import Event, Head, HeadChange, Parent
 from tidemill.ports import World
 from tidemill_local.registry import LocalRegistry
-from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.testing.doubles import Crash, Doubles
+from tidemill_local.testing.stores import Stores
 from tidemill_local.testing.ticks import Ticks
 
 EPOCH = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a Thursday
@@ -71,19 +71,6 @@ class _Nobody:
 
     def alive(self, claim: Claimed, now: int) -> bool:  # noqa: ARG002
         return False
-
-
-class _Bus(receive.DirectBus):
-    """Remembers what was published, each event once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.published: dict[str, Event] = {}
-
-    def publish(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self.published.setdefault(event.id, event)
-        super().publish(events)
 
 
 class _Keeper(LocalKeeper):
@@ -138,19 +125,19 @@ def _unhurried(head: Head, records: Sequence[Record], change: HeadChange | None)
 
 
 class Machine:
-    def __init__(self, start: int, seed: int, restless: bool) -> None:
-        self.db = Database(MEMORY)
-        self.clock = VirtualClock(start)
-        self.bus = _Bus()
+    def __init__(self, stores: Stores, clock: VirtualClock, seed: int, restless: bool) -> None:
+        self.clock = clock
+        self.stores = stores
+        self.bus = stores.bus
         self.doubles = Doubles()
         self.functions: dict[str, Function[Any, Any]] = {}
         self.registry = LocalRegistry()
         self._queue = _Queue()
         self.world = self.bus.world = World(
-            self.db.runs, self.db.events, self.db.waits, self.db.blobs, self._queue, self.bus, self.registry,
-            self.clock, SeededEntropy(seed), _Nobody(),
+            stores.runs, stores.events, stores.waits, stores.blobs, self._queue, self.bus, self.registry,
+            self.clock, SeededEntropy(seed), _Nobody(), *stores.flow,
         )  # fmt: skip
-        self._ticks = Ticks((), start)
+        self._ticks = Ticks((), clock.now())
         self._inbox: deque[tuple[dict[str, Any], bool]] = deque()  # what code has sent while it runs
         self._restless = restless
         self._thread: int | None = None  # where code runs now
@@ -167,7 +154,7 @@ class Machine:
         self.registry.replace([function.spec for function in functions.values()], str(self._loads))
         self._ticks = Ticks(self.registry.functions(), self.clock.now())
         for function_id in functions:
-            for run_id in self.db.runs.held(function_id):
+            for run_id in self.stores.held(function_id):
                 self._queue.look(run_id, function_id)
         self.settle()
 
@@ -196,7 +183,7 @@ class Machine:
                 )
         finally:
             self._thread = None
-        self.db.commit()
+        self.stores.commit()
 
     def run_to(self, target: int) -> None:
         """Let time pass: everything that falls due until then happens at its own time, in order."""
@@ -213,7 +200,7 @@ class Machine:
         self.run_to(self.clock.now() + 1)
 
     def _next(self) -> int | None:
-        times = [t for t in (self.db.runs.next_due(), self._ticks.next_at()) if t is not None]
+        times = [t for t in (self.stores.next_due(), self._ticks.next_at()) if t is not None]
         return min(times, default=None)
 
     def _turn(self) -> bool:
@@ -223,10 +210,16 @@ class Machine:
         elif self._queue.ready:
             self._look(self._queue.ready.popleft())
         else:
-            for head in self.db.runs.overdue(self.clock.now(), _PAGE):
-                self._queue.look(head.run_id, head.function_id)
+            self._look_at_due()
             return bool(self._queue.ready)
         return True
+
+    def _look_at_due(self) -> None:
+        now = self.clock.now()
+        due = self.stores.next_due()
+        if due is not None and due <= now:
+            for head in self.world.runs.overdue(now, _PAGE):
+                self._queue.look(head.run_id, head.function_id)
 
     def _accept(self, sent: dict[str, Any], by_code: bool) -> None:
         now = self.clock.now()

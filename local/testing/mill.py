@@ -22,9 +22,10 @@ from tidemill.payload import plain_events, plain_object
 from tidemill.ports import RunQuery
 from tidemill.received import EventView, view
 from tidemill_local.testing.doubles import Raised, Stub
-from tidemill_local.testing.machine import EPOCH, Machine
+from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock
 from tidemill_local.testing.run import Run
 from tidemill_local.testing.sent import Sent
+from tidemill_local.testing.stores import InMemory, Stores
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -46,7 +47,8 @@ class Mill:
 
     `now`: when the clock starts (default 2026-01-01, a Thursday, 00:00 UTC). `seed`: of the jitter of retries.
     `replays=True`: hands the run over after every step, so that all code between steps runs as often as it ever could;
-    what depends on the clock or on chance shows.
+    what depends on the clock or on chance shows. `backend="moto"`: on the adapters of AWS, over moto's tables, bus and
+    buckets (`pip install tidemill[moto]`); delays and schedules stay on the Mill's clock.
     """
 
     def __init__(
@@ -57,15 +59,12 @@ class Mill:
         seed: int = 0,
         replays: bool = False,
     ) -> None:
-        if backend != "memory":
-            raise ValueError(
-                f"backend={backend!r}: there is only 'memory' so far; 'moto' comes with the AWS adapters, which this "
-                "version of Tidemill does not have yet"
-            )
         start = EPOCH if now is None else duration.parse_time(now)
-        self._machine = Machine(start, seed, replays)
+        clock = VirtualClock(start)
+        stores = _stores(backend, clock)
+        self._machine = Machine(stores, clock, seed, replays)
         self._apps: dict[App, Callable[[list[dict[str, Any]]], list[str]] | None] = {}
-        weakref.finalize(self._machine, self._machine.db.close)
+        weakref.finalize(self._machine, stores.close)
         self._serve(apps)
 
     def __enter__(self) -> Self:
@@ -313,3 +312,19 @@ class Mill:
             have = ", ".join(sorted(self._machine.functions)) or "none"
             raise LookupError(f"no function has the id {function_id!r}; this Mill serves: {have}")
         return function_id
+
+
+def _stores(backend: str, clock: VirtualClock) -> Stores:
+    if backend == "memory":
+        return InMemory()
+    if backend == "moto":
+        try:
+            from tidemill_local.testing.aws import InMoto
+
+            return InMoto(clock)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            raise ModuleNotFoundError(
+                f"Mill(backend='moto') needs the package {missing!r}: pip install tidemill[moto]", name=missing
+            ) from None
+    raise ValueError(f"a Mill's backend is 'memory' or 'moto', not {backend!r}")

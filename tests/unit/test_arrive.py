@@ -16,7 +16,8 @@ from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened
 from tidemill.model import CronTrigger
 from tidemill.model import Event as Received
-from tidemill_local.testing.machine import EPOCH, Machine
+from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock
+from tidemill_local.testing.stores import InMemory
 
 UNTIL = EPOCH + 300_000
 
@@ -54,7 +55,7 @@ class Creations:
 
 @pytest.fixture
 def machine() -> Machine:
-    machine = Machine(EPOCH, 1, False)
+    machine = Machine(InMemory(), VirtualClock(EPOCH), 1, False)
     machine.load(dict(app.functions))
     return machine
 
@@ -64,7 +65,7 @@ def world_of(machine: Machine) -> tuple[Any, Creations]:
         def alive(self, claim: Claimed, now: int) -> bool:
             return now <= claim.until
 
-    runs = Creations(machine.db.runs)
+    runs = Creations(machine.world.runs)
     return dataclasses.replace(machine.world, runs=runs, liveness=Alive()), runs
 
 

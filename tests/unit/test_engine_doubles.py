@@ -98,11 +98,11 @@ def test_an_old_id_that_comes_again_leaves_what_cancels_the_older_run():
         for _ in range(2):  # the message comes twice
             later = msgspec.structs.replace(event, data={"order": 2}, received_at=world.clock.now())
             receive.begin(world, spec, later)
-        waits = mill._machine.db.rows("SELECT run_id FROM wait")
+        waits = mill._machine.stores.db.rows("SELECT run_id FROM wait")
         assert len(waits) == 2, "each of the two runs has its own"
         mill.send("stop", {"order": 1})
         assert run.status == "cancelled"
-        ((again,),) = mill._machine.db.rows("SELECT run_id FROM wait")
+        ((again,),) = mill._machine.stores.db.rows("SELECT run_id FROM wait")
         mill.send("stop", {"order": 2})
         ended = world.runs.head(again)
         assert ended is not None
@@ -121,4 +121,4 @@ def test_waits_whose_time_has_run_out_do_not_pile_up():
         run = mill.send("go").run()
         mill.advance("3m 30s")
         assert run.status == "waiting"
-        assert mill._machine.db.rows("SELECT key FROM wait") == [("w:3",)]
+        assert mill._machine.stores.db.rows("SELECT key FROM wait") == [("w:3",)]

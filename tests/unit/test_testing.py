@@ -144,8 +144,8 @@ def test_invoking() -> None:
 
 
 def test_what_a_mill_does_not_serve() -> None:
-    with pytest.raises(ValueError, match="'moto' comes with the AWS adapters"):
-        Mill(app, backend="moto")
+    with pytest.raises(ValueError, match="backend is 'memory' or 'moto', not 'aws'"):
+        Mill(app, backend="aws")
     with pytest.raises(ValueError, match="two apps are named 'shop'"):
         Mill(app, App("shop"))
     with pytest.raises(TypeError, match="a Mill serves apps"):

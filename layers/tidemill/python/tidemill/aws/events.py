@@ -25,6 +25,7 @@ import msgspec
 
 from tidemill.aws.awaited import awaited_key
 from tidemill.aws.dynamo import Item, Table, attributes, item_of
+from tidemill.aws.overflow import kept, restored
 from tidemill.aws.table import (
     BY_TIME,
     BY_USER,
@@ -40,13 +41,12 @@ from tidemill.aws.table import (
     stamp,
     time_key,
 )
-from tidemill.limits import EVENT_ID_MEMORY, EVENT_RETENTION, KIB, SECOND
+from tidemill.limits import EVENT_ID_MEMORY, EVENT_RETENTION, SECOND
 from tidemill.model import SIGNAL, Event, user_key
 from tidemill.ports import Blobs, EventQuery
 
 NAME_SHARDS = 8  # 8,000 events a second of one name; whoever looks back at a name asks them all
 
-_INLINE = 32 * KIB  # a larger event is a blob: that costs less than its units, and one item more to read
 _CHUNK = 1_000  # pointers that are read at a time
 _REMEMBERED = 8  # events that this process has just stored
 _PATHS = 4_096  # awaited paths that need not be added again
@@ -112,7 +112,9 @@ class DynamoEvents:
     def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
         if not path:
             return self._of_name(name, stamp(after + 1), "", limit)
-        found = self._table.query(awaited_key(_AWAITED, name, path, hash_), low=stamp(after + 1))
+        found = self._table.query(
+            awaited_key(_AWAITED, name, path, hash_), low=stamp(after + 1), page=min(limit, _CHUNK)
+        )
         return list(islice(self._events(_pointers(found), limit), limit))
 
     def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
@@ -123,22 +125,15 @@ class DynamoEvents:
     def _stands(self, event: Event) -> bool:
         """Whether this is the event that stands under its id now; it is stored if none does."""
         item = self._item(event)
-        while not self._table.put(item, absent=True):
-            standing = self._table.get(item[PK], HEAD)
-            if standing is None:
-                continue
+        while (standing := self._table.put_or_found(item)) is not None:
             if event.received_at - standing["at"] <= EVENT_ID_MEMORY:
-                return _same(standing, item)
+                return bool(standing["d"] == item["d"])
             self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": standing["at"]})
         return True
 
     def _item(self, event: Event) -> Item:
         item: Item = {PK: event_key(event.id), SK: HEAD, "at": event.received_at, TTL: _expiry(event)}
-        data = _encode(event)
-        if len(data) <= _INLINE:
-            item["d"] = data
-        else:
-            item["blob"] = self._blobs.put(data)
+        item["d"] = kept(_encode(event), self._blobs)
         if event.name == SIGNAL:
             return item
         at = _sort(event.received_at, event.id)
@@ -162,7 +157,7 @@ class DynamoEvents:
             "UpdateExpression": "SET #f = if_not_exists(#f, :v)",
             "ExpressionAttributeNames": {"#f": field},
             "ExpressionAttributeValues": attributes({":v": value}),
-            "ReturnValues": "UPDATED_NEW",
+            "ReturnValues": "ALL_NEW",  # of the updated ones only, a value that stayed as it was might not be one
         }
         found: int = item_of(self._table.client.call("dynamodb", "UpdateItem", body)["Attributes"])[field]
         return found
@@ -174,7 +169,8 @@ class DynamoEvents:
         if high and low > high:
             return []
         partitions = [_name_key(name, number) for number in range(NAME_SHARDS)]
-        merged = heapq.merge(*[_pointers(self._table.query(pk, low=low, high=high)) for pk in partitions])
+        found = [self._table.query(pk, low=low, high=high, page=min(limit, _CHUNK)) for pk in partitions]
+        merged = heapq.merge(*[_pointers(items) for items in found])
         return list(islice(self._events(merged, limit), limit))
 
     def _newest_first(self, query: EventQuery, low: str, below: str | None) -> Iterator[Pointer]:
@@ -186,21 +182,15 @@ class DynamoEvents:
             partitions = [_name_key(query.name, number) for number in range(NAME_SHARDS)]
         else:
             index, partitions = BY_TIME, [_time_key(number) for number in range(SHARDS)]
-        chunk = min(query.limit, _CHUNK)
-        while below is None or low <= below:
-            rows = [
-                _pointers(
-                    self._table.query(pk, low=low, high=below or _END, index=index, newest_first=True, limit=chunk + 1),
-                    index,
-                )
-                for pk in partitions
-            ]
-            merged = heapq.merge(*rows, reverse=True)
-            found = list(islice((pointer for pointer in merged if pointer[0] != below), chunk))
-            yield from found
-            if len(found) < chunk:
-                return
-            below = found[-1][0]
+        if below is not None and below < low:
+            return iter(())
+        page = min(query.limit, _CHUNK)
+        found = [
+            self._table.query(pk, low=low, high=below or _END, index=index, newest_first=True, page=page)
+            for pk in partitions
+        ]
+        merged = heapq.merge(*[_pointers(items, index) for items in found], reverse=True)
+        return (pointer for pointer in merged if pointer[0] != below)
 
     def _events(self, pointers: Iterator[Pointer], wanted: int) -> Iterator[Event]:
         """What the pointers lead to, in their order; those that lead nowhere are left out."""
@@ -212,8 +202,7 @@ class DynamoEvents:
                     yield self._event(item)
 
     def _event(self, item: Item) -> Event:
-        data = item.get("d")
-        return _decode(data if data is not None else self._blobs.get(item["blob"]))
+        return _decode(restored(item["d"], self._blobs))
 
 
 def _pointer(pk: str, event: Event) -> Item:
@@ -224,10 +213,6 @@ def _pointer(pk: str, event: Event) -> Item:
 def _pointers(items: Iterable[dict[str, Any]], index: Index | None = None) -> Iterator[Pointer]:
     for item in items:
         yield (item[SK], item["id"]) if index is None else (item[index.sk], item[PK][len(event_key("")) :])
-
-
-def _same(standing: Item, item: Item) -> bool:
-    return standing.get("d") == item.get("d") and standing.get("blob") == item.get("blob")
 
 
 def _expiry(event: Event) -> int:

@@ -1,0 +1,21 @@
+"""The bus of a Mill: what is published is received at once, and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill.execute.receive import DirectBus
+from tidemill.model import Event
+
+
+class Bus(DirectBus):
+    """Remembers what was published, each event once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: dict[str, Event] = {}
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.published.setdefault(event.id, event)
+        super().publish(events)

@@ -1,0 +1,64 @@
+"""Where a Mill keeps its runs, events, waits and blobs, and what it asks of them beyond the ports.
+
+In memory it is the dev server's SQLite; with `backend="moto"` the real AWS adapters (see `moto`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
+from tidemill_local.store.database import MEMORY, Database
+from tidemill_local.testing.bus import Bus
+
+
+class Stores(Protocol):
+    @property
+    def runs(self) -> RunStore: ...
+
+    @property
+    def events(self) -> EventStore: ...
+
+    @property
+    def waits(self) -> WaitStore: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def flow(self) -> tuple[FlowStore, ...]:
+        """The store of flow control, if there is one."""
+        ...
+
+    @property
+    def bus(self) -> Bus: ...
+
+    def next_due(self) -> int | None:
+        """When the next open run is due."""
+        ...
+
+    def held(self, function_id: str) -> Iterable[str]:
+        """The ids of a function's open runs that something holds, oldest first."""
+        ...
+
+    def commit(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class InMemory:
+    """SQLite without a file."""
+
+    def __init__(self) -> None:
+        self.db = Database(MEMORY)
+        self.runs = self.db.runs
+        self.events = self.db.events
+        self.waits = self.db.waits
+        self.blobs = self.db.blobs
+        self.flow = (self.db.flow,)
+        self.bus = Bus()
+        self.next_due = self.db.runs.next_due
+        self.held = self.db.runs.held
+        self.commit = self.db.commit
+        self.close = self.db.close
