@@ -1,5 +1,8 @@
 """The doors over HTTPS: `/e` and `/w` for events, `/v1` for reading and acting, throttled."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import json
@@ -52,7 +55,7 @@ class Api(Construct):
             timeout=_TIMEOUT,
             environment=environment,
             allows=[
-                *engine(names, indexes=True),
+                *engine(names, lists=True),
                 Allow(("secretsmanager:GetSecretValue",), (api_keys,)),
             ],
         )

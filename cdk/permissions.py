@@ -3,6 +3,9 @@
 The names come from the mill's name, so a policy never changes when a function is added.
 """
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -21,9 +24,9 @@ class Allow:
     because: str = ""  # why a resource holds a `*`
 
 
-def grant(role: iam.Role, allows: list[Allow]) -> None:
+def grant(role: iam.IRole, allows: list[Allow]) -> None:
     for allow in allows:
-        role.add_to_policy(iam.PolicyStatement(actions=list(allow.actions), resources=list(allow.resources)))
+        role.add_to_principal_policy(iam.PolicyStatement(actions=list(allow.actions), resources=list(allow.resources)))
         for resource in allow.resources:
             if "*" in resource:
                 wildcard(role, resource, allow.because)
@@ -32,12 +35,13 @@ def grant(role: iam.Role, allows: list[Allow]) -> None:
 # --- what the parts of a mill have in common -----------------------------------------------------------
 
 
-def table(names: Names, *actions: str, indexes: bool = False) -> Allow:
-    """On the table; `indexes`: and on its indexes."""
-    within = tuple(f"dynamodb:{action}" for action in actions)
-    if not indexes:
-        return Allow(within, (names.table_arn,))
-    return Allow(within, (names.table_arn, f"{names.table_arn}/index/*"), "All of the one table's indexes.")
+def table(names: Names, *actions: str) -> Allow:
+    return Allow(tuple(f"dynamodb:{action}" for action in actions), (names.table_arn,))
+
+
+def indexes(names: Names) -> Allow:
+    """Lists, and the search for overdue runs."""
+    return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/*",), "All of the one table's indexes.")
 
 
 def payloads(names: Names, *actions: str) -> Allow:
@@ -86,13 +90,14 @@ _READ = ("GetItem", "BatchGetItem", "Query")
 _WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
 
 
-def engine(names: Names, *, indexes: bool = False) -> list[Allow]:
+def engine(names: Names, *, lists: bool = False) -> list[Allow]:
     """What it takes to bring a run on, or to its end: journal and head, payloads, messages, events, schedules.
 
-    `indexes`: of the table, which only lists and the sweep read.
+    `lists`: and to read the table's indexes, as only lists and the sweep do.
     """
     return [
-        table(names, *_READ, *_WRITE, indexes=indexes),
+        table(names, *_READ, *_WRITE),
+        *([indexes(names)] if lists else []),
         payloads(names, "GetObject", "PutObject"),
         wake(names),
         publish(names),

@@ -1,5 +1,8 @@
 """The sweep: once a minute, runs whose due time has passed are sent to their queues again."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from aws_cdk import Duration
@@ -26,7 +29,7 @@ class Sweeper(Construct):
             what="sweeper",
             description="Finds runs that nobody looked at when they were due",
             allows=[
-                *engine(names, indexes=True),
+                *engine(names, lists=True),
                 Allow(
                     ("sqs:ReceiveMessage", "sqs:DeleteMessage"),
                     (names.dead_letters_arn,),
