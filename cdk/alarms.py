@@ -5,6 +5,9 @@ functions, and the log line behind a figure says which function and run it was. 
 each function.
 """
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,8 @@
 """A user's app: one Lambda with the layer, and for each of its functions what brings its events there."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -21,7 +24,7 @@ from tidemill_cdk.platform_lambda import architecture, chosen_runtime, log_group
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.wiring import Wiring
 
-_OURS = ("handler", "runtime", "architecture", "layers", "role", "log_group", "function_name", "code")
+_OURS = ("handler", "runtime", "architecture", "role", "log_group", "function_name", "code")
 
 
 class App(Construct):
@@ -61,24 +64,25 @@ class App(Construct):
         )
         for secret in (secrets or {}).values():
             secret.grant_read(self.role)
+        chosen: dict[str, Any] = {
+            "description": f"Tidemill app {name}",
+            "tracing": lambda_.Tracing.ACTIVE,
+            # Lines of JSON, which carry the ids of run, function and event.
+            "logging_format": lambda_.LoggingFormat.JSON,
+            "application_log_level_v2": lambda_.ApplicationLogLevel.INFO,
+            # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
+            "recursive_loop": lambda_.RecursiveLoop.ALLOW,
+            **options,
+            "layers": [wiring.layer, *options.get("layers", ())],
+        }
         self.function = lambda_.Function(
             self,
             "Function",
-            **{
-                "description": f"Tidemill app {name}",
-                "tracing": lambda_.Tracing.ACTIVE,
-                # Lines of JSON, which carry the ids of run, function and event.
-                "logging_format": lambda_.LoggingFormat.JSON,
-                "application_log_level_v2": lambda_.ApplicationLogLevel.INFO,
-                # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
-                "recursive_loop": lambda_.RecursiveLoop.ALLOW,
-                **options,
-            },
+            **chosen,
             handler=HANDLER,
             runtime=runtime(settings),
             architecture=architecture(settings),
             code=code(app_recipe(folder, settings)),
-            layers=[wiring.layer],
             memory_size=memory,
             timeout=time,
             environment={**variables, **names.environment(), "TIDEMILL_APP": app},

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tidemill_cdk import bytecode, wheels
 
@@ -22,6 +23,10 @@ _RECIPE = 1  # counted up when the same inputs are made into something else
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can tell
 _LEFT_OUT = {"__pycache__", ".git", ".venv", ".tidemill", "node_modules", "cdk.out", ".pytest_cache", ".mypy_cache"}
 _NOT_RUN = ("*.dist-info/RECORD", "*.dist-info/licenses", "*.dist-info/REQUESTED", "*.dist-info/direct_url.json", "bin")
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +83,7 @@ def _digest(recipe: Recipe) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, name: str, file: Path) -> None:
+def _add(digest: _Digest, name: str, file: Path) -> None:
     content = file.read_bytes()
     digest.update(f"{len(name)} {name} {len(content)} ".encode())
     digest.update(content)

@@ -1,5 +1,8 @@
 """The bus, its archive, and the way of every event to the events Lambda: stored, found by waits, stamped if foreign."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from aws_cdk import Duration

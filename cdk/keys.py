@@ -1,5 +1,8 @@
 """Event keys (who may send) and API keys (who may read and act): made at deployment, rotated, the last one valid on."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from aws_cdk import RemovalPolicy
@@ -39,8 +42,10 @@ class Keys(Construct):
             ],
         )
         for secret in secrets:
-            rotation.function.grant_invoke(
-                iam.ServicePrincipal("secretsmanager.amazonaws.com", conditions=_only(secret.secret_arn))
+            rotation.function.add_permission(
+                f"From{secret.node.id}",
+                principal=iam.ServicePrincipal("secretsmanager.amazonaws.com"),
+                source_arn=secret.secret_arn,
             )
             schedule = secretsmanager.CfnRotationSchedule(
                 secret,
@@ -65,7 +70,3 @@ def _secret(scope: Construct, id: str, name: str, keep: bool) -> secretsmanager.
         ),
         removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
     )
-
-
-def _only(arn: str) -> dict[str, object]:
-    return {"ArnLike": {"aws:SourceArn": arn}}

@@ -1,5 +1,8 @@
 """`Tidemill`: the whole platform as one construct of a user's stack, and the apps on it."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,8 @@
 """One of the platform's own Lambdas: its code from the one bundle, the layer, a role and a log of its own."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -17,6 +17,7 @@ PREFIX = "tidemill:"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 ARCHITECTURES = ("arm64", "x86_64")
 _NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
+_EMAIL = re.compile(r"|[^@\s]+@[^@\s]+")
 # What CloudWatch takes as a retention, in days.
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
@@ -96,12 +97,12 @@ def _problems(settings: Settings) -> list[str]:
     def one_of(name: str, choices: tuple[object, ...]) -> None:
         note(name, getattr(settings, name) in choices, f"one of {', '.join(map(str, choices))}")
 
-    name = settings.name
-    note(
-        "name",
-        isinstance(name, str) and _NAME.fullmatch(name) is not None,  # pyright: ignore[reportUnnecessaryIsInstance]  # a context may hold anything
-        "1 to 20 lower-case letters and digits, a letter first",
-    )
+    def text(name: str, form: re.Pattern[str], wanted: str) -> None:
+        value = getattr(settings, name)  # a context may hold anything
+        note(name, isinstance(value, str) and form.fullmatch(value) is not None, wanted)
+
+    text("name", _NAME, "1 to 20 lower-case letters and digits, a letter first")
+    text("alarm_email", _EMAIL, "an e-mail address, or left out")
     one_of("architecture", ARCHITECTURES)
     one_of("python", PYTHONS)
     one_of("removal", ("retain", "destroy"))
@@ -113,6 +114,4 @@ def _problems(settings: Settings) -> list[str]:
     whole("requests_per_second", 1, 10_000)
     whole("burst", 1, 5_000)
     whole("rules", 1, 3_000)
-    email = settings.alarm_email
-    note("alarm_email", isinstance(email, str) and (not email or "@" in email[1:-1]), "an e-mail address, or left out")  # pyright: ignore[reportUnnecessaryIsInstance]
     return found

@@ -1,5 +1,8 @@
 """Sleeps of more than 15 minutes: one-shot schedules send to a queue, whose Lambda sends the rest of the delay on."""
 
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from aws_cdk import aws_iam as iam

@@ -49,7 +49,8 @@ def plain_spec(function_id: str, on: Any, options: dict[str, Any]) -> FunctionSp
 
 def _value(given: Any) -> Any:
     if isinstance(given, list):
-        return [_value(one) for one in cast("list[Any]", given)]
+        items: list[Any] = given
+        return [_value(one) for one in items]
     if not isinstance(given, dict):
         return given
     fields = {name: _value(one) for name, one in cast("dict[str, Any]", given).items()}
