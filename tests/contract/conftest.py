@@ -14,7 +14,7 @@ from tidemill.aws.dynamo import Table
 from tidemill.aws.events import DynamoEvents
 from tidemill.aws.runs import DynamoRuns
 from tidemill.aws.waits import DynamoWaits
-from tidemill.ports import Blobs, EventStore, RunStore, WaitStore
+from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.testing import moto
@@ -27,12 +27,13 @@ class Stores:
     events: EventStore
     waits: WaitStore
     blobs: Blobs
+    flow: FlowStore | None = None
 
 
 @contextmanager
 def _sqlite(path: str | Path) -> Iterator[Stores]:
     with Database(path) as db:
-        yield Stores(db.runs, db.events, db.waits, db.blobs)
+        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow)
         db.commit()
 
 
@@ -87,3 +88,10 @@ def waits(stores: Stores) -> WaitStore:
 @pytest.fixture
 def blobs(stores: Stores) -> Blobs:
     return stores.blobs
+
+
+@pytest.fixture
+def flow(stores: Stores) -> FlowStore:
+    if stores.flow is None:
+        pytest.skip("this backend keeps no flow control yet")
+    return stores.flow

@@ -1,0 +1,215 @@
+"""The contract of FlowStore."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidemill.model import Place
+from tidemill.ports import FlowStore, Holder, Waiting, Window
+
+NOW, UNTIL = 1_790_000_000_000, 1_790_000_900_000
+ONE, TWO = Place("f/k", 1, label="ann"), Place("f/k", 2, label="ann")
+RUNS = Place("g/k", 1, "runs")
+
+
+def take(flow: FlowStore, run: str, place: Place = ONE, token: int = 1, now: int = NOW, until: int = UNTIL) -> bool:
+    return flow.take(place, run, token, until, now, False)
+
+
+def park(flow: FlowStore, run: str, rank: int, place: Place = ONE, token: int = 1, function: str = "shop.pay") -> None:
+    flow.park(place, Waiting(run, function, token, rank), NOW)
+
+
+def pass_on(
+    flow: FlowStore, run: str, place: Place = ONE, upto: int | None = None, now: int = NOW, limit: int | None = None
+) -> list[str]:
+    granted = flow.pass_on(place, run, upto, UNTIL, now, lambda _: limit if limit is not None else place.limit)
+    return [run_id for run_id, _ in granted]
+
+
+def holding(flow: FlowStore, place: Place = ONE) -> set[str]:
+    return {holder.run_id for holder in flow.holders(place.key)}
+
+
+def test_as_many_hold_a_place_as_there_are(flow: FlowStore) -> None:
+    assert [take(flow, run, TWO) for run in ("a", "b", "c")] == [True, True, False]
+    assert holding(flow) == {"a", "b"}
+    assert sorted(flow.holders("f/k"), key=lambda h: h.run_id)[0] == Holder("a", 1, UNTIL)
+
+
+def test_a_key_is_isolated_from_others(flow: FlowStore) -> None:
+    assert take(flow, "a", Place("f/1", 1))
+    assert take(flow, "b", Place("f/2", 1))
+    assert not take(flow, "c", Place("f/1", 1))
+
+
+def test_taking_twice_is_taking_once(flow: FlowStore) -> None:
+    assert take(flow, "a", TWO)
+    assert take(flow, "a", TWO)
+    assert take(flow, "b", TWO)
+    assert not take(flow, "c", TWO)
+
+
+def test_a_newer_claim_holds_the_place_on_and_an_older_one_has_lost_it(flow: FlowStore) -> None:
+    assert take(flow, "a", token=3)
+    assert take(flow, "a", token=5, until=UNTIL + 7)
+    assert flow.holders("f/k") == [Holder("a", 5, UNTIL + 7)]
+    assert not take(flow, "a", token=3)
+    pass_on(flow, "a", upto=4)
+    assert holding(flow) == {"a"}
+    pass_on(flow, "a", upto=5)
+    assert holding(flow) == set()
+
+
+def test_a_place_that_counts_steps_is_free_when_its_lease_has_passed(flow: FlowStore) -> None:
+    assert take(flow, "a")
+    assert not take(flow, "b", now=UNTIL - 1)
+    assert take(flow, "b", now=UNTIL, until=UNTIL + 9)
+    assert holding(flow) == {"b"}
+
+
+def test_a_place_that_counts_runs_is_not(flow: FlowStore) -> None:
+    assert take(flow, "a", RUNS)
+    assert not take(flow, "b", RUNS, now=UNTIL + 1)
+    pass_on(flow, "a", RUNS, now=UNTIL + 1)
+    assert take(flow, "b", RUNS, now=UNTIL + 1)
+
+
+def test_a_place_passes_to_the_first_in_line(flow: FlowStore) -> None:
+    take(flow, "a")
+    for run, rank in (("b", 30), ("c", 10), ("d", 20)):
+        park(flow, run, rank)
+    assert pass_on(flow, "a") == ["c"]
+    assert flow.holders("f/k") == [Holder("c", 1, UNTIL)]
+    assert not take(flow, "e")  # never free while someone waits
+    assert take(flow, "c", token=1)
+    assert pass_on(flow, "c", upto=9) == ["d"]
+    assert pass_on(flow, "d", upto=9) == ["b"]
+    assert pass_on(flow, "b", upto=9) == []
+    assert holding(flow) == set()
+
+
+def test_of_equal_ranks_the_first_to_come_is_the_first(flow: FlowStore) -> None:
+    take(flow, "z")
+    for number in range(9, 0, -1):
+        park(flow, f"r{number}", 10)
+    order = []
+    last = "z"
+    while granted := pass_on(flow, last):
+        order += granted
+        last = granted[0]
+    assert order == [f"r{number}" for number in range(9, 0, -1)]
+
+
+def test_a_run_keeps_its_position_and_stands_there_with_its_new_token(flow: FlowStore) -> None:
+    take(flow, "a")
+    park(flow, "b", 10)
+    park(flow, "c", 10)
+    park(flow, "b", 10, token=4)
+    assert pass_on(flow, "a") == ["b"]
+    assert flow.holders("f/k") == [Holder("b", 4, UNTIL)]
+
+
+def test_who_has_a_place_stands_in_line_no_more(flow: FlowStore) -> None:
+    take(flow, "a")
+    park(flow, "b", 10)
+    pass_on(flow, "a", limit=0)  # gone, and nobody was given its place
+    assert flow.take(ONE, "b", 1, UNTIL, NOW, True)
+    assert pass_on(flow, "b") == []
+    assert holding(flow) == set()
+
+
+def test_who_leaves_leaves_the_line_too(flow: FlowStore) -> None:
+    take(flow, "a")
+    park(flow, "b", 10)
+    park(flow, "c", 20)
+    assert pass_on(flow, "b") == []
+    assert pass_on(flow, "a") == ["c"]
+
+
+def test_who_gives_up_a_place_for_now_keeps_its_position(flow: FlowStore) -> None:
+    take(flow, "a")
+    park(flow, "b", 10)
+    assert pass_on(flow, "b", upto=9) == []
+    assert pass_on(flow, "a", upto=9) == ["b"]
+
+
+def test_passing_on_twice_is_passing_on_once(flow: FlowStore) -> None:
+    take(flow, "a", TWO)
+    take(flow, "x", TWO)
+    park(flow, "b", 10, TWO)
+    park(flow, "c", 20, TWO)
+    assert pass_on(flow, "a", TWO) == ["b"]
+    assert pass_on(flow, "a", TWO) in ([], ["b"])  # one not yet claimed may be told again
+    assert holding(flow) == {"b", "x"}
+
+
+def test_a_higher_limit_lets_more_in_at_once_and_a_lower_one_none(flow: FlowStore) -> None:
+    take(flow, "a")
+    for number in range(5):
+        park(flow, f"r{number}", number)
+    assert pass_on(flow, "a", limit=3) == ["r0", "r1", "r2"]
+    assert pass_on(flow, "r0", limit=1) == []
+    assert pass_on(flow, "r1", limit=1) == []
+    assert pass_on(flow, "r2", limit=1) == ["r3"]
+
+
+def test_a_throttle_moves_on_by_a_period_each(flow: FlowStore) -> None:
+    assert flow.spend("t/k", NOW, 3, 1_000) == NOW * 3 + 1_000
+    assert flow.spend("t/k", NOW, 3, 1_000) == NOW * 3 + 2_000
+    assert flow.spend("t/other", NOW, 3, 1_000) == NOW * 3 + 1_000
+    assert flow.spend("t/k", NOW + 666, 3, 1_000) == NOW * 3 + 3_000
+    assert flow.spend("t/k", NOW + 1_001, 3, 1_000) == NOW * 3 + 1_001 * 3 + 1_000  # what was not used is not saved
+
+
+@pytest.mark.parametrize("limit", [1, 2, 40])
+def test_a_rate_is_counted_within_its_window(flow: FlowStore, limit: int) -> None:
+    assert [flow.count("r/k", f"a{n}", NOW + n, limit, 1_000) for n in range(limit + 1)] == [True] * limit + [False]
+    assert flow.count("r/k", "a0", NOW + 5, limit, 1_000)  # counted already
+    assert flow.count("r/other", "b", NOW, limit, 1_000)
+    assert not flow.count("r/k", "c", NOW + 999, limit, 1_000)
+    assert flow.count("r/k", "c", NOW + 1_000, limit, 1_000)
+
+
+def test_an_idempotency_key_has_one_run_until_its_time_is_over(flow: FlowStore) -> None:
+    assert flow.first("i/k", "a", NOW, UNTIL) == "a"
+    assert flow.first("i/k", "b", NOW + 1, UNTIL) == "a"
+    assert flow.first("i/k", "a", NOW + 1, UNTIL) == "a"
+    assert flow.first("i/other", "b", NOW, UNTIL) == "b"
+    assert flow.first("i/k", "b", UNTIL, UNTIL + 9) == "b"
+    flow.forget("i/k", "a")
+    assert flow.first("i/k", "c", UNTIL, UNTIL + 9) == "b"
+    flow.forget("i/k", "b")
+    assert flow.first("i/k", "c", UNTIL, UNTIL + 9) == "c"
+
+
+def test_a_window_moves_only_from_what_it_was(flow: FlowStore) -> None:
+    one, two, three = Window("a", 0, 1, NOW), Window("a", 1, 2, NOW), Window("b", 0, 1, NOW + 5)
+    assert flow.window("w/k") is None
+    assert not flow.move_window("w/k", one, two)
+    assert flow.move_window("w/k", None, one)
+    assert flow.move_window("w/k", None, one)  # done twice
+    assert not flow.move_window("w/k", None, three)
+    assert flow.move_window("w/k", one, two)
+    assert not flow.move_window("w/k", one, three)
+    assert flow.move_window("w/k", two, three)
+    assert flow.window("w/k") == three
+    assert flow.window("w/other") is None
+
+
+def test_what_is_in_use_and_who_waits_by_key(flow: FlowStore) -> None:
+    ann, bob = Place("f/1", 1, label="ann"), Place("f/2", 2, label="bob")
+    take(flow, "a", ann)
+    take(flow, "b", bob)
+    take(flow, "c", bob)
+    flow.park(ann, Waiting("d", "shop.pay", 1, 5), NOW + 3)
+    flow.park(ann, Waiting("e", "shop.pay", 1, 1), NOW + 9)
+    take(flow, "x", Place("other/1", 1))
+    total, *keys = flow.usage("f", 10)
+    assert (total.used, total.waiting, total.oldest) == (3, 2, NOW + 3)
+    assert [(key.label, key.used, key.waiting, key.oldest) for key in keys] == [
+        ("ann", 1, 2, NOW + 3),
+        ("bob", 2, 0, None),
+    ]
+    assert len(flow.usage("f", 1)) == 2
+    assert [(u.used, u.waiting) for u in flow.usage("nothing", 10)] == [(0, 0)]
