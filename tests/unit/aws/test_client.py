@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 
@@ -313,3 +314,73 @@ def test_nobody_there_is_unavailable() -> None:
     server.close()
     with pytest.raises(Unavailable, match="refused"):
         on_sockets(server, HttpTransport()).call("dynamodb", "PutItem", {})
+
+
+def answered(content: bytes, method: str = "GET", **request: object) -> Reply:
+    """What becomes of these bytes, sent by a server that closes after them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(content)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        transport = HttpTransport()
+        try:
+            host = f"127.0.0.1:{server.getsockname()[1]}"
+            values = {"target": "/", "headers": {"host": host}, "body": b"", "timeout": 5.0, **request}
+            return transport(Request("s3", method, method, False, host, **values))
+        finally:
+            if "\n" in str(request.get("headers", "")):
+                socket.create_connection(server.getsockname()[:2]).close()
+            thread.join()
+            transport.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "method", "status", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", 200, b"hi"),
+        (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "GET", 200, b""),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "DELETE", 204, b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, b""),
+        (b"HTTP/1.1 200 OK\r\n\r\nup to the end", "GET", 200, b"up to the end"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", 200, b"hi"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "PUT", 200, b"hi"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nx: y\r\n\r\n", "GET",
+         200, b"abcd"),
+        (b"HTTP/1.1 503 Slow Down\nContent-Length: 2\n\nhi", "GET", 503, b"hi"),
+    ],
+)  # fmt: skip
+def test_answers_of_every_shape(content: bytes, method: str, status: int, body: bytes) -> None:
+    reply = answered(content, method)
+    assert (reply.status, reply.body) == (status, body)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 two hundred\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300,
+        b"HTTP/1.1 200 OK\r\na: " + b"b" * 70_000 + b"\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_none_is_a_broken_connection(content: bytes) -> None:
+    with pytest.raises(ConnectionError):
+        answered(content)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb"])
+def test_no_header_brings_another(value: str) -> None:
+    with pytest.raises(ConnectionError, match="line break"):
+        answered(b"", headers={"host": value})
