@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import http.server
 import json
 import socket
+import ssl
 import threading
 from dataclasses import dataclass, field
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tidemill.aws import credentials as keys
 from tidemill.aws.client import TRIES, AwsError, Client, Credentials, Reply, Request
@@ -206,7 +212,7 @@ def test_nobody_at_all_is_told_what_to_set(tmp_path) -> None:
 class Server:
     """Answers every request with what it was; each connection ends after `keep` answers, told or untold."""
 
-    def __init__(self, keep: int = 1_000_000, told: bool = False) -> None:
+    def __init__(self, keep: int = 1_000_000, told: bool = False, tls: ssl.SSLContext | None = None) -> None:
         outer = self
         self.connections = 0
         self.seen: list[tuple[str, dict[str, str], bytes]] = []
@@ -240,9 +246,11 @@ class Server:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.url = f"http{'s' if tls else ''}://localhost:{self.server.server_port}"
 
     def close(self) -> None:
         self.server.shutdown()
@@ -286,6 +294,49 @@ def test_a_connection_that_the_other_side_closed_is_not_used_again(told: bool) -
         assert server.connections == 4
     finally:
         transport.close()
+        server.close()
+
+
+def certificate(tmp_path) -> str:
+    """Of "localhost", signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "localhost.pem"
+    plain = serialization.NoEncryption()
+    file.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+    return str(file)
+
+
+def test_over_tls_a_connection_is_kept_and_a_stranger_is_not_trusted(tmp_path) -> None:
+    file = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    server = Server(tls=context)
+    trusting, wary = HttpTransport(ssl.create_default_context(cafile=file)), HttpTransport()
+    try:
+        made = on_sockets(server, trusting)
+        made.call("dynamodb", "PutItem", {})
+        before = server.connections
+        for _ in range(5):
+            made.call("dynamodb", "PutItem", {"data": "x" * 200_000})
+        assert server.connections == before
+        assert len(server.seen) == 6
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            on_sockets(server, wary).call("dynamodb", "PutItem", {})
+        assert len(server.seen) == 6
+    finally:
+        trusting.close()
         server.close()
 
 

@@ -52,11 +52,11 @@ Transport = Callable[[Request], Reply]  # raises OSError (TimeoutError, Connecti
 
 
 class HttpTransport:
-    """Kept-alive HTTP/1.1. Safe to use from several threads."""
+    """Kept-alive HTTP/1.1. Safe to use from several threads. `tls`: whom to trust, if not whom the system trusts."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._idle: dict[tuple[bool, str], list[_Connection]] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
 
     def __call__(self, request: Request) -> Reply:
         connection = self._kept(request) or self._made(request)
