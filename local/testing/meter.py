@@ -72,10 +72,15 @@ class Meter:
             after = [self._item(request, table, key) for table, key in keys]
             double = 2 if request.operation == "TransactWriteItems" else 1
             writes = [_units(old, new, double) for old, new in zip(before, after, strict=True)]
+            for (_, key), old, new in zip(keys, before, after, strict=True):
+                self.written(key, old, new, double)
             self._note(request, reply, writes=tuple(writes))
         else:
             self._note(request, reply, read_units=self._read(request, body, reply))
         return reply
+
+    def written(self, key: Key, old: Item, new: Item, times: int) -> None:
+        """Told of each item that a call was to write, as it was and as it is, for who counts more than this."""
 
     def clear(self) -> None:
         self.calls.clear()
