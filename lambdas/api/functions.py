@@ -9,7 +9,7 @@ import msgspec
 from tidemill import manifest
 from tidemill.execute import receive
 from tidemill.model import FunctionSpec
-from tidemill_lambdas.api import bodies
+from tidemill_lambdas.api import bodies, places
 from tidemill_lambdas.http import Refused, Response, respond
 from tidemill_lambdas.router import Call
 
@@ -31,12 +31,14 @@ def invoke(call: Call) -> Response:
 
 
 def _views(call: Call, specs: list[FunctionSpec]) -> list[dict[str, Any]]:
-    """As in the manifest; and how many runs are at work (`running`) and how many wait to begin (`backlog`)."""
+    """As in the manifest; and how many runs are at work (`running`) or wait to begin (`backlog`), and its `places`."""
     declared: list[dict[str, Any]] = msgspec.json.decode(manifest.encode(specs))
     counts = call.world.runs.counts()
-    for view in declared:
+    for spec, view in zip(specs, declared, strict=True):
         count = counts.get(view["id"], {})
         view["running"], view["backlog"] = count.get("running", 0), count.get("scheduled", 0)
+        view.pop("pattern", None)  # what the deployment matches events by: it follows from the triggers
+        view["places"] = places.view(call.world, spec)
     return declared
 
 

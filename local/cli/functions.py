@@ -39,18 +39,19 @@ def _list(options: Namespace, server: Api) -> int:
 
 
 def _table(functions: list[dict[str, Any]]) -> str:
+    """What is said of places is left out where nobody has any."""
     from tidemill_local.cli import text
 
-    shown = [
-        (
-            function["id"],
-            function["running"],
-            function["backlog"],
-            ", ".join(map(_trigger, function["triggers"])) or "invoke alone",
-        )
-        for function in functions
-    ]
-    return text.table(("FUNCTION", "RUNNING", "BACKLOG", "STARTED BY"), shown)
+    limited = any(function["places"] for function in functions)
+    head = ["FUNCTION", "RUNNING", "BACKLOG", *(["PLACES", "LONGEST WAIT"] if limited else []), "STARTED BY"]
+    return text.table(head, [_row(function, limited) for function in functions])
+
+
+def _row(function: dict[str, Any], limited: bool) -> list[Any]:
+    places = function["places"]
+    use = [", ".join(map(_in_use, places)) or "-", _longest(places) or "-"]
+    started_by = ", ".join(map(_trigger, function["triggers"])) or "invoke alone"
+    return [function["id"], function["running"], function["backlog"], *(use if limited else []), started_by]
 
 
 def _show(options: Namespace, server: Api) -> int:
@@ -65,10 +66,34 @@ def _show(options: Namespace, server: Api) -> int:
     facts += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
     for name, fact in function.items():
         said = _said(fact)
-        if name not in ("id", "triggers") and said not in (None, [], {}, ""):
+        if name not in ("id", "triggers", "places") and said not in (None, [], {}, ""):
             facts.append((name.replace("_", " "), said if isinstance(said, str) else text.value(said)))
+    facts += [fact for limit in function["places"] for fact in _places(limit)]
     print("\n".join(f"{name:<11} {text.clean(fact)}" for name, fact in facts))
     return DONE
+
+
+def _in_use(limit: dict[str, Any]) -> str:
+    """Of a limit with a key there is no total to compare with: each value has its own."""
+    return f"{limit['used']}" + ("" if limit["key"] else f"/{limit['limit']}")
+
+
+def _longest(limits: list[dict[str, Any]]) -> str:
+    waits = [limit["oldest_wait"] for limit in limits if limit["oldest_wait"]]
+    return f"since {min(waits)}" if waits else ""
+
+
+def _places(limit: dict[str, Any]) -> list[tuple[str, str]]:
+    """A limit and, beneath it, its busiest keys."""
+    shared = "" if limit["scope"] == "function" else f", shared in the {limit['scope']}"
+    by = f" for each {limit['key']}" if limit["key"] else ""
+    facts = [("places", f"{limit['limit']} {limit['counts']}{by}{shared}: {_usage(limit)}")]
+    return facts + [("", f"  {key['value']}: {_usage(key)}") for key in limit["keys"]]
+
+
+def _usage(usage: dict[str, Any]) -> str:
+    since = f", the longest since {usage['oldest_wait']}" if usage["oldest_wait"] else ""
+    return f"{usage['used']} in use, {usage['waiting']} waiting{since}"
 
 
 def _said(fact: Any) -> Any:

@@ -82,7 +82,7 @@ def make_world(database: Database) -> World:
     registry.replace(FUNCTIONS, "v1")
     bus = DirectBus()
     stores = (database.runs, database.events, database.waits, database.blobs)
-    world = World(*stores, Queue(), bus, registry, Clock(), Entropy(), Alive())
+    world = World(*stores, Queue(), bus, registry, Clock(), Entropy(), Alive(), database.flow)
     bus.world = world
     return world
 

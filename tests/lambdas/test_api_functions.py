@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from tidemill.core.flow import places
 from tidemill.core.journal import Blocked, Suspended
 from tidemill.core.match import resolve
+from tidemill.duration import iso
 from tidemill.execute import lookback
-from tidemill.model import SIGNAL, HeadChange, Wait
+from tidemill.model import SIGNAL, Event, HeadChange, Wait
+from tidemill.ports import Waiting
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -41,7 +45,33 @@ def test_a_function_as_it_is_shown(call: Caller) -> None:
         "versions": "pinned",
         "running": 0,
         "backlog": 0,
+        "places": [],
     }
+
+
+def test_how_full_its_limits_are(call: Caller) -> None:
+    spec = msgspec.structs.replace(
+        call.world.registry.functions()[0],
+        flow={
+            "concurrency": [
+                {"limit": 1, "scope": "function", "counts": "steps", "key": "event.data.user"},
+                {"limit": 9, "scope": "account", "counts": "runs"},
+            ]
+        },
+    )
+    call.world.registry.replace([spec], "v2")  # type: ignore[attr-defined]
+    flow = call.world.flow
+    narrow = next(p for p in places.places(spec, Event("e", "n", {"user": "ann"}, 1, 1)) if p.limit == 1)
+    flow.take(narrow, "r1", 1, NOW + 9, NOW, False)
+    for number in (1, 2):
+        flow.park(narrow, Waiting(f"w{number}", spec.id, 1, number), NOW + number)
+    first, second = call.get(f"/v1/functions/{spec.id}").data["places"]
+    waits = {"used": 1, "waiting": 2, "oldest_wait": iso(NOW + 1)}
+    assert first == {
+        "scope": "function", "counts": "steps", "key": "event.data.user", "limit": 1, **waits,
+        "keys": [{"value": "ann", **waits}],
+    }  # fmt: skip
+    assert (second["used"], second["waiting"], second["oldest_wait"], second["keys"]) == (0, 0, None, [])
 
 
 def test_how_busy_a_function_is(call: Caller) -> None:

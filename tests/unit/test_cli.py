@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cli_server import MemoryServer
 
 from tidemill import App, Context
+from tidemill.core.flow import places
+from tidemill.model import Event
+from tidemill.ports import Waiting
 from tidemill_local.cli import follow, main, text
 from tidemill_local.cli.http import Api
 from tidemill_local.cli.screen import Silent
@@ -464,7 +468,7 @@ def test_a_wrong_key_says_where_to_give_one(server: MemoryServer, run: Run) -> N
     [
         "runs replay --function x", "runs export", "events validate f", "events codegen", "events diff a b",
         "events export --all", "functions pause x", "functions resume x", "functions validate", "users show u1",
-        "users forget u1", "cost app.py --events-per-month 10", "deploy", "diff", "destroy --force",
+        "users forget u1",
     ],
 )  # fmt: skip
 def test_what_comes_later_says_so(run: Run, words: str) -> None:
@@ -519,3 +523,26 @@ def test_sending_imports_nothing_heavy(server: MemoryServer) -> None:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_places_in_use_and_who_waits_are_shown(server: MemoryServer, run: Run) -> None:
+    registry = server._world.registry
+    spec = registry.functions()[0]
+    limits = [
+        {"limit": 2, "scope": "function", "counts": "steps", "key": "event.data.user"},
+        {"limit": 9, "scope": "account", "counts": "steps"},
+    ]
+    limited = msgspec.structs.replace(spec, flow={"concurrency": limits})
+    registry.replace([limited], "2")  # type: ignore[attr-defined]
+    flow = server.database.flow
+    for place in places.places(limited, Event("e", "n", {"user": "ann"}, 1, 1)):
+        flow.take(place, "r1", 1, 9, 1, False)
+        flow.park(place, Waiting("r2", spec.id, 1, 5), 1_790_000_000_000)
+    listed = run("functions", "list").lines
+    assert "PLACES" in listed[0]
+    assert "1, 1/9" in listed[1]
+    assert "since 2026-09-21T14:13:20.000Z" in listed[1]
+    shown = run("functions", "show", spec.id).out
+    assert "2 steps for each event.data.user: 1 in use, 1 waiting, the longest since 2026-09-21" in shown
+    assert "ann: 1 in use, 1 waiting" in shown
+    assert "9 steps, shared in the account: 1 in use" in shown

@@ -80,7 +80,7 @@ class Place:
         registry.replace([FunctionSpec("a.f", "a", "f", (EventTrigger("n"),))], "1")
         clock, queue, bus = VirtualClock(NOW), LocalQueue(self.ready), DirectBus()
         self.world = World(
-            db.runs, db.events, db.waits, db.blobs, queue, bus, registry, clock, SeededEntropy(1), self.claims
+            db.runs, db.events, db.waits, db.blobs, queue, bus, registry, clock, SeededEntropy(1), self.claims, db.flow
         )
         self.dispatcher = Dispatcher(self.world, self.ready, self.claims, Console(loop, self.said))
         self.dispatcher.tick = Tick(db, before=self.dispatcher.pump, failed=lambda: None)
