@@ -79,6 +79,11 @@ def long(ctx: Context) -> int:
     return len([ctx.step.run(f"part {n}", part, 0.3) for n in range(10)])
 
 
+@app.function(on="order/talk")
+def talk(ctx: Context) -> None:
+    ctx.step.run("say", lambda: ctx.logger.info("packing"))
+
+
 @app.function(on="order/poison", retries=0)
 def poison(ctx: Context) -> None:
     ctx.step.run("die", os._exit, 1)
@@ -89,6 +94,9 @@ def heavy(ctx: Context) -> list[str]:
     import sys
 
     return sorted(sys.modules)
+
+
+handler = app.handler
 '''
 
 
@@ -101,10 +109,11 @@ class Mill:
     environment: dict[str, str]
     folder: Path
 
-    def function(self, timeout: float = 20, **environment: str) -> Function:
-        app = {"TIDEMILL_APP": "shop_app:app", "MARKS": str(self.folder)}
-        everything = {**self.environment, **app, **environment}
-        return Function("tidemill.aws.entry.handler", everything, timeout, path=(str(self.folder),))
+    def function(
+        self, timeout: float = 20, handler: str = "tidemill.aws.entry.handler", **environment: str
+    ) -> Function:
+        everything = {**self.environment, "MARKS": str(self.folder), "TIDEMILL_APP": "shop_app:app", **environment}
+        return Function(handler, everything, timeout, path=(str(self.folder),))
 
     def queue(self, function_id: str) -> str:
         return settings(self.environment).queue_url(function_id).rpartition("/")[2]
@@ -142,7 +151,7 @@ class Mill:
         time.sleep(max(claims[-1].until / 1_000 - time.time() + 0.01, 0))
 
 
-FUNCTIONS = ("pack", "fragile", "late", "long", "poison", "heavy")
+FUNCTIONS = ("pack", "fragile", "late", "long", "poison", "heavy", "talk")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +200,26 @@ def test_a_start_in_a_cold_process_and_one_in_a_warm(mill: Mill) -> None:
     lines = [json.loads(line) for line in function.output.splitlines() if "CloudWatchMetrics" in line]
     assert [line["RunsCompleted"] for line in lines] == [1, 1]
     assert mill.records("e1")[-1].value == b'"3 kg of tea"'
+
+
+def test_an_app_is_its_own_handler_and_what_its_steps_log_says_which_run(mill: Mill) -> None:
+    with mill.function(handler="shop_app.handler", TIDEMILL_APP="", AWS_LAMBDA_LOG_LEVEL="INFO") as function:
+        function.invoke(mill.start("shop.talk", "order/talk", "e1"))
+    run = mill.run("e1")
+    assert run.status == "completed"
+    (line,) = [json.loads(line) for line in function.output.splitlines() if "packing" in line]
+    ids = (line["function_id"], line["run_id"], line["event_id"])
+    assert (line["message"], line["level"], ids) == ("packing", "INFO", ("shop.talk", run.run_id, "e1"))
+
+
+def test_a_plain_handler_needs_nothing_of_ours(mill: Mill) -> None:
+    (mill.folder / "legacy.py").write_text(
+        "def handler(event, context):\n    return [event['event']['id'], context.aws_request_id[:8]]\n"
+    )
+    spec = '{"id":"shop.pack","app":"shop","name":"pack","triggers":[{"type":"event","name":"order/placed"}]}'
+    with mill.function(TIDEMILL_APP="", TIDEMILL_HANDLER="legacy.handler", TIDEMILL_FUNCTION=spec) as function:
+        function.invoke(mill.start("shop.pack", "order/placed", "e1"))
+    assert mill.records("e1")[-1].value == b'["e1","request-"]'
 
 
 def test_a_process_that_dies_in_mid_step_is_a_failed_attempt(mill: Mill) -> None:
