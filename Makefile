@@ -11,6 +11,7 @@ PY := .venv/bin/python
 # Two workers, like the smallest machine the gate runs on: more, and timings start to lie there.
 JOBS ?= 2
 SEEDS ?= 10000
+WORLD ?= local
 
 # Whatever the caller's shell has set up, commands here see this checkout's environment and no other.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONSTARTUP
@@ -99,8 +100,8 @@ fmt: setup ## format, and fix what can be fixed by itself
 	.venv/bin/ruff format .
 
 .PHONY: simulate
-simulate: setup ## simulate SEEDS=10000 whole systems under faults, or replay one: SEED=123
-	$(PY) tests/simulation/run.py $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+simulate: setup ## simulate SEEDS=10000 systems under faults, in WORLD=local, aws or moto; or replay one: SEED=123
+	$(PY) tests/simulation/run.py --world $(WORLD) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: e2e
 e2e: setup .ministack/.installed ## the slow tests: real processes, killed and restarted, locally and in an emulated AWS account

@@ -1,4 +1,7 @@
-"""Simulate: `python tests/simulation/run.py --seeds 1000 [--first N]`, or `--seed N` to see one.
+"""Simulate: `python tests/simulation/run.py --seeds 1000 [--first N] [--world aws]`, or `--seed N` to see one.
+
+Worlds: `local` (one server's topology), `aws` (queues, bus and Scheduler as AWS has them; stores in SQLite) and `moto`
+(the same on the adapters of AWS; far slower).
 
 Prints the first seed that breaks an invariant, cut down to the smallest scenario that still does, and exits 1.
 """
@@ -21,9 +24,12 @@ from simulation.scenario import Scenario, make
 from simulation.system import System
 
 
-def check(scenario: Scenario) -> list[str]:
+WORLDS = ("local", "aws", "moto")
+
+
+def check(scenario: Scenario, world: str = "local") -> list[str]:
     """Run a scenario to its end; what is broken."""
-    system = System(scenario)
+    system = _system(world)(scenario)
     try:
         system.run()
         return broken(system)
@@ -33,14 +39,26 @@ def check(scenario: Scenario) -> list[str]:
         system.close()
 
 
-def shrunk(scenario: Scenario, tries: int = 300) -> Scenario:
+def _system(world: str) -> type[System]:
+    if world == "local":
+        return System
+    if world == "aws":
+        from simulation.aws_system import AwsSystem
+
+        return AwsSystem
+    from simulation.moto_system import MotoSystem
+
+    return MotoSystem
+
+
+def shrunk(scenario: Scenario, world: str = "local", tries: int = 300) -> Scenario:
     """The smallest scenario found that is still broken."""
     progress = True
     while progress and tries > 0:
         progress = False
         for smaller in _smaller(scenario):
             tries -= 1
-            if check(smaller):
+            if check(smaller, world):
                 scenario, progress = smaller, True
                 break
     return scenario
@@ -77,16 +95,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--world", choices=WORLDS, default="local")
     args = parser.parse_args()
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
     began = time.monotonic()
     for seed in seeds:
-        problems = check(make(seed))
+        problems = check(make(seed), args.world)
         if problems:
-            small = shrunk(make(seed))
+            small = shrunk(make(seed), args.world)
             sys.stdout.write(f"seed {seed} breaks:\n" + "\n".join(f"  {p}" for p in problems[:10]) + "\n")
             sys.stdout.write("cut down to:\n" + pprint.pformat(small) + "\n")
-            sys.stdout.write("which breaks:\n" + "\n".join(f"  {p}" for p in check(small)[:10]) + "\n")
+            sys.stdout.write("which breaks:\n" + "\n".join(f"  {p}" for p in check(small, args.world)[:10]) + "\n")
             return 1
     sys.stdout.write(f"{len(seeds)} seeds hold ({time.monotonic() - began:.0f} s)\n")
     return 0

@@ -173,7 +173,7 @@ class System:
         self.stores.close()
 
     def idle(self) -> bool:
-        return not (self.unsent or self.open_messages or self.busy) and not self.stores.runs.overdue(2**60, 1)
+        return not (self.unsent or self.open_messages or self.busy) and self.stores.next_due() is None
 
     # Turns.
 
@@ -258,7 +258,7 @@ class System:
         for head in self.stores.runs.overdue(self.loop.now, 100):
             run_id = head.run_id
             self.deliver(f"sweep {run_id}", lambda run_id=run_id: self.advance(run_id), durable=False)
-        if self.unsent or self.open_messages or self.stores.runs.overdue(2**60, 1):
+        if self.unsent or self.open_messages or self.stores.next_due() is not None:
             self._sweep_later()
 
     # What arrives.

@@ -1,0 +1,157 @@
+"""The simulated cloud on DynamoDB and S3: the adapters of AWS over moto, through a transport that fails as AWS does.
+
+Far slower than SQLite, so for a few seeds. Between any two requests the process may be killed, not only between two
+calls of a port: a write of several parts is left half done. Each process has adapters of its own, with whatever they
+remember, and works off one message at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+from simulation.aws_system import SETTINGS, AwsSystem
+from simulation.loop import Actor
+from simulation.scenario import Scenario
+from simulation.stores import Stores
+from support.faults import Faults, FaultyTransport
+
+from tidemill.aws.blobs import S3Blobs
+from tidemill.aws.bus import EventBridgeBus
+from tidemill.aws.client import Client
+from tidemill.aws.dynamo import Table
+from tidemill.aws.events import DynamoEvents
+from tidemill.aws.liveness import UntilThen
+from tidemill.aws.queue import SqsQueue
+from tidemill.aws.runs import DynamoRuns
+from tidemill.aws.table import PK, SK
+from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.waits import DynamoWaits
+from tidemill.model import Wait
+from tidemill.ports import Clock, FlowStore, World
+from tidemill_local.testing import moto
+
+_TRIES = 3  # of a request, before a store is unavailable; in AWS it is more, and takes longer than a process lives here
+FAR = 9_999_999_999_999  # the largest time that sorts as text
+
+
+class InMoto:
+    """A table and a bucket of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        client = moto.client()
+        self.name = moto.fresh("simulation")
+        moto.create_table(client, self.name)
+        self.bucket = moto.fresh("simulation-bucket")
+        moto.create_bucket(client, self.bucket)
+        self._table = Table(client, self.name)
+        self.blobs = S3Blobs(client, self.bucket)
+        self.runs = DynamoRuns(self._table, self.blobs, clock)
+        self.events = DynamoEvents(self._table, self.blobs)
+        self.waits = DynamoWaits(self._table)
+        self.flow = cast("FlowStore", None)
+
+    def next_due(self) -> int | None:
+        found = self.runs.overdue(FAR, 1)
+        return found[0].due if found else None
+
+    def all_runs(self) -> list[str]:
+        return sorted(pk.removeprefix("RUN#") for pk, sk in self._keys() if pk.startswith("RUN#") and sk == "#")
+
+    def waits_left(self) -> list[tuple[str, str]]:
+        found = [sk.split("#")[:2] for pk, sk in self._keys() if pk.startswith("WAIT#")]
+        return [(run_id, key) for run_id, key in found]
+
+    def close(self) -> None:
+        self._table.client.call("dynamodb", "DeleteTable", {"TableName": self.name})
+
+    def _keys(self) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        body: dict[str, Any] = {"TableName": self.name, "ProjectionExpression": f"{PK}, {SK}"}
+        while True:
+            answer = self._table.client.call("dynamodb", "Scan", body)
+            found += [(item[PK]["S"], item[SK]["S"]) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return found
+            body["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+class WatchedWaits:
+    """Notes who put a wait last."""
+
+    def __init__(self, system: MotoSystem, waits: DynamoWaits) -> None:
+        self._system = system
+        self._waits = waits
+
+    def put(self, wait: Wait) -> None:
+        if self._system.loop.actor is not None:
+            self._system.waiters[wait.run_id, wait.key] = self._system.loop.actor
+        self._waits.put(wait)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._waits, name)
+
+
+class MotoSystem(AwsSystem):
+    def __init__(self, scenario: Scenario) -> None:
+        plain = [dataclasses.replace(program, flow={}) for program in scenario.programs]
+        self._processes: list[tuple[World, Actor]] = []
+        super().__init__(dataclasses.replace(scenario, programs=plain))
+
+    def _stores(self) -> Stores:
+        return cast("Stores", InMoto(self.clock))
+
+    @property
+    def world(self) -> World:
+        """The adapters of the process that the current actor is."""
+        actor = self.loop.actor
+        assert actor is not None
+        for world, owner in self._processes:
+            if owner is actor:
+                return world
+        idle = [n for n, (_, owner) in enumerate(self._processes) if owner.over and not owner.killed]
+        if idle and self.loop.random.random() < 0.7:
+            number = self.loop.random.choice(idle)
+            world = self._processes[number][0]
+            self._processes[number] = (world, actor)
+            return world
+        world = self._made()
+        self._processes.append((world, actor))
+        return world
+
+    @world.setter
+    def world(self, _: World) -> None:
+        """Each process makes its own."""
+
+    def _made(self) -> World:
+        stores = cast("InMoto", self.stores)
+        rng, faults = self.loop.random, self.faults
+        often = Faults(0.01 * faults, 0.01 * faults, 0.01 * faults, 0.02 * faults, 0.05 * faults)
+        transport = Paced(self, FaultyTransport(moto.MotoTransport(), rng, often))
+        client = moto.client(transport, sleep=lambda s: self.loop.pause(int(s * 1_000)), draw=rng.random, tries=_TRIES)
+        table, blobs = Table(client, stores.name), S3Blobs(client, stores.bucket)
+        cloud = cast("Client", self.cloud)
+        return World(
+            runs=DynamoRuns(table, blobs, self.clock),
+            events=DynamoEvents(table, blobs),
+            waits=cast("DynamoWaits", WatchedWaits(self, DynamoWaits(table))),
+            blobs=blobs,
+            queue=SqsQueue(cloud, SETTINGS, self.clock),
+            bus=EventBridgeBus(cloud, "bus", sleep=lambda s: self.loop.pause(int(s * 1_000)), draw=rng.random),
+            registry=self.registry,
+            clock=self.clock,
+            entropy=self.entropy,
+            liveness=UntilThen(),
+        )
+
+
+class Paced:
+    """A request takes time, and its process may not live to hear the answer."""
+
+    def __init__(self, system: MotoSystem, inner: Transport) -> None:
+        self._system = system
+        self._inner = inner
+
+    def __call__(self, request: Request) -> Reply:
+        self._system.pause()
+        return self._inner(request)
