@@ -2,16 +2,20 @@
 
     WAIT#<name>#<path>=<hash>    <run>#<step>#<label>    the wait
     WAIT#<name>#<shard>          <run>#<step>#<label>    one without a key: every event of the name asks all the shards
-    WAITS#<name>                 <run>#<step>#<label>    that anybody waits, of the platform's own announcements only
+    WAITS#<name>#<copy>          <run>#<step>#<label>    that anybody waits, of the platform's own announcements only
     RUN#<run>                    W#<step>#<label>        where the run's waits are
 
 What the run finds its waits by is written before them and deleted after them, so that whatever breaks off in between,
 no wait is left behind that nobody knows of. A wait with a timeout also expires by itself, a day after it.
+
+Every run that ends asks whether anybody waits for its announcement, so that one key would bind the whole mill to the
+3,000 reads a second of a partition. Hence the copies: who waits writes them all, and each process asks one of them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 
 import msgspec
@@ -24,6 +28,7 @@ from tidemill.limits import DAY, SECOND
 from tidemill.model import PLATFORM, SIGNAL, Wait
 
 KEYLESS_SHARDS = 4
+COPIES = 8
 
 _WAIT = "WAIT"
 _NEXT = "$"  # the character after `#`
@@ -38,13 +43,15 @@ class DynamoWaits:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._copy = os.urandom(1)[0] % COPIES  # the one that this process asks
 
     def put(self, wait: Wait) -> None:
         place = _place(wait)
         expiry = {TTL: (wait.until + DAY) // SECOND} if wait.until is not None else {}
         found_by: Item = {PK: run_key(wait.run_id), SK: _of_run(wait.key, wait.label), "at": place[0], **expiry}
         if _announces(wait.name):
-            self._table.write_many([found_by, {PK: _any_key(wait.name), SK: place[1], **expiry}])
+            told = [{PK: pk, SK: place[1], **expiry} for pk in _any_keys(wait.name)]
+            self._table.write_many([found_by, *told])
         else:
             self._table.put(found_by)
         self._table.put({PK: place[0], SK: place[1], "d": _encode(wait), **expiry})
@@ -75,7 +82,7 @@ class DynamoWaits:
         """Raises ValueError for a name that is no announcement of the platform: of the others nobody needs to know."""
         if not _announces(name):
             raise ValueError(f"only of the platform's announcements is it known whether anybody waits, not of {name!r}")
-        return any(True for _ in self._table.query(_any_key(name), limit=1))
+        return any(True for _ in self._table.query(_any_keys(name)[self._copy], limit=1))
 
     def _page(self, pk: str, low: str, limit: int) -> list[Wait]:
         items = list(self._table.query(pk, low=low, limit=limit))
@@ -99,15 +106,15 @@ def _announced(places: list[Key]) -> Iterator[Key]:
     for pk, sk in places:
         name = pk.split("#")[1]  # still quoted, but an announcement's needs no quotes
         if _announces(name):
-            yield _any_key(name), sk
+            yield from ((pk, sk) for pk in _any_keys(name))
 
 
 def _announces(name: str) -> bool:
     return name.startswith(PLATFORM) and name != SIGNAL
 
 
-def _any_key(name: str) -> str:
-    return f"WAITS#{name}"
+def _any_keys(name: str) -> list[str]:
+    return [f"WAITS#{name}#{copy}" for copy in range(COPIES)]
 
 
 def _keyless(name: str, number: int) -> str:
