@@ -23,7 +23,6 @@ from simulation.invariants import broken
 from simulation.scenario import Scenario, make
 from simulation.system import System
 
-
 WORLDS = ("local", "aws", "moto")
 
 
