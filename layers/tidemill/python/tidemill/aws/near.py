@@ -30,10 +30,14 @@ class NearQueue:
         self.hold("", 0)
 
     def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
-        if run_id == self.run_id and at is not None and at <= min(self._clock.now() + NEAR, self._last):
+        if run_id == self.run_id and at is not None and self._near(at):
             self.due = at
         else:
             self._queue.look(run_id, function_id, at, loose)
+
+    def _near(self, at: int) -> bool:
+        now = self._clock.now()
+        return now < self._last and at <= min(now + NEAR, self._last)
 
     def forget(self, run_id: str) -> None:
         self._queue.forget(run_id)
