@@ -166,7 +166,9 @@ def _dashboard(scope: Construct, names: Names) -> None:
                     ("SweeperFound", "Sum"),
                     ("EventsRejected", "Sum"),
                 ),
-                graph("Long sleeps that came due", ("TimersForwarded", "Sum")),
+                graph(
+                    "Runs not begun yet; long sleeps that came due", ("Backlog", "Maximum"), ("TimersForwarded", "Sum")
+                ),
             ],
         ],
     )
