@@ -38,7 +38,7 @@ def granted(emulator: Emulator, prefix: str) -> set[Right]:
         assert name == "app" or not attached, f"{name} has a policy that is not its own: {attached}"
         for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-            found |= {Right(name, *each) for each in _allowed(document)}
+            found |= {Right(name, action, _kind(resource)) for action, resource in _allowed(document)}
     return found
 
 
@@ -65,11 +65,9 @@ def refused(emulator: Emulator) -> list[dict[str, Any]]:
 
 
 def _kind(resource: str) -> str:
-    """The resource with the names of runs and values left out."""
+    """The resource without what differs with every run: the names of runs and values, the ends of secrets' ARNs."""
     service = resource.split(":")[2] if resource.startswith("arn:") else ""
-    if service == "s3" and "/" in resource:
-        return resource.partition("/")[0] + "/*"
-    if service == "scheduler":
+    if service in ("s3", "scheduler") and "/" in resource:
         return resource.rpartition("/")[0] + "/*"
     if service == "secretsmanager":
         return resource.rpartition("-")[0] + "-*"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import calendar
+import http.server
 import json
+import threading
 import time
+import uuid
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from e2e_aws.deployed import Deployed
-from support.emulator import eventually
+from support.emulator import ACCOUNT, eventually
 
 from tidemill.aws.settings import dead_letter_name, queue_name
+from tidemill.model import EventTrigger, FunctionSpec
 
 pytestmark = pytest.mark.xdist_group("emulator")  # one account for all of them
 
@@ -290,6 +295,84 @@ def test_invoking_a_function_over_http(mill):
     assert eventually(lambda: completed(mill.run_of(answer["data"]["run_id"])))["output"] == 8
 
 
+# ---- what AWS does by itself, and the emulator does not -----------------------------------------
+
+
+def test_a_key_is_rotated_and_the_one_before_it_stays_good(mill):
+    """As Secrets Manager calls the Lambda: an empty version first, then four steps."""
+    emulator = mill.emulator
+    secrets, lambdas = emulator.client("secretsmanager"), emulator.client("lambda")
+    secret = secrets.describe_secret(SecretId=f"tidemill/{mill.name}/event-keys")["ARN"]
+    version, name = str(uuid.uuid4()), f"tidemill-{mill.name}-keys"
+    arn = lambdas.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+    secrets.rotate_secret(SecretId=secret, ClientRequestToken=version, RotationLambdaARN=arn)
+    for _ in range(2):  # each step may come twice
+        for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+            event = {"Step": step, "SecretId": secret, "ClientRequestToken": version}
+            answer = lambdas.invoke(FunctionName=name, Payload=json.dumps(event))
+            assert "FunctionError" not in answer, answer["Payload"].read()
+    new = secrets.get_secret_value(SecretId=secret)["SecretString"]
+    assert new != mill.event_key
+    for key in (new, mill.event_key):
+        assert emulator.ask("POST", f"/e/{key}", {"name": "rotated"})[0] == 200
+    assert emulator.ask("POST", f"/e/{new[:-1]}", {"name": "rotated"})[0] == 401
+
+
+def test_a_function_that_a_stack_declares_and_takes_away(mill):
+    """As CloudFormation asks its custom resource's Lambda, told the answer by a PUT to an address of its own."""
+    spec = FunctionSpec("passing.by", "passing", "By", (EventTrigger("passing/by"),))
+    stack = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/Another/1"
+    asked = {"StackId": stack, "RequestId": "1", "LogicalResourceId": "Passing"}
+    with Answers() as answers:
+        create = {
+            **asked,
+            "RequestType": "Create",
+            "ResourceProperties": {"Function": msgspec.json.encode(spec).decode()},
+        }
+        assert answers.of(mill, create) == ("SUCCESS", "passing.by")
+        assert "passing.by" in [function["id"] for function in mill.get("/v1/functions")]
+        delete = {**asked, "RequestType": "Delete", "PhysicalResourceId": "passing.by", "ResourceProperties": {}}
+        assert answers.of(mill, delete) == ("SUCCESS", "passing.by")
+        assert answers.of(mill, delete) == ("SUCCESS", "passing.by")
+        assert "passing.by" not in [function["id"] for function in mill.get("/v1/functions")]
+        nonsense = {**asked, "RequestType": "Create", "ResourceProperties": {"Function": "{}"}}
+        assert answers.of(mill, nonsense)[0] == "FAILED"
+
+
+class Answers:
+    """Takes the answers of a custom resource's Lambda."""
+
+    def __enter__(self) -> Answers:
+        taken = self.taken = []
+
+        class Taker(http.server.BaseHTTPRequestHandler):
+            def do_PUT(self):
+                taken.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Taker)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def of(self, mill, request: dict) -> tuple[str, str]:
+        url = f"http://127.0.0.1:{self.server.server_port}/answer"
+        mill.emulator.client("lambda").invoke(
+            FunctionName=f"tidemill-{mill.name}-registry", Payload=json.dumps({**request, "ResponseURL": url})
+        )
+        answer = self.taken.pop()
+        return answer["Status"], answer["PhysicalResourceId"]
+
+
 # ---- what takes minutes -------------------------------------------------------------------------
 
 
@@ -297,6 +380,23 @@ def test_invoking_a_function_over_http(mill):
 def test_cron(mill):
     runs = eventually(lambda: mill.get("/v1/runs?function=stories.tick&status=completed"), within=130)
     assert runs[-1]["output"] == 1
+
+
+@pytest.mark.slow
+def test_a_start_that_became_a_dead_letter_becomes_a_run(mill):
+    """As after a deploy whose code could not be loaded: the sweep makes a run of it."""
+    detail = {"id": "buried", "name": "story/link", "data": {"n": 5}, "ts": 1, "received_at": int(time.time() * 1000)}
+    envelope = {"source": "tidemill", "detail-type": "story/link", "detail": detail}
+    sqs = mill.emulator.client("sqs")
+    dead = sqs.get_queue_url(QueueName=dead_letter_name(mill.name, "stories.link"))["QueueUrl"]
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(envelope))
+
+    def adopted():
+        runs = mill.get("/v1/runs?function=stories.link&status=completed")
+        return [run for run in runs if run["event_ids"] == ["buried"]]
+
+    assert eventually(adopted, within=240)[0]["output"] == 5
+    assert messages(mill, dead_letter_name(mill.name, "stories.link")) == []
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ What it adds to ministack, all of it in this file:
 - a request counts as one over TLS, which queues and buckets insist on;
 - a schedule's ARN holds its group, where its IAM takes every group for `default`;
 - the `Ref` of a secret is its ARN, and one generated without punctuation has none;
+- a rotation begins with an empty version, which the Lambda is to fill (whoever asked for it calls the Lambda);
 - schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
 - a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
 - it ends when the process that started it ends, however that ends, and its Lambdas with it.
@@ -86,6 +87,34 @@ def make_secrets_as_aws_does() -> None:
     handler["create"] = created
 
 
+def rotate_from_an_empty_version() -> None:
+    from ministack.core.responses import error_response_json, json_response
+    from ministack.services import secretsmanager
+
+    get = secretsmanager._get_secret_value
+
+    def rotated(data: dict[str, Any]) -> Any:
+        _, secret = secretsmanager._resolve(data["SecretId"])
+        version = {
+            "SecretString": None,
+            "SecretBinary": None,
+            "CreatedDate": int(time.time()),
+            "Stages": ["AWSPENDING"],
+        }
+        secret["Versions"][data["ClientRequestToken"]] = version
+        secret["RotationEnabled"] = True
+        return json_response({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": data["ClientRequestToken"]})
+
+    def got(data: dict[str, Any]) -> Any:
+        answer = get(data)
+        if answer[0] == 200 and "SecretString" not in json.loads(answer[2]):
+            return error_response_json("ResourceNotFoundException", "This version of the secret has no value.", 400)
+        return answer
+
+    secretsmanager._rotate_secret = rotated
+    secretsmanager._get_secret_value = got
+
+
 def look_at_schedules_each_second() -> None:
     from ministack.services import eventbridge, scheduler
 
@@ -110,6 +139,7 @@ def main() -> None:
     record_decisions(os.environ.pop("E2E_DECISIONS"))
     name_schedules_by_group()
     make_secrets_as_aws_does()
+    rotate_from_an_empty_version()
     look_at_schedules_each_second()
     from ministack.app import main as serve
 
