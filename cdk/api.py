@@ -37,7 +37,6 @@ class Api(Construct):
             platform=platform,
             what="ingest",
             description="Takes events in over HTTPS and publishes them on the bus",
-            memory=512,  # a share of a core that parses 4 MiB in time
             timeout=_TIMEOUT,
             environment=environment,
             allows=[
