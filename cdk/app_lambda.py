@@ -17,6 +17,7 @@ from constructs import Construct
 
 from tidemill_cdk import manifest
 from tidemill_cdk.assets import app_recipe, code, import_root
+from tidemill_cdk.bundle import bundle
 from tidemill_cdk.function import Function
 from tidemill_cdk.names import HANDLER
 from tidemill_cdk.permissions import executor, network, role_of_lambda
@@ -82,7 +83,7 @@ class App(Construct):
             handler=HANDLER,
             runtime=runtime(settings),
             architecture=architecture(settings),
-            code=code(app_recipe(folder, settings)),
+            code=code(bundle(app_recipe(folder, settings))),
             memory_size=memory,
             timeout=time,
             environment={**variables, **names.environment(), "TIDEMILL_APP": app},

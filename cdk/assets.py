@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 from aws_cdk import AssetHashType
 from aws_cdk import aws_lambda as lambda_
 
-from tidemill_cdk.bundle import Recipe, bundle
+from tidemill_cdk.bundle import Bundle, Recipe, bundle
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.settings import Settings
 
@@ -64,9 +65,11 @@ def import_root(entry: Path) -> Path:
     return entry
 
 
-def code(recipe: Recipe) -> lambda_.AssetCode:
+own_bundle = cache(bundle)  # of the platform's parts, which do not change while a process runs
+
+
+def code(made: Bundle) -> lambda_.AssetCode:
     """The bundle as an asset whose hash is that of what went in."""
-    made = bundle(recipe)
     return lambda_.Code.from_asset(str(made.zip), asset_hash=made.hash, asset_hash_type=AssetHashType.CUSTOM)
 
 

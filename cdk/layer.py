@@ -7,7 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from tidemill_cdk.assets import code, layer_recipe
+from tidemill_cdk.assets import code, layer_recipe, own_bundle
 from tidemill_cdk.bytecode import interpreter
 from tidemill_cdk.names import Names
 from tidemill_cdk.platform_lambda import architecture, runtime
@@ -30,7 +30,7 @@ class Layer(Construct):
             "Version",
             layer_version_name=names.prefix,
             description=f"Tidemill's executor for Python {settings.python} on {settings.architecture}",
-            code=code(layer_recipe(settings)),
+            code=code(own_bundle(layer_recipe(settings))),
             compatible_runtimes=[runtime(settings)],
             compatible_architectures=[architecture(settings)],
             # A Lambda of another stack may still use it, and a deployment that is rolled back needs it.

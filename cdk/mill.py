@@ -21,7 +21,7 @@ from constructs import Construct
 from tidemill_cdk.alarms import Alarms
 from tidemill_cdk.api import Api
 from tidemill_cdk.app_lambda import App
-from tidemill_cdk.assets import code, lambdas_recipe
+from tidemill_cdk.assets import code, lambdas_recipe, own_bundle
 from tidemill_cdk.attached import Attached
 from tidemill_cdk.bus import Bus, Events
 from tidemill_cdk.keys import Keys
@@ -105,7 +105,7 @@ class Tidemill(Mill):
         self.names = names = Names(self.settings.name, Stack.of(self))
         self.state = State(self, "State", names=names, settings=self.settings)
         self.layer = Layer(self, "Layer", names=names, settings=self.settings)
-        platform = Platform(names, self.settings, self.layer.version, code(lambdas_recipe(self.settings)))
+        platform = Platform(names, self.settings, self.layer.version, code(own_bundle(lambdas_recipe(self.settings))))
         self.bus = Bus(self, "Bus", names=names, archive_days=self.settings.archive_days)
         self.events = Events(self, "Events", platform=platform, bus=self.bus.bus)
         self.timers = Timers(self, "Timers", platform=platform)

@@ -31,6 +31,17 @@ def system_fits() -> bool:
     return major is not None and int(major[1]) >= OLDEST
 
 
+def npx() -> list[str] | None:
+    """The command that runs a program of npm's, or None: the one on the path, or the package's."""
+    found = shutil.which("npx")
+    if found is not None and system_fits():
+        return [found]
+    folder = bin_folder()
+    if folder is not None:
+        return [str(folder / "node"), str(folder.parent / "lib" / "node_modules" / "npm" / "bin" / "npx-cli.js")]
+    return [found] if found is not None else None
+
+
 def choose() -> None:
     """Tell jsii which Node to run: the one on the path, unless it is missing or too old and the package has one."""
     if "JSII_NODE" in os.environ or system_fits():

@@ -1,9 +1,10 @@
-"""`tidemill destroy`: a thin word for `cdk destroy`. It comes with the constructs."""
+"""`tidemill destroy`: remove a deployment from AWS."""
 
 from __future__ import annotations
 
-from tidemill_local.cli.parser import Parser, comes_later
+from tidemill_local.cli import cdk
+from tidemill_local.cli.parser import Parser
 
 
 def fill(parser: Parser) -> None:
-    comes_later(parser, "nothing deploys to AWS yet; `tidemill dev` runs everything here", "tidemill destroy")
+    cdk.fill(parser, "destroy")

@@ -1,9 +1,10 @@
-"""`tidemill diff`: a thin word for `cdk diff`. It comes with the constructs."""
+"""`tidemill diff`: show what a deploy would change."""
 
 from __future__ import annotations
 
-from tidemill_local.cli.parser import Parser, comes_later
+from tidemill_local.cli import cdk
+from tidemill_local.cli.parser import Parser
 
 
 def fill(parser: Parser) -> None:
-    comes_later(parser, "nothing deploys to AWS yet; `tidemill dev` runs everything here", "tidemill diff")
+    cdk.fill(parser, "diff")

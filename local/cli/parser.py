@@ -23,6 +23,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
         self.example = ""
+        self.hands_on = False  # all words are another program's: they are in `words`, unread
         self.later = False  # comes in a later version: whatever is given, the answer is the same
 
     def format_help(self) -> str:
@@ -33,7 +34,10 @@ class Parser(argparse.ArgumentParser):
         self, args: Iterable[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         words = list(args or ())
-        if self.later and not {"-h", "--help"} & set(words):
+        asked = {"-h", "--help"} & set(words)
+        if self.hands_on and not asked:
+            namespace, words = argparse.Namespace(words=words), []
+        elif self.later and not asked:
             words = []
         found, rest = super().parse_known_args(words, namespace)
         if rest:

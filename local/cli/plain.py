@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -16,6 +16,9 @@ from tidemill import errors, flow, triggers
 from tidemill.declare import declared
 from tidemill.manifest import encode
 from tidemill.model import FunctionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
@@ -49,8 +52,7 @@ def plain_spec(function_id: str, on: Any, options: dict[str, Any]) -> FunctionSp
 
 def _value(given: Any) -> Any:
     if isinstance(given, list):
-        items: list[Any] = given
-        return [_value(one) for one in items]
+        return [_value(one) for one in cast("Iterable[Any]", given)]
     if not isinstance(given, dict):
         return given
     fields = {name: _value(one) for name, one in cast("dict[str, Any]", given).items()}

@@ -42,7 +42,10 @@ def test_table(whole: Any) -> None:
         one["IndexName"]: [key["AttributeName"] for key in one["KeySchema"]] for one in table["GlobalSecondaryIndexes"]
     }
     assert indexes == {index.name: [index.pk, index.sk] for index in schema.INDEXES}
-    assert {one["Projection"]["ProjectionType"] for one in table["GlobalSecondaryIndexes"]} == {"KEYS_ONLY"}
+    carried = {
+        one["IndexName"]: one["Projection"].get("NonKeyAttributes", []) for one in table["GlobalSecondaryIndexes"]
+    }
+    assert carried == {index.name: list(index.also) for index in schema.INDEXES}
 
 
 @pytest.mark.parametrize(

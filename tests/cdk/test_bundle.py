@@ -1,0 +1,157 @@
+"""What is uploaded: made without Docker, the same from the same, and small."""
+
+from __future__ import annotations
+
+import marshal
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tidemill_cdk import bundle as bundles
+from tidemill_cdk import bytecode
+from tidemill_cdk.bundle import Recipe, bundle
+from tidemill_cdk.problems import DeployError
+from tidemill_cdk.settings import own_python
+
+ROOT = Path(__file__).parents[2]
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("TIDEMILL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "shop.py").write_text("import inner.more\n")
+    (folder / "inner" / "more.py").write_text("raise ValueError('here')\n")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "much.py").write_text("")
+    return folder
+
+
+def recipe(code: Path, **changed: object) -> Recipe:
+    given: dict[str, object] = {
+        "name": "app",
+        "sources": (("", code),),
+        "python": own_python(),
+        "architecture": "arm64",
+        "place": "/var/task",
+        **changed,
+    }
+    return Recipe(**given)  # type: ignore[arg-type]
+
+
+def test_holds_sources_and_what_they_compile_to(cache: Path, code: Path) -> None:
+    with zipfile.ZipFile(bundle(recipe(code)).zip) as made:
+        names = set(made.namelist())
+    tag = sys.implementation.cache_tag
+    assert names == {
+        *("shop.py", f"__pycache__/shop.{tag}.pyc"),
+        *("inner/more.py", f"inner/__pycache__/more.{tag}.pyc"),
+    }
+
+
+def test_compiled_modules_are_not_checked_against_their_sources(cache: Path, code: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle(recipe(code)).zip) as made:
+        made.extractall(tmp_path / "task")
+    (tmp_path / "task" / "inner" / "more.py").write_text("raise SystemExit('compiled again')\n")
+    done = subprocess.run([sys.executable, "-c", "import shop"], cwd=tmp_path / "task", capture_output=True, text=True)
+    assert "ValueError: here" in done.stderr
+    (compiled,) = (tmp_path / "task" / "inner" / "__pycache__").iterdir()
+    assert marshal.loads(compiled.read_bytes()[16:]).co_filename == "/var/task/inner/more.py"  # as Lambda shows it
+
+
+def test_the_same_bytes_from_the_same_code(
+    cache: Path, code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bundle(recipe(code))
+    content = first.zip.read_bytes()
+    first.zip.unlink()
+    (code / "shop.py").touch()
+    again = bundle(recipe(code))
+    assert again.hash == first.hash
+    assert again.zip.read_bytes() == content
+
+
+def test_made_once(cache: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle(recipe(code))
+    monkeypatch.setattr(bundles, "_make", None)
+    assert bundle(recipe(code)).zip.exists()
+
+
+def test_another_hash_for_other_code_machine_or_python(cache: Path, code: Path) -> None:
+    hashes = {bundle(recipe(code, **change)).hash for change in ({}, {"architecture": "x86_64"}, {"python": "3.14"})}
+    (code / "shop.py").write_text("import inner.more  # now\n")
+    hashes.add(bundle(recipe(code)).hash)
+    assert len(hashes) == 4
+
+
+def test_packages_that_cannot_be_fetched_are_told(cache: Path, code: Path) -> None:
+    requirements = code / "requirements.txt"
+    requirements.write_text("tidemill-has-no-such-package==1\n--no-index\n")
+    with pytest.raises(DeployError) as told:
+        bundle(recipe(code, requirements=requirements, locked=False))
+    assert str(requirements) in str(told.value)
+    assert "no wheel for Python" in str(told.value)
+    assert list(cache.glob("*.zip")) == []
+
+
+def test_an_interpreter_that_is_not_here_is_none() -> None:
+    assert bytecode.interpreter("3.99") is None
+    assert bytecode.interpreter(own_python()) == sys.executable
+
+
+# --- the layer, as the stacks of the session hold it ---------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def layer(synthesized: Path) -> Path:
+    (found,) = [path for path in synthesized.glob("asset.*.zip") if "python/tidemill/__init__.py" in names_in(path)]
+    return found
+
+
+def names_in(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def test_the_layer_is_small(layer: Path) -> None:
+    assert layer.stat().st_size < 10 * MIB
+
+
+def test_the_layer_is_for_lambdas_processor(layer: Path) -> None:
+    native = [name for name in names_in(layer) if name.endswith(".so")]
+    assert {name.split("/")[1] for name in native} >= {"pydantic_core", "msgspec", "cel"}
+    assert {("aarch64" in name or "abi3" in name) for name in native} == {True}
+
+
+def test_every_module_of_the_layer_is_compiled(layer: Path) -> None:
+    names = set(names_in(layer))
+    tag = sys.implementation.cache_tag
+    sources = [name for name in names if name.endswith(".py")]
+    missing = [
+        name for name in sources if f"{name.rpartition('/')[0]}/__pycache__/{Path(name).stem}.{tag}.pyc" not in names
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", ["requirements-layer.txt", "requirements-lambdas.txt"])
+def test_what_is_pinned_is_what_is_tested(name: str) -> None:
+    def pins(path: Path) -> dict[str, frozenset[str]]:
+        entries = re.findall(r"^([a-z0-9-]+==\S+)[^\n]*((?:\n    --hash=\S+[^\n]*)+)", path.read_text(), re.MULTILINE)
+        return {pin: frozenset(re.findall(r"--hash=(\S+)", hashes)) for pin, hashes in entries}
+
+    locked = pins(ROOT / "requirements-dev.lock")
+    own = pins(ROOT / "cdk" / name)
+    assert own
+    assert {pin: locked.get(pin) for pin in own} == own
