@@ -44,8 +44,8 @@ HEAVY = frozenset(
 BUDGETS = {
     # What every user's module imports, in every Lambda and worker.
     "tidemill": HEAVY | {"tidemill_local", "tidemill.execute", "argparse", "json"},
-    # What every user's Lambda pays at a cold start. HTTP, TLS and logging it cannot do without.
-    "tidemill.aws.entry": (HEAVY - {"email", "http", "http.client", "logging", "socket", "ssl"})
+    # What every user's Lambda pays at a cold start. TLS comes with its first call.
+    "tidemill.aws.entry": (HEAVY - {"logging", "socket"})
     | {"tidemill_local", "aws_lambda_powertools", "argparse"},
     # What every command pays before it knows which one it is.
     "tidemill_local.cli": HEAVY,
