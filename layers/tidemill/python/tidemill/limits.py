@@ -51,6 +51,7 @@ LOOKBACK_EVENTS: Final = 10_000
 # Journals.
 SNAPSHOT_RECORDS: Final = 100
 SNAPSHOT_BYTES: Final = 256 * KIB
+SNAPSHOT_BEFORE: Final = 30 * DAY  # a suspension that may last longer than this keeps one, whatever its size
 PARK_RECORDS: Final = 64  # a shorter run is replayed in less time than it takes to keep its code
 PARKED: Final = 32  # runs whose code one process keeps
 RECHECK: Final = HOUR  # every open run is looked at again at least this often
