@@ -11,14 +11,53 @@ from tidemill.aws.dynamo import Table
 from tidemill.aws.envelope import SOURCE, event_of, read
 from tidemill.aws.events import DynamoEvents
 from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.table import BY_DUE, PK, due_key, run_of
 from tidemill.aws.waits import DynamoWaits
-from tidemill.model import Event
-from tidemill.ports import Clock
+from tidemill.core.journal import Record
+from tidemill.model import Event, Head, HeadChange
+from tidemill.ports import Blobs, Clock
 from tidemill_local.testing import moto
 from tidemill_local.testing.bus import Bus
 
 _BUCKET = "tidemill-mills"  # all Mills share it: what is in it is named by its content
+
+
+class WatchedRuns(DynamoRuns):
+    """Knows which runs are open and when they are due, for a Mill asks at every moment.
+
+    In AWS the sweeper asks the index of due times once a minute; moto would look through the whole table each time.
+    """
+
+    def __init__(self, table: Table, blobs: Blobs, clock: Clock) -> None:
+        super().__init__(table, blobs, clock)
+        self.open_runs: dict[str, tuple[int, str]] = {}  # by run: when it is due, and whose it is
+
+    def create(self, head: Head, records: Sequence[Record]) -> bool:
+        created = super().create(head, records)
+        self._watch(head.run_id)
+        return created
+
+    def append(
+        self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
+    ) -> list[Record] | None:
+        found = super().append(run_id, seq, records, change)
+        if change is not None:
+            self._watch(run_id)
+        return found
+
+    def change(self, run_id: str, change: HeadChange) -> None:
+        super().change(run_id, change)
+        self._watch(run_id)
+
+    def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
+        super().redue(run_id, was, due, reason)
+        self._watch(run_id)
+
+    def _watch(self, run_id: str) -> None:
+        head = self.head(run_id)
+        if head is not None and head.due is not None:
+            self.open_runs[run_id] = head.due, head.function_id
+        else:
+            self.open_runs.pop(run_id, None)
 
 
 class MotoBus(Bus):
@@ -57,36 +96,29 @@ class InMoto:
         _create_bucket(self._client)
         table = Table(self._client, self._name)
         self.blobs = S3Blobs(self._client, _BUCKET)
-        self.runs = DynamoRuns(table, self.blobs, clock)
+        self.runs = WatchedRuns(table, self.blobs, clock)
         self.events = DynamoEvents(table, self.blobs)
         self.waits = DynamoWaits(table)
         self.flow = ()
         self.bus = MotoBus(self._client, self._name)
 
     def next_due(self) -> int | None:
-        """From one look at the whole index of due times, which holds the open runs."""
-        return min((int(item[BY_DUE.sk]["S"]) for item in self._open()), default=None)
+        return min((due for due, _ in self.runs.open_runs.values()), default=None)
+
+    def due(self, now: int) -> list[tuple[str, str]]:
+        due = sorted((at, run_id, whose) for run_id, (at, whose) in self.runs.open_runs.items() if at <= now)
+        return [(run_id, function_id) for _, run_id, function_id in due]
 
     def held(self, function_id: str) -> list[str]:
-        heads = [self.runs.head(run_of(item[PK]["S"])) for item in self._open()]
-        held = [h for h in heads if h is not None and h.function_id == function_id and h.reason is not None]
+        heads = [self.runs.head(run_id) for run_id, (_, whose) in self.runs.open_runs.items() if whose == function_id]
+        held = [head for head in heads if head is not None and head.reason is not None]
         return [head.run_id for head in sorted(held, key=lambda head: head.created_at)]
 
     def commit(self) -> None:
-        """Each write has been kept when it was made."""
+        """Each write was kept when it was made."""
 
     def close(self) -> None:
         self._client.call("dynamodb", "DeleteTable", {"TableName": self._name})
-
-    def _open(self) -> list[dict[str, dict[str, str]]]:
-        found: list[dict[str, dict[str, str]]] = []
-        body = {"TableName": self._name, "IndexName": BY_DUE.name}
-        while True:
-            answer = self._client.call("dynamodb", "Scan", body)
-            found += [item for item in answer["Items"] if item[BY_DUE.pk]["S"].startswith(due_key("", 0)[:4])]
-            if "LastEvaluatedKey" not in answer:
-                return found
-            body["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def _create_bucket(client: Client) -> None:

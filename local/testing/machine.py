@@ -32,7 +32,6 @@ from tidemill_local.testing.ticks import Ticks
 EPOCH = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a Thursday
 FOREVER = 2**53
 RESTLESS = 200_000  # looks at runs at one moment, after which they are taken to go round in a circle
-_PAGE = 1_000
 
 
 class VirtualClock:
@@ -210,16 +209,10 @@ class Machine:
         elif self._queue.ready:
             self._look(self._queue.ready.popleft())
         else:
-            self._look_at_due()
+            for run_id, function_id in self.stores.due(self.clock.now()):
+                self._queue.look(run_id, function_id)
             return bool(self._queue.ready)
         return True
-
-    def _look_at_due(self) -> None:
-        now = self.clock.now()
-        due = self.stores.next_due()
-        if due is not None and due <= now:
-            for head in self.world.runs.overdue(now, _PAGE):
-                self._queue.look(head.run_id, head.function_id)
 
     def _accept(self, sent: dict[str, Any], by_code: bool) -> None:
         now = self.clock.now()

@@ -12,6 +12,8 @@ from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.testing.bus import Bus
 
+_PAGE = 1_000
+
 
 class Stores(Protocol):
     @property
@@ -38,6 +40,10 @@ class Stores(Protocol):
         """When the next open run is due."""
         ...
 
+    def due(self, now: int) -> list[tuple[str, str]]:
+        """Open runs that are due by now, the most overdue first: (run_id, function_id). Not all of them, if many."""
+        ...
+
     def held(self, function_id: str) -> Iterable[str]:
         """The ids of a function's open runs that something holds, oldest first."""
         ...
@@ -62,3 +68,6 @@ class InMemory:
         self.held = self.db.runs.held
         self.commit = self.db.commit
         self.close = self.db.close
+
+    def due(self, now: int) -> list[tuple[str, str]]:
+        return [(head.run_id, head.function_id) for head in self.runs.overdue(now, _PAGE)]

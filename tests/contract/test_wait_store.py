@@ -38,6 +38,7 @@ def test_a_wait_is_found_under_its_name_path_and_value_only(waits: WaitStore) ->
     waits.put(wait("r5", condition=Condition(when="true")))
     assert [w.run_id for w in waits.find("n", "data.id", "h1", None, 9)] == ["r1"]
     assert [w.run_id for w in waits.find("n", None, "", None, 9)] == ["r5"]
+    assert [w.run_id for w in waits.find("n", "", "", None, 9)] == ["r5"]
     assert [w.run_id for w in waits.find("m", "data.id", "h1", None, 9)] == ["r2"]
     assert waits.find("n", "data.id", "h3", None, 9) == []
 

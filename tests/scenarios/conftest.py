@@ -1,6 +1,5 @@
-"""Every story is told three times: as it runs by itself, handed over after each step, and with branches in threads.
-
-The third is how functions run outside of tests.
+"""Every story is told four times: as it runs by itself, handed over after each step, with branches in threads (which is
+how functions run outside of tests), and on the adapters of AWS.
 """
 
 from __future__ import annotations
@@ -15,6 +14,17 @@ import pytest
 from tidemill.execute.code import drive
 from tidemill.testing import Mill
 from tidemill_local.testing import machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """moto takes a thousand times as long as SQLite: in the gate the first story of each file stands for the others."""
+    told: set[str] = set()
+    for item in items:
+        spec = getattr(item, "callspec", None)
+        if spec is not None and spec.params.get("serve") == "moto":
+            if item.path.name in told:
+                item.add_marker(pytest.mark.slow)
+            told.add(item.path.name)
 
 
 class _OneAtATime:
@@ -36,8 +46,9 @@ def _drive_in_threads(function: Any, opened: Any, keeper: Any, *args: Any, **giv
     drive(function, opened, _OneAtATime(keeper), *args, **{**given, "threads": True})
 
 
-@pytest.fixture(params=["straight", "replayed", "threads"])
+@pytest.fixture(params=["straight", "replayed", "threads", "moto"])
 def serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mill]:
     if request.param == "threads":
         monkeypatch.setattr(machine, "drive", _drive_in_threads)
-    return partial(Mill, replays=request.param == "replayed")
+    backend = "moto" if request.param == "moto" else "memory"
+    return partial(Mill, replays=request.param == "replayed", backend=backend)

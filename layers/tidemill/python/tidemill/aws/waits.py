@@ -68,7 +68,7 @@ class DynamoWaits:
     def find(self, name: str, path: str | None, hash_: str, after: tuple[str, str] | None, limit: int) -> list[Wait]:
         """A page may be longer than `limit`: the labels of one step stay together, `after` could not part them."""
         low = f"{after[0]}#{_part(after[1])}{_NEXT}" if after is not None else ""
-        if path is not None:
+        if path:
             return self._page(awaited_key(_WAIT, name, path, hash_), low, limit)
         found: list[Wait] = []
         for number in range(_shard(after[0]) if after is not None else 0, KEYLESS_SHARDS):
@@ -96,7 +96,7 @@ class DynamoWaits:
 def _place(wait: Wait) -> Key:
     condition = wait.condition
     sk = f"{wait.run_id}#{_part(wait.key)}#{_part(wait.label)}"
-    if condition.path is None:
+    if not condition.path:
         return _keyless(wait.name, _shard(wait.run_id)), sk
     return awaited_key(_WAIT, wait.name, condition.path, condition.hash), sk
 
