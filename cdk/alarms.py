@@ -30,6 +30,7 @@ _PERIOD = Duration.minutes(5)
 _FAILING = 10  # percent of runs, of at least so many in a period:
 _ENOUGH = 10
 _LATE = 5 * MINUTE
+_LATE_WAKE = 30 * SECOND
 _OLD = 15 * MINUTE // SECOND
 
 
@@ -50,7 +51,7 @@ class Alarms(Construct):
         """`queues` and `dead`: the platform's own, by what they are called in the alarm."""
         super().__init__(scope, id)
         self.names = names
-        self.topic = sns.Topic(self, "Topic", topic_name=names.own_queue("alarms"), enforce_ssl=True)
+        self.topic = sns.Topic(self, "Topic", topic_name=names.prefix, enforce_ssl=True)
         if settings.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
         self._some("DeadLetters", "a message could not be worked off: its function's dead-letter queue holds it")
@@ -58,6 +59,7 @@ class Alarms(Construct):
         self._some("EventsRejected", "an event put on the bus did not fit its schema")
         self._some("SweeperFound", "runs were overdue: messages or schedules were lost", periods=3)
         self._over("QueueAge", "p99", _LATE, "starts wait in their queues for more than 5 minutes", periods=3)
+        self._over("WakeUpLateness", "p99", _LATE_WAKE, "runs wake up more than 30 s late", periods=3)
         self._alarm("FailureRate", self._failing(), _FAILING, "more than 10 % of the runs fail", periods=3)
         for name, queue in dead.items():
             self._alarm(

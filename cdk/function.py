@@ -48,8 +48,10 @@ class Function(Construct):
         role: iam.IRole,
         timeout: int,
         registry: Construct | None,
+        timers: Construct | None,
     ) -> None:
-        """`registry`: what must be there before functions can be written into it; None: it is another stack's."""
+        """`registry`, `timers`: what must be there before functions are written into it and schedules made in its
+        groups; None: it is another stack's."""
         super().__init__(scope, id)
         spec = declared.spec
         self.queues = QueuePair(
@@ -74,7 +76,7 @@ class Function(Construct):
             max_concurrency=_most_at_once(spec["flow"]),
         )
         source.node.add_dependency(role)  # Lambda looks at the role when the source is made
-        self._tick(names, declared)
+        self._tick(names, declared, timers)
         item = CustomResource(
             self,
             "Registry",
@@ -99,7 +101,7 @@ class Function(Construct):
         # As it stands in the manifest: the construct's own type of a pattern knows no `$or`.
         cast("events.CfnRule", rule.node.default_child).event_pattern = declared.pattern
 
-    def _tick(self, names: Names, declared: Declared) -> None:
+    def _tick(self, names: Names, declared: Declared, timers: Construct | None) -> None:
         crons = [one for one in declared.spec["triggers"] if one["type"] == "cron"]
         for number, one in enumerate(crons):
             trigger = CronTrigger(one["cron"], one["timezone"], one["jitter"])
@@ -108,7 +110,7 @@ class Function(Construct):
             except ValueError as error:
                 raise DeployError(f"{declared.id}: {error}") from None
             for part, each in enumerate(found):
-                scheduler.CfnSchedule(
+                schedule = scheduler.CfnSchedule(
                     self,
                     f"Cron{number}x{part}",
                     group_name=names.cron_group,
@@ -121,6 +123,8 @@ class Function(Construct):
                         arn=self.queues.queue.queue_arn, role_arn=names.schedule_role_arn, input=each.input
                     ),
                 )
+                if timers is not None:  # group and role are named, not referred to
+                    schedule.node.add_dependency(timers)
 
 
 def _most_at_once(flow: dict[str, Any]) -> int | None:

@@ -123,7 +123,9 @@ class Tidemill(Mill):
             dead={"Events": self.events.queues.dead, "Timers": self.timers.queues.dead},
             sweeper=self.sweeper.function,
         )
-        self.wiring = Wiring(names, self.settings, self.bus.bus, self.layer.version, self.registry, self.alarms)
+        self.wiring = Wiring(
+            names, self.settings, self.bus.bus, self.layer.version, self.registry, self.alarms, self.timers
+        )
         self._outputs()
 
     @staticmethod

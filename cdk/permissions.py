@@ -87,7 +87,7 @@ def schedules(names: Names) -> list[Allow]:
 
 
 _READ = ("GetItem", "BatchGetItem", "Query")
-_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
+_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
 
 
 def engine(names: Names, *, lists: bool = False) -> list[Allow]:

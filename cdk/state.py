@@ -32,7 +32,7 @@ class State(Construct):
             time_to_live_attribute=schema.TTL,
             encryption=dynamodb.TableEncryption.DEFAULT,  # a key of AWS's own: no request to it is ever paid for
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
+                point_in_time_recovery_enabled=True, recovery_period_in_days=35
             ),
             deletion_protection=keep,
             removal_policy=removal,

@@ -29,6 +29,7 @@ class Wiring:
     layer: lambda_.ILayerVersion
     registry: Construct | None = None  # None: it is another stack's, and there already
     alarms: Alarms | None = None
+    timers: Construct | None = None  # as the registry
     rules: int = _OWN_RULES
     ids: set[str] = field(default_factory=set[str])
 
@@ -51,6 +52,7 @@ class Wiring:
             role=role,
             timeout=timeout,
             registry=self.registry,
+            timers=self.timers,
         )
         if self.alarms is not None and self.settings.alarms == "function":
             self.alarms.watch(function, declared.id, function.queues.queue, function.queues.dead)

@@ -161,7 +161,7 @@ def test_alarms_go_to_the_topic_and_are_few(whole: Any) -> None:
     alarms = whole.of("AWS::CloudWatch::Alarm")
     (topic,) = whole.of("AWS::SNS::Topic")
     assert all(one["AlarmActions"] == [{"Ref": topic}] for one in alarms.values())
-    assert len(alarms) == 11
+    assert len(alarms) == 12
     assert [one["Endpoint"] for one in whole.of("AWS::SNS::Subscription").values()] == ["ops@example.com"]
     assert len(whole.of("AWS::CloudWatch::Dashboard")) == 1
 
