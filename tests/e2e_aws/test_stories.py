@@ -298,11 +298,12 @@ def test_invoking_a_function_over_http(mill):
 # ---- what AWS does by itself, and the emulator does not -----------------------------------------
 
 
-def test_a_key_is_rotated_and_the_one_before_it_stays_good(mill):
+@pytest.mark.parametrize("kind", ["event-keys", "api-keys"])
+def test_a_key_is_rotated_and_the_one_before_it_stays_good(mill, kind):
     """As Secrets Manager calls the Lambda: an empty version first, then four steps."""
     emulator = mill.emulator
     secrets, lambdas = emulator.client("secretsmanager"), emulator.client("lambda")
-    secret = secrets.describe_secret(SecretId=f"tidemill/{mill.name}/event-keys")["ARN"]
+    secret = secrets.describe_secret(SecretId=f"tidemill/{mill.name}/{kind}")["ARN"]
     version, name = str(uuid.uuid4()), f"tidemill-{mill.name}-keys"
     arn = lambdas.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
     secrets.rotate_secret(SecretId=secret, ClientRequestToken=version, RotationLambdaARN=arn)
@@ -312,10 +313,17 @@ def test_a_key_is_rotated_and_the_one_before_it_stays_good(mill):
             answer = lambdas.invoke(FunctionName=name, Payload=json.dumps(event))
             assert "FunctionError" not in answer, answer["Payload"].read()
     new = secrets.get_secret_value(SecretId=secret)["SecretString"]
-    assert new != mill.event_key
-    for key in (new, mill.event_key):
-        assert emulator.ask("POST", f"/e/{key}", {"name": "rotated"})[0] == 200
-    assert emulator.ask("POST", f"/e/{new[:-1]}", {"name": "rotated"})[0] == 401
+    old, use = (mill.event_key, sends) if kind == "event-keys" else (mill.api_key, reads)
+    assert new != old
+    assert [use(emulator, key) for key in (new, old, new[:-1])] == [200, 200, 401]
+
+
+def sends(emulator, key: str) -> int:
+    return emulator.ask("POST", f"/e/{key}", {"name": "rotated"})[0]
+
+
+def reads(emulator, key: str) -> int:
+    return emulator.ask("GET", "/v1/functions", headers={"Authorization": f"Bearer {key}"})[0]
 
 
 def test_a_function_that_a_stack_declares_and_takes_away(mill):

@@ -43,6 +43,13 @@ def prefix(mill) -> str:
     return f"tidemill-{mill.name}-"
 
 
+def test_the_record_is_of_these_calls(mill, prefix):
+    calls = rights.used(mill.emulator, prefix)
+    if os.environ.get("RECORD"):
+        rights.record(calls)
+    assert sorted(calls - rights.recorded()) == []
+
+
 def test_nothing_was_refused(mill):
     assert rights.refused(mill.emulator) == []
 
@@ -73,13 +80,6 @@ def test_no_action_is_a_pattern_and_no_resource_is_everything(mill, prefix):
     }
     patterns = {right.resource.rpartition(":")[2] for right in rights_given if "*" in right.resource.removesuffix("*")}
     assert patterns == {"tidemill-e2e-*-dead"}  # the dead letters of every function, which the sweeper reads
-
-
-def test_the_record_is_of_these_calls(mill, prefix):
-    calls = rights.used(mill.emulator, prefix)
-    if os.environ.get("RECORD"):
-        rights.record(calls)
-    assert sorted(calls - rights.recorded()) == []
 
 
 @pytest.mark.slow
