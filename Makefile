@@ -104,8 +104,9 @@ simulate: setup ## simulate SEEDS=10000 systems under faults, in WORLD=local, aw
 	$(PY) tests/simulation/run.py --world $(WORLD) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: e2e
-e2e: setup .ministack/.installed ## the slow tests: real processes, killed and restarted, locally and in an emulated AWS account
+e2e: setup .ministack/.installed ## the slow tests: real processes, killed and restarted, here and in an emulated AWS account; every story on moto
 	.venv/bin/pytest tests/e2e tests/e2e_aws
+	.venv/bin/pytest -n $(JOBS) -m slow tests/scenarios tests/unit
 
 .PHONY: versions
 versions: setup ## the unit tests under every Python found here
