@@ -1,8 +1,8 @@
 """The simulated cloud on DynamoDB and S3: the adapters of AWS over moto, through a transport that fails as AWS does.
 
-Far slower than SQLite, so for a few seeds. Between any two requests the process may be killed, not only between two
-calls of a port: a write of several parts is left half done. Each process has adapters of its own, with whatever they
-remember, and works off one message at a time.
+Far slower than SQLite, so for a few seeds, and without flow control. Between any two requests the process may be
+killed, not only between two calls of a port: a write of several parts is left half done. Each process has adapters of its own,
+with whatever they remember, and works off one message at a time.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from tidemill.aws.events import DynamoEvents
 from tidemill.aws.liveness import UntilThen
 from tidemill.aws.queue import SqsQueue
 from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.table import PK, SK
+from tidemill.aws.table import BY_DUE, PK, SK
 from tidemill.aws.transport import Reply, Request, Transport
 from tidemill.aws.waits import DynamoWaits
 from tidemill.model import Wait
 from tidemill.ports import Clock, FlowStore, World
 from tidemill_local.testing import moto
 
+_SENT = 4  # events of a scenario: a request to moto takes a hundred times as long as one to SQLite
+_STALLS = 3  # a call of a port is many requests, each of which may stand still: more, and no Lambda gets anything done
 _TRIES = 3  # of a request, before a store is unavailable; in AWS it is more, and takes longer than a process lives here
-FAR = 9_999_999_999_999  # the largest time that sorts as text
 
 
 class InMoto:
@@ -52,8 +53,10 @@ class InMoto:
         self.flow = cast("FlowStore", None)
 
     def next_due(self) -> int | None:
-        found = self.runs.overdue(FAR, 1)
-        return found[0].due if found else None
+        """From the whole index of due times at once: the port asks each of its partitions."""
+        return min(
+            (int(item[BY_DUE.sk]["S"]) for item in self._scanned(IndexName=BY_DUE.name) if _open(item)), default=None
+        )
 
     def all_runs(self) -> list[str]:
         return sorted(pk.removeprefix("RUN#") for pk, sk in self._keys() if pk.startswith("RUN#") and sk == "#")
@@ -66,14 +69,21 @@ class InMoto:
         self._table.client.call("dynamodb", "DeleteTable", {"TableName": self.name})
 
     def _keys(self) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        body: dict[str, Any] = {"TableName": self.name, "ProjectionExpression": f"{PK}, {SK}"}
+        return [(item[PK]["S"], item[SK]["S"]) for item in self._scanned(ProjectionExpression=f"{PK}, {SK}")]
+
+    def _scanned(self, **options: Any) -> list[dict[str, dict[str, str]]]:
+        found: list[dict[str, dict[str, str]]] = []
+        body: dict[str, Any] = {"TableName": self.name, **options}
         while True:
             answer = self._table.client.call("dynamodb", "Scan", body)
-            found += [(item[PK]["S"], item[SK]["S"]) for item in answer["Items"]]
+            found += answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return found
             body["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _open(item: dict[str, dict[str, str]]) -> bool:
+    return item[BY_DUE.pk]["S"].startswith("DUE#")
 
 
 class WatchedWaits:
@@ -96,7 +106,8 @@ class MotoSystem(AwsSystem):
     def __init__(self, scenario: Scenario) -> None:
         plain = [dataclasses.replace(program, flow={}) for program in scenario.programs]
         self._processes: list[tuple[World, Actor]] = []
-        super().__init__(dataclasses.replace(scenario, programs=plain))
+        stalls = min(scenario.stalls, _STALLS)
+        super().__init__(dataclasses.replace(scenario, programs=plain, sent=scenario.sent[:_SENT], stalls=stalls))
 
     def _stores(self) -> Stores:
         return cast("Stores", InMoto(self.clock))

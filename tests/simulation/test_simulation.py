@@ -21,7 +21,7 @@ from tidemill.model import Event, Head, HeadChange, Wait
 from tidemill.ports import World
 from tidemill_local.store.runs import SqliteRuns
 
-SEEDS = {"local": 600, "aws": 390, "moto": 10}
+SEEDS = {"local": 600, "aws": 390, "moto": 3}
 SLICES = 8
 _TRIED = 1_000  # seeds at most, until a mutant is caught
 PARTS = [(world, part) for world in SEEDS for part in range(min(SLICES, SEEDS[world]))]
