@@ -1,8 +1,8 @@
 """The simulated cloud on DynamoDB and S3: the adapters of AWS over moto, through a transport that fails as AWS does.
 
 Far slower than SQLite, so for a few seeds, and without flow control. Between any two requests the process may be
-killed, not only between two calls of a port: a write of several parts is left half done. Each process has adapters of its own,
-with whatever they remember, and works off one message at a time.
+killed, not only between two calls of a port: a write of several parts is left half done. Each process has adapters of
+its own, with whatever they remember, and works off one message at a time.
 """
 
 from __future__ import annotations
