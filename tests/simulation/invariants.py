@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from simulation import flow
+from simulation import flow, graphs
 from simulation.system import SKEW, Execution, System
 
 from tidemill import ids, values
@@ -35,6 +35,7 @@ def broken(system: System) -> list[str]:
     for head in heads:
         problems += _run(head, journals[head.run_id])
         problems += _effects(system, head, journals)
+        problems += graphs.broken(system, head, journals[head.run_id])
     problems += _starts(system, heads, journals)
     problems += flow.broken(system, heads, journals)
     problems += _executions(system.executions)
@@ -170,6 +171,10 @@ def _executions(executions: list[Execution]) -> list[str]:
     by_run: dict[str, list[Execution]] = {}
     for execution in executions:
         by_run.setdefault(execution.run_id, []).append(execution)
+    again = Counter((e.run_id, e.step, e.attempt, e.actor) for e in executions if "[" not in e.step)
+    problems += [
+        f"{actor} began {step} of {run_id} {n} times" for (run_id, step, _, actor), n in again.items() if n > 1
+    ]
     for run_id, found in by_run.items():
         for one, other in pairwise(sorted((e for e in found if "[" not in e.step), key=lambda e: e.began)):
             ended = one.ended if one.ended is not None else one.began

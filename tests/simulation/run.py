@@ -72,6 +72,19 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
             yield _with(scenario, stalls=stalls)
     for n in range(len(scenario.sent)):
         yield _with(scenario, sent=scenario.sent[:n] + scenario.sent[n + 1 :])
+    for n, graph in enumerate(scenario.graphs):
+        yield _with(scenario, graphs=scenario.graphs[:n] + scenario.graphs[n + 1 :])
+        for m in range(len(graph.nodes)):
+            smaller = copy.deepcopy(scenario)
+            gone = smaller.graphs[n].nodes.pop(m).id
+            if not any(edge.source == gone for node in smaller.graphs[n].nodes for edge in node.after):
+                yield smaller
+        for what in (graph.fails, graph.handed):
+            for id in what:
+                smaller = copy.deepcopy(scenario)
+                getattr(smaller.graphs[n], "fails" if what is graph.fails else "handed").pop(id)
+                smaller.graphs[n].fails.setdefault(id, 0)
+                yield smaller
     for n, program in enumerate(scenario.programs):
         if program.on is not None and program.id not in ("listener", "child"):
             yield _with(scenario, programs=scenario.programs[:n] + scenario.programs[n + 1 :])

@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from tidemill.core.graph import TRIGGER, Awaited, Edge, Node
+
 Op = list[Any]
 EVENTS = ("e/start", "e/other", "e/news", "e/stop")
 USERS = ("ann", "bob")
@@ -27,6 +29,18 @@ class Program:
     on_failure: bool = False
     retries: int = 2
     flow: dict[str, Any] = field(default_factory=dict)  # options of flow control, as the arguments of their classes
+
+
+@dataclass
+class GraphProgram:
+    """A function that is a graph. `fails`: how often each step does; `handed`: steps that end elsewhere, and when."""
+
+    id: str
+    nodes: list[Node]
+    on: str
+    fails: dict[str, int] = field(default_factory=dict)
+    handed: dict[str, int] = field(default_factory=dict)
+    attempts: int = 3
 
 
 @dataclass
@@ -48,6 +62,7 @@ class Scenario:
     stalls: float = 1.0  # how often a process stands still for long
     fault_seed: int = 0
     snapshot_every: int = 100
+    graphs: list[GraphProgram] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -67,7 +82,10 @@ def make(seed: int) -> Scenario:
         stalls = stalls if faults else 0
     if seed % 2:
         _control(random.Random(-seed), programs, sent)
-    return Scenario(seed, programs, sorted(sent, key=lambda s: s.at), faults, stalls, seed, rng.choice([2, 5, 100]))
+    snapshot_every = rng.choice([2, 5, 100])
+    graphs = _graphs(random.Random(~seed), sent) if seed % 3 == 0 else []
+    sent.sort(key=lambda s: s.at)
+    return Scenario(seed, programs, sent, faults, stalls, seed, snapshot_every, graphs)
 
 
 def _program(rng: random.Random, number: int) -> Program:
@@ -93,6 +111,41 @@ def _meet(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None
     sent.extend(Sent(rng.randint(0, 400), "e/news", rng.choice(USERS), n) for n in range(20, 20 + rng.randint(1, 8)))
 
 
+def _graphs(rng: random.Random, sent: list[Sent]) -> list[GraphProgram]:
+    """One graph or two, and events that start them and that their edges wait for."""
+    found: list[GraphProgram] = []
+    for number in range(rng.randint(1, 2)):
+        nodes: list[Node] = []
+        for n in range(rng.randint(1, 6)):
+            sources = rng.sample([TRIGGER, *(node.id for node in nodes)], rng.randint(1, min(3, n + 1)))
+            nodes.append(Node(f"g{n}", tuple(_edge(rng, source) for source in sources), rng.choice(["all", "any"])))
+        ids = [node.id for node in nodes]
+        fails = {id: rng.choice([0, 0, 0, 0, 1, 2, 3]) for id in ids}
+        handed = {id: rng.choice([10, 5_000, 200_000, 2_000_000]) for id in ids if rng.random() < 0.3}
+        rng.shuffle(nodes)
+        found.append(GraphProgram(f"graph{number}", nodes, "e/graph", fails, handed))
+    sent.extend(
+        Sent(rng.randint(0, 60_000), "e/graph", rng.choice(USERS), n) for n in range(70, 70 + rng.randint(1, 3))
+    )
+    sent.extend(
+        Sent(rng.randint(0, 300_000), "e/news", rng.choice(USERS), n) for n in range(80, 80 + rng.randint(0, 3))
+    )
+    return found
+
+
+def _edge(rng: random.Random, source: str) -> Edge:
+    kind = rng.choice(["plain", "plain", "if", "wait", "async"])
+    if kind == "if":
+        told = "event.data.n" if source == TRIGGER else f"steps.{source}.n"
+        return Edge(source, condition=f"{told} % 2 == {rng.randint(0, 1)}")
+    if kind == "wait":
+        return Edge(source, wait=rng.choice([0, 1_500, 70_000, 1_000_000]))
+    if kind == "async":
+        when = rng.choice([None, "async.user.id == event.user.id"])
+        return Edge(source, awaits=Awaited("e/news", rng.choice([5_000, 400_000]), when, rng.random() < 0.5))
+    return Edge(source)
+
+
 KEYS = (None, None, "event.user.id", "event.data.n % 2", "event.data.nothing")
 
 
@@ -104,12 +157,16 @@ def _control(rng: random.Random, programs: list[Program], sent: list[Sent]) -> N
         options = program.flow
         if rng.random() < 0.7:
             options["concurrency"] = [_places(rng) for _ in range(rng.choice([1, 1, 2]))]
+            if program.id == "child":  # one that invokes it, and holds a place that it needs, waits for ever
+                for limit in options["concurrency"]:
+                    limit[2] = "function" if limit[3] == "runs" else limit[2]
             if len(options["concurrency"]) == 2 and options["concurrency"][0][1:] == options["concurrency"][1][1:]:
                 options["concurrency"].pop()
         if rng.random() < 0.25:
             options["throttle"] = [rng.choice([1, 2, 10]), rng.choice([20, 60]), rng.choice([1, 3]), rng.choice(KEYS)]
         if program.on is not None and program.cancel_on is None and rng.random() < 0.2:
             options["batch"] = [rng.randint(1, 4), rng.choice([1, 30]), rng.choice(KEYS)]
+            _agree(options)
             continue
         if program.on is not None and rng.random() < 0.25:
             options["debounce"] = [rng.choice([1, 10]), rng.choice(KEYS), rng.choice([None, 30])]
@@ -121,9 +178,24 @@ def _control(rng: random.Random, programs: list[Program], sent: list[Sent]) -> N
             options["idempotency"] = rng.choice(KEYS[2:])
         if rng.random() < 0.4:
             options["priority"] = rng.choice(["event.data.n * 10", "event.user.id == 'ann' ? 100 : -5"])
+            if "throttle" in options and "concurrency" not in options:
+                del options["priority"]  # is refused
     burst = rng.randint(0, 200_000)
-    for n in range(50, 50 + rng.randint(0, 8)):
-        sent.append(Sent(burst + rng.randint(0, 15_000), rng.choice(EVENTS[:2]), rng.choice(USERS), n))
+    sent.extend(
+        Sent(burst + rng.randint(0, 15_000), rng.choice(EVENTS[:2]), rng.choice(USERS), n)
+        for n in range(50, 50 + rng.randint(0, 8))
+    )
+
+
+def _agree(options: dict[str, Any]) -> None:
+    """The events of a batch agree on the keys of its limits: others are refused."""
+    key = options["batch"][2]
+    limits = options.get("concurrency", [])
+    for each in [*limits, *([options["throttle"]] if "throttle" in options else [])]:
+        at = 1 if each in limits else 3
+        each[at] = key if each[at] is not None else None
+    if len(limits) == 2 and limits[0][1:] == limits[1][1:]:
+        limits.pop()
 
 
 def _places(rng: random.Random) -> list[Any]:

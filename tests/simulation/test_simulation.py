@@ -12,11 +12,12 @@ import pytest
 from simulation.run import check
 from simulation.scenario import make
 
-from tidemill.core import look
+from tidemill.core import graph, look
 from tidemill.core.journal import Ended, Record, Suspended
 from tidemill.core.state import fold
-from tidemill.execute import finish, keep, lookback
+from tidemill.execute import finish, handed, keep, lookback
 from tidemill.execute import open as opening
+from tidemill.execute.live import LiveRun
 from tidemill.model import Event, Head, HeadChange, Wait
 from tidemill.ports import World
 from tidemill_local.store.runs import SqliteRuns
@@ -109,12 +110,31 @@ def look_then_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keep.LocalKeeper, "wait", wait)
 
 
+def handed_over_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was handed over is begun again where somebody else writes before the run is suspended."""
+
+    def taken_up(live: LiveRun, key: str, attempt: int) -> Any:
+        live.elsewhere.clear()
+        return known(live, key, attempt)
+
+    known = handed.taken_up
+    monkeypatch.setattr(handed, "taken_up", taken_up)
+
+
+def joins_that_run_on_any_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step runs when the first of its edges has been taken, whatever its join says."""
+    settled = graph._settled
+    monkeypatch.setattr(graph, "_settled", lambda _, edges: settled("any", edges))
+
+
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     without_claims,
     without_condition_on_suspended,
     head_closed_before_effects,
     write_without_look,
     look_then_write,
+    handed_over_and_forgotten,
+    joins_that_run_on_any_edge,
 ]
 
 

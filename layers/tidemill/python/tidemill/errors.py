@@ -8,6 +8,7 @@
     ├── RetryAfterError        raised by your code: retry, but not before the time it names
     ├── StepError              a step failed for good; catch it to go on without the step
     │   └── StepTimeoutError   ... because its time ran out
+    ├── TaskFailed             an attempt of a definition's step failed; says whether to try again
     ├── NonDeterministicError  the code took another way than the journal remembers
     ├── JournalError           a journal that cannot be true: a gap, or a newer format
     └── Unavailable            a store or queue did not answer; whether it did what was asked is unknown
@@ -85,6 +86,14 @@ class StepError(TidemillError):
 
 class StepTimeoutError(StepError):
     """The step's time ran out."""
+
+
+class TaskFailed(TidemillError):
+    """An attempt of a program without an SDK failed; `failure` is what the run remembers of it."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
 
 
 class NonDeterministicError(NonRetriableError):

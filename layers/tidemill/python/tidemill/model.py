@@ -166,6 +166,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     not_before: int | None = None  # a run is not begun before this (its event lies in the future)
     ties: bool = False  # waits or chunks are registered for it, which its end must undo
     standing: Standing | None = None  # None: its function has no flow control, or nothing was decided yet
+    gathers: bool = False  # events come to it after its birth (debounce, batch)
 
 
 class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -219,6 +220,7 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
     label: str = ""
     cancel: bool = False
     own: str = ""  # the id of the run's own event, which is never the awaited one
+    shares: bool = False  # it may be given an event that another wait of the run, for the same, has had
 
 
 def user_key(user: dict[str, Any] | None) -> str | None:

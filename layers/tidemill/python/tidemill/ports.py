@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from tidemill.core.definition import StepSpec
 from tidemill.core.journal import Claimed, Record, Started
 from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
 
@@ -190,29 +191,44 @@ class FlowStore(Protocol):
 
     A holder is a run under one of its claims, told by the claim's number in the journal (its token): a later claim of
     the run takes over the place of an earlier one, and the earlier can then neither take it nor give it up.
+
+    A line is served in its order: while a run stands in it, nobody gets a place but the first.
     """
 
-    def take(self, place: Place, run_id: str, token: int, until: int, now: int, waited: bool) -> bool:
-        """Hold one of the places under this key, or hold it on under a newer claim; the run leaves the line.
+    def take(self, place: Place, run_id: str, token: int, until: int, now: int, known: bool) -> bool:
+        """Hold one of the places under this key, or hold it on under a newer claim. False also where there is a line,
+        though a place may be free: stand in it.
 
         A place that counts steps is free once its holder's `until` has passed; one that counts runs is not.
-        `waited`: the run may stand in line. Harmless to do twice.
+        `known`: the run may well hold a place here already. Harmless to do twice.
         """
         ...
 
-    def park(self, place: Place, waiting: Waiting, now: int) -> None:
-        """Stand in line. A run that does already keeps its position, and stands there with its new token."""
+    def park(
+        self, place: Place, waiting: Waiting, until: int, now: int, limit: Callable[[str], int]
+    ) -> list[tuple[str, str]]:
+        """Stand in line, then give what is free to the first in line, as `pass_on` does: maybe to this run.
+
+        A run that stands there already keeps its position, and stands there with its new token.
+        """
         ...
 
     def pass_on(
-        self, place: Place, run_id: str, upto: int | None, until: int, now: int, limit: Callable[[str], int]
+        self,
+        place: Place,
+        run_id: str,
+        upto: int | None,
+        rank: int | None,
+        until: int,
+        now: int,
+        limit: Callable[[str], int],
     ) -> list[tuple[str, str]]:
         """Give up the run's place, and give what is free to the first in line, until then; those granted, and not yet
         claimed, as (run_id, function_id): have them looked at.
 
         `upto`: only where it is held under a claim with this number or an earlier one; None: whatever the run holds,
-        and its position in line. `limit` says how many places there are for a function. A place that a run gives up
-        is never free while someone waits. Harmless to do twice.
+        and, with its `rank`, its position in line. `limit` says how many places there are for a function. A place that
+        a run gives up is never free while someone waits. Harmless to do twice: whom it was granted to is told again.
         """
         ...
 
@@ -238,12 +254,15 @@ class FlowStore(Protocol):
         """The run that gathers events under this key."""
         ...
 
-    def move_window(self, key: str, was: Window | None, window: Window) -> bool:
+    def move_window(self, key: str, was: Window | None, window: Window, now: int) -> bool:
         """Put `window` in place of `was`; False if something else stands there. Harmless to do twice."""
         ...
 
     def usage(self, family: str, top: int) -> list[Usage]:
-        """The sum of all keys of a limit (their common beginning), then the `top` with the longest lines."""
+        """The sum of all keys of a limit (their common beginning), then the `top` with the longest lines.
+
+        Where there are very many keys or runs in line, at least so many.
+        """
         ...
 
 
@@ -356,6 +375,32 @@ class Keeper(Protocol):
         ...
 
 
+class Task(msgspec.Struct, frozen=True):
+    """One attempt of a definition's step. `input`: what its program is given, as JSON. `folder`: the definition's."""
+
+    function_id: str
+    run_id: str
+    attempt: int
+    step: StepSpec
+    folder: str
+    input: dict[str, Any]
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """The work goes on elsewhere, and its end will be told (`execute.handed`): the attempt has failed if that has not
+    happened by `until`."""
+
+    until: int
+
+
+class Runtime(Protocol):
+    """Runs the programs of one kind of step (docker, lambda, http, wasm). Called in a thread of its own."""
+
+    def __call__(self, task: Task) -> Any:
+        """The program's output, as JSON has it; or Handed. Raises TaskFailed; keeps the step's timeout itself."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """One set of adapters: all that the engine may touch."""
@@ -370,4 +415,4 @@ class World:
     clock: Clock
     entropy: Entropy
     liveness: Liveness
-    flow: FlowStore = None  # type: ignore[assignment]
+    flow: FlowStore

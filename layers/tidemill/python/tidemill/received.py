@@ -44,6 +44,18 @@ def view(event: model.Event, data_type: type[BaseModel] | None = None) -> EventV
     return EventView(event.id, event.name, data, _copied(event.user), event.ts, event.v)
 
 
+def plain(event: EventView[Any]) -> dict[str, Any]:
+    """As a program in another language is given it."""
+    return {
+        "id": event.id,
+        "name": event.name,
+        "data": _copied(event.data),
+        "user": _copied(event.user),
+        "ts": event.ts,
+        "v": event.v,
+    }
+
+
 def _copied(value: object) -> Any:
     """Objects and arrays anew; what they hold cannot be changed."""
     if type(value) is dict:

@@ -91,7 +91,7 @@ class AsyncStepDriver(Protocol):
     def sleep(self, id: str, ms: int) -> Coroutine[Any, Any, None]: ...
     def sleep_until(self, id: str, at: int) -> Coroutine[Any, Any, None]: ...
     def wait(
-        self, id: str, waits: Waits, timeout: int | None, lookback: bool
+        self, id: str, waits: Waits, timeout: int | None, lookback: bool, shares: bool = False
     ) -> Coroutine[Any, Any, tuple[str, model.Event] | None]: ...
     def signal(self, id: str, signal: str, timeout: int | None) -> Coroutine[Any, Any, Any]: ...
     def invoke(
@@ -102,6 +102,8 @@ class AsyncStepDriver(Protocol):
     def map(
         self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None
     ) -> Coroutine[Any, Any, list[Any]]: ...
+    def skip(self, ids: list[str]) -> Coroutine[Any, Any, None]: ...
+    def heard(self, id: str) -> int: ...
 
 
 class Step:
@@ -350,6 +352,11 @@ class AsyncStep:
         """A durable step for each item, spread over many workers; results in order, failures as in `parallel`."""
         check_step(id, fn)
         return self._driver.map(id, fn, items_of(id, items), concurrency_of(id, max_concurrency))
+
+
+def driver_of(step: AsyncStep) -> AsyncStepDriver:
+    """For the engine's own code, which says more than `step` does."""
+    return step._driver  # pyright: ignore[reportPrivateUsage]  (no word of users)
 
 
 class AsyncStepOptions:

@@ -225,7 +225,7 @@ def _among(path: Path | None, found: list[Token]) -> Conjunction:
 
 def _equal(path: Path, value: Any) -> Filters:
     if value is None:
-        return [None, *_ABSENT] if len(path) == 1 and path[0] in _MAYBE else [None]
+        return [None, *_ABSENT] if ".".join(path) in _MAYBE else [None]
     if isinstance(value, bool):
         return [value]
     if isinstance(value, str):
@@ -237,9 +237,10 @@ def _differs(path: Path, value: Any) -> Conjunction:
     """An object or a list differs from every text, and EventBridge would not see it: only where there is none."""
     if len(path) > 1 or not isinstance(value, str) or not _is_plain(value):
         return {}
-    if path[0] in _TEXTS:
+    name = ".".join(path)
+    if name in _TEXTS:
         return {path: [{"anything-but": [value]}]}
-    return {path: [{"anything-but": [value]}, *_ABSENT]} if path[0] == "v" else {}
+    return {path: [{"anything-but": [value]}, *_ABSENT]} if name == "v" else {}
 
 
 def _ordered(sign: str, value: Any) -> Filters:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tidemill.core.handed import step_of
 from tidemill.core.journal import (
     Admitted,
     AttemptFailed,
@@ -26,7 +27,7 @@ from tidemill.core.journal import (
     Suspended,
     Terminal,
 )
-from tidemill.core.view_steps import steps_view
+from tidemill.core.view_steps import end_status, steps_view
 from tidemill.core.view_values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.model import Event, Head, RunStatus, event_fields
@@ -131,7 +132,7 @@ def _details(record: Record) -> View:
             return {
                 "step": record.key,
                 "kind": record.kind,
-                "status": "completed" if record.failure is None else "failed",
+                "status": end_status(record),
                 "started_at": iso(record.started_at),
                 "attempts": record.attempts,
                 "error": error_view(record.failure),
@@ -155,7 +156,7 @@ def _details(record: Record) -> View:
         case Resolved():
             event_id = record.event.id if record.event is not None else None
             return {
-                "step": record.key,
+                "step": step_of(record.key),
                 "event_id": event_id,
                 "label": record.label or None,
                 "error": error_view(record.failure),
@@ -173,6 +174,12 @@ def _details(record: Record) -> View:
 
 def _blocked_view(blocked: Iterable[Blocked]) -> list[View]:
     return [
-        {"step": b.key, "kind": b.kind, "since": iso(b.since), "until": time_view(b.until), "name": b.name or None}
+        {
+            "step": step_of(b.key),
+            "kind": b.kind,
+            "since": iso(b.since),
+            "until": time_view(b.until),
+            "name": b.name or None,
+        }
         for b in blocked
     ]

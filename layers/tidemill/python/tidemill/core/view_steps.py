@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tidemill.core.handed import is_handed, step_of
 from tidemill.core.journal import (
     Blocked,
     Cancelled,
@@ -45,6 +46,8 @@ def steps_view(records: Sequence[Record], head: Head, base: str = "") -> list[Vi
     steps: dict[str, _Step] = {}
     for seq, record in enumerate(records):
         match record:
+            case Resolved() if is_handed(record.key):
+                pass  # what it means for the step is told by the step's own record
             case StepDone() | Resolved():
                 _end_step(steps, record, shown(head.run_id, seq, record, base))
             case StepTried():
@@ -68,10 +71,17 @@ def _end_step(steps: dict[str, _Step], record: StepDone | Resolved, output: Any)
     step = steps.setdefault(record.key, _Step(kind, started_at, "running"))
     if step.status in ENDED or (isinstance(record, Resolved) and step.kind == "map"):
         return  # the first end stands; a map whose parts are done has yet to gather them
-    step.status = "completed" if record.failure is None else "failed"
+    step.status = end_status(record)
     step.ended_at, step.output, step.failure = record.at, output, record.failure
     if isinstance(record, StepDone):
         step.kind, step.attempts = record.kind, record.attempts
+
+
+def end_status(record: StepDone | Resolved) -> str:
+    """A step that was never attempted has been skipped."""
+    if isinstance(record, StepDone) and record.attempts == 0:
+        return "skipped"
+    return "completed" if record.failure is None else "failed"
 
 
 def _kind(record: Resolved) -> StepKind:
@@ -84,7 +94,9 @@ def _kind(record: Resolved) -> StepKind:
 def _block(steps: dict[str, _Step], blocked: Iterable[Blocked]) -> None:
     for b in blocked:
         status = {"run": "retrying", "sleep": "sleeping"}.get(b.kind, "waiting")
-        step = steps.setdefault(b.key, _Step(b.kind, b.since, status))
+        if is_handed(b.key):
+            status = "running"
+        step = steps.setdefault(step_of(b.key), _Step(b.kind, b.since, status))
         if step.status not in ENDED:
             step.status, step.until = status, b.until
 

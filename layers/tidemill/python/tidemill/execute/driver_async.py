@@ -102,13 +102,15 @@ class AsyncDriver:
             until = at if at is not None else self.live.clock.now() + ms
             await self._perform(plans.sleep(self.live, key, until), key)
 
-    async def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
+    async def wait(
+        self, id: str, waits: Asked, timeout: int | None, lookback: bool, shares: bool = False
+    ) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
         known = await self._recall(key, "wait")
         if known is not None:
             found: tuple[str, model.Event] | None = plans.outcome(known)
             return found
-        found = await self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback), key)
+        found = await self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback, shares), key)
         return found
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
@@ -149,6 +151,17 @@ class AsyncDriver:
             else await self._perform(plans.map_items(self.live, key, items, max_concurrency), key)
         )
         return results
+
+    async def skip(self, ids: list[str]) -> None:
+        """Remember that these steps will not run."""
+        here = this_branch()
+        keys = [here.key(id) for id in ids]
+        new = [key for key in keys if await self._recall(key, "run") is None]
+        await self._perform(plans.skip(self.live, new), ids[0])
+
+    def heard(self, id: str) -> int:
+        """The turn of a step that has ended, among all that have."""
+        return self.live.state.heard.get(this_branch().prefix + id, _LAST)
 
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tidemill.core.handed import is_handed
 from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
 from tidemill.execute import finish, lookback, places, receive, start
 from tidemill.execute.load import load
@@ -32,16 +33,25 @@ class LocalKeeper:
             if not isinstance(last, HandedOver):
                 places.pause(self._world, head, seq + len(records) - 1)
             at = None if isinstance(last, HandedOver) else change.due
-            recheck = isinstance(last, Suspended) and last.due is None and at not in (head.finish_by, head.start_by)
+            recheck = isinstance(last, Suspended) and _patient(last) and at not in (head.finish_by, head.start_by)
             self._world.queue.look(head.run_id, head.function_id, at, recheck)
         return found
 
     def _end(
         self, head: Head, seq: int, records: Sequence[Record], ended: Ended, change: HeadChange
     ) -> list[Record] | None:
-        """An end that concerns nobody else is closed with its record; any other stays open until all is done."""
+        """An end that concerns nobody else is closed with its record; any other stays open until all is done.
+
+        In between come the run's places: they are passed on before the head is closed, and with it the way back here.
+        """
         if finish.quiet(self._world, head, ended):
-            return _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
+            if head.standing is None:
+                return _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
+            found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
+            if found is None:
+                places.end(self._world, head)
+                self._world.runs.change(head.run_id, change)
+            return found
         found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
         if found is None:
             finish.finish(self._world, head.run_id)
@@ -107,6 +117,13 @@ class LocalKeeper:
 
     def journal(self, run_id: str) -> list[Record]:
         return self._world.runs.read(run_id)
+
+
+def _patient(suspended: Suspended) -> bool:
+    """Nothing is to be done at a time of its own choosing, unless what was handed over has been lost."""
+    return suspended.due is None or all(
+        blocked.until != suspended.due or is_handed(blocked.key) for blocked in suspended.blocked
+    )
 
 
 def _unless_mine(found: list[Record] | None, records: Sequence[Record]) -> list[Record] | None:

@@ -71,6 +71,7 @@ class LiveRun:
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()
+        self.elsewhere: dict[str, Blocked] = {}  # attempts that it has handed over, and that no record tells of yet
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
         self.snapshot_every = SNAPSHOT_RECORDS
         self.park: Callable[[], bool] | None = None  # suspend, and keep the code; whether it can go on

@@ -63,7 +63,8 @@ def accepts(world: World, wait: Wait, event: Event, taken: set[tuple[str, str]])
 def digest(wait: Wait) -> str:
     """What makes two waits of a run the same question: the event's name and the condition."""
     condition = wait.condition
-    return ids.derived(wait.name, condition.path or "", condition.hash, condition.when or "")
+    asked = (wait.name, condition.path or "", condition.hash, condition.when or "")
+    return ids.derived(*asked, wait.key) if wait.shares else ids.derived(*asked)
 
 
 def _own_event(world: World, wait: Wait) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
+
 from tidemill import duration, ids, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
-from tidemill.errors import NonRetriableError, RetryAfterError, StepError
-from tidemill.execute import finish, lookback, tape
+from tidemill.errors import NonRetriableError, RetryAfterError, StepError, TaskFailed
+from tidemill.execute import finish, handed, lookback, tape
 from tidemill.execute.live import AttemptTimeout, LiveRun
 from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
+from tidemill.ports import Handed
 
 _TEXT = 8_000  # characters of an error's message, and of its stack, that are kept
 
@@ -52,8 +55,9 @@ def run(
     limit = (live.spec.retries if retries is None else retries) + 1
     tried = live.state.tried.get(key)
     attempt = tried.attempt if tried is not None else 0
-    if tried is not None and live.state.claim is not None and tried.retry_at > live.state.claim.at:
-        _unharmed(live)  # it was at rest when the process died
+    elsewhere = handed.taken_up(live, key, attempt + 1)
+    if elsewhere is not None or _at_rest(live, tried):
+        _unharmed(live)
         crashes = 0
     else:
         crashes = live.charge(branch)
@@ -67,12 +71,32 @@ def run(
         attempt += 1
         started = live.clock.now()
         try:
-            value = values.encode((yield Call(fn, args, kwargs, attempt, timeout)), "result")
+            if elsewhere is not None:
+                given, started = elsewhere
+                elsewhere = None
+            else:
+                given = yield Call(fn, args, kwargs, attempt, timeout)
+            if isinstance(given, Handed):
+                given = yield from handed.outcome(live, key, attempt, started, given.until)
+            value = values.encode(given, "result")
         except Exception as error:
             yield from _failed(live, key, started, attempt, limit, failure_of(error, live.clock.now(), key))
         else:
             live.append(StepDone(key, "run", started, live.clock.now(), attempt, value))
             return values.decode(value)
+
+
+def skip(live: LiveRun, keys: list[str]) -> Plan:
+    """Steps that will not run: remembered as ended, after no attempt."""
+    yield from ()
+    now = live.clock.now()
+    if keys:
+        live.append(*(StepDone(key, "run", now, now, attempts=0) for key in keys))
+
+
+def _at_rest(live: LiveRun, tried: StepTried | None) -> bool:
+    """Whether the step was between two attempts when the process died."""
+    return tried is not None and live.state.claim is not None and tried.retry_at > live.state.claim.at
 
 
 def _unharmed(live: LiveRun) -> None:
@@ -124,12 +148,13 @@ def wait(
     asked: tuple[tuple[str, str, str | None, str | None], ...],
     timeout: int | None,
     look_back: bool,
+    shares: bool = False,
 ) -> Plan:
     """Wait for the first of these events; `(label, event)`, or None when the time has run out."""
     _unharmed(live)
     blocked = live.state.blocked.get(key)
     if blocked is None:
-        blocked = _new_wait(live, key, kind, asked, timeout, look_back)
+        blocked = _new_wait(live, key, kind, asked, timeout, look_back, shares)
         _look(live, blocked)
     while (resolved := live.state.resolved.get(key)) is None:
         if blocked.until is not None and blocked.until <= live.clock.now():
@@ -147,6 +172,7 @@ def _new_wait(
     asked: tuple[tuple[str, str, str | None, str | None], ...],
     timeout: int | None,
     look_back: bool,
+    shares: bool,
 ) -> Blocked:
     now = live.clock.now()
     until = now + timeout if timeout is not None else None
@@ -159,9 +185,8 @@ def _new_wait(
         else:
             event_name, condition = name, match.resolve(event_fields(own), match=path, when=when)
         if not condition.never:
-            waits.append(
-                Wait(live.head.run_id, live.spec.id, key, event_name, condition, after, until, label, own=own.id)
-            )
+            about = (live.head.run_id, live.spec.id, key, event_name, condition, after, until, label)
+            waits.append(Wait(*about, own=own.id, shares=shares))
     return Blocked(key, kind, now, until, asked[0][1], tuple(waits))
 
 
@@ -281,6 +306,9 @@ def outcome(record: StepDone | Resolved) -> Any:
 def failure_of(error: BaseException, now: int, step: str | None = None) -> Failure:
     """An error as a run remembers it."""
     after: int | None = None
+    if isinstance(error, TaskFailed):
+        told = error.failure
+        return msgspec.structs.replace(told, step_id=step, stack=told.stack or f"{told.type}: {told.message}")
     if isinstance(error, RetryAfterError):
         after = _time_named(error, now)
     if isinstance(error, StepError) and error.stack:

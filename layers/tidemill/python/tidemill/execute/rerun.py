@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidemill import ids
+from tidemill.core.handed import step_of
 from tidemill.core.journal import HandedOver, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.core.state import fold
 from tidemill.execute.start import start
@@ -57,5 +58,5 @@ def _maps(records: Sequence[Record]) -> set[str]:
 def _keys(record: Record) -> list[str]:
     """The steps that a record speaks of."""
     if isinstance(record, Suspended):
-        return [blocked.key for blocked in record.blocked]
-    return [record.key] if isinstance(record, StepDone | StepTried | Resolved) else []
+        return [step_of(blocked.key) for blocked in record.blocked]
+    return [step_of(record.key)] if isinstance(record, StepDone | StepTried | Resolved) else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from tidemill.core.handed import is_handed
 from tidemill.core.journal import Resolved, StepDone
 from tidemill.errors import NonDeterministicError, NonRetriableError
 from tidemill.execute.live import LiveRun
@@ -80,7 +81,8 @@ class Tape:
 
     def __init__(self, live: LiveRun) -> None:
         self.live = live
-        self.unheard = len(live.state.done.keys() | live.state.resolved.keys())
+        known = live.state.done.keys() | live.state.resolved.keys()
+        self.unheard = len(known) - sum(map(is_handed, known)) if live.state.resolved else len(known)
 
     @property
     def replaying(self) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 from tidemill import ids
 from tidemill.core import expression, match
@@ -23,6 +24,7 @@ class Key(NamedTuple):
     label: str
 
 
+@lru_cache(maxsize=4096)
 def family(*parts: str) -> str:
     """The common beginning of all the keys of one limit."""
     return ids.derived("flow", *parts)
@@ -52,7 +54,8 @@ def _expressions(flow: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         if isinstance(declared, str):
             yield feature, declared
             continue
-        for each in declared if isinstance(declared, list | tuple) else [declared]:
+        several = cast("Iterable[Any]", declared if isinstance(declared, list | tuple) else [declared])
+        for each in several:
             if each.get("key") is not None:
                 yield f"{feature}.key", each["key"]
 

@@ -1,0 +1,70 @@
+"""A function that is a JSON file, as it was understood: its graph, and the program behind each of its steps.
+
+`tidemill.definitions` makes these of a file, with everything that is wrong with it named at once; `execute.graph` runs
+them; the executor in AWS reads them as JSON. Times are milliseconds, memory is MB.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.core.graph import Node
+from tidemill.limits import RETRIES_DEFAULT
+from tidemill.model import FunctionSpec
+
+
+class Docker(msgspec.Struct, frozen=True, omit_defaults=True, tag="docker", tag_field="type"):
+    """A container: the image of the step's folder, or one by name. `cpu`: 1,024 are one core."""
+
+    image: str | None = None
+    cpu: int = 256
+    memory: int = 512
+
+
+class Lambda(msgspec.Struct, frozen=True, omit_defaults=True, tag="lambda", tag_field="type"):
+    """A Lambda: the step's folder, with the code of `handler` in it, or a deployed one by its `arn`."""
+
+    arn: str | None = None
+    handler: str = "handler.handler"  # module.function
+    memory: int = 128
+
+
+class Http(msgspec.Struct, frozen=True, omit_defaults=True, tag="http", tag_field="type"):
+    """A POST to this URL. `private`: in AWS, too, it may lie inside a private network."""
+
+    url: str
+    headers: dict[str, str] = {}
+    private: bool = False
+
+
+class Wasm(msgspec.Struct, frozen=True, omit_defaults=True, tag="wasm", tag_field="type"):
+    """A WASI module. `fuel`: about as many instructions may be executed."""
+
+    memory: int = 64
+    fuel: int = 10_000_000_000
+
+
+Program = Docker | Lambda | Http | Wasm
+
+
+class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`path`: of its folder or module, from the definition's folder. `attempts`: in all."""
+
+    node: Node
+    runtime: Program
+    name: str = ""
+    path: str | None = None
+    attempts: int = RETRIES_DEFAULT + 1
+    timeout: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.node.id
+
+
+class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`folder`: where the file lies, which the paths of its steps start from."""
+
+    spec: FunctionSpec
+    steps: tuple[StepSpec, ...]
+    folder: str = "."
