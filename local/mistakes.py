@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from tidemill.errors import TidemillError
+from tidemill_local.definitions import DefinitionsError
 from tidemill_local.envfile import EnvFileError
 from tidemill_local.sources import is_own
 from tidemill_local.targets import TargetError
@@ -14,7 +15,7 @@ from tidemill_local.targets import TargetError
 
 def explain(error: BaseException, cwd: Path) -> str:
     """What is wrong and where, for people."""
-    if isinstance(error, (TargetError, EnvFileError)):
+    if isinstance(error, (TargetError, EnvFileError, DefinitionsError)):
         return str(error)
     if isinstance(error, SyntaxError):
         return _at(error.filename or "?", error.lineno or 0, (error.text or "").strip(), cwd) + f"\n{_named(error)}"
@@ -29,6 +30,11 @@ def files(error: BaseException) -> list[str]:
     if isinstance(error, SyntaxError) and error.filename:
         found.add(error.filename)
     return sorted(file for file in found if is_own(file))
+
+
+def spots(error: BaseException) -> list[str]:
+    """The folders of bad definitions: a step's folder that is missing may come anywhere beneath them."""
+    return error.spots if isinstance(error, DefinitionsError) else []
 
 
 def _named(error: BaseException) -> str:

@@ -6,12 +6,15 @@ needs a thread that wakes up 30 times a second, and 10 MB.) Elsewhere watchfiles
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from tidemill_local import sources
 
 _QUIET = 0.05  # seconds without news that end a change: editors write in several steps
 _ENDINGS = (".py", ".function.json")
@@ -28,6 +31,8 @@ class Watcher:
         self._changed = changed
         self._extra = frozenset(str(path) for path in extra)
         self._folders: frozenset[str] = frozenset()
+        self._places: frozenset[str] = frozenset()
+        self._spots: frozenset[str] = frozenset()
         self._seen: dict[str, int] = {}
         self._stop: Stop | None = None
         self._quiet: TimerHandle | None = None
@@ -36,12 +41,18 @@ class Watcher:
     def watching(self) -> bool:
         return self._stop is not None
 
-    def watch(self, folders: Iterable[str], since: int) -> None:
+    def watch(self, folders: Iterable[str], since: int, places: Iterable[str] = (), spots: Iterable[str] = ()) -> None:
         """Watch these folders (not what is beneath them) in place of all others.
 
         `since`: when the code that runs now was read, in nanoseconds since the epoch; what is newer has changed.
+        `places`: folders of which every file counts, whatever its name and however deep; or such a file.
+        `spots`: folders in which it counts what there is, not what is in it: a log may be written there.
         """
-        wanted = frozenset(os.path.realpath(folder) for folder in folders)
+        self._places = frozenset(os.path.realpath(place) for place in places)
+        self._spots = frozenset(os.path.realpath(spot) for spot in spots)
+        deep = self._places | self._spots
+        inner = [folder for place in deep for folder in sources.beneath(place)[0] or [os.path.dirname(place)]]
+        wanted = frozenset(os.path.realpath(folder) for folder in [*folders, *inner])
         if wanted != self._folders:
             self.stop()
             self._folders = wanted
@@ -78,6 +89,15 @@ class Watcher:
                             seen[entry.path] = entry.stat().st_mtime_ns
             except OSError:
                 continue  # the folder, or a file in it, has just gone
+        for spot in self._spots:
+            for found in sources.beneath(spot):
+                seen.update((path, seen.get(path, 0)) for path in found)
+        for place in self._places:
+            inner, files = sources.beneath(place)
+            seen.update(dict.fromkeys(inner, 0))  # that they are there; what time they have is their files' doing
+            for file in files:
+                with contextlib.suppress(OSError):
+                    seen[file] = os.stat(file).st_mtime_ns
         return seen
 
 

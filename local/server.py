@@ -94,6 +94,7 @@ class Server:
         self._listening: asyncio.Server
         self._watcher = self._watching() if settings.reload else None
         self._files: list[str] = []  # of the code that was loaded last
+        self._places: list[str] = []  # the folders of its steps
 
     def start(self, zygote: tuple[int, socket.socket], control: socket.socket) -> None:
         """Take over the zygote, which loads already; queue what was under way when the last server stopped."""
@@ -151,8 +152,8 @@ class Server:
                 self._ready.put(run_id, function_id)
         self._dispatcher.use(worker)
         self._cron.replace(loaded.functions)
-        self._files = loaded.files
-        self._watch(loaded.files)
+        self._files, self._places = loaded.files, loaded.places
+        self._watch(self._files, self._places, [])
         self._announce(loaded, again=again)
         self._tick.arm()
 
@@ -160,7 +161,7 @@ class Server:
         keeps = self._dispatcher.worker is not None
         if not keeps:
             self._state = "the targets cannot be loaded: " + " ".join(broken.text.split())
-        self._watch([*self._files, *broken.files])
+        self._watch([*self._files, *broken.files], self._places, broken.spots)
         self._console.trouble(broken.text)
         what = "the code loaded before goes on" if keeps else "no function runs"
         self._console.trouble(f"until this is mended, {what}")
@@ -185,16 +186,16 @@ class Server:
         cwd = Path(self._settings.order.cwd)
         return Watcher(self._loop, self._reload, [cwd / self._settings.order.env_file, cwd / "pyproject.toml"])
 
-    def _watch(self, files: list[str]) -> None:
+    def _watch(self, files: list[str], places: list[str], spots: list[str]) -> None:
         if self._watcher is not None:
             order = self._settings.order
             folders = {str(folder) for folder in targets.folders(order.targets, Path(order.cwd))}
-            self._watcher.watch(folders | {os.path.dirname(file) for file in files}, self._read_at)
+            self._watcher.watch(folders | {os.path.dirname(file) for file in files}, self._read_at, places, spots)
 
     def _watch_slow_load(self) -> None:
         """Code that takes long to load, or hangs, can be changed meanwhile."""
         if self._watcher is not None and not self._watcher.watching and not self._stopping:
-            self._watch([])
+            self._watch([], [], [])
 
     def _reload(self) -> None:
         if not self._stopping:

@@ -8,6 +8,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+_MADE = frozenset({"__pycache__", "node_modules", "site-packages"})
+_MOST = 5_000  # files that are looked at beneath one folder
+
 
 def of_modules(before: set[str]) -> list[str]:
     """The user's own files among the modules that have come since `before`."""
@@ -18,6 +21,22 @@ def of_modules(before: set[str]) -> list[str]:
 def is_own(file: str) -> bool:
     path = os.path.realpath(file)
     return not path.startswith(_installed()) and f"{os.sep}site-packages{os.sep}" not in path and os.path.isfile(path)
+
+
+def beneath(place: str) -> tuple[list[str], list[str]]:
+    """The folders and files of a step's folder, itself among them; of a file, itself. What tools put there (caches,
+    installed packages, hidden things) is nobody's source."""
+    if not os.path.isdir(place):
+        return [], [place]
+    folders: list[str] = []
+    files: list[str] = []
+    for folder, inner, names in os.walk(place):
+        inner[:] = [name for name in inner if not name.startswith(".") and name not in _MADE]
+        folders.append(folder)
+        files += [os.path.join(folder, name) for name in names if not name.startswith(".")]
+        if len(files) > _MOST:
+            break
+    return folders, files
 
 
 def version(files: list[str]) -> str:

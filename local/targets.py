@@ -1,8 +1,9 @@
 """TARGETs: from what a user names on the command line to the apps in it.
 
-A TARGET is `module:app`, a `.py` file, or a folder: the `.py` files directly in it that define an App. A module is
-imported under the name by which the rest of the user's code would import it (its package's parent, or its folder,
-goes on the path), so that naming a file and importing it elsewhere is one module, executed once.
+A TARGET is `module:app`, a `.py` file, or a folder: the `.py` files directly in it that define an App, and its
+`*.function.json`. The definitions of all targets are one app. A module is imported under the name by which the rest of
+the user's code would import it (its package's parent, or its folder, goes on the path), so that naming a file and
+importing it elsewhere is one module, executed once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.function import Function
 
+_DEFINITION = ".function.json"
 _KINDS = "a TARGET is module:app, a .py file, or a folder"
 
 
@@ -30,10 +32,13 @@ class TargetError(Exception):
 
 @dataclass
 class Targets:
-    """What was loaded. `files`: the user's own source files that it came from, for reloading and for the version."""
+    """What was loaded. `files`: what definitions are made of, their steps' programs among it; `places`: the folders
+    and modules of these programs."""
 
     apps: list[App] = field(default_factory=list["App"])
     notes: list[str] = field(default_factory=list[str])
+    files: list[str] = field(default_factory=list[str])
+    places: list[str] = field(default_factory=list[str])
 
     def functions(self) -> dict[str, Function[Any, Any]]:
         """All functions by id. Raises TargetError for an app's name that is there twice."""
@@ -44,21 +49,31 @@ class Targets:
             if app.name in names:
                 problems.append(f"two apps are named {app.name!r}; give each app of a server a name of its own")
             names.add(app.name)
-            functions.update(app.functions)  # their ids begin with the app's name
+            functions.update(app.functions)  # their ids begin with the app's name; a definition's has no dot
         if problems:
             raise TargetError("\n".join(problems))
         return functions
 
 
-def load(targets: tuple[str, ...], cwd: Path) -> Targets:
-    """Import the targets. Raises TargetError, or whatever the user's code raises."""
+def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False) -> Targets:
+    """Import the targets. Raises TargetError, DefinitionsError, or whatever the user's code raises.
+
+    `programs`: the steps of definitions can run; whoever only asks what is declared, or tests, needs none of that.
+    """
     if str(cwd) not in sys.path:
         sys.path.insert(0, str(cwd))
     loaded = Targets()
+    definitions: list[Path] = []
     for target in targets or configured(cwd):
-        for app in _apps(target, cwd, loaded.notes):
+        for app in _apps(target, cwd, definitions):
             if not any(app is other for other in loaded.apps):
                 loaded.apps.append(app)
+    if definitions:
+        from tidemill_local.definitions import load as load_definitions
+
+        defined = load_definitions(list(dict.fromkeys(definitions)), cwd, programs)
+        loaded.apps.append(defined.app)
+        loaded.files, loaded.places = defined.files, defined.places
     return loaded
 
 
@@ -89,14 +104,19 @@ def folders(targets: tuple[str, ...], cwd: Path) -> list[Path]:
     places = [cwd]
     for target in named:
         path = cwd / target
-        places.append(path if path.is_dir() else path.parent if target.endswith(".py") else cwd)
+        places.append(path if path.is_dir() else path.parent if target.endswith((".py", _DEFINITION)) else cwd)
     return list(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
 
 
-def _apps(target: str, cwd: Path, notes: list[str]) -> list[App]:
+def _apps(target: str, cwd: Path, definitions: list[Path]) -> list[App]:
     path = (cwd / target).resolve()
     if path.is_dir():
-        return _folder(path, target, notes)
+        return _folder(path, target, definitions)
+    if target.endswith(_DEFINITION):
+        if not path.is_file():
+            raise TargetError(f"there is no file {target}; {_KINDS}")
+        definitions.append(path)
+        return []
     if target.endswith(".py"):
         if not path.is_file():
             raise TargetError(f"there is no file {target}; {_KINDS}")
@@ -132,15 +152,16 @@ def _file(path: Path, target: str) -> list[App]:
     return apps
 
 
-def _folder(path: Path, target: str, notes: list[str]) -> list[App]:
-    definitions = sorted(path.glob("*.function.json"))
-    if definitions:
-        names = ", ".join(file.name for file in definitions)
-        notes.append(f"{names}: definitions are not supported yet; skipped")
+def _folder(path: Path, target: str, definitions: list[Path]) -> list[App]:
+    found = sorted(path.glob(f"*{_DEFINITION}"))
+    definitions += found
     apps = [app for file in sorted(path.glob("*.py")) if defines_app(file) for app in _apps_of(_import(file))]
-    if not apps and not definitions:
+    if not apps and not found:
         where = "this folder" if target == "." else target
-        raise TargetError(f'no .py file directly in {where} defines an App; write app = App("name") in one')
+        raise TargetError(
+            f"no .py file directly in {where} defines an App, and there is no *{_DEFINITION}; "
+            'write app = App("name") in a .py file'
+        )
     return apps
 
 

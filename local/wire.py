@@ -57,19 +57,24 @@ class Exited(_Message, frozen=True, tag=2):
 
 
 class Loaded(_Message, frozen=True, tag=10):
-    """The user's code is imported: what it declares, and the files that it came from."""
+    """The user's code is imported: what it declares, and the files that it came from. `places`: steps' folders."""
 
     functions: list[FunctionSpec]
     version: str
     files: list[str]
     notes: list[str]
+    places: list[str] = []
 
 
 class Broken(_Message, frozen=True, tag=11):
-    """The user's code could not be imported. `text` says why, in lines for people; then the worker exits."""
+    """The user's code could not be imported. `text` says why, in lines for people; then the worker exits.
+
+    `spots`: folders in which something may be missing.
+    """
 
     text: str
     files: list[str]
+    spots: list[str] = []
 
 
 class Grow(_Message, frozen=True, tag=12):

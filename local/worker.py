@@ -28,6 +28,7 @@ from tidemill_local.system import SystemClock, SystemEntropy
 
 if TYPE_CHECKING:
     from tidemill.function import Function
+    from tidemill_local.targets import Targets
 
     Functions = dict[str, Function[Any, Any]]
 
@@ -39,17 +40,18 @@ def work(order: wire.Fork, server: socket.socket) -> int:
     _settle_in()
     before = set(sys.modules)
     try:
-        functions, notes = _load(order)
+        loaded = _load(order)
+        functions = loaded.functions()
     except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
         from tidemill_local import mistakes
 
         files = sources.of_modules(before) + mistakes.files(error)
-        broken = wire.Broken(mistakes.explain(error, Path(order.cwd)), files)
+        broken = wire.Broken(mistakes.explain(error, Path(order.cwd)), files, mistakes.spots(error))
         server.sendall(wire.frame(broken))
         return 1
-    files = sources.of_modules(before)
+    files = sources.of_modules(before) + loaded.files
     specs = [function.spec for function in functions.values()]
-    server.sendall(wire.frame(wire.Loaded(specs, sources.version(files), files, notes)))
+    server.sendall(wire.frame(wire.Loaded(specs, sources.version(files), files, loaded.notes, loaded.places)))
     _Worker(server, functions).listen()
     return 0
 
@@ -153,16 +155,15 @@ def _die_with_the_zygote() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _load(order: wire.Fork) -> tuple[Functions, list[str]]:
+def _load(order: wire.Fork) -> Targets:
     from tidemill_local import envfile, targets
 
     cwd = Path(order.cwd)
     envfile.apply(cwd / order.env_file, required=order.env_file_required)
     os.environ.setdefault("TIDEMILL_URL", order.url)
-    loaded = targets.load(order.targets, cwd)
-    functions = loaded.functions()
+    loaded = targets.load(order.targets, cwd, programs=True)
     _show_logs()
-    return functions, loaded.notes
+    return loaded
 
 
 def _show_logs() -> None:

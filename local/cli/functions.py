@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from tidemill_local.cli import validate
 from tidemill_local.cli.parser import Parser, asks, comes_later, group, prints_json
 from tidemill_local.cli.stop import DONE
 
@@ -27,9 +28,9 @@ def fill(parser: Parser) -> None:
     for name, summary, until in (
         ("pause", "start no more runs of a function", "until then stop what sends its events"),
         ("resume", "start runs of a paused function again", "nothing can be paused yet"),
-        ("validate", "check definition files", "functions are written in Python yet"),
     ):
         comes_later(add(name, summary), until, f"tidemill functions {name} shop.checkout")
+    validate.fill(add("validate", "check definition files, and name every problem by its path"))
 
 
 def _list(options: Namespace, server: Api) -> int:

@@ -1,4 +1,4 @@
-"""`tidemill init`: a first app, its test and an event, ready for `tidemill dev`."""
+"""`tidemill init`: a first app, its test and an event, and a definition with its steps, ready for `tidemill dev`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ def fill(parser: Parser) -> None:
 
 def _init(options: Namespace) -> int:
     folder = Path(options.folder)
-    files = {folder / template.stem: template.read_bytes() for template in sorted(_TEMPLATES.glob("*.tmpl"))}
+    files = {
+        folder / template.relative_to(_TEMPLATES).with_suffix(""): template.read_bytes()
+        for template in sorted(_TEMPLATES.rglob("*.tmpl"))
+    }
     there = [str(file) for file in files if file.exists()]
     if there:
         raise Stop(FAILED, f"{', '.join(there)}: there already, and nothing is overwritten; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("xb") as new:
                 new.write(content)
     except OSError as error:

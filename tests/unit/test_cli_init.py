@@ -31,7 +31,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_init_writes_an_app_and_says_how_to_go_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "my shop"]) == 0
-    assert sorted(file.name for file in (folder / "my shop").iterdir()) == ["app.py", "order.json", "test_app.py"]
+    written = [file.relative_to(folder / "my shop") for file in (folder / "my shop").rglob("*") if file.is_file()]
+    assert sorted(map(str, written)) == [
+        *("app.py", "order.json", "parcel.function.json", "steps/label/Dockerfile", "steps/label/label.sh"),
+        *("steps/pack/Dockerfile", "steps/pack/pack.py", "test_app.py"),
+    ]
     said = capsys.readouterr().out
     assert "  cd 'my shop' && tidemill dev\n" in said
     assert "  cd 'my shop' && tidemill send order/placed @order.json --wait\n" in said
@@ -62,7 +66,7 @@ def test_the_test_that_init_writes_passes(folder: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_the_app_that_init_writes_runs(
@@ -82,6 +86,12 @@ def test_the_app_that_init_writes_runs(
     assert "cool down  sleeping" in said
     assert "order o2 has nothing to pay" in said
     assert (folder / "receipts" / "o1.txt").read_text() == "Order o1: 40 paid with payment-o1\n"
+
+
+def test_the_definition_that_init_writes_is_right(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init"]) == 0
+    assert main(["functions", "validate", "."]) == 0
+    assert "parcel.function.json: parcel is right: 2 steps (docker), started by order/paid\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -130,3 +140,20 @@ def test_code_that_cannot_be_imported_is_named_by_file_and_line(
 def test_a_target_that_is_not_there_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["manifest", "nothing.py"]) == 1
     assert capsys.readouterr().err.startswith("tidemill: there is no file nothing.py")
+
+
+def test_the_definition_that_init_writes_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its steps as processes, as on every machine without Docker."""
+    from tidemill_local.targets import load
+
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/nobody.sock")
+    assert main(["init"]) == 0
+    server = MemoryServer(*load(("parcel.function.json",), folder, programs=True).apps)
+    monkeypatch.setattr("tidemill_local.cli.follow.sleep", server.advance)
+    try:
+        assert main(["send", "order/paid", "@order.json", "--wait", "--url", server.url]) == 0
+    finally:
+        server.close()
+    assert '{"label": {"body": "label of parcel-o1\\n"}}' in capsys.readouterr().out

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidemill_local import mistakes, sources, targets
+from tidemill_local.definitions import DefinitionsError
 from tidemill_local.targets import TargetError
 
 APP = "from tidemill import App\napp = App({name!r})\n@app.function(on='x')\ndef f(ctx): ...\n"
@@ -101,17 +102,68 @@ def test_pyproject_names_the_targets(folder: Path) -> None:
         names(folder)
 
 
-def test_definitions_are_noted(folder: Path) -> None:
-    (folder / "a.function.json").write_text("{}")
+HTTP = '{{"id": "{}", "steps": {{"a": {{"runtime": {{"type": "http", "url": "https://example.com"}}}}}}}}'
+
+
+def test_the_definitions_of_all_targets_are_one_app(folder: Path) -> None:
+    write(folder, tt_shop=APP.format(name="shop"))
+    (folder / "sub").mkdir()
+    (folder / "a.function.json").write_text(HTTP.format("first"))
+    (folder / "sub" / "a.function.json").write_text(HTTP.format("second"))
+    (folder / "sub" / "b.function.json").write_text(HTTP.format("third"))
+    loaded = targets.load((".", "sub", "sub/b.function.json"), folder)
+    assert [app.name for app in loaded.apps] == ["shop", "definitions"]
+    assert sorted(loaded.functions()) == ["first", "second", "shop.f", "third"]
+    assert len(loaded.files) == 3
+    assert targets.load(("sub/b.function.json",), folder).functions().keys() == {"third"}
+
+
+def test_what_a_definition_is_made_of(folder: Path) -> None:
+    (folder / "steps" / "sms" / "lib").mkdir(parents=True)
+    for name in ("steps/sms/Dockerfile", "steps/sms/lib/x.py", "steps/sms/.hidden", "steps/n.wasm"):
+        (folder / name).touch()
+    (folder / "steps" / "sms" / "__pycache__").mkdir()
+    (folder / "steps" / "sms" / "__pycache__" / "x.pyc").touch()
+    (folder / "a.function.json").write_text(
+        '{"id": "a", "steps": {"s": {"path": "./steps/sms", "runtime": {"type": "docker"}},'
+        ' "n": {"path": "./steps/n.wasm", "runtime": {"type": "wasm"}}}}'
+    )
     loaded = targets.load((".",), folder)
-    assert loaded.apps == []
-    assert loaded.notes == ["a.function.json: definitions are not supported yet; skipped"]
+    made_of = ["a.function.json", "steps/n.wasm", "steps/sms/Dockerfile", "steps/sms/lib/x.py"]
+    assert loaded.files == [str(folder / name) for name in made_of]
+    assert loaded.places == [str(folder / "steps" / "n.wasm"), str(folder / "steps" / "sms")]
+    before = sources.version(loaded.files)
+    (folder / "steps" / "sms" / "Dockerfile").write_text("FROM x")
+    assert sources.version(loaded.files) != before
+
+
+def test_bad_definitions_are_explained_a_line_for_each_problem(folder: Path) -> None:
+    (folder / "a.function.json").write_text('{"id": "a", "nme": 1, "steps": {"s": {}}}')
+    (folder / "b.function.json").write_text("{")
+    with pytest.raises(DefinitionsError) as raised:
+        targets.load((".",), folder)
+    first, second, third = mistakes.explain(raised.value, folder).splitlines()
+    assert first == f"{folder}/a.function.json: nme: is not known here; did you mean 'name'?"
+    assert second == f"{folder}/a.function.json: steps.s.runtime: is missing"
+    assert third.startswith(f"{folder}/b.function.json: line 1, column 2: is not JSON")
+    assert mistakes.spots(raised.value) == [str(folder)]
+
+
+def test_an_id_twice_in_two_folders_names_both_files(folder: Path) -> None:
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / "a.function.json").write_text(HTTP.format("same"))
+    with pytest.raises(
+        DefinitionsError, match=r"two/a.function.json: id: 'same' is the id of .*one/a.function.json too"
+    ):
+        targets.load(("one", "two"), folder)
 
 
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
         ("gone.py", "there is no file gone.py"),
+        ("gone.function.json", "there is no file gone.function.json"),
         ("gone", "there is no folder gone"),
         ("gone:app", "there is no module gone on the path"),
         ("tt_plain.py", "defines no App"),

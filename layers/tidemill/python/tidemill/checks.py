@@ -8,9 +8,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tidemill import duration
+from tidemill.limits import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_LONGEST = 36_525 * DAY  # a hundred years, which every store can hold
 
 
 class Problems:
@@ -46,8 +49,8 @@ class Problems:
             return least
         if ms < least:
             self.add(where, f"must be longer than 0, not {value!r}")
-        elif most is not None and ms > most:
-            self.add(where, f"must be at most {duration.text(most)}, not {value!r}")
+        elif ms > (_LONGEST if most is None else most):
+            self.add(where, f"must be at most {duration.text(_LONGEST if most is None else most)}, not {value!r}")
         return ms
 
     def expression(self, where: str, value: Any) -> str:

@@ -69,12 +69,12 @@ def _event(given: Event[object], where: str, problems: Problems) -> Trigger | No
 
 def _cron(given: Cron, where: str, problems: Problems) -> Trigger:
     jitter = problems.duration(f"{where}.jitter", given.jitter, least=0, most=limits.DAY)
-    problems.note(where, _cron_problem(given.expr))
-    problems.note(f"{where}.timezone", _timezone_problem(given.timezone))
+    problems.note(where, cron_problem(given.expr))
+    problems.note(f"{where}.timezone", timezone_problem(given.timezone))
     return CronTrigger(given.expr, given.timezone, jitter)
 
 
-def _cron_problem(expr: Any) -> str | None:
+def cron_problem(expr: Any) -> str | None:
     if not isinstance(expr, str) or len(expr.split()) != 5:
         return f"a cron expression has five fields (minute hour day month weekday), not {expr!r}"
     from datetime import datetime  # a function without a schedule need not load these
@@ -88,7 +88,7 @@ def _cron_problem(expr: Any) -> str | None:
     return None
 
 
-def _timezone_problem(name: Any) -> str | None:
+def timezone_problem(name: Any) -> str | None:
     from zoneinfo import ZoneInfo
 
     try:

@@ -100,8 +100,9 @@ class _Run:
             while self._tasks:
                 done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=self._turn):
-                    self._over(task)
-                    await self._begin()
+                    if task in self._tasks:  # else it was an edge that has been given up since
+                        self._over(task)
+                        await self._begin()
         except Exception:
             await self._let_end()
             raise
