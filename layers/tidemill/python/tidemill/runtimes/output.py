@@ -1,0 +1,165 @@
+"""What a program was given, what it put out, and when that is a failure: the same rules whatever it runs in.
+
+Input is JSON. A program that takes it as an argument takes up to ARGUMENT_BYTES so; more than that it fetches, from the
+`input_url` that it is given instead. Output is a JSON value, else text as `{"body": text}`. An output that names a
+`status` (or `statusCode`) of 400 and above is a failure, and no other attempt follows one that says "do not ask again".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from tidemill.errors import TaskFailed
+from tidemill.limits import KIB, MIB, SECOND
+from tidemill.model import Failure
+
+if TYPE_CHECKING:
+    from tidemill.ports import Task
+
+ARGUMENT_BYTES = 7 * KIB  # ECS takes 8 KB for all that a task is told
+OUTPUT_BYTES = 64 * MIB  # of standard output
+PAYLOAD_BYTES = 6 * MIB  # of a Lambda's event or answer (AWS's own limit), and of an HTTP answer
+QUOTED = 2 * KIB  # how much of a program's last words is put into a failure
+
+TIMEOUT = "StepTimeoutError"
+REFUSED = "DefinitionError"  # what the step names cannot be run: no attempt would be better
+_AGAIN = frozenset({408, 409, 425, 429})
+_SECONDS = re.compile(r"\d{1,10}")
+_LINE = 16 * KIB  # a longer line of a log is broken up
+
+Clock = Callable[[], int]  # milliseconds since the epoch
+
+
+def failed(
+    type: str, message: str, *, retriable: bool = True, retry_after: int | None = None, stack: str = ""
+) -> TaskFailed:
+    return TaskFailed(Failure(type, message, stack, retriable=retriable, retry_after=retry_after))
+
+
+def timed_out(task: Task, milliseconds: int, what: str) -> TaskFailed:
+    seconds = f"{milliseconds / SECOND:g} s"
+    return failed(TIMEOUT, f"step {task.step.id!r}: {what} had not ended after {seconds} and was stopped")
+
+
+def encoded(task: Task) -> bytes:
+    """The input, as every program is given it."""
+    return msgspec.json.encode(task.input)
+
+
+def printed(text: bytes) -> Any:
+    """The output that this standard output is."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {"body": text.decode("utf-8", "replace")}
+
+
+def checked(task: Task, output: Any, now: int) -> Any:
+    """The output, unless it names a status that is a failure; a Retry-After among its `headers` counts."""
+    if not isinstance(output, dict):
+        return output
+    found = cast("dict[str, Any]", output)
+    for name in ("status", "statusCode"):
+        status = found.get(name)
+        if isinstance(status, int) and not isinstance(status, bool) and status >= 400:
+            after = _header(found.get("headers"), "retry-after")
+            raise status_failed(task, f"its output has the {name} {status}", status, found, after, now)
+    return found
+
+
+def status_failed(task: Task, what: str, status: int, body: Any, after: str | None, now: int) -> TaskFailed:
+    """The failure that a status is. `after`: a Retry-After that came with it."""
+    said = body if isinstance(body, str) else msgspec.json.encode(body).decode()
+    message = f"step {task.step.id!r}: {what}" + (f": {said[:QUOTED]}" if said else "")
+    again = not 400 <= status < 500 or status in _AGAIN
+    return failed("StatusError", message, retriable=again, retry_after=retry_after(after, now) if again else None)
+
+
+def retry_after(value: str | None, now: int) -> int | None:
+    """The time that a Retry-After names (seconds, or an HTTP date); None if it names none."""
+    value = (value or "").strip()
+    if not value:
+        return None
+    if _SECONDS.fullmatch(value):
+        return now + int(value) * SECOND
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(now, int(parsedate_to_datetime(value).timestamp() * SECOND))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _header(headers: object, name: str) -> str | None:
+    if not isinstance(headers, dict):
+        return None
+    found = cast("dict[str, object]", headers)
+    return next((str(value) for key, value in found.items() if key.lower() == name), None)
+
+
+def too_much(task: Task, what: str, limit: int, advice: str) -> TaskFailed:
+    """Not tried again: the same program would only say as much once more."""
+    size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit} bytes"
+    return failed("OutputTooLarge", f"step {task.step.id!r}: {what} is over {size}; {advice}", retriable=False)
+
+
+class Bounded:
+    """Standard output as it comes, up to a limit."""
+
+    def __init__(self, limit: int = OUTPUT_BYTES) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def take(self, data: bytes) -> bool:
+        """Whether it is still within the limit."""
+        self._size += len(data)
+        if self._size > self._limit:
+            self._parts.clear()
+            return False
+        self._parts.append(data)
+        return True
+
+    def bytes(self) -> bytes:
+        return b"".join(self._parts)
+
+
+class StepLog:
+    """What a program says on standard error, line by line into the logger `tidemill.steps.<function>.<step>`."""
+
+    def __init__(self, task: Task) -> None:
+        import logging
+
+        steps = logging.getLogger("tidemill.steps")
+        if steps.level == logging.NOTSET:  # the user's word stands; without it what programs say is heard
+            steps.setLevel(logging.INFO)
+        self._logger = logging.getLogger(f"tidemill.steps.{task.function_id}.{task.step.id}")
+        self._rest = b""
+        self._last = b""
+
+    def take(self, data: bytes) -> None:
+        *lines, rest = (self._rest + data).split(b"\n")
+        while len(rest) > _LINE:
+            lines.append(rest[:_LINE])
+            rest = rest[_LINE:]
+        self._rest = rest
+        for line in lines:
+            self._say(line)
+
+    def end(self) -> None:
+        """It says no more: the last line may lack its end."""
+        if self._rest:
+            self._say(self._rest)
+            self._rest = b""
+
+    def last(self) -> str:
+        """What it said last, for the message of a failure."""
+        return self._last.decode("utf-8", "replace").strip()
+
+    def _say(self, line: bytes) -> None:
+        self._logger.info("%s", line.decode("utf-8", "replace").rstrip("\r"))
+        self._last = (self._last + b"\n" + line)[-QUOTED:]

@@ -1,0 +1,253 @@
+"""A `docker` step on the Docker engine of this machine: its folder as an image, each attempt in a container of its own.
+
+The image is built once for what is in the folder (its tag is the digest of that). A container is given the input where
+CMD would be, the memory and the share of cores of its step, the engine's bridge as every container, and no port of the
+machine. It is removed whatever happens. Its standard output is the output, standard error the log.
+
+An input that is too large for an argument is served on the bridge's gateway, which containers reach and the network
+does not; where that is no address of this machine (the engine has a virtual machine of its own) on the loopback
+address, as `host.docker.internal`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import socket
+import tarfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tidemill.core.definition import Docker
+from tidemill.limits import DAY, MIB, MINUTE, SECOND
+from tidemill.runtimes.output import (
+    ARGUMENT_BYTES,
+    OUTPUT_BYTES,
+    REFUSED,
+    Bounded,
+    Clock,
+    StepLog,
+    checked,
+    encoded,
+    failed,
+    printed,
+    timed_out,
+    too_much,
+)
+from tidemill_local.runtimes import dockerignore
+from tidemill_local.runtimes.engine import Engine, EngineError
+from tidemill_local.runtimes.inputs import LOOPBACK, InputServer
+
+if TYPE_CHECKING:
+    from tidemill.ports import Task
+
+WORKER, RUN = "tidemill.worker", "tidemill.run"  # labels
+_INSIDE = "host.docker.internal"
+_BUILD = 30 * MINUTE // SECOND  # a build or a pull: not counted as time of the step
+_FOREVER = 365 * DAY // SECOND
+_STDOUT = 1
+
+
+class _Gateway(msgspec.Struct):
+    gateway: str = msgspec.field(name="Gateway")
+
+
+class _Ipam(msgspec.Struct):
+    config: list[_Gateway] | None = msgspec.field(name="Config", default=None)
+
+
+class _Network(msgspec.Struct):
+    ipam: _Ipam = msgspec.field(name="IPAM")
+
+
+class DockerRuntime:
+    """`clock` is the time in milliseconds."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._building: dict[str, threading.Lock] = {}
+        self._inputs: InputServer | None = None
+        self._swept = False
+
+    def __call__(self, task: Task) -> Any:
+        runtime = task.step.runtime
+        assert isinstance(runtime, Docker)
+        try:
+            self._sweep()
+            image = self._image(task, runtime)
+            with contextlib.ExitStack() as stack:
+                argument = encoded(task).decode()
+                if len(argument.encode()) > ARGUMENT_BYTES:
+                    argument = stack.enter_context(self._served().serving(argument.encode()))
+                out = self._contained(task, runtime, image, argument)
+        except EngineError as error:
+            raise failed("DockerError", f"step {task.step.id!r}: the Docker engine says: {error}") from error
+        return checked(task, printed(out), self._clock())
+
+    def _image(self, task: Task, runtime: Docker) -> str:
+        """Its name, once it is there. One of the same content is built by one thread."""
+        deadline = time.monotonic() + _BUILD
+        if task.step.path is None:
+            name = runtime.image or ""
+            with self._alone(name):
+                if not self._has(name):
+                    self._engine.pull(name, deadline)
+            return name
+        tar = _packed(task, Path(task.folder, task.step.path))
+        name = f"tidemill-step:{hashlib.sha256(tar).hexdigest()[:32]}"
+        with self._alone(name):
+            if not self._has(name):
+                try:
+                    self._engine.build(tar, name, deadline)
+                except EngineError as error:
+                    said = f"step {task.step.id!r}: its image cannot be built from {task.step.path}: {error}"
+                    raise failed("BuildError", said) from error
+        return name
+
+    def _alone(self, name: str) -> threading.Lock:
+        with self._lock:
+            return self._building.setdefault(name, threading.Lock())
+
+    def _has(self, image: str) -> bool:
+        try:
+            self._engine.call("GET", f"/images/{image}/json")
+        except EngineError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def _contained(self, task: Task, runtime: Docker, image: str, argument: str) -> bytes:
+        made = self._engine.call("POST", "/containers/create", body=_container(task, runtime, image, argument))
+        container = str(made["Id"])
+        log, out = StepLog(task), Bounded()
+        timeout = task.step.timeout
+        deadline = time.monotonic() + (_FOREVER if timeout is None else timeout / SECOND)
+        try:
+            self._start(task, container)
+            for stream, data in self._engine.logs(container, deadline):
+                if stream != _STDOUT:
+                    log.take(data)
+                elif not out.take(data):
+                    advice = "let it put the data somewhere, and print where"
+                    raise too_much(task, "its standard output", OUTPUT_BYTES, advice)
+            left = max(0.0, deadline - time.monotonic())
+            ended = self._engine.call("POST", f"/containers/{container}/wait", seconds=left)
+            log.end()
+            self._ended_well(task, runtime, container, ended, log)
+        except TimeoutError as error:
+            assert timeout is not None
+            raise timed_out(task, timeout, "its container") from error
+        finally:
+            log.end()
+            self._remove(container)
+        return out.bytes()
+
+    def _start(self, task: Task, container: str) -> None:
+        try:
+            self._engine.call("POST", f"/containers/{container}/start")
+        except EngineError as error:
+            if error.status in (400, 404):  # an ENTRYPOINT that the image does not have
+                said = f"step {task.step.id!r}: its container cannot be started: {error}"
+                raise failed(REFUSED, said, retriable=False) from error
+            raise
+
+    def _ended_well(self, task: Task, runtime: Docker, container: str, ended: Any, log: StepLog) -> None:
+        """Raises TaskFailed where it has not."""
+        code = int(ended["StatusCode"])
+        if not code:
+            return
+        if self._engine.call("GET", f"/containers/{container}/json")["State"].get("OOMKilled"):
+            advice = f'is over its {runtime.memory} MB of memory: give its runtime more with "memory"'
+            raise failed("OutOfMemory", f"step {task.step.id!r}: its container {advice}")
+        said = f": {log.last()}" if log.last() else ""
+        raise failed("ExitError", f"step {task.step.id!r}: its container ended with exit code {code}{said}")
+
+    def _served(self) -> InputServer:
+        with self._lock:
+            if self._inputs is None:
+                self._inputs = self._server()
+            return self._inputs
+
+    def _server(self) -> InputServer:
+        network = msgspec.convert(self._engine.call("GET", "/networks/bridge"), _Network)
+        for config in network.ipam.config or ():
+            server = InputServer(config.gateway)
+            with contextlib.suppress(OSError), server.serving(b""):
+                return server
+        return InputServer(LOOPBACK, _INSIDE)
+
+    def _sweep(self) -> None:
+        """Remove what workers of this machine have left behind that were killed."""
+        with self._lock:
+            if self._swept:
+                return
+            self._swept = True
+        query = {"all": "1", "filters": msgspec.json.encode({"label": [WORKER]}).decode()}
+        for one in self._engine.call("GET", "/containers/json", query):
+            machine, _, pid = str(one["Labels"].get(WORKER, "")).rpartition(":")
+            if machine == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+                self._remove(str(one["Id"]))
+
+    def _remove(self, container: str) -> None:
+        """Killed first, if it runs."""
+        with contextlib.suppress(EngineError, TimeoutError):
+            self._engine.call("DELETE", f"/containers/{container}", {"force": "1", "v": "1"})
+
+
+def _container(task: Task, runtime: Docker, image: str, argument: str) -> dict[str, Any]:
+    memory = runtime.memory * MIB
+    return {
+        "Image": image,
+        "Cmd": [argument],
+        "Labels": {WORKER: f"{socket.gethostname()}:{os.getpid()}", RUN: task.run_id},
+        "AttachStdin": False,
+        "HostConfig": {
+            "Memory": memory,
+            "MemorySwap": memory,  # no swap beside it
+            "NanoCpus": runtime.cpu * 1_000_000_000 // 1_024,
+            "NetworkMode": "bridge",
+            "PublishAllPorts": False,
+            "ExtraHosts": [f"{_INSIDE}:host-gateway"],
+            "LogConfig": {"Type": "json-file", "Config": {}},  # the engine's own choice may be none that can be read
+        },
+    }
+
+
+def _packed(task: Task, folder: Path) -> bytes:
+    """The folder as a tar that is the same for the same content, whenever and by whomever it was written."""
+    if not (folder / "Dockerfile").is_file():
+        said = f"step {task.step.id!r} cannot be built: there is no Dockerfile in {task.step.path}"
+        raise failed(REFUSED, said, retriable=False)
+
+    ignored = dockerignore.read(folder)
+
+    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if "__pycache__" in info.name.split("/") or ignored(info.name, info.isdir()):
+            return None
+        info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+        return info
+
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(folder.iterdir()):
+            tar.add(path, path.name, filter=plain)
+    return buffer.getvalue()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
