@@ -82,11 +82,14 @@ def _begun(world: World, spec: FunctionSpec, body: str) -> bool:
         return False
     if _in_a_run(world, spec, event):
         return False
+    begun: str | None = None
     if isinstance(found, message.Start):
-        receive.begin(world, spec, event)
+        begun = receive.begin(world, spec, event)
     elif trigger is not None:
-        receive.fire(world, spec, trigger, found.at)
-    return _in_a_run(world, spec, event)
+        begun = receive.fire(world, spec, trigger, found.at)
+    # A run that was begun just now need not be in the index yet; one that gathers events and has taken this one in is
+    # found at once.
+    return begun is not None or _in_a_run(world, spec, event)
 
 
 def _in_a_run(world: World, spec: FunctionSpec, event: Event) -> bool:

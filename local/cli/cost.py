@@ -1,9 +1,168 @@
-"""`tidemill cost`: what an app will cost in AWS. It comes with the constructs that it prices."""
+"""`tidemill cost`: what an app will cost in AWS, line by line, before anyone deploys it."""
 
 from __future__ import annotations
 
-from tidemill_local.cli.parser import Parser, comes_later
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill_local.cli import text
+from tidemill_local.cli.parser import Parser, count, does, prints_json
+from tidemill_local.cli.stop import DONE, FAILED, Stop
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable
+
+    from tidemill.model import FunctionSpec
+    from tidemill_local.cost.estimate import Line
+    from tidemill_local.cost.usage import Usage
+
+_FURTHER = {
+    "short sleep": "a sleep of up to 15 minutes",
+    "long sleep": "a longer one, however long",
+    "wait": "a wait, resolved by an event (the event itself not counted)",
+    "send_event": "an event sent by a step (what it starts not counted)",
+    "invoke": "an invoke, with the run that it starts",
+    "retry": "a failed attempt, tried again after more than a moment",
+}
 
 
 def fill(parser: Parser) -> None:
-    comes_later(parser, "nothing deploys to AWS yet", "tidemill cost app.py --events-per-month 1000000")
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="*",
+        help="module:app, a .py file, or a folder; none: what [tool.tidemill] targets of pyproject.toml names, else .",
+    )
+    parser.add_argument("--events-per-month", type=_number, required=True, metavar="N", help="how many events come in")
+    parser.add_argument("--steps", type=_number, default=5, metavar="N", help="steps of a run (5)")
+    parser.add_argument("--duration-ms", type=_number, default=100, metavar="N", help="how long a step takes (100)")
+    parser.add_argument("--memory", type=_memory, default=256, metavar="MB", help="memory of the app's Lambda (256)")
+    parser.add_argument(
+        "--architecture", choices=("arm64", "x86_64"), default="arm64", help="of the app's Lambda (arm64)"
+    )
+    prints_json(parser, "one object with the usage, all lines and their totals")
+    does(parser, _cost, "tidemill cost app.py --events-per-month 1000000")
+
+
+def _cost(options: Namespace) -> int:
+    from tidemill_local.cost import usage
+    from tidemill_local.cost.beside import beside
+    from tidemill_local.cost.estimate import estimate
+
+    month = usage.of_manifest(
+        _declared(options),
+        options.events_per_month,
+        options.steps,
+        options.duration_ms,
+        options.memory,
+        options.architecture,
+    )
+    lines, others = estimate(month), beside(month)
+    if options.json:
+        print(text.compact(_object(month, lines, others)))
+    else:
+        print(_page(month, lines, others))
+    return DONE
+
+
+def _declared(options: Namespace) -> list[FunctionSpec]:
+    from tidemill.manifest import specs
+    from tidemill_local import mistakes, targets
+
+    cwd = Path.cwd()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no part of the answer
+            loaded = targets.load(tuple(options.targets), cwd)
+            loaded.functions()
+            found = specs(*loaded.apps)
+    except (Exception, SystemExit) as error:
+        raise Stop(FAILED, mistakes.explain(error, cwd)) from None
+    for note in loaded.notes:
+        print(f"tidemill: {note}", file=sys.stderr)
+    return found
+
+
+def _object(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> dict[str, Any]:
+    import msgspec
+
+    from tidemill_local.cost.data import prices
+    from tidemill_local.cost.estimate import SECTIONS, total
+
+    totals = {name: total(one for one in lines if one.section == name) for name in SECTIONS}
+    shown: dict[str, Any] = msgspec.to_builtins(
+        {
+            "prices": {"region": prices().region, "date": prices().date},
+            "usage": month,
+            "lines": lines,
+            "totals": totals,
+            "total": total(lines),
+            "beside": {name: {"lines": these, "total": total(these)} for name, these in others.items()},
+            "further_per_million": _further(month),
+        }
+    )
+    return shown
+
+
+def _page(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> str:
+    from tidemill_local.cost.data import prices
+    from tidemill_local.cost.estimate import EVENTS, RUNS, SECTIONS, idle_per_function, total
+
+    runs = month.runs + month.ticks
+    parts = [
+        f"{month.events:,} events and {runs:,.0f} runs a month, each of {month.steps} steps of "
+        f"{month.duration_ms:g} ms at {month.memory} MB ({month.architecture}).\n"
+        f"{prices().region}, prices of {prices().date}, no free tier taken off."
+    ]
+    for section in SECTIONS:
+        these = [one for one in lines if one.section == section]
+        parts.append(f"{section}: ${total(these):,.2f}\n{_table(these)}")
+    worked = total(one for one in lines if one.section in (RUNS, EVENTS))
+    parts.append(
+        f"In all: ${total(lines):,.2f}, of which runs and their events ${worked:,.2f}.\n"
+        f"One more function costs ${idle_per_function():.2f} while idle."
+    )
+    if runs:
+        rows = [(name, f"${total(these):,.2f}") for name, these in others.items()]
+        parts.append("The same runs elsewhere, without events:\n" + text.table(("WHERE", "$ A MONTH"), rows, "  "))
+    further = [(_FURTHER[name], f"${usd:,.2f}") for name, usd in _further(month).items()]
+    parts.append("What else a run may do, for every million times:\n" + text.table(("WHAT", "$"), further, "  "))
+    parts += [f"Not counted: {note}." for note in month.notes]
+    return "\n\n".join(parts)
+
+
+def _further(month: Usage) -> dict[str, float]:
+    from tidemill_local.cost.estimate import per_million
+
+    return {name: per_million(name, month.memory, month.architecture) for name in _FURTHER}
+
+
+def _table(lines: Iterable[Line]) -> str:
+    rows = [(one.service, _amount(one.count), _price(one), f"{one.usd:,.2f}", text.clean(one.what)) for one in lines]
+    return text.table(("SERVICE", "COUNT", "$ EACH", "$", "OF WHAT"), rows, "  ")
+
+
+def _amount(count: float) -> str:
+    return f"{count:,.0f}" if count >= 100 else f"{count:,.2f}"
+
+
+def _price(one: Line) -> str:
+    if one.per == 1:
+        return f"{one.usd_per:g}"
+    return f"{one.usd_per:g} a million"
+
+
+def _number(word: str) -> int:
+    """As `count`, but nothing is a number too, and thousands may be set apart: 1_000_000."""
+    digits = word.replace("_", "").replace(",", "")
+    return 0 if digits == "0" else count(digits)
+
+
+def _memory(word: str) -> int:
+    mb = count(word)
+    if not 128 <= mb <= 10_240:
+        raise argparse.ArgumentTypeError(f"{word} MB is no memory of a Lambda; it is from 128 to 10,240")
+    return mb

@@ -109,6 +109,7 @@ class Database:
         self.runs.forget()
         self.events.forget()
         self.waits.forget()
+        self.flow.forget_all()
         self._lost, self.dirty = None, False
 
     def close(self) -> None:

@@ -1,13 +1,16 @@
 """What flow control remembers: places and their lines, throttles, rates, idempotency keys, and windows that gather.
 
 A place is a row, and so is a position in a line; the index of a line is its order, so that the first of a hundred
-thousand is found as fast as the first of ten. One process writes, so every call here is one step for everybody else.
+thousand is found as fast as the first of ten. One process writes, so every call here is one step for everybody else,
+and who holds what is remembered; what is remembered is forgotten when a transaction is rolled back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from bisect import bisect
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from tidemill.core.flow import rate, throttle
 from tidemill.model import Place
@@ -16,7 +19,38 @@ from tidemill.ports import Holder, Usage, Waiting, Window
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database
 
+_REMEMBERED = 10_000  # keys
+_AHEAD = 64  # of each line
 _FORGET = 1_000  # rows of the past deleted at a time
+
+
+class _Waiting(NamedTuple):
+    """A position in a line; they are compared by the first two."""
+
+    rank: int
+    n: int
+    run_id: str
+    function_id: str
+    token: int
+    label: str
+
+
+class _Line:
+    """The first of a line, in order, as they are stored; `whole`: there is nobody behind them."""
+
+    __slots__ = ("first", "whole")
+
+    def __init__(self, first: Sequence[_Waiting]) -> None:
+        self.first = deque(first)
+        self.whole = len(first) < _AHEAD
+
+    def add(self, waiting: _Waiting) -> None:
+        if self.first and waiting < self.first[-1]:
+            self.first.insert(bisect(self.first, waiting), waiting)
+        elif self.whole and len(self.first) < 2 * _AHEAD:
+            self.first.append(waiting)
+        else:
+            self.whole = False
 
 
 class SqliteFlow:
@@ -24,82 +58,174 @@ class SqliteFlow:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._pools: dict[str, dict[str, Holder]] = {}  # by key, by run
+        # Leases that are longer than they are stored, by key and run: a server that starts anew has no claims.
+        self._longer: dict[tuple[str, str], Holder] = {}
+        self._lines: dict[str, _Line] = {}  # by key
+        self._n = 0  # the last number given out in a line; 0: not known
 
     # Places.
 
-    def take(self, place: Place, run_id: str, token: int, until: int, now: int, waited: bool) -> bool:
-        held = self._db.row("SELECT token FROM place WHERE key = ? AND run_id = ?", (place.key, run_id))
-        if held is not None:
-            if held[0] > token:
+    def take(self, place: Place, run_id: str, token: int, until: int, now: int, known: bool) -> bool:  # noqa: ARG002
+        held = self._held(place.key)
+        mine = held.get(run_id)
+        if mine is not None:
+            if mine.token > token:
                 return False
-        elif not self._room(place, now):
+        elif self._first(place.key) is not None or (
+            len(held) >= place.limit and not (self._lapse(place, now) and len(held) < place.limit)
+        ):
             return False
-        self._hold(place, run_id, token, until)
-        if waited:
-            self._leave_line(place.key, run_id)
+        if mine is None:
+            sql = "INSERT INTO place VALUES (?, ?, ?, ?, ?)"
+            self._db.write(sql, (place.key, run_id, token, until, place.label))
+        elif mine.token == token and until > mine.until:  # as it was given for: only its lease is longer
+            self._longer[place.key, run_id] = Holder(run_id, token, until)
+        elif (mine.token, mine.until) != (token, until):
+            self._longer.pop((place.key, run_id), None)
+            sql = "UPDATE place SET token = ?, until = ? WHERE key = ? AND run_id = ?"
+            self._db.write(sql, (token, until, place.key, run_id))
+        held[run_id] = Holder(run_id, token, until)
         return True
 
-    def park(self, place: Place, waiting: Waiting, now: int) -> None:
-        self._db.write(
-            "INSERT INTO line (key, rank, run_id, function_id, token, label, since) VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (run_id, key) DO UPDATE SET token = excluded.token",
-            (place.key, waiting.rank, waiting.run_id, waiting.function_id, waiting.token, place.label, now),
-        )
+    def park(
+        self, place: Place, waiting: Waiting, until: int, now: int, limit: Callable[[str], int]
+    ) -> list[tuple[str, str]]:
+        line = self._line(place.key)
+        if line.whole and all(each.run_id != waiting.run_id for each in line.first):
+            known = False
+        else:
+            sql = "UPDATE line SET token = ? WHERE key = ? AND rank = ? AND run_id = ?"
+            values = (waiting.token, place.key, waiting.rank, waiting.run_id)
+            known = self._db.write(sql, values).rowcount > 0
+        if known:
+            del self._lines[place.key]
+        else:
+            each = _Waiting(
+                waiting.rank, self._number(), waiting.run_id, waiting.function_id, waiting.token, place.label
+            )
+            self._db.write("INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (place.key, *each, now))
+            line.add(each)
+        return self._serve(place, None, until, now, limit)
 
     def pass_on(
-        self, place: Place, run_id: str, upto: int | None, until: int, now: int, limit: Callable[[str], int]
+        self,
+        place: Place,
+        run_id: str,
+        upto: int | None,
+        rank: int | None,
+        until: int,
+        now: int,
+        limit: Callable[[str], int],
     ) -> list[tuple[str, str]]:
-        if upto is None:
-            self._db.write("DELETE FROM place WHERE key = ? AND run_id = ?", (place.key, run_id))
-            self._leave_line(place.key, run_id)
-        else:
-            sql = "DELETE FROM place WHERE key = ? AND run_id = ? AND token <= ?"
-            self._db.write(sql, (place.key, run_id, upto))
-        if place.counts == "steps":
-            self._lapse(place.key, now)
+        held = self._held(place.key)
+        mine = held.get(run_id)
+        if rank is not None and mine is None:
+            self._leave_line(place.key, rank, run_id)
+        free = mine is not None and (upto is None or mine.token <= upto)
+        return self._serve(place, run_id if free else None, until, now, limit)
+
+    def _serve(
+        self, place: Place, leaver: str | None, until: int, now: int, limit: Callable[[str], int]
+    ) -> list[tuple[str, str]]:
+        """Give what is free to the first in line, and the place of `leaver` first of all."""
+        held = self._held(place.key)
+        self._lapse(place, now)
+        if leaver not in held:
+            leaver = None
         granted: list[tuple[str, str]] = []
-        used = self._used(place.key)
         while (first := self._first(place.key)) is not None:
-            n, next_run, function_id, token, label = first
-            most = limit(function_id)
-            if used >= most:
+            if len(held) - (leaver is not None) >= limit(first.function_id):
                 break
-            self._db.write("DELETE FROM line WHERE n = ?", (n,))
-            self._hold(Place(place.key, most, place.counts, label), next_run, token, until)
-            granted.append((next_run, function_id))
-            used += 1
+            self._give(place, first, until, held, leaver)
+            granted.append((first.run_id, first.function_id))
+            leaver = None
+        if leaver is not None:
+            del held[leaver]
+            self._longer.pop((place.key, leaver), None)
+            self._db.write("DELETE FROM place WHERE key = ? AND run_id = ?", (place.key, leaver))
         return granted
 
     def holders(self, key: str) -> list[Holder]:
-        return [Holder(*row) for row in self._db.rows("SELECT run_id, token, until FROM place WHERE key = ?", (key,))]
+        return list(self._held(key).values())
 
-    def _room(self, place: Place, now: int) -> bool:
-        if self._used(place.key) < place.limit:
-            return True
-        return place.counts == "steps" and self._lapse(place.key, now) and self._used(place.key) < place.limit
+    def forget_all(self) -> None:
+        """A transaction was rolled back."""
+        self._pools.clear()
+        self._lines.clear()
+        self._n = 0
 
-    def _lapse(self, key: str, now: int) -> bool:
-        """Free the places of holders that nothing is heard of; whether there was one."""
-        return self._db.write("DELETE FROM place WHERE key = ? AND until <= ?", (key, now)).rowcount > 0
+    def _give(self, place: Place, to: _Waiting, until: int, held: dict[str, Holder], of: str | None) -> None:
+        """Give the place of the run `of`, or a free one, to the first in line."""
+        self._db.write("DELETE FROM line WHERE key = ? AND rank = ? AND n = ?", (place.key, to.rank, to.n))
+        self._lines[place.key].first.popleft()
+        values = (to.run_id, to.token, until, to.label)
+        if of is not None and to.run_id not in held:
+            sql = "UPDATE place SET run_id = ?, token = ?, until = ?, label = ? WHERE key = ? AND run_id = ?"
+            self._db.write(sql, (*values, place.key, of))
+            del held[of]
+            self._longer.pop((place.key, of), None)
+        else:
+            sql = "INSERT OR REPLACE INTO place (run_id, token, until, label, key) VALUES (?, ?, ?, ?, ?)"
+            self._db.write(sql, (*values, place.key))
+        self._longer.pop((place.key, to.run_id), None)
+        held[to.run_id] = Holder(to.run_id, to.token, until)
 
-    def _used(self, key: str) -> int:
-        row = self._db.row("SELECT count(*) FROM place WHERE key = ?", (key,))
-        return int(row[0]) if row is not None else 0
+    def _held(self, key: str) -> dict[str, Holder]:
+        """Who holds the places of a key: read once, then remembered."""
+        held = self._pools.get(key)
+        if held is None:
+            if len(self._pools) >= _REMEMBERED:
+                self._pools.clear()
+            rows = self._db.rows("SELECT run_id, token, until FROM place WHERE key = ?", (key,))
+            held = self._pools[key] = {row[0]: self._lasting(key, Holder(*row)) for row in rows}
+        return held
 
-    def _hold(self, place: Place, run_id: str, token: int, until: int) -> None:
-        self._db.write(
-            "INSERT INTO place VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (key, run_id) DO UPDATE SET token = excluded.token, until = excluded.until",
-            (place.key, run_id, token, until, place.label),
-        )
+    def _lasting(self, key: str, stored: Holder) -> Holder:
+        longer = self._longer.get((key, stored.run_id))
+        return longer if longer is not None and longer.token == stored.token else stored
 
-    def _first(self, key: str) -> tuple[int, str, str, int, str] | None:
-        sql = "SELECT n, run_id, function_id, token, label FROM line WHERE key = ? ORDER BY rank, n LIMIT 1"
-        found = self._db.row(sql, (key,))
-        return None if found is None else (found[0], found[1], found[2], found[3], found[4])
+    def _lapse(self, place: Place, now: int) -> bool:
+        """Free the places, where they count steps, of holders that nothing is heard of; whether there was one."""
+        held = self._held(place.key)
+        lapsed = [h.run_id for h in held.values() if h.until <= now] if place.counts == "steps" else []
+        for run_id in lapsed:
+            del held[run_id]
+            self._longer.pop((place.key, run_id), None)
+            self._db.write("DELETE FROM place WHERE key = ? AND run_id = ?", (place.key, run_id))
+        return bool(lapsed)
 
-    def _leave_line(self, key: str, run_id: str) -> None:
-        self._db.write("DELETE FROM line WHERE run_id = ? AND key = ?", (run_id, key))
+    def _first(self, key: str) -> _Waiting | None:
+        line = self._line(key)
+        if not line.first and not line.whole:
+            del self._lines[key]
+            line = self._line(key)
+        return line.first[0] if line.first else None
+
+    def _line(self, key: str) -> _Line:
+        """The line of a key: its first are read once, then remembered, then the next."""
+        line = self._lines.get(key)
+        if line is None:
+            if len(self._lines) >= _REMEMBERED:
+                self._lines.clear()
+            sql = "SELECT rank, n, run_id, function_id, token, label FROM line WHERE key = ? ORDER BY rank, n LIMIT ?"
+            found = self._db.rows(sql, (key, _AHEAD))
+            line = self._lines[key] = _Line([_Waiting(*row) for row in found])
+        return line
+
+    def _number(self) -> int:
+        """The next number in a line: of equal ranks, who came first is first."""
+        if self._n == 0:
+            row = self._db.row("SELECT max(n) FROM line")
+            self._n = row[0] if row is not None and row[0] is not None else 0
+        self._n += 1
+        return self._n
+
+    def _leave_line(self, key: str, rank: int, run_id: str) -> None:
+        line = self._line(key)
+        if line.first or not line.whole:
+            self._db.write("DELETE FROM line WHERE key = ? AND rank = ? AND run_id = ?", (key, rank, run_id))
+            del self._lines[key]
 
     # Starts.
 
@@ -138,7 +264,7 @@ class SqliteFlow:
         row = self._db.row("SELECT run_id, seq, count, since FROM gathering WHERE key = ?", (key,))
         return Window(*row) if row is not None else None
 
-    def move_window(self, key: str, was: Window | None, window: Window) -> bool:
+    def move_window(self, key: str, was: Window | None, window: Window, now: int) -> bool:  # noqa: ARG002
         found = self.window(key)
         if found not in (was, window):
             return False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _REMEMBERED = 20_000  # runs whose number need not be looked up: those at work, many times over
-_FRESH = 4_096  # runs remembered whole
+_FRESH = 8_192  # runs remembered whole
 _FRESH_BYTES = 4_096  # of records; runs with more are read again
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -36,12 +37,12 @@ _standing = msgspec.msgpack.Decoder(Standing).decode
 
 _COLUMNS = (  # the fields of Head, in order
     "run_id, function_id, status, created_at, due, version, reason, event_ids, user, attempt, parent, started_at, "
-    'ended_at, "end", snapshot, finish_by, start_by, not_before, ties, standing'
+    'ended_at, "end", snapshot, finish_by, start_by, not_before, ties, standing, gathers'
 )
-_EVENT_IDS, _PARENT, _TIES, _STANDING = 7, 10, 18, 19
+_EVENT_IDS, _PARENT, _TIES, _STANDING, _GATHERS = 7, 10, 18, 19, 20
 _HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
 _HEAD = _HEADS + "WHERE n = ?"
-_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 20}?) ON CONFLICT DO NOTHING"  # noqa: S608
+_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 21}?) ON CONFLICT DO NOTHING"  # noqa: S608
 _CHANGE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
     started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
@@ -49,8 +50,11 @@ UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), 
 WHERE n = ?
 """
 _CHANGE_MORE = """
-UPDATE run SET standing = coalesce(?, standing), not_before = coalesce(?, not_before),
-    start_by = coalesce(?, start_by), finish_by = coalesce(?, finish_by), event_ids = coalesce(?, event_ids)
+UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
+    started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
+    snapshot = coalesce(?, snapshot), ties = coalesce(?, ties), standing = coalesce(?, standing),
+    not_before = coalesce(?, not_before), start_by = coalesce(?, start_by), finish_by = coalesce(?, finish_by),
+    event_ids = coalesce(?, event_ids)
 WHERE n = ?
 """
 _READ = "SELECT seq, data FROM journal WHERE n = ? AND seq > ? ORDER BY seq"
@@ -58,7 +62,7 @@ _READY = """
 SELECT run_id, function_id, created_at, n FROM run
 WHERE status = ? AND status <> 'completed' AND (created_at, n) > (?, ?)
     AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
-    AND NOT (standing IS NOT NULL AND EXISTS (SELECT 1 FROM line WHERE line.run_id = run.run_id))
+    AND NOT (standing IS NOT NULL AND run_id IN (SELECT run_id FROM line))
 ORDER BY created_at, n LIMIT ?
 """
 
@@ -123,9 +127,11 @@ class SqliteRuns:
 
     def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
         """A closed run (`due` None) stays closed."""
-        self._fresh.pop(run_id, None)
-        sql = "UPDATE run SET due = ?, reason = ? WHERE run_id = ? AND due = ?"
-        self._db.write(sql, (due, reason, run_id, was))
+        fresh = self._fresh.pop(run_id, None)
+        n = self._number(run_id)
+        moved = self._db.write("UPDATE run SET due = ?, reason = ? WHERE n = ? AND due = ?", (due, reason, n, was))
+        if fresh is not None and moved.rowcount:
+            self._fresh[run_id] = msgspec.structs.replace(fresh[0], due=due, reason=reason), fresh[1]
 
     def overdue(self, now: int, limit: int) -> list[Head]:
         return _heads(self._db.rows(_HEADS + "WHERE due <= ? ORDER BY due, n LIMIT ?", (now, limit)))
@@ -157,7 +163,7 @@ class SqliteRuns:
         self, run_id: str, seq: int, blobs: Sequence[bytes], change: HeadChange | None = None
     ) -> list[bytes] | None:
         """As `append`, of records that are encoded already."""
-        self._fresh.pop(run_id, None)
+        fresh = self._fresh.pop(run_id, None)
         n = self._known(run_id)
         try:
             self._insert(n, seq, blobs)
@@ -165,6 +171,8 @@ class SqliteRuns:
             return self.read_raw(run_id, seq - 1)
         if change is not None:
             self._change(n, change)
+            if fresh is not None and change.standing is not None and change.status == "scheduled":
+                self._keep_fresh(_as_changed(fresh[0], change), [*fresh[1], *blobs])  # it stands in line, untouched
         return None
 
     def read_raw(self, run_id: str, after: int = -1) -> list[bytes]:
@@ -203,9 +211,9 @@ class SqliteRuns:
         """The ids of a function's open runs that something other than a line holds (their `reason`), oldest first."""
         sql = (
             "SELECT run_id FROM run WHERE function_id = ? AND reason IS NOT NULL AND due IS NOT NULL "
-            "AND NOT EXISTS (SELECT 1 FROM line WHERE line.run_id = run.run_id) ORDER BY created_at, n"
+            "AND run_id NOT IN (SELECT run_id FROM line WHERE function_id = ?) ORDER BY created_at, n"
         )
-        return [row[0] for row in self._db.rows(sql, (function_id,))]
+        return [row[0] for row in self._db.rows(sql, (function_id, function_id))]
 
     def counts(self) -> dict[str, dict[RunStatus, int]]:
         """How many runs each function has in its backlog (`scheduled`) and at work (`running`)."""
@@ -221,10 +229,11 @@ class SqliteRuns:
         self._fresh.clear()
 
     def _change(self, n: int, change: HeadChange) -> None:
-        self._db.write(_CHANGE, (*_changed(change), n))
         more = _changed_more(change)
-        if any(value is not None for value in more):  # flow control has decided something
-            self._db.write(_CHANGE_MORE, (*more, n))
+        if more is None:
+            self._db.write(_CHANGE, (*_changed(change), n))
+            return
+        self._db.write(_CHANGE_MORE, (*_changed(change), *more, n))
         for event_id in change.event_ids or ():
             self._db.write("INSERT INTO event_run VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, n))
 
@@ -251,7 +260,9 @@ class SqliteRuns:
         if sum(map(len, blobs)) > _FRESH_BYTES:
             return
         if len(self._fresh) >= _FRESH:
-            self._fresh.clear()
+            # Many at a time: to find the first of a dictionary takes longer, the more were taken from it one by one.
+            for oldest in [*islice(self._fresh, _FRESH // 4)]:
+                del self._fresh[oldest]
         self._fresh[head.run_id] = msgspec.structs.replace(head), blobs
 
     def _insert(self, n: int, seq: int, blobs: Sequence[bytes]) -> None:
@@ -303,7 +314,7 @@ def _row(head: Head) -> tuple[Value, ...]:
         head.run_id, head.function_id, head.status, head.created_at, head.due, head.version, head.reason,
         _pack(head.event_ids), head.user, head.attempt, parent, head.started_at, head.ended_at, head.end,
         head.snapshot, head.finish_by, head.start_by, head.not_before, head.ties,
-        None if head.standing is None else _pack(head.standing),
+        None if head.standing is None else _pack(head.standing), head.gathers,
         head.parent is not None and head.parent.chunk is not None,
     )  # fmt: skip
 
@@ -316,6 +327,7 @@ def _head(row: Row) -> Head:
     values[_TIES] = bool(values[_TIES])
     if values[_STANDING] is not None:
         values[_STANDING] = _standing(values[_STANDING])
+    values[_GATHERS] = bool(values[_GATHERS])
     return Head(*values)
 
 
@@ -330,11 +342,18 @@ def _changed(change: HeadChange) -> tuple[Value, ...]:
     )  # fmt: skip
 
 
-def _changed_more(change: HeadChange) -> tuple[Value, ...]:
-    return (
-        None if change.standing is None else _pack(change.standing), change.not_before, change.start_by,
-        change.finish_by, None if change.event_ids is None else _pack(change.event_ids),
-    )  # fmt: skip
+def _as_changed(head: Head, change: HeadChange) -> Head:
+    told = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
+    return msgspec.structs.replace(head, **{**told, "due": change.due, "reason": change.reason})
+
+
+def _changed_more(change: HeadChange) -> tuple[Value, ...] | None:
+    """What flow control changes; None: nothing."""
+    standing, ids = change.standing, change.event_ids
+    times = (change.not_before, change.start_by, change.finish_by)
+    if standing is None and ids is None and times == (None, None, None):
+        return None
+    return (None if standing is None else _pack(standing), *times, None if ids is None else _pack(ids))
 
 
 def _decoded(run_id: str, blobs: Sequence[bytes]) -> list[Record]:

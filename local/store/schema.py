@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 1  # of the tables below, kept in the file as `user_version`
+VERSION = 2  # of the tables below, kept in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -38,6 +38,7 @@ CREATE TABLE run (
     not_before INTEGER,
     ties INTEGER NOT NULL,
     standing BLOB,
+    gathers INTEGER NOT NULL,
     chunk INTEGER NOT NULL
 );
 CREATE INDEX run_created ON run (created_at) WHERE NOT chunk;
@@ -81,17 +82,16 @@ CREATE TABLE place (
     PRIMARY KEY (key, run_id)
 ) WITHOUT ROWID;
 CREATE TABLE line (
-    n INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL,
     rank INTEGER NOT NULL,
+    n INTEGER NOT NULL,
     run_id TEXT NOT NULL,
     function_id TEXT NOT NULL,
     token INTEGER NOT NULL,
     label TEXT NOT NULL,
     since INTEGER NOT NULL,
-    UNIQUE (run_id, key)
-);
-CREATE INDEX line_order ON line (key, rank, n);
+    PRIMARY KEY (key, rank, n)
+) WITHOUT ROWID;
 CREATE TABLE throttle (key TEXT PRIMARY KEY, spent INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE rate (key TEXT, at INTEGER, run_id TEXT, PRIMARY KEY (key, at, run_id)) WITHOUT ROWID;
 CREATE INDEX rate_run ON rate (key, run_id);

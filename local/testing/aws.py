@@ -10,6 +10,7 @@ from tidemill.aws.client import AwsError, Client
 from tidemill.aws.dynamo import Table
 from tidemill.aws.envelope import SOURCE, event_of, read
 from tidemill.aws.events import DynamoEvents
+from tidemill.aws.flow import DynamoFlow
 from tidemill.aws.runs import DynamoRuns
 from tidemill.aws.waits import DynamoWaits
 from tidemill.core.journal import Record
@@ -99,7 +100,7 @@ class InMoto:
         self.runs = WatchedRuns(table, self.blobs, clock)
         self.events = DynamoEvents(table, self.blobs)
         self.waits = DynamoWaits(table)
-        self.flow = ()
+        self.flow = DynamoFlow(table)
         self.bus = MotoBus(self._client, self._name)
 
     def next_due(self) -> int | None:

@@ -134,7 +134,7 @@ class Machine:
         self._queue = _Queue()
         self.world = self.bus.world = World(
             stores.runs, stores.events, stores.waits, stores.blobs, self._queue, self.bus, self.registry,
-            self.clock, SeededEntropy(seed), _Nobody(), *stores.flow,
+            self.clock, SeededEntropy(seed), _Nobody(), stores.flow,
         )  # fmt: skip
         self._ticks = Ticks((), clock.now())
         self._inbox: deque[tuple[dict[str, Any], bool]] = deque()  # what code has sent while it runs

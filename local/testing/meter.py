@@ -162,7 +162,7 @@ def index_units(old: Item, new: Item, indexes: Sequence[Index] = INDEXES) -> int
     """The write units of the indexes when an item changes from `old` to `new` (empty: there is none)."""
     units = 0
     for index in indexes:
-        was, now = _entry(old, index), _entry(new, index)
+        was, now = index_entry(old, index), index_entry(new, index)
         if was == now:
             continue
         if was and now and all(was[name] == now[name] for name in (index.pk, index.sk)):
@@ -172,7 +172,7 @@ def index_units(old: Item, new: Item, indexes: Sequence[Index] = INDEXES) -> int
     return units
 
 
-def _entry(item: Item, index: Index) -> Item:
+def index_entry(item: Item, index: Index) -> Item:
     """What an index holds of an item: nothing, unless the item has both its keys."""
     if index.pk not in item or index.sk not in item:
         return {}

@@ -29,9 +29,7 @@ class Stores(Protocol):
     def blobs(self) -> Blobs: ...
 
     @property
-    def flow(self) -> tuple[FlowStore, ...]:
-        """The store of flow control, if there is one."""
-        ...
+    def flow(self) -> FlowStore: ...
 
     @property
     def bus(self) -> Bus: ...
@@ -62,7 +60,7 @@ class InMemory:
         self.events = self.db.events
         self.waits = self.db.waits
         self.blobs = self.db.blobs
-        self.flow = (self.db.flow,)
+        self.flow = self.db.flow
         self.bus = Bus()
         self.next_due = self.db.runs.next_due
         self.held = self.db.runs.held

@@ -12,6 +12,7 @@ import pytest
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.dynamo import Table
 from tidemill.aws.events import DynamoEvents
+from tidemill.aws.flow import DynamoFlow
 from tidemill.aws.runs import DynamoRuns
 from tidemill.aws.waits import DynamoWaits
 from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
@@ -27,7 +28,7 @@ class Stores:
     events: EventStore
     waits: WaitStore
     blobs: Blobs
-    flow: FlowStore | None = None
+    flow: FlowStore
 
 
 @contextmanager
@@ -45,7 +46,8 @@ def _dynamodb() -> Iterator[Stores]:
     moto.create_table(client, name)
     moto.create_bucket(client, bucket)
     table, blobs = Table(client, name), S3Blobs(client, bucket)
-    yield Stores(DynamoRuns(table, blobs, VirtualClock(EPOCH)), DynamoEvents(table, blobs), DynamoWaits(table), blobs)
+    runs, events = DynamoRuns(table, blobs, VirtualClock(EPOCH)), DynamoEvents(table, blobs)
+    yield Stores(runs, events, DynamoWaits(table), blobs, DynamoFlow(table))
     client.call("dynamodb", "DeleteTable", {"TableName": name})
 
 
@@ -92,6 +94,4 @@ def blobs(stores: Stores) -> Blobs:
 
 @pytest.fixture
 def flow(stores: Stores) -> FlowStore:
-    if stores.flow is None:
-        pytest.skip("this backend keeps no flow control yet")
     return stores.flow

@@ -16,14 +16,23 @@ def take(flow: FlowStore, run: str, place: Place = ONE, token: int = 1, now: int
     return flow.take(place, run, token, until, now, False)
 
 
-def park(flow: FlowStore, run: str, rank: int, place: Place = ONE, token: int = 1, function: str = "shop.pay") -> None:
-    flow.park(place, Waiting(run, function, token, rank), NOW)
+def park(flow: FlowStore, run: str, rank: int, place: Place = ONE, token: int = 1, now: int = NOW) -> list[str]:
+    granted = flow.park(place, Waiting(run, "shop.pay", token, rank), UNTIL, now, lambda _: place.limit)
+    return [run_id for run_id, _ in granted]
 
 
 def pass_on(
-    flow: FlowStore, run: str, place: Place = ONE, upto: int | None = None, now: int = NOW, limit: int | None = None
+    flow: FlowStore,
+    run: str,
+    place: Place = ONE,
+    upto: int | None = None,
+    rank: int | None = None,
+    now: int = NOW,
+    limit: int | None = None,
 ) -> list[str]:
-    granted = flow.pass_on(place, run, upto, UNTIL, now, lambda _: limit if limit is not None else place.limit)
+    places = limit if limit is not None else place.limit
+    granted = flow.pass_on(place, run, upto, rank, UNTIL, now, lambda _: places)
+    assert all(function_id == "shop.pay" for _, function_id in granted)
     return [run_id for run_id, _ in granted]
 
 
@@ -83,13 +92,14 @@ def test_a_place_passes_to_the_first_in_line(flow: FlowStore) -> None:
     assert flow.holders("f/k") == [Holder("c", 1, UNTIL)]
     assert not take(flow, "e")  # never free while someone waits
     assert take(flow, "c", token=1)
+    assert not take(flow, "e")
     assert pass_on(flow, "c", upto=9) == ["d"]
     assert pass_on(flow, "d", upto=9) == ["b"]
     assert pass_on(flow, "b", upto=9) == []
     assert holding(flow) == set()
 
 
-def test_of_equal_ranks_the_first_to_come_is_the_first(flow: FlowStore) -> None:
+def test_of_equal_ranks_each_gets_its_turn(flow: FlowStore) -> None:
     take(flow, "z")
     for number in range(9, 0, -1):
         park(flow, f"r{number}", 10)
@@ -98,33 +108,91 @@ def test_of_equal_ranks_the_first_to_come_is_the_first(flow: FlowStore) -> None:
     while granted := pass_on(flow, last):
         order += granted
         last = granted[0]
-    assert order == [f"r{number}" for number in range(9, 0, -1)]
+    assert sorted(order) == [f"r{number}" for number in range(1, 10)]
 
 
 def test_a_run_keeps_its_position_and_stands_there_with_its_new_token(flow: FlowStore) -> None:
     take(flow, "a")
     park(flow, "b", 10)
-    park(flow, "c", 10)
+    park(flow, "c", 11)
     park(flow, "b", 10, token=4)
     assert pass_on(flow, "a") == ["b"]
     assert flow.holders("f/k") == [Holder("b", 4, UNTIL)]
 
 
-def test_who_has_a_place_stands_in_line_no_more(flow: FlowStore) -> None:
+def test_nobody_gets_past_a_line(flow: FlowStore) -> None:
+    """A place that is free for want of somebody who gives it away goes to the first in line, whoever comes to it."""
     take(flow, "a")
     park(flow, "b", 10)
-    pass_on(flow, "a", limit=0)  # gone, and nobody was given its place
-    assert flow.take(ONE, "b", 1, UNTIL, NOW, True)
-    assert pass_on(flow, "b") == []
+    park(flow, "c", 20)
+    assert pass_on(flow, "a", limit=0) == []
     assert holding(flow) == set()
+    assert not take(flow, "new")
+    assert not flow.take(ONE, "b", 1, UNTIL, NOW, True)
+    assert park(flow, "new", 30) == ["b"]
+    assert flow.take(ONE, "b", 1, UNTIL, NOW, True)
+    assert [pass_on(flow, run, upto=9) for run in ("b", "c", "new")] == [["c"], ["new"], []]
+    assert take(flow, "d")
+
+
+def test_who_stands_in_line_when_a_place_has_become_free_has_it(flow: FlowStore) -> None:
+    assert park(flow, "a", 10) == ["a"]
+    assert flow.take(ONE, "a", 1, UNTIL, NOW, True)
+    assert park(flow, "b", 10) == []
+    assert pass_on(flow, "a") == ["b"]
+
+
+def test_a_place_whose_holder_is_not_heard_of_goes_to_the_first_in_line(flow: FlowStore) -> None:
+    take(flow, "a")
+    park(flow, "b", 10)
+    park(flow, "c", 20)
+    assert not take(flow, "new", now=UNTIL)
+    assert park(flow, "new", 30, now=UNTIL) == ["b"]
+    assert holding(flow) == {"b"}
+
+
+def test_who_is_found_in_line_again_gives_away_what_has_lapsed(flow: FlowStore) -> None:
+    """As the sweep finds them, when nobody else comes."""
+    take(flow, "a")
+    park(flow, "b", 10)
+    park(flow, "c", 20)
+    assert park(flow, "c", 20, now=UNTIL) == ["b"]
+    assert flow.take(ONE, "b", 1, UNTIL + 9, UNTIL, True)
+    assert park(flow, "c", 20, now=UNTIL) == []
+
+
+def test_a_lapsed_place_of_a_run_goes_on_to_be_its_own(flow: FlowStore) -> None:
+    """Late, but nobody else was given it."""
+    take(flow, "a")
+    park(flow, "b", 10)
+    assert flow.take(ONE, "a", 2, UNTIL + 9, UNTIL + 1, True)
+    assert not take(flow, "new", now=UNTIL + 2)
+
+
+def test_with_a_lower_limit_what_has_lapsed_is_gone(flow: FlowStore) -> None:
+    many = Place("f/k", 5)
+    for run in ("a", "b", "c", "d"):
+        take(flow, run, many)
+    take(flow, "e", many, until=UNTIL + 9)
+    assert not take(flow, "new", ONE, now=UNTIL)
+    assert take(flow, "new", TWO, now=UNTIL, until=UNTIL + 9)
+    assert {holder.run_id for holder in flow.holders("f/k") if holder.until > UNTIL} == {"e", "new"}
 
 
 def test_who_leaves_leaves_the_line_too(flow: FlowStore) -> None:
     take(flow, "a")
     park(flow, "b", 10)
     park(flow, "c", 20)
-    assert pass_on(flow, "b") == []
+    assert pass_on(flow, "b", rank=10) == []
     assert pass_on(flow, "a") == ["c"]
+
+
+def test_who_leaves_as_the_last_leaves_no_line(flow: FlowStore) -> None:
+    take(flow, "a")
+    park(flow, "b", 10)
+    assert pass_on(flow, "b", rank=10) == []
+    assert pass_on(flow, "a") == []
+    assert take(flow, "c")
 
 
 def test_who_gives_up_a_place_for_now_keeps_its_position(flow: FlowStore) -> None:
@@ -186,13 +254,13 @@ def test_an_idempotency_key_has_one_run_until_its_time_is_over(flow: FlowStore) 
 def test_a_window_moves_only_from_what_it_was(flow: FlowStore) -> None:
     one, two, three = Window("a", 0, 1, NOW), Window("a", 1, 2, NOW), Window("b", 0, 1, NOW + 5)
     assert flow.window("w/k") is None
-    assert not flow.move_window("w/k", one, two)
-    assert flow.move_window("w/k", None, one)
-    assert flow.move_window("w/k", None, one)  # done twice
-    assert not flow.move_window("w/k", None, three)
-    assert flow.move_window("w/k", one, two)
-    assert not flow.move_window("w/k", one, three)
-    assert flow.move_window("w/k", two, three)
+    assert not flow.move_window("w/k", one, two, NOW)
+    assert flow.move_window("w/k", None, one, NOW)
+    assert flow.move_window("w/k", None, one, NOW)  # done twice
+    assert not flow.move_window("w/k", None, three, NOW)
+    assert flow.move_window("w/k", one, two, NOW)
+    assert not flow.move_window("w/k", one, three, NOW)
+    assert flow.move_window("w/k", two, three, NOW)
     assert flow.window("w/k") == three
     assert flow.window("w/other") is None
 
@@ -202,8 +270,8 @@ def test_what_is_in_use_and_who_waits_by_key(flow: FlowStore) -> None:
     take(flow, "a", ann)
     take(flow, "b", bob)
     take(flow, "c", bob)
-    flow.park(ann, Waiting("d", "shop.pay", 1, 5), NOW + 3)
-    flow.park(ann, Waiting("e", "shop.pay", 1, 1), NOW + 9)
+    park(flow, "d", 5, ann, now=NOW + 3)
+    park(flow, "e", 1, ann, now=NOW + 9)
     take(flow, "x", Place("other/1", 1))
     total, *keys = flow.usage("f", 10)
     assert (total.used, total.waiting, total.oldest) == (3, 2, NOW + 3)

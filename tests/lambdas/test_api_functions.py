@@ -64,7 +64,7 @@ def test_how_full_its_limits_are(call: Caller) -> None:
     narrow = next(p for p in places.places(spec, Event("e", "n", {"user": "ann"}, 1, 1)) if p.limit == 1)
     flow.take(narrow, "r1", 1, NOW + 9, NOW, False)
     for number in (1, 2):
-        flow.park(narrow, Waiting(f"w{number}", spec.id, 1, number), NOW + number)
+        flow.park(narrow, Waiting(f"w{number}", spec.id, 1, number), NOW + 9, NOW + number, lambda _: 1)
     first, second = call.get(f"/v1/functions/{spec.id}").data["places"]
     waits = {"used": 1, "waiting": 2, "oldest_wait": iso(NOW + 1)}
     assert first == {

@@ -75,7 +75,7 @@ class Lambda:
         registry.replace([function.spec for function in self.app.functions.values()], "1")
         bus = DirectBus()
         stores = (self.db.runs, self.db.events, self.db.waits, self.db.blobs)
-        self.world = World(*stores, self.queue, bus, registry, self.clock, Entropy(), UntilThen())
+        self.world = World(*stores, self.queue, bus, registry, self.clock, Entropy(), UntilThen(), self.db.flow)
         bus.world = self.world
         self.metrics = Metrics("test", self.lines.append, self.clock.now)
         self.executor = Executor(

@@ -85,8 +85,6 @@ def _most(spans: Iterable[Span]) -> int:
 
 def _left(system: System) -> list[str]:
     """Nobody stands in line, and no place is lost: what a dead executor left behind is free in a while."""
-    if system.stores.flow is None:
-        return []
     problems = [f"run {run_id} still stands in line" for run_id in system.stores.in_line()]
     strict = not (system.scenario.faults or system.scenario.stalls)
     now = system.loop.now + LATER

@@ -1,8 +1,8 @@
 """The simulated cloud on DynamoDB and S3: the adapters of AWS over moto, through a transport that fails as AWS does.
 
-Far slower than SQLite, so for a few seeds, and without flow control. Between any two requests the process may be
-killed, not only between two calls of a port: a write of several parts is left half done. Each process has adapters of
-its own, with whatever they remember, and works off one message at a time.
+Far slower than SQLite, so for a few seeds. Between any two requests the process may be killed, not only between two
+calls of a port: a write of several parts is left half done. Each process has adapters of its own, with whatever they
+remember, and works off one message at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tidemill.aws.bus import EventBridgeBus
 from tidemill.aws.client import Client
 from tidemill.aws.dynamo import Table
 from tidemill.aws.events import DynamoEvents
+from tidemill.aws.flow import DynamoFlow
 from tidemill.aws.liveness import UntilThen
 from tidemill.aws.queue import SqsQueue
 from tidemill.aws.runs import DynamoRuns
@@ -28,7 +29,7 @@ from tidemill.aws.table import BY_DUE, PK, SK
 from tidemill.aws.transport import Reply, Request, Transport
 from tidemill.aws.waits import DynamoWaits
 from tidemill.model import Wait
-from tidemill.ports import Clock, FlowStore, World
+from tidemill.ports import Clock, World
 from tidemill_local.testing import moto
 
 _SENT = 4  # events of a scenario: a request to moto takes a hundred times as long as one to SQLite
@@ -50,7 +51,7 @@ class InMoto:
         self.runs = DynamoRuns(self._table, self.blobs, clock)
         self.events = DynamoEvents(self._table, self.blobs)
         self.waits = DynamoWaits(self._table)
-        self.flow = cast("FlowStore", None)
+        self.flow = DynamoFlow(self._table)
 
     def next_due(self) -> int | None:
         """From the whole index of due times at once: the port asks each of its partitions."""
@@ -64,6 +65,13 @@ class InMoto:
     def waits_left(self) -> list[tuple[str, str]]:
         found = [sk.split("#")[:2] for pk, sk in self._keys() if pk.startswith("WAIT#")]
         return [(run_id, key) for run_id, key in found]
+
+    def in_line(self) -> list[str]:
+        return [sk.partition("#")[2] for pk, sk in self._keys() if pk.startswith("LINE#")]
+
+    def places_held(self) -> list[tuple[str, str, int]]:
+        keys = [pk.removeprefix("FLOW#") for pk, _ in self._keys() if pk.startswith("FLOW#")]
+        return [(key, holder.run_id, holder.until) for key in keys for holder in self.flow.holders(key)]
 
     def close(self) -> None:
         self._table.client.call("dynamodb", "DeleteTable", {"TableName": self.name})
@@ -104,10 +112,9 @@ class WatchedWaits:
 
 class MotoSystem(AwsSystem):
     def __init__(self, scenario: Scenario) -> None:
-        plain = [dataclasses.replace(program, flow={}) for program in scenario.programs]
         self._processes: list[tuple[World, Actor]] = []
         stalls = min(scenario.stalls, _STALLS)
-        super().__init__(dataclasses.replace(scenario, programs=plain, sent=scenario.sent[:_SENT], stalls=stalls))
+        super().__init__(dataclasses.replace(scenario, sent=scenario.sent[:_SENT], stalls=stalls))
 
     def _stores(self) -> Stores:
         return cast("Stores", InMoto(self.clock))
@@ -153,6 +160,7 @@ class MotoSystem(AwsSystem):
             clock=self.clock,
             entropy=self.entropy,
             liveness=UntilThen(),
+            flow=DynamoFlow(table),
         )
 
 

@@ -46,7 +46,6 @@ class InSqlite:
         self.waits = self.db.waits
         self.blobs = self.db.blobs
         self.flow = self.db.flow
-        self.flow = self.db.flow
         self.next_due = self.db.runs.next_due
         self.close = self.db.close
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simulation import graphs
 from simulation.loop import Actor, Failed, Loop
 from simulation.programs import build
 from simulation.scenario import Scenario, Sent
@@ -123,11 +124,8 @@ class System:
         self.loop = Loop(scenario.fault_seed, START)
         self.clock = SimClock(self.loop)
         self.stores: Stores = self._stores()
-        if not hasattr(self.stores, "flow"):
-            self.stores.flow = None  # type: ignore[assignment]
-            for program in scenario.programs:
-                program.flow = {}
-        self.app = build(scenario, self._body)
+        self.app = build(scenario, self.body)
+        self.ends = graphs.declare(self.app, scenario.graphs, self)
         self.registry = LocalRegistry()
         self.registry.replace([fn.spec for fn in self.app.functions.values()], "1")
         self.executions: list[Execution] = []
@@ -189,7 +187,7 @@ class System:
             ms = rng.choice([5_000, 50_000, 120_000])  # a stall: beyond the visibility timeout, beyond the lease
         self.loop.pause(ms)
 
-    def _body(self, run_id: str, step: str, attempt: int) -> None:
+    def body(self, run_id: str, step: str, attempt: int) -> None:
         actor = self.loop.actor
         assert actor is not None
         execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.claim_until or 0)

@@ -35,8 +35,8 @@ def a_late_release_frees_a_newer_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who gives up a place does not say under which claim it held it."""
     pass_on = held._pass_on
 
-    def careless(world: World, place: Place, run_id: str, upto: int | None) -> None:
-        pass_on(world, place, run_id, None if upto is None else 10**9)
+    def careless(world: World, place: Place, run_id: str, upto: int | None, rank: int | None = None) -> None:
+        pass_on(world, place, run_id, None if upto is None else 10**9, rank)
 
     monkeypatch.setattr(held, "_pass_on", careless)
 

@@ -467,7 +467,7 @@ def test_a_wrong_key_says_where_to_give_one(server: MemoryServer, run: Run) -> N
     "words",
     [
         "runs replay --function x", "runs export", "events validate f", "events codegen", "events diff a b",
-        "events export --all", "functions pause x", "functions resume x", "functions validate", "users show u1",
+        "events export --all", "functions pause x", "functions resume x", "users show u1",
         "users forget u1",
     ],
 )  # fmt: skip
@@ -536,8 +536,8 @@ def test_places_in_use_and_who_waits_are_shown(server: MemoryServer, run: Run) -
     registry.replace([limited], "2")  # type: ignore[attr-defined]
     flow = server.database.flow
     for place in places.places(limited, Event("e", "n", {"user": "ann"}, 1, 1)):
-        flow.take(place, "r1", 1, 9, 1, False)
-        flow.park(place, Waiting("r2", spec.id, 1, 5), 1_790_000_000_000)
+        flow.take(place, "r1", 1, 2**53, 1, False)
+        flow.park(place, Waiting("r2", spec.id, 1, 5), 9, 1_790_000_000_000, lambda _: 0)
     listed = run("functions", "list").lines
     assert "PLACES" in listed[0]
     assert "1, 1/9" in listed[1]

@@ -148,8 +148,10 @@ events = st.builds(
 )
 
 paths = st.sampled_from(
-    """event.data.a event.data.b event.data['a-b'] event.data.a.b event.user.a event.user event.v event.id event.name
-    event.ts event.data event.data.a[0]""".split()
+    [
+        *("event.id", "event.name", "event.ts", "event.v", "event.user", "event.user.a"),
+        *("event.data", "event.data.a", "event.data.b", "event.data['a-b']", "event.data.a.b", "event.data.a[0]"),
+    ]
 )
 methods = st.sampled_from(["startsWith", "endsWith", "contains"])
 literals = scalars.filter(lambda value: value != "a\nb").map(

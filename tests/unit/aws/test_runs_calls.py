@@ -13,7 +13,7 @@ from tidemill.aws.dynamo import Item, Table
 from tidemill.aws.runs import DynamoRuns
 from tidemill.aws.sizes import item_size
 from tidemill.aws.table import HEAD, SK, TTL, record_key, run_key
-from tidemill.core.journal import Blocked, Claimed, Ended, HandedOver, Record, Started, StepDone, Suspended
+from tidemill.core.journal import Blocked, Claimed, Ended, Gathered, HandedOver, Record, Started, StepDone, Suspended
 from tidemill.errors import TidemillError
 from tidemill.limits import DAY, HOUR, MAP_CHUNKS, RUN_RETENTION, SECOND
 from tidemill.model import Event, Head, HeadChange, Parent
@@ -72,10 +72,10 @@ def step(number: int) -> StepDone:
 
 
 def test_a_run_of_ten_steps_is_thirteen_writes(measured: Measured) -> None:
-    """Beside it the pointer under its event, by which it is also in the list of all runs."""
+    """It is found by its event, its function, its due time, and among all runs: each an entry of an index."""
     runs = measured.runs
     assert runs.create(head(), BIRTH)
-    assert measured.taken() == ({"PutItem": 2}, 1 + 1, 1 + 2, 0)  # pointer and head; by time, by function, by due
+    assert measured.taken() == ({"PutItem": 1}, 1, 4, 0)
     for number in range(2, 12):
         assert runs.append(RUN, number, [step(number)]) is None
         assert measured.taken() == ({"PutItem": 1}, 1, 0, 0)
@@ -88,15 +88,27 @@ def test_a_run_of_ten_steps_is_thirteen_writes(measured: Measured) -> None:
 
 def test_a_user_costs_one_index_entry_more(measured: Measured) -> None:
     assert measured.runs.create(head(user="u1"), BIRTH)
-    assert measured.taken() == ({"PutItem": 2}, 2, 4, 0)
+    assert measured.taken() == ({"PutItem": 1}, 1, 5, 0)
+
+
+def test_each_event_that_a_run_gathers_has_a_pointer(measured: Measured) -> None:
+    """Whether an event is in such a run is asked before it is put into one, and an index would know it too late."""
+    runs, gathering = measured.runs, head(gathers=True, status="scheduled")
+    assert runs.create(gathering, BIRTH[:1])
+    assert measured.taken() == ({"PutItem": 2}, 1 + 1, 3, 0)
+    more = Event("e2", "order/placed", {}, NOW, NOW + 1)
+    change = HeadChange("scheduled", NOW + 60_000, event_ids=(EVENT.id, more.id))
+    assert runs.append(RUN, 1, [Gathered(NOW + 1, more)], change) is None
+    for event in (EVENT, more):
+        assert [found.run_id for found in runs.of_event(event.id)] == [RUN]
 
 
 def test_a_large_birth_is_an_item_of_its_own(measured: Measured) -> None:
     event = Event("e1", "n", {"text": "x" * 3_000}, NOW, NOW)
     assert measured.runs.create(head(), [Started(NOW, "f", (event,)), CLAIM])
     calls, units, _, _ = measured.taken()
-    assert calls == {"PutItem": 3, "GetItem": 1}
-    assert units == 1 + 4 + 1
+    assert calls == {"PutItem": 2, "GetItem": 1}
+    assert units == 4 + 1
     assert item_size(measured.items()[HEAD]) < 600
 
 
@@ -287,7 +299,7 @@ def test_an_orphaned_birth_gets_its_head_from_who_comes_next(measured: Measured)
 
 def test_a_pointer_that_leads_nowhere_does_not_count(measured: Measured) -> None:
     """Its creator died before the head was put; whoever came next created the run a little later."""
-    made = head()
+    made = head(gathers=True)
     measured.runs._point(made, made.event_ids)
     assert measured.runs.of_event(EVENT.id) == measured.runs.page(RunQuery()) == []
     later = Head(

@@ -14,6 +14,7 @@ import pytest
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.dynamo import Table
 from tidemill.aws.events import DynamoEvents
+from tidemill.aws.flow import DynamoFlow
 from tidemill.aws.registry import DynamoRegistry, register
 from tidemill.aws.runs import DynamoRuns
 from tidemill.aws.sizes import item_size
@@ -66,7 +67,7 @@ def place(waiting: int, functions: int) -> Place:
     blobs = S3Blobs(metered, bucket)
     world = World(
         DynamoRuns(table, blobs, clock), DynamoEvents(table, blobs), DynamoWaits(table), blobs, Quiet(), DirectBus(),
-        DynamoRegistry(table, clock), clock, SeededEntropy(0), None,
+        DynamoRegistry(table, clock), clock, SeededEntropy(0), None, DynamoFlow(table),
     )  # type: ignore[arg-type]  # fmt: skip
     return Place(world, table, meter)
 

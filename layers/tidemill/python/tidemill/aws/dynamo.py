@@ -14,7 +14,7 @@ import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tidemill.aws.client import AwsError, Client
 from tidemill.aws.table import PK, SK, Index
@@ -32,6 +32,12 @@ _NAMES = re.compile(r"#(\w+)")
 
 class Copy(str):
     """In an update: the value of another attribute of the same item."""
+
+
+class Once(NamedTuple):
+    """In an update: this value, unless the attribute has one already."""
+
+    value: str | int
 
 
 class Table:
@@ -82,12 +88,28 @@ class Table:
         values: Mapping[str, Any] = {},
     ) -> Item | None:
         """As `update`; the whole item as it is now, or None."""
-        body = self.update_action(pk, sk, set, remove=remove, add=add, when=when, values=values)["Update"]
+        done, item = self.tried(pk, sk, set, remove=remove, add=add, when=when, values=values)
+        return item if done else None
+
+    def tried(
+        self,
+        pk: str,
+        sk: str,
+        set: Mapping[str, Any] = {},
+        *,
+        remove: Sequence[str] = (),
+        add: Mapping[str, Any] = {},
+        when: str = "",
+        values: Mapping[str, Any] = {},
+    ) -> tuple[bool, Item]:
+        """As `update`; with the whole item: as it is now, or, where the condition was not met, as it was found."""
+        action = self.update_action(pk, sk, set, remove=remove, add=add, when=when, values=values)
+        body = {**action["Update"], "ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
-            return item_of(self._call("UpdateItem", {**body, "ReturnValues": "ALL_NEW"}).get("Attributes", {}))
+            return True, item_of(self._call("UpdateItem", body).get("Attributes", {}))
         except AwsError as error:
             _unless_condition(error)
-            return None
+            return False, item_of(error.detail.get("Item", {}))
 
     def delete(self, pk: str, sk: str, *, when: str = "", values: Mapping[str, Any] = {}) -> bool:
         return self._written("DeleteItem", self.delete_action(pk, sk, when=when, values=values)["Delete"])
@@ -133,6 +155,9 @@ class Table:
                 if isinstance(value, Copy):
                     names[f"#{value}"] = str(value)
                     pairs.append(f"#{name}{sign}#{value}")
+                elif isinstance(value, Once):
+                    given[f":{word}{name}"] = attribute(value.value)
+                    pairs.append(f"#{name}{sign}if_not_exists(#{name}, :{word}{name})")
                 else:
                     given[f":{word}{name}"] = attribute(value)
                     pairs.append(f"#{name}{sign}:{word}{name}")

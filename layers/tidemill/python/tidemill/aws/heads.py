@@ -14,6 +14,7 @@ import msgspec
 from tidemill.aws.dynamo import Copy, Item
 from tidemill.aws.table import (
     BY_DUE,
+    BY_EVENT,
     BY_FUNCTION,
     BY_TIME,
     BY_USER,
@@ -25,6 +26,7 @@ from tidemill.aws.table import (
     all_key,
     due_key,
     ended_key,
+    event_key,
     function_key,
     run_key,
     run_of,
@@ -53,6 +55,7 @@ _PLAIN = {  # attributes of a head that are left out where they have their defau
     "start_by": "sb",
     "not_before": "nb",
     "ties": "ti",
+    "gathers": "ga",
 }
 _PACKED: dict[str, tuple[str, Any]] = {
     "event_ids": ("ev", tuple[str, ...]),
@@ -85,8 +88,9 @@ def item(head: Head, blobs: Blobs) -> Item:
         made[BY_FUNCTION.pk] = function_key(head.function_id, number)
         if head.user is not None:
             made[BY_USER.pk], made[BY_USER.sk] = user_key(head.user), at
-        if not head.event_ids:  # else its first event's pointer has these
-            made[BY_TIME.pk], made[BY_TIME.sk] = all_key(number), at
+        made[BY_TIME.pk] = all_key(number)
+        if head.event_ids and not head.gathers:
+            made[BY_EVENT.pk] = event_key(head.event_ids[0])
     if head.due is not None:
         made["due"] = head.due
     made |= _due(head.run_id, head.status, head.due, at)
@@ -113,7 +117,7 @@ def changes(run_id: str, change: HeadChange) -> tuple[dict[str, Any], list[str]]
     sets: dict[str, Any] = {"st": change.status}
     removed: list[str] = []
     for name, short in _PLAIN.items():
-        value = getattr(change, name)
+        value = getattr(change, name, None)
         if value is not None and value is not False:
             sets[short] = value
         elif name == "reason" or value is False:

@@ -19,6 +19,7 @@ from tidemill.aws import heads
 from tidemill.aws.dynamo import Item, Table
 from tidemill.aws.table import (
     BY_DUE,
+    BY_EVENT,
     BY_FUNCTION,
     BY_TIME,
     BY_USER,
@@ -68,8 +69,10 @@ def page(table: Table, blobs: Blobs, query: RunQuery) -> list[Head]:
 
 
 def of_event(table: Table, blobs: Blobs, event_id: str) -> list[Head]:
+    """The run that the event began is found in an index, those that gathered it by pointers."""
     prefix = "RUN#"
-    keys = [item["sk"][len(prefix) :] for item in table.query(event_key(event_id), prefix=prefix)]
+    pointers = [item["sk"][len(prefix) :] for item in table.query(event_key(event_id), prefix=prefix)]
+    keys = sorted({*pointers, *(item[BY_EVENT.sk] for item in table.query(event_key(event_id), index=BY_EVENT))})
     there = _heads(table, blobs, [key[_RUN_AT:] for key in keys], strong=True)
     found = [(there.get(key[_RUN_AT:]), key) for key in keys]
     return [head for head, key in found if head is not None and time_key(head.created_at, head.run_id) == key]

@@ -6,8 +6,9 @@ appended together are one item under the first one's number; so the lock holds f
 number that he asks for, and everyone does who has read the journal or written it.
 
 A run is born in one write: the head carries its first records where all of it is small. Where it is not, they are
-put first, and whoever comes to an orphaned birth puts the head to it. The pointers under its events come before
-either; one that leads to no run, or to one created at another time, does not count.
+put first, and whoever comes to an orphaned birth puts the head to it. It is found by its event in an index. A run that
+gathers events has a pointer under each of them, so that it is found there without delay; they come before the head,
+and one that leads to no run, or to one created at another time, does not count.
 """
 
 from __future__ import annotations
@@ -20,22 +21,18 @@ from tidemill.aws.dynamo import Item, Table
 from tidemill.aws.overflow import kept, restored
 from tidemill.aws.sizes import item_size
 from tidemill.aws.table import (
-    BY_TIME,
     HEAD,
     PK,
     RECORD_FIRST,
     RECORD_LAST,
     SK,
     TTL,
-    all_key,
     chunks_key,
     event_key,
     pointer_key,
     record_key,
     run_key,
-    shard,
     snapshot_key,
-    time_key,
 )
 from tidemill.core.journal import Claimed, Ended, Record, Started
 from tidemill.errors import JournalError
@@ -60,7 +57,7 @@ class DynamoRuns:
 
     def create(self, head: Head, records: Sequence[Record]) -> bool:
         """True also where this very call had succeeded and looked failed, if a claim among the records tells."""
-        self._point(head, tuple(dict.fromkeys(head.event_ids)))
+        self._point(head, tuple(dict.fromkeys(head.event_ids if head.gathers else head.event_ids[1:])))
         born = journals.packed(records, self._blobs)
         item = heads.item(head, self._blobs)
         whole = journals.birth_in(item, born)
@@ -78,13 +75,10 @@ class DynamoRuns:
         return found is None or _mine(found, born, records)
 
     def _point(self, head: Head, event_ids: tuple[str, ...]) -> None:
-        at = time_key(head.created_at, head.run_id)
         ttl = heads.expiry(head.created_at)
         pointers: list[Item] = [
             {PK: event_key(event_id), SK: pointer_key(head.created_at, head.run_id), TTL: ttl} for event_id in event_ids
         ]
-        if heads.listed(head) and event_ids[:1] == head.event_ids[:1] != ():
-            pointers[0][BY_TIME.pk], pointers[0][BY_TIME.sk] = all_key(shard(head.run_id)), at
         if len(pointers) == 1:
             self._table.put(pointers[0])
         elif pointers:

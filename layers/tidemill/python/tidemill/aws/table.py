@@ -5,7 +5,9 @@
     record(s)            RUN#<run>              <number, 10 digits>       keyed by the first that it holds
     snapshot             RUN#<run>              S#<number>
     chunks that ended    RUN#<run>              C#<step key>
-    pointer to a run     EVENT#<id>             RUN#<created>#<run>
+    pointer to a run     EVENT#<id>             RUN#<created>#<run>       of events that a run gathers
+    flow control         FLOW#<key>             #                         places, a throttle, a rate, a window, …
+    a run in line        LINE#<key>             <rank>#<run>              for a place under this key
 
 Every index is sparse: an item without its keys is not in it. Each holds keys only, but for the index of due times,
 whose entries also say which function and when created: neither ever changes, so they cost nothing more.
@@ -42,11 +44,13 @@ class Index(NamedTuple):
     also: tuple[str, ...] = ()
 
 
-BY_FUNCTION: Final = Index("by-function", "fpk", "fsk")  # RUNS#<function>#<shard> / <created>#<run>
+# RUNS#<function>#<shard> / <created>#<run>; KEYS#<family>#<shard> / <hash>: the keys of a limit that are in use
+BY_FUNCTION: Final = Index("by-function", "fpk", "fsk")
 BY_USER: Final = Index("by-user", "upk", "usk")  # USER#<user> / <created>#<run>, EUSER#<user> / <received>#<event>
-BY_TIME: Final = Index("by-time", "apk", "ask")  # RUNS#<shard> / <created>#<run>: on the pointer of a run's first event
+BY_TIME: Final = Index("by-time", "apk", "fsk")  # RUNS#<shard> / <created>#<run>
+BY_EVENT: Final = Index("by-event", "epk", "fsk")  # EVENT#<event> / <created>#<run>
 BY_DUE: Final = Index("by-due", "dpk", "dsk", ("f", "fsk"))  # DUE#<class>#<shard> / <due>; ENDED#<status>#<shard> / …
-INDEXES: Final = (BY_FUNCTION, BY_USER, BY_TIME, BY_DUE)
+INDEXES: Final = (BY_FUNCTION, BY_USER, BY_TIME, BY_EVENT, BY_DUE)
 
 
 def stamp(ms: int) -> str:
@@ -119,3 +123,21 @@ def due_key(kind: str, number: int) -> str:
 def ended_key(status: str, number: int) -> str:
     """Of the runs that did not complete: they are few among many, and looked for."""
     return f"ENDED#{status}#{number:02d}"
+
+
+def flow_key(key: str) -> str:
+    """`key`: as `core.flow.keys` makes them."""
+    return f"FLOW#{key}"
+
+
+def line_key(key: str) -> str:
+    return f"LINE#{key}"
+
+
+def rank_key(rank: int, run_id: str) -> str:
+    """Where a run stands in line: the lowest rank is the first."""
+    return f"{max(rank, 0):015d}#{run_id}"
+
+
+def keys_key(family: str, number: int) -> str:
+    return f"KEYS#{family}#{number}"

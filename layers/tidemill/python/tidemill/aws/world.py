@@ -41,6 +41,7 @@ def build(client: Client, settings: environment.Settings) -> World:
     from tidemill.aws.bus import EventBridgeBus
     from tidemill.aws.dynamo import Table
     from tidemill.aws.events import DynamoEvents
+    from tidemill.aws.flow import DynamoFlow
     from tidemill.aws.liveness import UntilThen
     from tidemill.aws.queue import SqsQueue
     from tidemill.aws.registry import DynamoRegistry
@@ -62,4 +63,5 @@ def build(client: Client, settings: environment.Settings) -> World:
         clock,
         SystemEntropy(),
         UntilThen(),
+        DynamoFlow(table),
     )

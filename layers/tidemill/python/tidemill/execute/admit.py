@@ -1,12 +1,14 @@
 """What flow control decides about a run before it begins, in this order; decided once, and recorded.
 
     idempotency   another run has this key: skipped
+    singleton     ("skip") another run is under way: skipped
     rate limit    over it: skipped
-    singleton     another run is under way: skipped, or the other is cancelled
+    singleton     ("cancel") another run is under way: that one is cancelled
     throttle      when it may begin
     concurrency   its places: see `places`
 
-What a run is turned away by later it does not count for earlier: its idempotency key is free again.
+What a run is turned away by later it does not count for earlier: its idempotency key is free again, and a singleton's
+newcomer is no start under the rate limit.
 
 The decision is a record in the journal (`Admitted`, or `Skipped`), so a doubled message never reserves twice. A run is
 decided on at its birth, or, where it begins later (its event lies in the future, or it gathers events), at that time.
@@ -27,6 +29,7 @@ from tidemill.model import Event, FunctionSpec, Head, HeadChange, Place, Standin
 from tidemill.ports import World
 
 _AT_BIRTH = ("idempotency", "rate_limit", "singleton", "throttle")
+_ELSE = (*_AT_BIRTH, "debounce", "batch")
 _PATIENCE = 100  # runs that a newcomer cancels, one after the other, before it gives up for now
 
 
@@ -46,28 +49,39 @@ def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
     return told and (isinstance(decision, Skipped) or decision.begin is not None)
 
 
+def known_at_birth(spec: FunctionSpec, event: Event, head: Head) -> Standing | None:
+    """The decision on a run that begins at once, where it needs nothing but places: it is written with the birth."""
+    if "concurrency" not in spec.flow or head.not_before is not None or any(each in spec.flow for each in _ELSE):
+        return None
+    return Standing(places.rank(spec, event, head.created_at), places.places(spec, event))
+
+
 def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: int, now: int) -> list[Record] | None:
     """Whether the run may be claimed now, with the records that go before the claim; `head.standing` is then set.
 
     None: not now. It has been skipped, it waits for its turn or stands in line, or somebody wrote to it first.
     """
+    place: Place | None = None
     head.standing = head.standing or (state.admitted.standing if state.admitted is not None else None)
     if head.standing is None:
         decision = _decide(world, head, state, spec, now)
         if isinstance(decision, Skipped) or (decision.begin or 0) > now:
             _record(world, head, state, decision, now)
             return None
-        if held.hold(world, head, decision.standing, spec, state.seq + 2, until, line=False) is None:
+        place = held.hold(world, head, decision.standing, spec, state.seq + 2, until, line=False)
+        if place is None:
             head.standing = decision.standing
             return [decision]
+        head.reason = places.reason(place)
         if not _record(world, head, state, decision, now):  # before it stands in line, so that its end finds it there
             return None
     assert head.standing is not None
-    place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True)
+    place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
     if place is None:
         return []
-    due = bounded(head, now + RECHECK)
-    world.runs.redue(head.run_id, head.due, due, places.reason(place))
+    due, reason = bounded(head, now + RECHECK), places.reason(place)
+    if (due, reason) != (head.due, head.reason):
+        world.runs.redue(head.run_id, head.due, due, reason)
     return None
 
 
@@ -86,6 +100,10 @@ def _record(world: World, head: Head, state: RunState, decision: Admitted | Skip
         )
     found = world.runs.append(head.run_id, state.seq + 1, [decision], change)
     if found is not None and found[:1] != [decision]:
+        state.add(found)
+        if state.terminal is not None and isinstance(decision, Admitted):
+            head.standing = decision.standing  # nobody else knows of the place that it may have as a singleton
+            held.leave(world, head, state, gone=False)
         world.queue.look(head.run_id, head.function_id)
         return False
     state.add([decision])
@@ -112,9 +130,14 @@ def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: 
         other = world.flow.first(unique.text, head.run_id, now, now + IDEMPOTENCY_MEMORY)
         if other != head.run_id:
             return Skipped(now, f"run {other} has its idempotency key {unique.label!r}, for 24 hours")
-    over = None if again else _over_rate(world, spec, head, event, now)
     alone = _alone(spec, event)
-    if over is None and alone is not None:
+    waits = alone is not None and spec.flow["singleton"]["mode"] == "skip"
+    over = _not_alone(world, spec, head, alone, state.seq + 1) if alone is not None and waits else None
+    if over is None and not again:
+        over = _over_rate(world, spec, head, event, now)
+        if over is not None and alone is not None and waits:
+            held.leave_alone(world, head, alone)
+    if over is None and alone is not None and not waits:  # who is over the rate cancels nobody
         over = _not_alone(world, spec, head, alone, state.seq + 1)
     if over is not None:
         if unique is not None:

@@ -81,7 +81,9 @@ def drive(
             pass
     except Left:
         pass  # another executor, or an end, took the run
-    if live.state.terminal is not None and (live.head.ties or live.head.standing is not None):
+    terminal = live.state.terminal
+    outside = live.head.standing is not None and not isinstance(terminal, Ended)  # its place is held until this is told
+    if terminal is not None and (live.head.ties or outside):
         live.keeper.ended(live.head)  # waits that this executor put after the end must not stay behind, nor its place
     if live.failure is not None:
         raise live.failure

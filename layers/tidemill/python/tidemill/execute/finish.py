@@ -49,8 +49,8 @@ def _timer(head: Head, state: RunState) -> int:
 
 
 def quiet(world: World, head: Head, ended: Ended) -> bool:
-    """Whether a run's end concerns nobody but itself: then its record and its head can be written at once."""
-    if head.ties or head.parent is not None or head.standing is not None:
+    """Whether a run's end concerns nobody but itself and those who wait for its places."""
+    if head.ties or head.parent is not None:
         return False
     if any(_listened(world, name) for name in _announcements(ended)):
         return False

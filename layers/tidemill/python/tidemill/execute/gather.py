@@ -15,7 +15,7 @@ from tidemill.core.look import bounded
 from tidemill.core.state import RunState
 from tidemill.execute.load import load
 from tidemill.execute.start import bear, first_id
-from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.limits import EVENT_ID_MEMORY, MESSAGE_DELAY
 from tidemill.model import Event, FunctionSpec, Head, HeadChange
 from tidemill.ports import Window, World
 
@@ -39,7 +39,11 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
             return window.run_id, False
         now = world.clock.now()
         run_id = first_id(world, spec, event)
-        if world.flow.move_window(key, window, Window(run_id, 0, 1, now)):
+        if world.flow.move_window(key, window, Window(run_id, 0, 1, now), now):
+            # Another delivery may have put it into the run that gathered before, while this one stood still.
+            had = _had(world, spec, event) if window is not None else None
+            if had is not None:
+                return had.run_id, False
             begin = max(gather.begins(name, declared, now, now, 1), event.ts)
             reason = gather.reason(name, declared)
             born = bear(world, spec, (event,), run_id=run_id, begin=begin, reason=reason)
@@ -85,7 +89,9 @@ def _join(
         found = world.runs.append(head.run_id, known.seq + 1, [record], change)
         if found is None or found[:1] == [record]:
             after = Window(head.run_id, known.seq + 1, known.count + 1, known.since)
-            world.flow.move_window(key, window, after)
+            world.flow.move_window(key, window, after, now)
+            if begin <= now and (head.not_before or 0) - known.since > MESSAGE_DELAY:
+                world.queue.forget(head.run_id)  # it is full before the time for which it has a timer of its own
             world.queue.look(head.run_id, spec.id, begin if begin > now else None)
             return True
         state = load(world, head)

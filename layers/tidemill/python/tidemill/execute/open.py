@@ -39,7 +39,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         return None
     head, records = whole
     if head.due is None:
-        places.closed(world, head)
+        places.end(world, head)
         return None
     base = first(head)
     state = tail(base, records)
@@ -73,7 +73,11 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         records.extend(found)
         state.add(found)
         if spec.flow:  # what was written may have changed more of the head than the journal tells
+            taken = head.standing
             head = world.runs.head(run_id) or head
+            if state.terminal is not None:  # its places were taken for a claim that comes too late
+                head.standing = head.standing or taken
+                places.leave(world, head, state, gone=False)
 
 
 def _otherwise(world: World, head: Head, state: RunState, decision: Look, now: int) -> None:

@@ -1,9 +1,10 @@
 """Places: held before code runs, passed on when it is left, waited for in line.
 
-*Write, then look.* A run that finds no free place puts itself in line, then tries once more; a run that gives its place
-up takes itself out, then looks who is first in line and gives the place to that one. Whoever comes second sees the
-other, so no place stays free while someone waits. A run in line costs nothing: its message has been answered, and it is
-looked at when it has been given a place (or, should that message be lost, within the hour).
+*Write, then look.* A run that finds no free place puts itself in line, then looks once more; a run that gives its place
+up gives it to the first in line. Whoever comes second sees the other, so no place stays free while someone waits, and
+while someone does nobody else gets one. A run in line costs nothing: its message has been answered, and it is looked at
+when it has been given a place. Should that message be lost, it is looked at within the hour; and whoever stands in line
+anew, or is found there, gives what he sees to be free to the first.
 
 *Nobody's death costs a place.* What a holder was doing comes back by its own message or due time, and the run holds its
 place on under its next claim. Where there is no next claim the lease ends: the claim's end, or, for places that count
@@ -14,6 +15,8 @@ A run that waits for its second place keeps its first; why that cannot lock up i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tidemill.core.flow import places
 from tidemill.core.state import RunState
 from tidemill.limits import GRANT, RECHECK
@@ -22,15 +25,30 @@ from tidemill.ports import Waiting, World
 
 
 def hold(
-    world: World, head: Head, standing: Standing, spec: FunctionSpec, token: int, until: int, *, line: bool
+    world: World,
+    head: Head,
+    standing: Standing,
+    spec: FunctionSpec,
+    token: int,
+    until: int,
+    *,
+    line: bool,
+    full: Place | None = None,
 ) -> Place | None:
     """Hold all of the run's places under the claim number `token`. Else the place that it has to wait for.
 
-    `line`: stand in line for that one.
+    `line`: stand in line for that one. `full`: that was the answer a moment ago.
     """
+    taken = full is not None
     for number, each in enumerate(standing.places):
+        known = full is not None and each.key == full.key
+        taken = taken and not known
         place = Place(each.key, places.limit_now(spec, each), each.counts, each.label)
-        if _take(world, head, place, standing.rank, token, until, line):
+        if taken or (not known and _take(world, head, place, token, until)):
+            continue
+        if not line:
+            return place
+        if _stand(world, head, place, standing.rank, token, until):
             continue
         for later in standing.places[number + 1 :]:  # granted before an earlier one was lost
             _pass_on(world, later, head.run_id, token)
@@ -54,22 +72,23 @@ def leave(world: World, head: Head, state: RunState, gone: bool) -> int | None:
     standing = head.standing
     if standing is None:
         return None
-    if standing.alone is not None:
-        _pass_on(world, standing.alone, head.run_id, None)
     now = world.clock.now()
     claim = state.overtaken
     if standing.places and claim is not None and not gone and world.liveness.alive(claim, now):
+        if standing.alone is not None:
+            _pass_on(world, standing.alone, head.run_id, None)
         return min(claim.until, now + RECHECK)
-    for place in standing.places:
-        _pass_on(world, place, head.run_id, None)
+    end(world, head)
     return None
 
 
-def closed(world: World, head: Head) -> None:
-    """A run that is over has been looked at: if it was given a place after its end, it passes it on."""
+def end(world: World, head: Head) -> None:
+    """Give up all that a run holds that is over, or may have been given since."""
     if head.standing is not None:
         for place in head.standing.places:
-            _pass_on(world, place, head.run_id, None)
+            _pass_on(world, place, head.run_id, None, head.standing.rank)
+        if head.standing.alone is not None:
+            _pass_on(world, head.standing.alone, head.run_id, None)
 
 
 def take_alone(world: World, head: Head, place: Place, token: int) -> str | None:
@@ -81,21 +100,36 @@ def take_alone(world: World, head: Head, place: Place, token: int) -> str | None
             continue
         if not _over(world, holder.run_id):
             return holder.run_id
-        world.flow.pass_on(place, holder.run_id, None, now, now, lambda _: 0)
+        _free(world, place, holder.run_id, now)
     return None
 
 
-def _take(world: World, head: Head, place: Place, rank: int, token: int, until: int, line: bool) -> bool:
+def leave_alone(world: World, head: Head, place: Place) -> None:
+    """Give up the one place of a singleton: its run is turned away after all."""
+    _pass_on(world, place, head.run_id, None)
+
+
+def _take(world: World, head: Head, place: Place, token: int, until: int) -> bool:
     now = world.clock.now()
-    if place.counts == "runs":
-        until = now + RECHECK
-    if world.flow.take(place, head.run_id, token, until, now, head.reason is not None):
+    runs = place.counts == "runs"
+    until = now + RECHECK if runs else until
+    known = head.reason == places.reason(place) or (runs and head.started_at is not None)
+    if world.flow.take(place, head.run_id, token, until, now, known):
         return True
-    if place.counts == "runs" and _bury(world, place, now):
-        line = True
-    if not line:
+    return runs and _bury(world, place, now) and world.flow.take(place, head.run_id, token, until, now, known)
+
+
+def _stand(world: World, head: Head, place: Place, rank: int, token: int, until: int) -> bool:
+    """Stand in line; whether that has brought the run its place at once."""
+    now = world.clock.now()
+    waiting = Waiting(head.run_id, head.function_id, token, rank)
+    granted = world.flow.park(place, waiting, now + GRANT, now, _limit(world, place))
+    for run_id, function_id in granted:
+        if run_id != head.run_id:
+            world.queue.look(run_id, function_id)
+    if all(run_id != head.run_id for run_id, _ in granted):
         return False
-    world.flow.park(place, Waiting(head.run_id, head.function_id, token, rank), now)
+    until = now + RECHECK if place.counts == "runs" else until
     return world.flow.take(place, head.run_id, token, until, now, True)
 
 
@@ -106,11 +140,17 @@ def _bury(world: World, place: Place, now: int) -> bool:
         if holder.until > now:
             continue
         if _over(world, holder.run_id):
-            _pass_on(world, place, holder.run_id, None)
+            _free(world, place, holder.run_id, now)
             found = True
         else:
-            world.flow.take(place, holder.run_id, holder.token, now + RECHECK, now, False)
+            none = Place(place.key, 0, place.counts, place.label)  # held on, and not taken anew
+            world.flow.take(none, holder.run_id, holder.token, now + RECHECK, now, True)
     return found
+
+
+def _free(world: World, place: Place, run_id: str, now: int) -> None:
+    """Take the place from a run that is over, and give it to nobody yet: whoever does this goes on to ask for it."""
+    world.flow.pass_on(place, run_id, None, None, now, now, lambda _: 0)
 
 
 def _over(world: World, run_id: str) -> bool:
@@ -118,11 +158,15 @@ def _over(world: World, run_id: str) -> bool:
     return head is None or head.due is None
 
 
-def _pass_on(world: World, place: Place, run_id: str, upto: int | None) -> None:
+def _pass_on(world: World, place: Place, run_id: str, upto: int | None, rank: int | None = None) -> None:
     now = world.clock.now()
+    granted = world.flow.pass_on(place, run_id, upto, rank, now + GRANT, now, _limit(world, place))
+    for next_run, function_id in granted:
+        world.queue.look(next_run, function_id)
 
+
+def _limit(world: World, place: Place) -> Callable[[str], int]:
     def limit(function_id: str) -> int:
         return places.limit_now(world.registry.function(function_id), place)
 
-    for next_run, function_id in world.flow.pass_on(place, run_id, upto, now + GRANT, now, limit):
-        world.queue.look(next_run, function_id)
+    return limit

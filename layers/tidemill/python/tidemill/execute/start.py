@@ -19,7 +19,7 @@ import msgspec
 from tidemill import ids
 from tidemill.core import match
 from tidemill.core.flow import keys
-from tidemill.core.journal import Claimed, Record, Started
+from tidemill.core.journal import Admitted, Claimed, Record, Started
 from tidemill.core.look import bounded
 from tidemill.execute import admit, lookback, outside
 from tidemill.execute.load import load
@@ -109,6 +109,10 @@ def bear(
     if claim is not None and head.not_before is None and not spec.flow:
         records.append(claim)
         head.status, head.started_at, head.due = "running", now, bounded(head, min(claim.until, now + RECHECK))
+    if spec.flow and input is None:
+        head.standing = admit.known_at_birth(spec, events[-1], head)
+        if head.standing is not None:
+            records.insert(1, Admitted(now, head.standing))
     created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
@@ -201,6 +205,7 @@ def _head(
         start_by=base + limits.start if limits.start is not None else None,
         not_before=not_before,
         ties=bool(spec.cancel_on),
+        gathers=begin is not None,
     )
     head.due = bounded(head, head.due or now)
     return head

@@ -16,6 +16,9 @@ from tidemill.core import expression, match
 from tidemill.limits import KEY_LABEL_CHARS
 from tidemill.model import Event, FunctionSpec, event_fields
 
+_PLAIN = (str, int, float, type(None))
+_shown = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
 
 class Key(NamedTuple):
     """`text`: under which it is stored. `label`: the key's value, for people; empty where there is no key."""
@@ -37,7 +40,15 @@ def key(family: str, written: str | None, event: Event | None) -> Key:
     value = expression.compile(written).value(_variables(event))
     if value is match.MISSING:
         value = None
+    return _of_plain(family, value) if isinstance(value, _PLAIN) else _of(family, value)
+
+
+def _of(family: str, value: Any) -> Key:
     return Key(f"{family}/{match.value_hash(value)}", _label(value))
+
+
+# Typed: `1`, `1.0` and `True` are one entry to a dictionary, and have three labels.
+_of_plain = lru_cache(maxsize=4096, typed=True)(_of)
 
 
 def notes(spec: FunctionSpec, event: Event | None) -> tuple[str, ...]:
@@ -65,5 +76,5 @@ def _variables(event: Event | None) -> dict[str, Any]:
 
 
 def _label(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    text = value if isinstance(value, str) else _shown(value)
     return text if len(text) <= KEY_LABEL_CHARS else text[: KEY_LABEL_CHARS - 1] + "…"

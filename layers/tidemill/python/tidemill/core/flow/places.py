@@ -42,8 +42,8 @@ def in_order(spec: FunctionSpec) -> list[dict[str, Any]]:
 
 def family(spec: FunctionSpec, declared: dict[str, Any]) -> str:
     """The beginning of the keys of this limit: one for all functions that share it."""
-    scope = declared["scope"]
-    owner = {"function": spec.id, "app": spec.app, "account": ""}[scope]
+    scope: str = declared["scope"]
+    owner = spec.id if scope == "function" else spec.app if scope == "app" else ""
     return keys.family("places", scope, owner, declared.get("key") or "", declared["counts"])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tidemill import duration
+
 
 def recent(starts: Sequence[int], now: int, period: int) -> list[int]:
     """The starts that still count. One exactly a period ago counts no more."""
@@ -16,4 +18,4 @@ def admits(starts: Sequence[int], now: int, limit: int, period: int) -> bool:
 
 def reason(limit: int, period: int, label: str) -> str:
     of = f" for {label!r}" if label else ""
-    return f"over the rate limit{of}: {limit} starts in {period / 1_000:g} s"
+    return f"over the rate limit{of}: {limit} in {duration.text(period)}"

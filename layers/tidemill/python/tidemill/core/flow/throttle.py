@@ -8,6 +8,8 @@ is not 333 ms each, and nothing drifts.
 
 from __future__ import annotations
 
+from tidemill import duration
+
 
 def slot(spent: int, now: int, limit: int, period: int, burst: int) -> tuple[int, int]:
     """When this start may begin, and what `spent` becomes."""
@@ -22,4 +24,4 @@ def begins(spent: int, limit: int, period: int, burst: int) -> int:
 
 def reason(limit: int, period: int, label: str) -> str:
     of = f" of {label!r}" if label else ""
-    return f"waits for its turn{of}: {limit} starts in {period / 1_000:g} s (throttle)"
+    return f"waits for its turn{of}: {limit} in {duration.text(period)} (throttle)"

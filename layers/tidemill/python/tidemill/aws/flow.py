@@ -1,0 +1,20 @@
+"""Flow control in DynamoDB: what each operation costs is told, and counted, in docs/flow-in-aws.md."""
+
+from __future__ import annotations
+
+from tidemill.aws import flow_usage
+from tidemill.aws.dynamo import Table
+from tidemill.aws.flow_places import FlowPlaces
+from tidemill.aws.flow_starts import FlowStarts
+from tidemill.ports import Usage
+
+
+class DynamoFlow(FlowPlaces, FlowStarts):
+    """The port `FlowStore`."""
+
+    def __init__(self, table: Table) -> None:
+        FlowPlaces.__init__(self, table)
+        FlowStarts.__init__(self, table)
+
+    def usage(self, family: str, top: int) -> list[Usage]:
+        return flow_usage.usage(self._table, family, top)

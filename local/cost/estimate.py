@@ -1,0 +1,159 @@
+"""Line by line, what a month costs: counted calls times prices.
+
+    a line = how many of a thing x what one costs
+
+Nothing is rounded away and no free tier is taken off. Two things are not counted but assumed, and named here: how long
+a call of AWS takes, and how many bytes a log line has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tidemill_local.cost.data import Prices, Story, prices, stories
+from tidemill_local.cost.usage import SECONDS, Usage
+
+TRIP_MS = 4.0  # a DynamoDB or SQS call from a Lambda in the same region
+OWN_MS = 3.0  # of an invocation, besides its calls and the user's steps
+PLATFORM_MB = {"ingest": 256, "api": 512, "events": 256, "timers": 256, "sweeper": 256}  # memory of its own Lambdas
+LOG_BYTES = 1_000  # of one invocation: Lambda's own lines, and one with the metrics
+SAMPLED = 0.05  # of the invocations X-Ray records a trace, unless told otherwise
+EVENT_BYTES = 1_000
+RECORD_BYTES = 300  # of one record in a journal, or another small item
+JOURNAL_DAYS = 60  # a record's expiry
+POLLS = 650_000  # requests a month with which Lambda asks an empty queue: five at a time, 20 seconds each
+OWN_QUEUES = 2  # events and timers
+ALARMS = 13  # metrics that the alarms of a mill look at; alarms for each function are a setting
+METRICS = 12  # written only when there is something to tell; the mill is their only dimension, whatever its functions
+SECRETS = 2  # event keys and API keys
+
+RUNS = "Executor, queue, state and indexes"
+EVENTS = "Bus, event store and HTTP API"
+IDLE = "Idle"
+KEPT = "Kept and watched"
+SECTIONS = (RUNS, EVENTS, KEPT, IDLE)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """`count` of `what`, at `usd_per` for every `per`: `usd`."""
+
+    section: str
+    service: str
+    what: str
+    count: float
+    usd_per: float
+    per: int
+    usd: float
+
+
+def estimate(usage: Usage) -> list[Line]:
+    """What the month costs, in the order of SECTIONS."""
+    return [*running(usage), *arriving(usage), *kept(usage), *idle(usage)]
+
+
+def running(usage: Usage) -> list[Line]:
+    """The runs, whatever started them."""
+    table = stories()
+    total = usage.runs + usage.ticks
+    happened = [(table["run"], total), (table["step"], total * usage.steps), (table["tick"], float(usage.ticks))]
+    busy = total * usage.steps * usage.duration_ms * usage.memory / 1_024 / 1_000
+    return _lines(RUNS, happened, usage, busy)
+
+
+def arriving(usage: Usage) -> list[Line]:
+    """The events: taken in over HTTPS, published, stored, with the runs that they started."""
+    table = stories()
+    return _lines(EVENTS, [(table["event"], float(usage.events)), (table["filing"], usage.runs + usage.ticks)], usage)
+
+
+def kept(usage: Usage) -> list[Line]:
+    """What grows with use besides calls: storage once it has levelled out, the archive, logs."""
+    runs = usage.runs + usage.ticks
+    records = runs * (3 + usage.steps) * RECORD_BYTES
+    gb = (records + usage.events * EVENT_BYTES) * JOURNAL_DAYS / 30 / 1e9
+    invoked = sum(
+        kind.invocations * count
+        for story, count in (("run", runs), ("tick", float(usage.ticks)), ("event", float(usage.events)))
+        for kind in stories()[story].lambdas.values()
+    )
+    archived = usage.events * EVENT_BYTES / 1e9
+    return [
+        line(
+            KEPT, "table-gb", gb, f"GB kept: {RECORD_BYTES} bytes a record, {EVENT_BYTES} an event, {JOURNAL_DAYS} days"
+        ),
+        line(KEPT, "backup-gb", gb),
+        line(KEPT, "archive-gb", archived),
+        line(KEPT, "archive-gb-month", archived),
+        line(KEPT, "log-gb", invoked * LOG_BYTES / 1e9, f"GB of logs written: {LOG_BYTES} bytes an invocation"),
+        line(KEPT, "traces", invoked * SAMPLED, f"traces: {SAMPLED:.0%} of the invocations"),
+        line(KEPT, "metrics", METRICS if invoked else 0, "custom metrics for a month, at most"),
+    ]
+
+
+def idle(usage: Usage) -> list[Line]:
+    """What a deployed mill costs while nothing happens."""
+    sweeps = _lines(IDLE, [(stories()["sweep"], SECONDS / 60)], usage, what="of the sweep, each minute")
+    return [
+        *_idle_functions(usage),
+        line(IDLE, "sqs-requests", OWN_QUEUES * POLLS, "polls of the queues for events and timers, at most"),
+        line(IDLE, "alarms", ALARMS),
+        line(IDLE, "dashboards", 1),
+        line(IDLE, "secrets", SECRETS),
+        *sweeps,
+    ]
+
+
+def idle_per_function() -> float:
+    """What one more function costs a month while nothing happens, in $."""
+    return total(_idle_functions(Usage(1, 0, 0, 0, 0, 0, 0)))
+
+
+def _idle_functions(usage: Usage) -> list[Line]:
+    """What grows with the functions: Lambda polls their queues, and the sweep reads their dead letters now and then."""
+    looks = [(stories()["dead letters"], usage.functions * SECONDS / 600)]
+    polls = f"polls of {usage.functions} function queues, at most"
+    return [
+        line(IDLE, "sqs-requests", usage.functions * POLLS, polls),
+        *_lines(IDLE, looks, usage, what="of looks at dead letters, every ten minutes"),
+    ]
+
+
+def per_million(story: str, memory: int = 256, architecture: str = "arm64") -> float:
+    """What a million of this story cost, in $, without the user's own code."""
+    usage = Usage(1, 0, 0, 0, 0, 0, memory, architecture)
+    return sum(one.usd for one in _lines(RUNS, [(stories()[story], 1e6)], usage))
+
+
+def total(lines: Iterable[Line]) -> float:
+    return sum(one.usd for one in lines)
+
+
+def line(section: str, price: str, count: float, what: str | None = None, table: Prices | None = None) -> Line:
+    """One line, priced."""
+    found = (table or prices()).prices[price]
+    return Line(section, found.service, what or found.what, count, found.usd, found.per, count * found.usd / found.per)
+
+
+def _lines(
+    section: str, happened: Iterable[tuple[Story, float]], usage: Usage, busy: float = 0.0, what: str = ""
+) -> list[Line]:
+    """The lines of what happened so many times; `busy`: GB-seconds of the user's own code."""
+    units: dict[str, float] = {}
+    invoked, seconds = 0.0, 0.0
+    for story, count in happened:
+        for unit, each in story.units.items():
+            units[unit] = units.get(unit, 0.0) + each * count
+        for kind, lambdas in story.lambdas.items():
+            invoked += lambdas.invocations * count
+            ms = lambdas.invocations * OWN_MS + lambdas.trips * TRIP_MS
+            seconds += ms / 1_000 * (usage.memory if kind == "executor" else PLATFORM_MB[kind]) / 1_024 * count
+    gb_s = f"lambda-gb-s-{usage.architecture}"
+    counted = {"http-requests": 0.0, "lambda-requests": invoked, gb_s: busy + seconds, **units}
+    about = prices().prices
+    return [
+        line(section, unit, count, f"{about[unit].what} {what}" if what else None)
+        for unit, count in counted.items()
+        if count
+    ]

@@ -1,0 +1,67 @@
+"""Flow control as `cdk synth` deploys it: in processes of Lambdas, which take messages in any order and at any time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from support.emulator import eventually
+
+pytestmark = pytest.mark.xdist_group("emulator")  # one account for all of them
+
+DESK = "stories.desk"
+
+
+def one_after_the_other(spans):
+    return all(end <= begin for (_, end), (begin, _) in pairwise(sorted(spans)))
+
+
+def places(mill):
+    [limit] = mill.get(f"/v1/functions/{DESK}")["places"]
+    return limit
+
+
+def test_one_at_a_time_for_each_key_the_urgent_first_and_who_waits_is_told_why(mill):
+    def visit(desk: str, lasts: float, urgent: bool = False) -> str:
+        return mill.send("story/desk", {"desk": desk, "urgent": urgent, "for": lasts})
+
+    places(mill)  # so that who looks is there when it is needed
+    first = visit("a", 12)
+    mill.at("sleeping", first, DESK)
+    waiting = [visit("a", 0) for _ in range(2)]
+    urgent, other = visit("a", 0, urgent=True), visit("b", 0)
+    queued = [mill.until(event, DESK, lambda run: run["reason"]) for event in (*waiting, urgent)]
+    assert all("'a'" in run["reason"] for run in queued)
+    assert {run["status"] for run in queued} == {"scheduled"}
+    limit = eventually(lambda: (now := places(mill))["waiting"] and now)
+    assert (limit["limit"], limit["key"]) == (1, "event.data.desk")
+    assert [key["used"] for key in limit["keys"] if key["value"] == "a"] == [1]
+
+    spans = {event: mill.output(event, DESK, within=90) for event in (first, *waiting, urgent, other)}
+    assert one_after_the_other([spans[event] for event in (first, *waiting, urgent)])
+    assert spans[urgent][0] < min(spans[event][0] for event in waiting)
+    assert spans[other][0] < spans[first][1]  # nobody at another desk waits for these
+    assert eventually(lambda: "a" not in [key["value"] for key in places(mill)["keys"]])
+
+
+def test_a_holder_that_is_killed_costs_no_place(mill, begun):
+    """It comes back by its own message and holds its place on; whoever waits gets it after that."""
+    killed = mill.output(begun["dying"], DESK, within=120)
+    behind = mill.output(begun["behind"], DESK, within=120)
+    assert len(mill.noted(f"desk-{begun['dying']}")) == 2
+    assert len(mill.noted(f"desk-{begun['behind']}")) == 1
+    assert one_after_the_other([killed, behind])
+
+
+def test_a_debounce_gives_the_code_the_last_event_after_a_silence(mill):
+    sent = [mill.send("story/typed", {"page": "p1", "text": text}) for text in ("h", "he", "hello")]
+    run = mill.at("completed", sent[0], "stories.typed")
+    assert run["output"] == "hello"
+    assert sorted(run["event_ids"]) == sorted(sent)
+    assert {mill.run(event, "stories.typed")["run_id"] for event in sent} == {run["run_id"]}
+
+
+def test_a_throttle_spaces_the_starts(mill):
+    sent = [mill.send("story/paced") for _ in range(3)]
+    begun = sorted(mill.output(event, "stories.paced") for event in sent)
+    assert all(later - earlier > 2.5 for earlier, later in pairwise(begun))
