@@ -16,6 +16,9 @@ APPS = {
     "Video": "examples.video.pipeline:app",
     "Billing": "examples.invoices.billing:app",
     "Onboarding": "examples.coordination.onboarding:app",
+    "Carrier": "examples.limits.maps:app",
+    "Library": "examples.limits.search:app",
+    "Studio": "examples.limits.transcripts:app",
 }
 
 

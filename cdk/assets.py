@@ -1,4 +1,4 @@
-"""The three kinds of bundle: the layer, the platform's own Lambdas, a user's app."""
+"""The kinds of bundle: the layer, the platform's own Lambdas, a user's app, and what definitions need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tidemill_cdk.problems import DeployError
 from tidemill_cdk.settings import Settings
 
 _HERE = Path(__file__).resolve().parent
-_NO_REQUIREMENTS = "requirements.txt"
+_REQUIREMENTS = "requirements.txt"
 
 
 def layer_recipe(settings: Settings) -> Recipe:
@@ -44,12 +44,45 @@ def lambdas_recipe(settings: Settings) -> Recipe:
 
 def app_recipe(entry: Path, settings: Settings) -> Recipe:
     """A user's app: the folder `entry`, with what its requirements.txt names installed beside it."""
-    requirements = entry / _NO_REQUIREMENTS
+    return _folder("app", entry, entry.relative_to(import_root(entry)).as_posix(), settings)
+
+
+def step_recipe(folder: Path, settings: Settings) -> Recipe:
+    """A step's folder, the same: but the program is what lies in it, whatever it is called."""
+    return _folder("step", folder, "", settings)
+
+
+def _folder(kind: str, folder: Path, where: str, settings: Settings) -> Recipe:
+    requirements = folder / _REQUIREMENTS
     return Recipe(
-        name=f"app-{entry.name or 'root'}",
-        sources=((entry.relative_to(import_root(entry)).as_posix(), entry),),
+        name=f"{kind}-{folder.name or 'root'}",
+        sources=((where, folder),),
         requirements=requirements if requirements.is_file() else None,
         locked=False,
+        python=settings.python,
+        architecture=settings.architecture,
+        place="/var/task",
+    )
+
+
+def wasm_recipe(settings: Settings) -> Recipe:
+    """A layer beside the layer: what runs WebAssembly, for those who do."""
+    return Recipe(
+        name="wasm",
+        sources=(),
+        requirements=_HERE / "requirements-wasm.txt",
+        python=settings.python,
+        architecture=settings.architecture,
+        prefix="python",
+        place="/opt/python",
+    )
+
+
+def definitions_recipe(folder: Path, settings: Settings) -> Recipe:
+    """What an executor of definitions reads: the file of them, and the modules of their steps."""
+    return Recipe(
+        name="definitions",
+        sources=(("", folder),),
         python=settings.python,
         architecture=settings.architecture,
         place="/var/task",

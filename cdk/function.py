@@ -61,7 +61,7 @@ class Function(Construct):
             dead_name=dead_letter_name(names.mill, declared.id),
             timeout=timeout,
             # A crash is a delivery without an end: a run must be able to use up its attempts before SQS gives up.
-            attempts=max(_ATTEMPTS, spec["retries"] + 3),
+            attempts=max(_ATTEMPTS, (spec["retries"] if declared.retries is None else declared.retries) + 3),
             settings=settings,
         )
         if declared.pattern is not None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ class Declared:
 
     spec: dict[str, Any]  # what the registry keeps: a FunctionSpec
     pattern: dict[str, Any] | None  # which events its rule takes; None: it listens to none
+    retries: int | None = None  # of the step that has most, where that is not the function's own affair
 
     @property
     def text(self) -> str:
@@ -40,6 +41,39 @@ def read(entry: Path, target: str, environment: Mapping[str, str]) -> list[Decla
     """
     said = _run(["tidemill_local.cli", "manifest", target], entry, environment, f"entry={str(entry)!r}, app={target!r}")
     return _declared(said)
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A function that is a definition: what it declares, and its steps as the executor reads them."""
+
+    declared: Declared
+    definition: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.declared.id
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        return [{**step, "id": step["node"]["id"]} for step in self.definition["steps"]]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.definition["folder"])
+
+
+def definitions(path: Path) -> list[Defined]:
+    """The `*.function.json` of a folder, or one such file. Raises DeployError with every problem."""
+    said = json.loads(
+        _run(["tidemill_local.cli.defined", str(path)], Path.cwd(), {}, f"add_definitions({str(path)!r})")
+    )
+    declared = {one.id: one for one in _declared(json.dumps(said["functions"]))}
+    found: list[Defined] = []
+    for one in said["definitions"]:
+        most = max(step["attempts"] for step in one["steps"]) - 1
+        found.append(Defined(replace(declared[one["spec"]["id"]], retries=most), one))
+    return found
 
 
 def plain(function_id: str, declaration: Mapping[str, Any]) -> Declared:

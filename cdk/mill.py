@@ -24,6 +24,7 @@ from tidemill_cdk.app_lambda import App
 from tidemill_cdk.assets import code, lambdas_recipe, own_bundle
 from tidemill_cdk.attached import Attached
 from tidemill_cdk.bus import Bus, Events
+from tidemill_cdk.definitions import Definitions
 from tidemill_cdk.keys import Keys
 from tidemill_cdk.layer import Layer
 from tidemill_cdk.names import Names
@@ -73,6 +74,35 @@ class Mill(Construct):
             timeout=timeout,
             vpc=vpc,
             **options,
+        )
+
+    def add_definitions(
+        self,
+        path: str | Path,
+        *,
+        id: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        memory: int | None = None,
+        vpc: ec2.IVpc | None = None,
+    ) -> Definitions:
+        """The functions without an SDK of a folder (its `*.function.json`, or one such file): a queue, a rule and what
+        belongs to them for each, one Lambda that runs all of them, and a Lambda or a task definition for each step
+        that needs one.
+
+        `environment`: what the programs of steps find in theirs. `memory`: MiB of the executor, which holds what steps
+        hand on and runs their WebAssembly (512 with such a step, else 256). `vpc`: where executor, Lambdas and
+        containers run; without it containers have a small network of their own, and the Lambdas none. `id`: of the
+        construct, else the folder's name. Raises DeployError.
+        """
+        where = Path(path)
+        return Definitions(
+            self,
+            id or (where.name.partition(".")[0] if where.is_file() else where.resolve().name),
+            wiring=self.wiring,
+            path=where,
+            environment=environment or {},
+            memory=memory,
+            vpc=vpc,
         )
 
     def attach(self, existing: lambda_.IFunction, *, function_id: str, on: Any = None, **options: Any) -> Attached:

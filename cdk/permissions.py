@@ -8,10 +8,12 @@ The names come from the mill's name, so a policy never changes when a function i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from aws_cdk import aws_iam as iam
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from tidemill_cdk.nag import wildcard
 from tidemill_cdk.names import Names
@@ -22,14 +24,32 @@ class Allow:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     because: str = ""  # why a resource holds a `*`
+    only: Mapping[str, Any] = field(default_factory=dict[str, Any])  # conditions
+
+    def statement(self) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            actions=list(self.actions), resources=list(self.resources), conditions=dict(self.only) or None
+        )
 
 
 def grant(role: iam.IRole, allows: list[Allow]) -> None:
     for allow in allows:
-        role.add_to_principal_policy(iam.PolicyStatement(actions=list(allow.actions), resources=list(allow.resources)))
+        role.add_to_principal_policy(allow.statement())
+    _justify(role, allows)
+
+
+def policy(scope: Construct, id: str, role: iam.IRole, allows: list[Allow]) -> iam.Policy:
+    """A policy of its own for the role: what it allows comes and goes without a change of the others."""
+    made = iam.Policy(scope, id, roles=[role], statements=[allow.statement() for allow in allows])
+    _justify(made, allows)
+    return made
+
+
+def _justify(holder: IConstruct, allows: list[Allow]) -> None:
+    for allow in allows:
         for resource in allow.resources:
             if "*" in resource:
-                wildcard(role, resource, allow.because)
+                wildcard(holder, resource, allow.because)
 
 
 # --- what the parts of a mill have in common -----------------------------------------------------------
@@ -42,6 +62,11 @@ def table(names: Names, *actions: str) -> Allow:
 def indexes(names: Names) -> Allow:
     """Lists, and the search for overdue runs."""
     return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/*",), "All of the one table's indexes.")
+
+
+def gathering(names: Names) -> Allow:
+    """Which runs an event is in already, for a function that gathers events."""
+    return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/by-event",))
 
 
 def payloads(names: Names, *actions: str) -> Allow:
@@ -93,11 +118,11 @@ _WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
 def engine(names: Names, *, lists: bool = False) -> list[Allow]:
     """What it takes to bring a run on, or to its end: journal and head, payloads, messages, events, schedules.
 
-    `lists`: and to read the table's indexes, as only lists and the sweep do.
+    `lists`: and to read all of the table's indexes, as only lists and the sweep do.
     """
     return [
         table(names, *_READ, *_WRITE),
-        *([indexes(names)] if lists else []),
+        indexes(names) if lists else gathering(names),
         payloads(names, "GetObject", "PutObject"),
         wake(names),
         publish(names),

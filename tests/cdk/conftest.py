@@ -62,5 +62,25 @@ def after(synthesized: Path) -> Template:
 
 
 @pytest.fixture(scope="session")
+def defined(synthesized: Path) -> Template:
+    return Template(synthesized / "Defined.template.json")
+
+
+@pytest.fixture(scope="session")
+def inside(synthesized: Path) -> Template:
+    return Template(synthesized / "two" / "Inside.template.json")
+
+
+@pytest.fixture(scope="session")
+def fewer(synthesized: Path) -> Template:
+    return Template(synthesized / "one" / "Graphs.template.json")
+
+
+@pytest.fixture(scope="session")
+def more(synthesized: Path) -> Template:
+    return Template(synthesized / "two" / "Graphs.template.json")
+
+
+@pytest.fixture(scope="session")
 def joined(synthesized: Path) -> Template:
     return Template(synthesized / "Joined.template.json")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tidemill_cdk import Settings, Tidemill  # isort: skip  # before aws_cdk: it chooses the Node
 from aws_cdk import App, Duration, Stack, Validations
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from cdk_nag import AwsSolutionsChecks
@@ -54,6 +55,25 @@ def shop(app: App, folder: str) -> None:
     Tidemill(stack, "Tidemill", name="prod").add_app("Shop", entry=APPS / folder, app="shop:app")
 
 
+def graphs(app: App, folder: str) -> None:
+    stack = Stack(app, "Graphs", analytics_reporting=False)
+    Tidemill.import_(stack, "Mill", name="prod").add_definitions(APPS / folder, id="Graphs")
+
+
+def defined(app: App) -> None:
+    stack = Stack(app, "Defined", analytics_reporting=False)
+    Tidemill.import_(stack, "Mill", name="prod").add_definitions(
+        APPS / "graphs", environment={"REGION_OF_SALE": "eu"}, memory=768
+    )
+
+
+def inside(app: App) -> None:
+    """In a network of the user's own."""
+    stack = Stack(app, "Inside", analytics_reporting=False)
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=2, restrict_default_security_group=False)
+    Tidemill.import_(stack, "Mill", name="prod").add_definitions(APPS / "graphs", vpc=vpc)
+
+
 def joined(app: App) -> None:
     stack = Stack(app, "Joined", analytics_reporting=False)
     Tidemill.import_(stack, "Mill", name="prod").add_app("Shop", entry=APPS / "one", app="shop:app")
@@ -61,13 +81,17 @@ def joined(app: App) -> None:
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    for name in ("one", "two"):
+    for name, graph in (("one", "graphs_before"), ("two", "graphs_after")):
         cloud = App(outdir=str(out / name), tree_metadata=False)
         shop(cloud, name)
+        graphs(cloud, graph)
+        if name == "two":
+            inside(cloud)
         cloud.synth()
     cloud = App(outdir=str(out), tree_metadata=False)
     whole(cloud)
     joined(cloud)
+    defined(cloud)
     Validations.of(cloud).add_plugins(AwsSolutionsChecks(cloud))
     with suppress(RuntimeError):  # findings: they are in the report, for a test to look at
         cloud.synth()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tidemill.aws import table as schema
 from tidemill.aws.settings import dead_letter_name, queue_name
+from tidemill_local.cost import estimate
 
 
 def test_no_finding_is_left(synthesized: Path) -> None:
@@ -164,6 +166,20 @@ def test_alarms_go_to_the_topic_and_are_few(whole: Any) -> None:
     assert len(alarms) == 12
     assert [one["Endpoint"] for one in whole.of("AWS::SNS::Subscription").values()] == ["ops@example.com"]
     assert len(whole.of("AWS::CloudWatch::Dashboard")) == 1
+
+
+def test_what_a_mill_costs_while_idle_is_what_is_deployed(whole: Any) -> None:
+    """What `tidemill cost` takes for granted about the platform; queues, rules and alarms of its functions apart."""
+    alarms = whole.of("AWS::CloudWatch::Alarm").values()
+    watched = [[one["MetricStat"] for one in alarm.get("Metrics", ()) if "MetricStat" in one] for alarm in alarms]
+    assert sum(max(len(metrics), 1) for metrics in watched) == estimate.ALARMS
+    assert len(whole.of("AWS::CloudWatch::Dashboard")) == 1
+    assert len(whole.of("AWS::SecretsManager::Secret")) == estimate.SECRETS
+    sources = whole.of("AWS::Lambda::EventSourceMapping")
+    assert len(sources) - len(function_sources(whole)) == estimate.OWN_QUEUES
+    drawn = json.dumps(list(whole.of("AWS::CloudWatch::Dashboard").values()))
+    custom = set(re.findall(r'\\"Tidemill\\",\\"(\w+)\\"', drawn))
+    assert len(custom) == estimate.METRICS
 
 
 def test_outputs(whole: Any) -> None:

@@ -1,25 +1,37 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e_aws.deployed import Deployed
+from e2e_aws.receiver import Receiver
 from support.emulator import PYTHON, Emulator
+
+from tidemill.aws.settings import dead_letter_name
 
 STACK = "Stories"
 NAME = "e2e"
 
 
 @pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def receiver() -> Iterator[Receiver]:
+    """An HTTP service of somebody's, which a step calls."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Path:
     """What `cdk synth` makes of the stack, for the Python and the machine that the emulator runs its Lambdas on."""
     out = tmp_path_factory.mktemp("assembly")
     made = subprocess.run(
-        [sys.executable, Path(__file__).with_name("stack.py"), out, _version(PYTHON)],
+        [sys.executable, Path(__file__).with_name("stack.py"), out, _version(PYTHON), receiver.url],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")},
         capture_output=True,
         text=True,
@@ -52,13 +64,28 @@ def begun(mill: Deployed) -> dict[str, str]:
     stories = {
         "crash": ("story/crash", {}),
         "poison": ("story/poison", {}),
+        "overrun": ("story/overrun", {}),
         "long": ("story/long", {"parts": 8}),
         "sleep": ("story/sleep", {"for": 4}),
         "timeout": ("story/wait", {"draft": "nobody's", "timeout": 6}),
         "retry": ("story/retry", {}),
+        "dying": ("story/desk", {"desk": "of the dying", "urgent": True, "for": 2, "dies": True}),
+        "behind": ("story/desk", {"desk": "of the dying", "urgent": False, "for": 0}),
+        "graph": ("story/graph", {"for": 4}),
         "large": ("story/large", {"bytes": 900_000, "blob": "b" * 700_000}),
     }
-    return {story: mill.send(name, data) for story, (name, data) in stories.items()}
+    events = {story: mill.send(name, data) for story, (name, data) in stories.items()}
+    return {**events, "buried": _buried(mill)}
+
+
+def _buried(mill: Deployed) -> str:
+    """A start among a function's dead letters, as if its Lambda could never begin."""
+    detail = {"id": "buried", "name": "story/link", "data": {"n": 5}, "ts": 1, "received_at": int(time.time() * 1000)}
+    sqs = mill.emulator.client("sqs")
+    dead = sqs.get_queue_url(QueueName=dead_letter_name(mill.name, "stories.link"))["QueueUrl"]
+    envelope = {"source": "tidemill", "detail-type": "story/link", "detail": detail}
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(envelope))
+    return "buried"
 
 
 def _version(python: Path) -> str:

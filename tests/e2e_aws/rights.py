@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from support.emulator import Emulator
 
 RECORDED = Path(__file__).with_name("recorded_calls.json")
+_QUEUE = re.compile(r"(?<=:)(tidemill-[a-z0-9]+)-.+?(-dead)?$")  # of a function; the platform's go on with `_`
 
 
 class Right(NamedTuple):
@@ -65,12 +67,15 @@ def refused(emulator: Emulator) -> list[dict[str, Any]]:
 
 
 def _kind(resource: str) -> str:
-    """The resource without what differs with every run: the names of runs and values, the ends of secrets' ARNs."""
+    """The resource without what differs with every run: the names of runs and values, the ends of secrets' ARNs, and
+    which function's queue it was: whose dead letters the sweep reads, or whose message is late, is a matter of time."""
     service = resource.split(":")[2] if resource.startswith("arn:") else ""
     if service in ("s3", "scheduler") and "/" in resource:
         return resource.rpartition("/")[0] + "/*"
     if service == "secretsmanager":
         return resource.rpartition("-")[0] + "-*"
+    if service == "sqs":
+        return _QUEUE.sub(lambda found: f"{found[1]}-*{found[2] or ''}", resource)
     return resource
 
 

@@ -1,13 +1,15 @@
-"""The stack that the stories are told on: the platform, an app, and a Lambda of its own with a plain handler.
+"""The stack that the stories are told on: the platform, an app, a Lambda of its own with a plain handler, definitions.
 
-Run as a program, with the folder to write to and the Python version that the Lambdas will find: it is a CDK app like
-a user's.
+Run as a program, with the folder to write to, the Python version that the Lambdas will find, and the URL that an HTTP
+step is to call: it is a CDK app like a user's.
 """
 
 from __future__ import annotations
 
 import platform
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from tidemill_cdk import Settings, Tidemill  # chooses a Node before aws_cdk is imported
@@ -18,7 +20,7 @@ HERE = Path(__file__).parent
 TIMEOUT = 10  # seconds: short, so that crashes are noticed and Lambdas end while a test looks on
 
 
-def build(app: App, python: str) -> Stack:
+def build(app: App, python: str, graphs: Path) -> Stack:
     stack = Stack(app, "Stories")
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     settings = Settings(name="e2e", python=python, architecture=architecture, removal="destroy")
@@ -35,10 +37,20 @@ def build(app: App, python: str) -> Stack:
         timeout=Duration.seconds(TIMEOUT),
     )
     mill.attach(legacy, function_id="legacy", on="order/placed")
+    mill.add_definitions(graphs, id="Graphs")
     return stack
+
+
+def definitions(folder: Path, receiver: str) -> Path:
+    """The definitions, where an HTTP step calls the test itself at this URL."""
+    shutil.copytree(HERE / "graphs", folder)
+    for file in folder.glob("*.function.json"):
+        file.write_text(file.read_text().replace("http://receiver", receiver))
+    return folder
 
 
 if __name__ == "__main__":
     cloud = App(outdir=sys.argv[1])
-    build(cloud, sys.argv[2])
-    cloud.synth()
+    with tempfile.TemporaryDirectory() as scratch:
+        build(cloud, sys.argv[2], definitions(Path(scratch) / "graphs", sys.argv[3]))
+        cloud.synth()

@@ -28,10 +28,11 @@ BY_AWS = {
     "iam:PassRole": "checked by scheduler:CreateSchedule, which is recorded",
 }
 
-# Calls that no story comes to; each is asserted with its request where it is said.
+# Rights for calls that no story is sure to come to: action and end of the resource. Each is asserted at the client,
+# where it says.
 ELSEWHERE = {
-    "scheduler:UpdateSchedule": "tests/unit/test_aws_timers.py: a schedule that is there already",
-    "dynamodb:DeleteItem": "tests/contract: an event's id that comes again after a day",
+    ("scheduler:UpdateSchedule", "*"): "tests/unit/aws/test_queue.py: a run that has a schedule already",
+    ("sqs:SendMessage", "_events"): "tests/lambdas/test_events_queue.py: more waiters than one invocation can wake",
 }
 # Each of these may be the one that brings a run to its end and does all that an end takes: one set of rights for all,
 # used where any of them uses it.
@@ -46,8 +47,8 @@ def prefix(mill) -> str:
 def test_the_record_is_of_these_calls(mill, prefix):
     calls = rights.used(mill.emulator, prefix)
     if os.environ.get("RECORD"):
-        rights.record(calls)
-    assert sorted(calls - rights.recorded()) == []
+        rights.record({call for call in calls if not by_chance(call)})
+    assert sorted(call for call in calls - rights.recorded() if not by_chance(call)) == []
 
 
 def test_nothing_was_refused(mill):
@@ -61,8 +62,18 @@ def test_every_right_is_used(mill, prefix):
         by = ENGINE if right.lambda_ in ENGINE else {right.lambda_}
         return any(rights.covers(right._replace(lambda_=name), call) for name in by for call in calls)
 
-    granted, ignored = rights.granted(mill.emulator, prefix), {*BY_AWS, *ELSEWHERE}
-    assert [right for right in sorted(granted) if right.action not in ignored and not used(right)] == []
+    assert [
+        right for right in sorted(rights.granted(mill.emulator, prefix)) if not excused(right) and not used(right)
+    ] == []
+
+
+def excused(right: Right) -> bool:
+    return right.action in BY_AWS or by_chance(right)
+
+
+def by_chance(right: Right) -> bool:
+    """A call that comes now and then, when something is late."""
+    return any(right.action == action and right.resource.endswith(end) for action, end in ELSEWHERE)
 
 
 def test_every_recorded_call_is_allowed(mill, prefix):

@@ -7,6 +7,7 @@ What it adds to ministack, all of it in this file:
 - the `Ref` of a secret is its ARN, and one generated without punctuation has none;
 - a rotation begins with an empty version, which the Lambda is to fill (whoever asked for it calls the Lambda);
 - schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
+- a Lambda is given the client context that it was invoked with;
 - a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
 - it ends when the process that started it ends, however that ends, and its Lambdas with it.
 """
@@ -130,6 +131,38 @@ def look_at_schedules_each_second() -> None:
     eventbridge._invoke_target = with_time
 
 
+def hand_on_client_contexts() -> None:
+    """Beside the payload, by the one field of its own that ministack lets a caller fill."""
+    import base64
+    from contextvars import ContextVar
+
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    given: ContextVar[str] = ContextVar("given", default="")
+    invoke, run = lambda_svc._invoke, lambda_runtime.Worker.invoke
+
+    async def invoked(name: str, event: Any, headers: dict[str, str], *rest: Any, **more: Any) -> Any:
+        given.set(headers.get("x-amz-client-context", ""))
+        return await invoke(name, event, headers, *rest, **more)
+
+    def ran(self: Any, *rest: Any, **more: Any) -> Any:
+        if given.get():
+            context = json.loads(base64.b64decode(given.get()))
+            more["durable"] = {**(more.get("durable") or {}), "client_context": context}
+        return run(self, *rest, **more)
+
+    lambda_svc._invoke, lambda_runtime.Worker.invoke = invoked, ran
+    made = '"client_context": None,'
+    script = lambda_runtime._PYTHON_WORKER_SCRIPT
+    assert script.count(made) == 1
+    given_now = '(_ms_ctx.get("durable") or {}).get("client_context")'
+    fields = '{"custom": None, "env": None, "client": None, **' + given_now + "}"
+    lambda_runtime._PYTHON_WORKER_SCRIPT = script.replace(
+        made, f'"client_context": type("ClientContext", (), {fields})() if {given_now} else None,'
+    )
+
+
 def main() -> None:
     parent = int(os.environ.pop("E2E_PARENT"))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -141,6 +174,7 @@ def main() -> None:
     make_secrets_as_aws_does()
     rotate_from_an_empty_version()
     look_at_schedules_each_second()
+    hand_on_client_contexts()
     from ministack.app import main as serve
 
     serve()

@@ -23,6 +23,14 @@ class LambdaDied(Exception):
     """The process ended, or was ended, before it had answered."""
 
 
+class FunctionError(RuntimeError):
+    """The handler raised; `body` is what Lambda says of it."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        super().__init__(body["errorMessage"])
+
+
 @dataclass
 class Function:
     """A Lambda function. `timeout`: seconds. `environment`: what its processes are given besides Lambda's own."""
@@ -33,7 +41,7 @@ class Function:
     path: tuple[str, ...] = ()  # where its code is
     cold_starts: int = 0
     output: str = ""  # what its processes have printed
-    _next: Queue[tuple[str, str]] = field(default_factory=Queue)
+    _next: Queue[tuple[str, str, str]] = field(default_factory=Queue)
     _answers: Queue[Any] = field(default_factory=Queue)
     _process: subprocess.Popen[str] | None = None
     _count: int = 0
@@ -50,18 +58,21 @@ class Function:
         self._server.shutdown()
         self._server.server_close()
 
-    def invoke(self, event: Any) -> Any:
-        """What the handler returns. Raises LambdaDied, or RuntimeError with what it raised."""
+    def invoke(self, event: Any, client_context: str = "") -> Any:
+        """What the handler returns. Raises LambdaDied, or FunctionError with what it raised.
+
+        `client_context`: JSON, as the client has sent it beside the event.
+        """
         if self._process is None or self._process.poll() is not None:
             self._start()
         self._count += 1
         self._end_at = time.monotonic() + _INIT  # until the process has asked for it
-        self._next.put((f"request-{os.getpid()}-{self._count}", json.dumps(event)))
+        self._next.put((f"request-{os.getpid()}-{self._count}", json.dumps(event), client_context))
         while time.monotonic() < self._end_at:
             if not self._answers.empty():
                 kind, body = self._answers.get()
                 if kind == "error":
-                    raise RuntimeError(body["errorMessage"])
+                    raise FunctionError(body)
                 return body
             if self._process is None or self._process.poll() is not None:
                 break
@@ -111,13 +122,15 @@ class Function:
 def _handler(function: Function) -> type[BaseHTTPRequestHandler]:
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            request_id, event = function._next.get()
+            request_id, event, context = function._next.get()
             function._end_at = time.monotonic() + function.timeout
             deadline = int((time.time() + function.timeout) * 1_000)
             self.send_response(200)
             self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
             self.send_header("Lambda-Runtime-Deadline-Ms", str(deadline))
             self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123456789012:function:f")
+            if context:
+                self.send_header("Lambda-Runtime-Client-Context", context)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(event.encode())))
             self.end_headers()

@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from email import message_from_string
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tidemill import App
+from tidemill import App, RetryAfterError
 from tidemill.testing import Mill
 from tidemill_local.targets import load
+from tidemill_local.testing.run import Run
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ("examples/signup", "examples/video", "examples/invoices", "examples/coordination")
+TARGETS = ("examples/signup", "examples/video", "examples/invoices", "examples/coordination", "examples/limits")
 
 
 @pytest.fixture
@@ -172,3 +176,106 @@ def test_b_if_the_other_event_of_the_same_user_comes_and_c_if_not(mill: Mill, ma
     assert rows(made, "onboarding", "SELECT user_id, badge FROM badges") == [("ada", "first project")]
     assert rows(made, "onboarding", "SELECT user_id FROM tickets") == [("bob",)]
     assert (made / "outbox" / "guide-bob.eml").exists()
+
+
+def part(name: str) -> Any:
+    """A module of the examples, which the fixture `apps` has put on the path."""
+    return importlib.import_module(f"examples.{name}")
+
+
+def begun(run: Run) -> float:
+    """Seconds after the first of a Mill's day."""
+    assert run.started_at is not None
+    return round((run.started_at - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds(), 1)
+
+
+def test_one_recording_of_a_user_at_a_time_two_in_all_and_paying_users_first(mill: Mill, made: Path) -> None:
+    mill.stub("ask", returns="short")
+    talk_1, talk_2, lecture_1, _, interview = mill.send(sample("recordings")).runs
+    assert [run.status for run in (talk_1, lecture_1)] == ["sleeping", "sleeping"]
+    assert talk_2.reason == "waits for the only place of 'ann' (concurrency)"
+    assert interview.reason == "waits for one of 2 places (concurrency)"
+    (of_users, of_all) = mill.http("GET", "/v1/functions/studio.transcribe").json["data"]["places"]
+    assert {key["value"]: (key["used"], key["waiting"]) for key in of_users["keys"]} == {
+        "ann": (1, 1), "bob": (1, 1), "cyd": (1, 0)
+    }  # fmt: skip
+    assert (of_all["used"], of_all["waiting"]) == (2, 1)
+
+    mill.advance(hours=1)
+    minutes = {run.event.data["recording_id"]: begun(run) / 60 for run in mill.runs("studio.transcribe")}
+    assert minutes == {"talk-1": 0, "lecture-1": 0, "interview": 10, "talk-2": 20, "lecture-2": 20}
+    assert len(rows(made, "studio", "SELECT * FROM transcripts")) == 5
+    assert len(mill.runs("studio.summarize", status="completed")) == 5
+
+
+def test_an_api_that_allows_ten_calls_a_second(mill: Mill) -> None:
+    mill.stub("look up", returns=[0.0, 0.0])
+    runs = mill.send(sample("deliveries")).runs
+    assert runs[-1].reason == "waits for its turn: 10 in 1s (throttle)"
+    mill.advance(seconds=2)
+    assert [begun(run) for run in runs] == [round(n / 10, 1) for n in range(12)]
+    assert {run.status for run in runs} == {"completed"}
+
+
+def test_an_eleventh_call_within_a_second_is_refused_and_made_again(mill: Mill) -> None:
+    maps, database = part("limits.maps"), part("desk").database
+    with database("maps", maps.TABLES) as db:
+        db.executemany("INSERT INTO calls VALUES (?)", [(2**40,)] * 10)
+    run = mill.send(sample("deliveries")[:1]).run()
+    assert run.step("look up").status == "retrying"
+    with database("maps", maps.TABLES) as db:
+        db.execute("DELETE FROM calls")
+    mill.advance(seconds=1)
+    assert run.output == [44.84, -0.58]
+    lost = mill.send("delivery/planned", {"city": "Ys"}).run()
+    assert lost.status == "failed"
+    assert lost.step("look up").attempts == 1
+
+
+def test_the_index_is_updated_once_five_seconds_after_the_last_edit(mill: Mill, made: Path) -> None:
+    mill.stub("ask", returns="short")
+    *tides, wheels = sample("edits")
+    for edit in tides:
+        mill.send([edit])
+        mill.advance(seconds=3)
+    run = mill.run("library.index")
+    other = mill.send([wheels]).run()
+    assert (run.status, run.reason) == ("scheduled", "waits for 5 s of silence (debounce)")
+    mill.advance(seconds=2)
+    assert (begun(run), other.status) == (11.0, "scheduled")
+    assert len(run.event_ids) == 3
+    mill.advance(seconds=3)
+    assert other.status == "completed"
+    assert rows(made, "library", "SELECT * FROM documents ORDER BY doc_id") == [("tides", 1), ("wheels", 1)]
+    words = rows(made, "library", "SELECT word FROM entries WHERE doc_id = 'tides'")
+    assert ("gate",) in words  # the last edit's
+    assert len(mill.runs("library.describe", status="completed")) == 2
+
+
+def test_functions_of_two_apps_share_the_places_of_one_api(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    mill.send(sample("edits")[-1:])
+    mill.advance(seconds=6)
+    assert mill.run("library.describe").output == "An undershot wheel turns in the stream."
+    views = [
+        mill.http("GET", f"/v1/functions/{name}").json["data"] for name in ("library.describe", "studio.summarize")
+    ]
+    assert [view["places"] for view in views] == [
+        [{"scope": "account", "counts": "steps", "key": "'model api'", "limit": 2, "used": 0, "waiting": 0,
+          "oldest_wait": None, "keys": []}]
+    ] * 2  # fmt: skip
+
+
+def test_a_third_call_of_the_model_is_turned_away(apps: list[App], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the shared limit is there for."""
+    assert apps
+    model, database = part("limits.model"), part("desk").database
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    now = time.time()
+    with database("model", model.TABLES) as db:
+        db.executemany("INSERT INTO calls VALUES (?, NULL)", [(now,), (now + 1,)])
+    with pytest.raises(RetryAfterError):
+        model.ask("One. Two.", 1)
+    with database("model", model.TABLES) as db:
+        db.execute("UPDATE calls SET ended = began")
+    assert model.ask("One. Two.", 1)

@@ -46,7 +46,10 @@ BUDGETS = {
     "tidemill": HEAVY | {"tidemill_local", "tidemill.execute", "argparse", "json"},
     # What every user's Lambda pays at a cold start. TLS comes with its first call.
     "tidemill.aws.entry": (HEAVY - {"logging", "socket"})
-    | {"tidemill_local", "aws_lambda_powertools", "argparse"},
+    | {"tidemill_local", "aws_lambda_powertools", "argparse"}
+    | {"tidemill.aws.runtimes", "tidemill.aws.told", "tidemill.execute.graph", "tidemill.runtimes"},
+    # What the Lambda of a definition's step pays, whose code knows nothing of us.
+    "tidemill.aws.step": HEAVY | {"tidemill_local", "tidemill.execute", "tidemill.core", "tidemill.aws.client"},
     # What every command pays before it knows which one it is.
     "tidemill_local.cli": HEAVY,
     # What every pytest run pays on a machine with tidemill installed, whether it uses the fixture or not.

@@ -12,7 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tidemill import App, CancelOn, Context, Cron, Event, NonRetriableError, StepError
+from tidemill import (
+    App,
+    CancelOn,
+    Concurrency,
+    Context,
+    Cron,
+    Debounce,
+    Event,
+    NonRetriableError,
+    StepError,
+    Throttle,
+)
 
 app = App("stories")
 NOTES = Path(tempfile.gettempdir()) / "notes"
@@ -161,6 +172,37 @@ def link(ctx: Context) -> int:
     return ctx.event.data["n"]
 
 
+# ---- flow control -------------------------------------------------------------------------------
+
+
+@app.function(
+    on="story/desk",
+    concurrency=Concurrency(1, key="event.data.desk", counts="runs"),
+    priority="event.data.urgent ? 600 : 0",
+)
+def desk(ctx: Context) -> list[float]:
+    """From when until when somebody is served; `dies`: the first time the process does not live to see it."""
+
+    def sit() -> float:
+        if note(f"desk-{ctx.event.id}") == 1 and ctx.event.data.get("dies"):
+            die()
+        return time.time()
+
+    began = ctx.step.run("sit down", sit)
+    ctx.step.sleep("be served", ctx.event.data["for"])
+    return [began, ctx.step.run("get up", time.time)]
+
+
+@app.function(on="story/typed", debounce=Debounce("4s", key="event.data.page"))
+def typed(ctx: Context) -> str:
+    return ctx.event.data["text"]
+
+
+@app.function(on="story/paced", throttle=Throttle(1, "3s"))
+def paced(ctx: Context) -> float:
+    return ctx.step.run("now", time.time)
+
+
 # ---- processes that die, and Lambdas that end ---------------------------------------------------
 
 
@@ -172,6 +214,18 @@ def crash(ctx: Context) -> list[int]:
         return tries
 
     return [ctx.step.run("before", note, f"before-{ctx.event.id}"), ctx.step.run("fragile", fragile)]
+
+
+@app.function(on="story/overrun")
+def overrun(ctx: Context) -> int:
+    """The first time its step is longer than the Lambda may run."""
+
+    def slow() -> int:
+        if (tries := note(f"slow-{ctx.event.id}")) == 1:
+            time.sleep(60)
+        return tries
+
+    return ctx.step.run("slow", slow)
 
 
 @app.function(on="story/poison", retries=1)

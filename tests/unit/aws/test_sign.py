@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from urllib.parse import urlencode
+from unittest.mock import patch
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from botocore import auth, awsrequest
@@ -11,8 +12,8 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.aws.services import quoted
-from tidemill.aws.sign import Credentials, query_string, sign
+from tidemill.aws.services import SERVICES, quoted
+from tidemill.aws.sign import Credentials, presigned, query_string, sign
 
 text = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 header = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
@@ -40,7 +41,7 @@ def botocores(
 
 
 @given(
-    service=st.sampled_from(["dynamodb", "sqs", "events", "secretsmanager", "s3", "scheduler", "lambda"]),
+    service=st.sampled_from(sorted(SERVICES)),
     method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"]),
     path=parts,
     query=st.dictionaries(text.filter(bool), text, max_size=4),
@@ -62,10 +63,19 @@ def test_a_signature_is_botocores(service, method, path, query, headers, body, t
     assert ours["authorization"] == botocores(signer, keys, service, method, url, theirs, body)
 
 
+@given(path=parts, seconds=st.integers(1, 604_800), token=st.none() | header, secret=header)
+def test_a_presigned_url_is_botocores(path, seconds, token, secret) -> None:
+    keys, sent = Credentials("AKID", secret, token), quoted("/" + "/".join(path))
+    request = awsrequest.AWSRequest(method="GET", url=f"https://{HOST}{sent}")
+    signer = auth.S3SigV4QueryAuth(BotoCredentials(*keys), "s3", REGION, expires=seconds)
+    with patch.object(auth, "get_current_datetime", lambda: datetime.datetime.strptime(STAMP, "%Y%m%dT%H%M%SZ")):  # noqa: DTZ007
+        signer.add_auth(request)
+    ours = presigned(keys, REGION, "GET", HOST, sent, seconds, STAMP)
+    assert dict(parse_qsl(ours)) == dict(parse_qsl(request.url.partition("?")[2]))
+
+
 @given(st.dictionaries(text.filter(bool), text, max_size=4))
 def test_a_query_is_what_a_server_reads(query: dict[str, str]) -> None:
-    from urllib.parse import parse_qsl
-
     assert dict(parse_qsl(query_string(query), keep_blank_values=True)) == query
     assert query_string(query).count("=") == len(query) == urlencode(query).count("=")
 

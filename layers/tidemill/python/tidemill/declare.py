@@ -75,7 +75,7 @@ def declared(app: str, fn: Any, on: Any, options: dict[str, Any]) -> Function[An
         flow=flow_of(options, problems),
         versions=problems.choice("versions", options.get("versions", "pinned"), ("pinned", "latest")),
     )
-    check_together(options, triggers, problems)
+    check_together(options, spec.flow, triggers, problems)
     if problems.found:
         raise DeclarationError(f"function {function_id!r} ({place(fn)})", problems.found)
     return _kind(fn)(fn, spec, data_type=data_type, on_failure=handler)

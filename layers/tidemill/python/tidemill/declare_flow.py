@@ -129,17 +129,40 @@ _FEATURES: dict[str, tuple[type | tuple[type, ...], Callable[[Any, str, Problems
 }
 
 
-def check_together(options: Mapping[str, Any], triggers: tuple[Trigger, ...], problems: Problems) -> None:
+def check_together(
+    options: Mapping[str, Any], flow: Mapping[str, Any], triggers: tuple[Trigger, ...], problems: Problems
+) -> None:
     """The combinations that make no sense."""
     given = {name for name, value in options.items() if value is not None and value != []}
     if "batch" in given:
         for feature in _NOT_WITH_BATCH:
             if feature in given:
                 problems.add("batch", f"cannot be combined with {feature}: {_why_not(feature)}")
+        _check_keys(flow, problems)
+    elif "priority" in given and "throttle" in given and "concurrency" not in given:
+        problems.add(
+            "priority", "orders a line for places; a throttle keeps the order of arrival. Give concurrency too"
+        )
     if not any(isinstance(trigger, EventTrigger) for trigger in triggers):
         for feature in ("batch", "debounce"):
             if feature in given:
                 problems.add(feature, "gathers events, and no event starts this function; name one in on=")
+
+
+def _check_keys(flow: Mapping[str, Any], problems: Problems) -> None:
+    """A batch counts once under each limit, so all of its events must agree on the limit's key."""
+    if "batch" not in flow:
+        return
+    from tidemill.core.cel_tokens import tokens
+
+    same = flow["batch"].get("key")
+    keys = [("concurrency.key", one.get("key")) for one in flow.get("concurrency", ())]
+    keys += [("throttle.key", flow["throttle"].get("key"))] if "throttle" in flow else []
+    for where, key in keys:
+        if key is not None and key != same and any(token.text == "event" for token in tokens(key)):
+            problems.add(
+                "batch", f"its events may differ in {where}, {key!r}; give the batch that key, or drop it there"
+            )
 
 
 def _why_not(feature: str) -> str:

@@ -30,18 +30,19 @@ def specs(*apps: App) -> list[FunctionSpec]:
 def encode(functions: Iterable[FunctionSpec]) -> bytes:
     """A JSON array with every field written out: whoever reads it need not know the defaults. `pattern` says which
     events EventBridge has to bring to the function (null: none)."""
-    return msgspec.json.encode([_plain(spec) | {"pattern": pattern(spec.triggers)} for spec in functions])
+    return msgspec.json.encode([whole(spec) | {"pattern": pattern(spec.triggers)} for spec in functions])
 
 
 def decode(data: bytes) -> list[FunctionSpec]:
     return msgspec.json.decode(data, type=list[FunctionSpec])
 
 
-def _plain(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """What is declared, as plain data with every field."""
     if isinstance(value, msgspec.Struct):
         config = value.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
-        return tag | {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+        return tag | {name: whole(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, tuple):
-        return [_plain(one) for one in cast("tuple[object, ...]", value)]
+        return [whole(one) for one in cast("tuple[object, ...]", value)]
     return value

@@ -19,7 +19,7 @@ import msgspec
 
 from tidemill.aws import credentials as keys
 from tidemill.aws.services import SERVICES, AwsError, Place, error_of, place, quoted
-from tidemill.aws.sign import Credentials, query_string, sign
+from tidemill.aws.sign import Credentials, presigned, query_string, sign
 from tidemill.aws.transport import HttpTransport, Reply, Request, Transport
 from tidemill.errors import Unavailable
 
@@ -77,7 +77,7 @@ class Client:
     def call(
         self, service: str, operation: str, body: Mapping[str, Any], *, timeout: float = TIMEOUT
     ) -> dict[str, Any]:
-        """One operation of a JSON service: "dynamodb", "sqs", "events", "secretsmanager".
+        """One operation of a JSON service: "dynamodb", "sqs", "events", "secretsmanager", "ecs", "logs".
 
         Raises AwsError where AWS refuses it, Unavailable where AWS does not answer or says "later" for too long.
         """
@@ -103,6 +103,26 @@ class Client:
         or above is an AwsError.
         """
         return self._tried(service, method, method, quoted(path), query_string(query), headers, body, timeout)
+
+    def presigned(self, method: str, path: str, seconds: int) -> str:
+        """A URL of S3 (`/bucket/key`, unquoted) with which anybody may make this request for so long."""
+        where, quoted_path = self._place("s3"), quoted(path)
+        host, quoted_path = where.at(quoted_path)
+        query = presigned(self._keys(), self.region, method, host, quoted_path, seconds, self._stamp())
+        return f"{'https' if where.secure else 'http'}://{host}{quoted_path}?{query}"
+
+    def once(self) -> Client:
+        """The same client, but for one thing: it makes a request one time only. For what must not be begun twice."""
+        return Client(
+            region=self._region,
+            credentials=self._credentials,
+            environment=self._environment,
+            transport=self._transport,
+            sleep=self._sleep,
+            draw=self._draw,
+            clock=self._clock,
+            tries=1,
+        )
 
     def pause(self, failures: int) -> None:
         """Wait before something that failed so many times is tried again: longer each time, with full jitter."""
@@ -148,14 +168,21 @@ class Client:
         body: bytes,
         timeout: float,
     ) -> Request:
+        where = self._place(service)
+        host, path = where.at(path)
+        given = {"host": host, **headers}
+        sent = sign(self._keys(), self.region, service, method, path, query, given, body, self._stamp())
+        target = f"{path}?{query}" if query else path
+        return Request(service, operation, method, where.secure, host, target, sent, body, timeout)
+
+    def _place(self, service: str) -> Place:
         where = self._places.get(service)
         if where is None:
             where = self._places[service] = place(service, self.region, self._environment)
-        host, path = where.at(path)
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
-        sent = sign(self._keys(), self.region, service, method, path, query, {"host": host, **headers}, body, stamp)
-        target = f"{path}?{query}" if query else path
-        return Request(service, operation, method, where.secure, host, target, sent, body, timeout)
+        return where
+
+    def _stamp(self) -> str:
+        return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
 
     def _keys(self) -> Credentials:
         if self._credentials is None:

@@ -1,4 +1,5 @@
-"""The user's code, as the environment of its Lambda names it: an App, or a plain handler with its function's spec."""
+"""The user's code, as the environment of its Lambda names it: an App, a plain handler with its function's spec, or
+definitions."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ class BadDeploy(TidemillError):
 
 
 def load(environment: Mapping[str, str], context: Callable[[], Any]) -> Functions:
-    """Import what TIDEMILL_APP or TIDEMILL_HANDLER names. Raises BadDeploy."""
+    """Import what TIDEMILL_APP, TIDEMILL_HANDLER or TIDEMILL_DEFINITIONS names. Raises BadDeploy."""
+    if environment.get("TIDEMILL_DEFINITIONS"):
+        return _defined(environment)
     app, handler = environment.get("TIDEMILL_APP"), environment.get("TIDEMILL_HANDLER")
     if app:
         found = _named("TIDEMILL_APP", app, ":", "shop:app")
@@ -37,6 +40,18 @@ def load(environment: Mapping[str, str], context: Callable[[], Any]) -> Function
     from tidemill.aws.plain import Handler, plain_function
 
     return {spec.id: plain_function(spec, cast("Handler", found), context)}
+
+
+def _defined(environment: Mapping[str, str]) -> Functions:
+    from tidemill.aws.runtimes import defined  # what apps do not need
+
+    try:
+        return defined.functions(environment)
+    except (OSError, msgspec.DecodeError, KeyError, ImportError) as error:
+        raise BadDeploy(
+            f"TIDEMILL_DEFINITIONS={environment['TIDEMILL_DEFINITIONS']} cannot be loaded: {type(error).__name__}: "
+            f"{error}; deploy it with add_definitions, which writes the file and sets what its steps need"
+        ) from error
 
 
 def _spec(text: str) -> FunctionSpec:

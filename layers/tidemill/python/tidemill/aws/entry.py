@@ -18,6 +18,7 @@ from tidemill.errors import Unavailable
 
 if TYPE_CHECKING:
     from tidemill.app import App
+    from tidemill.aws.runtimes.ends import Ends
 
 Event = Mapping[str, Any]
 
@@ -82,7 +83,8 @@ class Entry:
 
 
 def handler(event: Event, context: Any) -> dict[str, Any]:
-    """For TIDEMILL_APP="module:app", or TIDEMILL_HANDLER="module.handler" with TIDEMILL_FUNCTION."""
+    """For TIDEMILL_APP="module:app", TIDEMILL_HANDLER="module.handler" with TIDEMILL_FUNCTION, or
+    TIDEMILL_DEFINITIONS="definitions.json"."""
     return _entry.handle(event, context)
 
 
@@ -102,7 +104,14 @@ def _executor(functions: code.Functions, metrics: Metrics) -> Executor:
         dead=world.dead_letters(),
         metrics=metrics,
         sleep=lambda ms: time.sleep(ms / 1_000),
+        ends=_ends,
     )
+
+
+def _ends() -> Ends:
+    from tidemill.aws.runtimes import defined  # only steps of definitions go on elsewhere
+
+    return defined.ends(os.environ)
 
 
 def _declared() -> code.Functions:
@@ -110,6 +119,7 @@ def _declared() -> code.Functions:
 
 
 _entry = Entry(_declared)
+_CODE = {"TIDEMILL_APP", "TIDEMILL_HANDLER", "TIDEMILL_DEFINITIONS"}  # one of them says what this Lambda runs
 
-if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and {"TIDEMILL_APP", "TIDEMILL_HANDLER"} & os.environ.keys():
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and _CODE & os.environ.keys():
     _entry.warm()  # while Lambda starts a process it gives it a whole core; afterwards what its memory buys

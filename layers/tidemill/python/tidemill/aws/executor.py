@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.aws import logs, message
 from tidemill.aws.dead import DeadLetters
@@ -27,11 +28,15 @@ from tidemill.aws.watch import WatchedRuns
 from tidemill.core.journal import Claimed, Started
 from tidemill.execute.arrive import arrive, tick
 from tidemill.execute.code import drive
+from tidemill.execute.handed import ended
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened, open_run
 from tidemill.function import Function
 from tidemill.model import CronTrigger
 from tidemill.ports import RunStore, World
+
+if TYPE_CHECKING:
+    from tidemill.aws.runtimes.ends import Ends
 
 AnyFunction = Function[Any, Any]
 
@@ -59,7 +64,8 @@ def turn(by: str, now: int, remaining: int) -> Turn:
 
 
 class Executor:
-    """Works off messages, one after the other. `sleep` takes milliseconds."""
+    """Works off messages, one after the other. `sleep` takes milliseconds. `ends`: for functions that are definitions,
+    made when a message first tells of a step that went on elsewhere."""
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class Executor:
         dead: DeadLetters,
         metrics: Metrics,
         sleep: Callable[[int], None],
+        ends: Callable[[], Ends] | None = None,
     ) -> None:
         self._near = NearQueue(world.queue, world.clock)
         self._runs = WatchedRuns(world.runs, metrics)
@@ -82,6 +89,7 @@ class Executor:
         self._dead = dead
         self._metrics = metrics
         self._sleep = sleep
+        self._made_ends = ends
 
     def now(self) -> int:
         return self._world.clock.now()
@@ -108,8 +116,10 @@ class Executor:
             self._started(sent)
             logs.about(function_id=function.id, event_id=found.event.id)
             self._go(arrive(self._world, function.spec, found.event, this.by, this.until), this)
-        else:
+        elif isinstance(found, message.Tick):
             self._tick(function, found, this)
+        else:
+            self._told(function, found, body, this)
 
     def _look(self, function: AnyFunction, look: message.Look, this: Turn) -> None:
         logs.about(function_id=function.id, run_id=look.run_id)
@@ -130,6 +140,27 @@ class Executor:
         if trigger is None:
             return  # a schedule that a deploy has just removed
         self._go(tick(self._world, function.spec, trigger, found.at, this.by, this.until), this)
+
+    def _told(self, function: AnyFunction, found: message.Told | message.Stopped, body: str, this: Turn) -> None:
+        """A step's attempt has ended that went on elsewhere: its run is told, and goes on."""
+        logs.about(function_id=function.id, run_id=found.run_id)
+        try:
+            step = self._ends.step_of(function.id, found)
+        except message.NotAMessage as error:
+            self._bury(function.id, body, run_id=found.run_id, reason=str(error))
+            return
+        end = self._ends.end(function.id, found, body)
+        if end is None:
+            return  # it comes again
+        ended(self._world, found.run_id, step, found.attempt, end)
+        self._near.hold(found.run_id, this.leave_at)
+        self._go(open_run(self._world, found.run_id, this.by, this.until), this)
+
+    @cached_property
+    def _ends(self) -> Ends:
+        if self._made_ends is None:
+            raise message.NotAMessage("the message tells of a step that went on elsewhere; no function here has one")
+        return self._made_ends()
 
     def _go(self, opened: Opened | None, this: Turn) -> None:
         """Run the code of what was opened, and again as long as what it waits for is a moment away."""

@@ -1,4 +1,5 @@
-"""What a function's queue carries: an event that may start a run, a run to look at, a tick of a cron trigger."""
+"""What a function's queue carries: an event that may start a run, a run to look at, a tick of a cron trigger; and for
+a definition's function, how an attempt of a step ended that went on elsewhere (see `told`)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tidemill import duration
-from tidemill.model import Event
+from tidemill.model import Event, Failure
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -29,6 +30,30 @@ class Tick(msgspec.Struct, frozen=True):
     at: int
 
 
+class Told(msgspec.Struct, frozen=True):
+    """An attempt of a step has ended, with a value (JSON, here or in a blob), or failed."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+    value: bytes | None = None
+    blob: str | None = None
+    failure: Failure | None = None
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """A step's task has stopped. `mark` names the step, `codes` is by container; `at`: when, if that is known."""
+
+    run_id: str
+    mark: str
+    attempt: int
+    task: str  # its ARN
+    codes: dict[str, int | None]
+    code: str  # why, as ECS names it: "EssentialContainerExited"
+    reason: str
+    at: int | None = None
+
+
 class NotAMessage(Exception):
     """A body that is none of ours; one sentence says why."""
 
@@ -38,23 +63,30 @@ class _Cron(msgspec.Struct):
     timezone: str = "UTC"
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Body(msgspec.Struct):
-    """All three; which one it is, its fields tell. What else EventBridge puts around an event is left unread."""
+    """All of them; which one it is, its fields tell. What else EventBridge puts around an event is left unread."""
 
     detail: Event | None = None
     look: str | None = None
     cron: _Cron | None = None
     at: int | str | None = None
+    ended: msgspec.Raw = _ABSENT
+    request: msgspec.Raw = msgspec.field(name="requestContext", default=_ABSENT)
 
 
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-def read(body: str) -> Start | Look | Tick:
+def read(body: str) -> Start | Look | Tick | Told | Stopped:
     """Raises NotAMessage."""
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeError) as error:
+        if '"aws.ecs"' in body:  # its detail is no event of ours
+            return _elsewhere(body)
         raise NotAMessage(f"the message is none of Tidemill's: {error}") from None
     if found.detail is not None:
         return Start(found.detail)
@@ -62,7 +94,15 @@ def read(body: str) -> Start | Look | Tick:
         return Look(found.look, found.at if isinstance(found.at, int) else None)
     if found.cron is not None and isinstance(found.at, str):
         return Tick(found.cron.cron, found.cron.timezone, _time(found.at))
+    if found.ended or found.request:
+        return _elsewhere(body)
     raise NotAMessage("the message is none of Tidemill's: it has neither an event (detail), nor look, nor cron and at")
+
+
+def _elsewhere(body: str) -> Told | Stopped:
+    from tidemill.aws import told  # only definitions have such steps
+
+    return told.read(body)
 
 
 def text(message: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ SERVICES: Mapping[str, Service] = {
     "s3": Service("AWS_ENDPOINT_URL_S3"),
     "scheduler": Service("AWS_ENDPOINT_URL_SCHEDULER"),
     "lambda": Service("AWS_ENDPOINT_URL_LAMBDA"),
+    "ecs": Service("AWS_ENDPOINT_URL_ECS", "AmazonEC2ContainerServiceV20141113.", "1.1"),
+    "logs": Service("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "Logs_20140328.", "1.1"),
 }
 
 # What AWS's own clients call a passing failure. TransactionCanceledException is one where its reasons are.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 QUEUE_CHARS = 80  # AWS's limit for the name of an SQS queue
 _DEAD = "-dead"
 _DIGITS = 10
+_LAMBDA_CHARS = 64  # AWS's limit for the name of a Lambda
 
 
 def queue_name(mill: str, function_id: str) -> str:
@@ -23,6 +24,21 @@ def queue_name(mill: str, function_id: str) -> str:
 def dead_letter_name(mill: str, function_id: str) -> str:
     """The name of a function's dead-letter queue."""
     return queue_name(mill, function_id) + _DEAD
+
+
+def step_name(mill: str, function_id: str, step_id: str) -> str:
+    """What is made for a step of a definition is called: its Lambda, or its family of task definitions.
+
+    An underscore after the mill's name: so it is no Lambda of the platform's own.
+    """
+    digest = hashlib.sha256(f"{function_id}\0{step_id}".encode()).hexdigest()[:_DIGITS]
+    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in f"{function_id}_{step_id}")
+    return f"tidemill-{mill}_{name[: _LAMBDA_CHARS - len(f'tidemill-{mill}_') - _DIGITS - 1]}-{digest}"
+
+
+def step_mark(step_id: str) -> str:
+    """Names a step of a function where only letters and digits may stand, and few."""
+    return hashlib.sha256(step_id.encode()).hexdigest()[:16]
 
 
 def _fitting(prefix: str, function_id: str, most: int) -> str:

@@ -63,6 +63,30 @@ def sign(
     return sent
 
 
+def presigned(
+    credentials: Credentials, region: str, method: str, host: str, path: str, seconds: int, stamp: str
+) -> str:
+    """The query by which whoever knows this URL of S3 may make this one request, for so long, as these credentials.
+
+    `path` quoted. The URL is good as long as the credentials are, if that is shorter.
+    """
+    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    asked = {
+        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(seconds),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if credentials.token is not None:
+        asked["X-Amz-Security-Token"] = credentials.token
+    query = query_string(asked)
+    canonical = f"{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
+    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signature = hmac.digest(_key(credentials.secret_key, stamp[:8], region, "s3"), text.encode(), "sha256").hex()
+    return f"{query}&X-Amz-Signature={signature}"
+
+
 def query_string(query: Mapping[str, str]) -> str:
     """A query quoted and ordered, as it is signed and sent."""
     if not query:

@@ -1,0 +1,38 @@
+"""What a Lambda answered: a value, or the failure that it reports of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tidemill.errors import TaskFailed
+from tidemill.model import Failure
+
+_TEXT = 8_000  # characters of a message, and of a stack, that are kept
+_TIMED_OUT = "Task timed out after"  # as Lambda says it, whatever the type
+
+
+class _Error(msgspec.Struct):
+    type: str = msgspec.field(name="errorType", default="")
+    message: str = msgspec.field(name="errorMessage", default="")
+    stack: list[Any] = msgspec.field(name="stackTrace", default_factory=list[Any])
+
+
+def value_of(body: bytes) -> Any:
+    """Raises TaskFailed for what is no JSON: a Lambda in another language may answer so."""
+    try:
+        return msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError as error:
+        raise TaskFailed(Failure("NoJson", f"the Lambda answered with what is no JSON: {error}")) from None
+
+
+def failure_of(body: bytes) -> Failure:
+    """The failure that a function error is."""
+    try:
+        found = msgspec.json.decode(body, type=_Error)
+    except msgspec.DecodeError:
+        return Failure("LambdaError", body[:_TEXT].decode("utf-8", "replace"))
+    kind = "StepTimeoutError" if _TIMED_OUT in found.message else found.type or "LambdaError"
+    stack = "".join(str(line) if str(line).endswith("\n") else f"{line}\n" for line in found.stack)
+    return Failure(kind, found.message[:_TEXT] or kind, stack[-_TEXT:])

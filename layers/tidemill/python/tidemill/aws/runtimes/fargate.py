@@ -1,0 +1,128 @@
+"""A step that is a container: a Fargate task, begun here and told of by ECS when it has stopped. Nobody waits for it.
+
+*Begin.* `RunTask` with the step's own task definition, its input as the one argument; input that ECS would not take is
+put into the bucket, and the argument is `{"input_url": ...}`, good for an hour. A request made twice begins one task
+(`clientToken`). Function, run, attempt and step are in `group` and `startedBy`, which ECS's events carry.
+
+*End.* A rule brings "ECS Task State Change" of this function's group, STOPPED, to the function's queue. The event has
+the exit code; standard output is in CloudWatch Logs (`task_log`).
+
+*Too long.* Nobody looks at a clock meanwhile, so the task has one: a second container that sleeps for the step's
+timeout. Whichever of the two ends first ends the task. Without a timeout it is a day.
+
+*Never.* If ECS's event is lost the attempt has failed at `until`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tidemill import ids
+from tidemill.aws.client import AwsError
+from tidemill.aws.message import Stopped
+from tidemill.aws.runtimes.places import Places
+from tidemill.aws.settings import queue_name, step_mark, step_name
+from tidemill.limits import DAY, HOUR, MINUTE
+from tidemill.ports import Handed, Task
+from tidemill.runtimes.output import ARGUMENT_BYTES, encoded, failed, timed_out
+
+STEP, CLOCK = "step", "clock"  # the containers of a task, as CDK names them; a third routes their log
+LONGEST = DAY  # where the step has no timeout
+_STARTING = 15 * MINUTE  # until a task that was taken runs, or is given up by ECS
+_OVERRIDES = 8_000  # bytes: ECS takes 8,192 for all overrides, as JSON
+_URL = HOUR // 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where tasks run: what CDK has told the executor."""
+
+    arn: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    public: bool  # whether a task is given a public address: in a subnet without a NAT it needs one
+    log_group: str
+
+
+def cluster(environment: Mapping[str, str]) -> Cluster:
+    return Cluster(
+        environment["TIDEMILL_CLUSTER"],
+        tuple(environment["TIDEMILL_SUBNETS"].split(",")),
+        tuple(environment["TIDEMILL_SECURITY_GROUPS"].split(",")),
+        environment.get("TIDEMILL_PUBLIC_IP") == "true",
+        environment["TIDEMILL_TASK_LOGS"],
+    )
+
+
+class FargateSteps:
+    """The runtime `docker`."""
+
+    def __init__(self, places: Places, cluster: Cluster) -> None:
+        self._places = places
+        self._cluster = cluster
+
+    def __call__(self, task: Task) -> Handed:
+        try:
+            answer = self._places.client.call("ecs", "RunTask", self.request(task))
+        except AwsError as error:
+            raise failed(error.code, f"step {task.step.id!r}: its task cannot be begun: {error}") from error
+        if not answer.get("tasks"):
+            raise failed("NotStarted", f"step {task.step.id!r}: ECS has not begun its task: {_reasons(answer)}")
+        return Handed(self._places.now() + _STARTING + (task.step.timeout or LONGEST))
+
+    def request(self, task: Task) -> dict[str, Any]:
+        mill = self._places.settings.mill
+        return {
+            "cluster": self._cluster.arn,
+            "taskDefinition": step_name(mill, task.function_id, task.step.id),
+            "launchType": "FARGATE",
+            "count": 1,
+            "clientToken": ids.derived(task.function_id, task.run_id, task.step.id, str(task.attempt)),
+            "group": queue_name(mill, task.function_id),
+            "startedBy": f"{task.run_id}/{task.attempt}/{step_mark(task.step.id)}",
+            "networkConfiguration": {
+                "awsvpcConfiguration": {
+                    "subnets": list(self._cluster.subnets),
+                    "securityGroups": list(self._cluster.security_groups),
+                    "assignPublicIp": "ENABLED" if self._cluster.public else "DISABLED",
+                }
+            },
+            "overrides": self._overrides(task),
+        }
+
+    def _overrides(self, task: Task) -> dict[str, Any]:
+        argument = encoded(task)
+        overrides = _with(argument.decode())
+        if len(argument) <= ARGUMENT_BYTES and len(msgspec.json.encode(overrides)) <= _OVERRIDES:
+            return overrides
+        name = self._places.blobs.put(argument)
+        path = f"/{self._places.settings.bucket}/blobs/{name}"
+        url = self._places.client.presigned("GET", path, _URL)
+        return _with(msgspec.json.encode({"input_url": url}).decode())
+
+
+def failure_in(task: Task, stopped: Stopped) -> Exception | None:
+    """Why the task has failed; None: it has ended well, and its output can be read."""
+    code = stopped.codes.get(STEP)
+    if code == 0:
+        return None
+    if stopped.codes.get(CLOCK) == 0:
+        return timed_out(task, task.step.timeout or LONGEST, "its container")
+    if code is None:
+        said = f"its task stopped before it ran ({stopped.code or 'no reason given'}): {stopped.reason}"
+        return failed("NotStarted", f"step {task.step.id!r}: {said}")
+    said = f"its container ended with exit code {code}" + (f": {stopped.reason}" if stopped.reason else "")
+    return failed("ExitCode", f"step {task.step.id!r}: {said}")
+
+
+def _with(argument: str) -> dict[str, Any]:
+    return {"containerOverrides": [{"name": STEP, "command": [argument]}]}
+
+
+def _reasons(answer: dict[str, Any]) -> str:
+    found = [" ".join(filter(None, (one.get("reason"), one.get("detail")))) for one in answer.get("failures", ())]
+    return "; ".join(found) or "it gave no reason"
