@@ -93,9 +93,10 @@ def measure(work: str, names: list[str], quick: bool) -> Result:
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     options = arguments()
-    skipped = install(options.peers)
-    names = [name for name in PEERS if name in options.peers and PEERS[name].label not in skipped]
-    everyone = len(options.peers) == len(PEERS) and not options.quick
+    needed = [name for name in PEERS if any(work in PEERS[name].work for work in options.work)]
+    skipped = install([name for name in needed if name in options.peers])
+    names = [name for name in needed if name in options.peers and PEERS[name].label not in skipped]
+    everyone = {*needed} <= {*options.peers} and not options.quick
     folder = HERE / "results" if everyone else HOME / "results"
     folder.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []

@@ -1,7 +1,7 @@
-"""`make demo`: starts `tidemill dev` on the four stories, sends them the events of events/samples over HTTP, follows
+"""`make demo`: starts `tidemill dev` on the five stories, sends them the events of events/samples over HTTP, follows
 their runs to the end, shows what happened when, and looks at what they left behind. Exits 1 if anything is off.
 
-Days are made short by an argument of the events (`day`, `patience`); the code is the code that waits for weeks.
+Time is made short by arguments of the events (`day`, `patience`, `minute`); the code is the code that waits for weeks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "events" / "samples"
-TARGETS = ["examples/signup", "examples/video", "examples/invoices", "examples/coordination"]
+TARGETS = ["examples/signup", "examples/video", "examples/invoices", "examples/coordination", "examples/limits"]
 ENDED = ("completed", "failed", "cancelled", "skipped")
 PATIENCE = 25.0  # seconds, for all of it
 
@@ -59,7 +59,8 @@ class Server:
     def runs(self, event_ids: list[str]) -> list[Run]:
         """The runs that these events started, each with its steps."""
         found = [run for id in event_ids for run in self.call("GET", f"/v1/events/{id}/runs")[1]["data"]]
-        return [self.call("GET", f"/v1/runs/{run['run_id']}")[1]["data"] for run in found]
+        ids = dict.fromkeys(run["run_id"] for run in found)  # several events may have gone into one run
+        return [self.call("GET", f"/v1/runs/{run_id}")[1]["data"] for run_id in ids]
 
     def until(self, event_ids: list[str], holds: Callable[[Run], bool]) -> list[Run]:
         """The runs of these events, as soon as this holds for each that goes on; after our patience, as they are."""
@@ -71,6 +72,14 @@ class Server:
 
     def ended(self, event_ids: list[str]) -> list[Run]:
         return self.until(event_ids, lambda _: False)
+
+    def quiet(self, functions: list[str], count: int) -> None:
+        """Wait until so many runs of these functions, started by code, have completed."""
+        while time.monotonic() < self.give_up_at:
+            lists = [self.call("GET", f"/v1/runs?status=completed&function={name}")[1]["data"] for name in functions]
+            if sum(map(len, lists)) >= count:
+                return
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -187,12 +196,46 @@ def judge(verdict: Verdict, stories: dict[str, list[Run]]) -> None:
     verdict.equal("balances in cents", balances, [["ada-giro", 38000], ["bob-giro", 11100]])
     verdict.equal("badges", verdict.rows("onboarding", "SELECT user_id FROM badges"), [["ada"]])
     verdict.equal("tickets", verdict.rows("onboarding", "SELECT user_id FROM tickets"), [["bob"]])
+    order = [user for user, _, _ in _spans(stories["recordings"])]
+    verdict.equal("who was transcribed first", [sorted(order[:2]), order[2]], [["ann", "bob"], "cyd"])
+    verdict.equal("of one user at a time", _most(_spans(stories["recordings"]), by_user=True), 1)
+    verdict.equal("of all at a time", _most(_spans(stories["recordings"])), 2)
+    last = max(_time(run["started_at"]) for run in stories["deliveries"])
+    first = min(_time(run["created_at"]) for run in stories["deliveries"])
+    verdict.equal("the twelfth delivery waited for its turn", last - first >= 1.09, True)
+    verdict.equal(
+        "updates of the index",
+        verdict.rows("library", "SELECT * FROM documents ORDER BY 1"),
+        [["tides", 1], ["wheels", 1]],
+    )
+    calls = [("", began, ended) for began, ended in verdict.rows("model", "SELECT began, ended FROM calls")]
+    verdict.equal("calls of the model, and never a third at a time", [len(calls), _most(calls) <= 2], [7, True])
     letters = [name for name in verdict.files("outbox") if "reminder" not in name]
     verdict.equal("letters", letters, ["guide-ada.eml", "guide-bob.eml", "welcome-ada.eml"])
 
 
+def _spans(runs: list[Run]) -> list[tuple[str, float, float]]:
+    """Whose run it was, and from when to when it was under way; in the order in which they began."""
+    spans = [(str(run["user"]), _time(run["started_at"]), _time(run["ended_at"])) for run in runs if run["ended_at"]]
+    return sorted(spans, key=lambda span: span[1])
+
+
+def _most(spans: list[tuple[str, float, float]], by_user: bool = False) -> int:
+    """How many were under way at once, of one user or of all."""
+    return max(
+        (
+            sum(began <= at < ended and (user == whose or not by_user) for user, began, ended in spans)
+            for whose, at, _ in spans
+        ),
+        default=0,
+    )
+
+
 def play(server: Server) -> dict[str, list[Run]]:
     """Send everything, then follow it; the runs of each story."""
+    edits = server.send("edits")  # first: the index waits five seconds for another edit
+    recordings = server.send("recordings", minute=0.04)
+    deliveries = server.send("deliveries")
     signup = server.send("signup")
     video = server.send("video")
     server.ended(server.send("deposits"))
@@ -210,6 +253,13 @@ def play(server: Server) -> dict[str, list[Run]]:
     server.send("late_deposit")  # bob pays when he is reminded; eve never does
     stories["invoices"] = server.ended(invoices)
     show("Three invoices, a day being 0.4 s: due, charged, reminded, receipted or given up", stories["invoices"])
+    stories["recordings"] = server.ended(recordings)
+    show("Recordings, a minute being 0.04 s: one of a user at a time, two in all, pro first", stories["recordings"])
+    stories["deliveries"] = server.ended(deliveries)
+    show("Twelve calls of an API that allows ten a second", stories["deliveries"])
+    stories["edits"] = server.ended(edits)
+    show("Four edits of two documents: the index is updated twice", stories["edits"])
+    server.quiet(["studio.summarize", "library.describe"], 7)
     return stories
 
 

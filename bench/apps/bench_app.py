@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 from mark import mark
 
-from tidemill import App, Context, Event
+from tidemill import App, Concurrency, Context, Event
 
 app = App("bench")
 
@@ -29,6 +31,25 @@ def one_step(ctx: Context) -> dict[str, Any]:
 
 app.function(on="bench/one", id="one")(one_step)
 app.function(on="bench/go", id="go")(one_step)
+app.function(on="bench/ten", id="ten", concurrency=Concurrency(10))(one_step)
+app.function(on="bench/keyed", id="keyed", concurrency=Concurrency(1, key="event.data.n"))(one_step)
+
+
+@app.function(on="bench/single", concurrency=Concurrency(1))
+def single(ctx: Context) -> None:
+    mark("b", ctx.event.data["k"])
+    mark("e", ctx.event.data["k"])
+
+
+@app.function(on="bench/line", concurrency=Concurrency(1))
+def line(ctx: Context) -> None:
+    """A line forms before the first, whose key is a file: it waits for that."""
+    key = ctx.event.data["k"]
+    if key.startswith("/"):
+        mark("g", key)
+        while not Path(key).exists():
+            time.sleep(0.01)
+    mark("e", key)
 
 
 def fan(n: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from dbos import DBOS
+from dbos import DBOS, SetEnqueueOptions
 from door import serve
 from mark import mark
 
@@ -44,7 +44,28 @@ def nap(key: str, n: int) -> None:
     mark("e", key)
 
 
+@DBOS.workflow()
+def single(key: str) -> None:
+    mark("b", key)
+    mark("e", key)
+
+
+def limited(name: str, data: dict[str, Any]) -> bool:
+    if name == "bench/ten":
+        TEN.enqueue(one, data["k"], 0)
+    elif name == "bench/keyed":
+        with SetEnqueueOptions(queue_partition_key=str(data["n"])):
+            KEYED.enqueue(one, data["k"], 0)
+    elif name == "bench/single":
+        SINGLE.enqueue(single, data["k"])
+    else:
+        return False
+    return True
+
+
 def send(name: str, data: dict[str, Any]) -> None:
+    if limited(name, data):
+        return
     if name == "bench/fan":
         for number in range(5):
             DBOS.start_workflow(one, f"{data['k']}.{number}", 0)
@@ -54,4 +75,7 @@ def send(name: str, data: dict[str, Any]) -> None:
 
 
 DBOS.launch()
+TEN = DBOS.register_queue("ten", global_concurrency=10, polling_interval_sec=0.01)
+KEYED = DBOS.register_queue("keyed", partition_concurrency=1, polling_interval_sec=0.01)
+SINGLE = DBOS.register_queue("single", global_concurrency=1, polling_interval_sec=0.01)
 serve(int(sys.argv[1]), send)

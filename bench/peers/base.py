@@ -25,6 +25,9 @@ class Peer:
     name: str  # on the command line
     label: str  # in the table
     work: frozenset[str] = frozenset()  # the workloads it has an equivalent for
+    limited: frozenset[str] = frozenset()  # of the workload `flow`: the events whose limits it can express
+
+    flow_runs: int = 5_000  # of the same workload: how many at a time
 
     def __init__(self) -> None:
         self.port = proc.free_port()

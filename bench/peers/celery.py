@@ -11,7 +11,8 @@ from peers.redis import RedisPeer, install_redis
 class Celery(RedisPeer):
     name = "celery"
     label = "Celery"
-    work = frozenset({"latency", "throughput", "fan", "startup"})
+    work = frozenset({"latency", "throughput", "fan", "flow", "startup"})
+    limited = frozenset({"bench/ten"})  # by the size of its pool; nothing by key
 
     def install(self) -> None:
         venv(self.name, "celery[redis]==5.7.0")

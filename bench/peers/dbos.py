@@ -10,7 +10,9 @@ from peers.base import Peer, python, venv
 class Dbos(Peer):
     name = "dbos"
     label = "DBOS"
-    work = frozenset({"latency", "steps", "throughput", "fan", "naps", "startup"})
+    work = frozenset({"latency", "steps", "throughput", "fan", "flow", "naps", "startup"})
+    limited = frozenset({"bench/ten", "bench/keyed", "bench/single"})
+    flow_runs = 500  # 5,000 would take three minutes
 
     def install(self) -> None:
         venv(self.name, "dbos==3.4.0")

@@ -19,14 +19,16 @@ COMMAND = Path(sys.executable).parent / "tidemill"
 class Tidemill(Peer):
     name = "tidemill"
     label = "Tidemill"
-    work = frozenset({"latency", "steps", "throughput", "fan", "naps", "startup", "kill", "growth"})
+    work = frozenset({"latency", "steps", "throughput", "fan", "flow", "naps", "startup", "kill", "growth", "graphs"})
+    targets: tuple[Path, ...] = (proc.APPS / "bench_app.py",)
+    limited = frozenset({"bench/ten", "bench/keyed", "bench/single", "bench/line"})
 
     def install(self) -> None:
         if not COMMAND.exists():
             raise UnavailableError("no `tidemill` command beside this python: run `make setup`")
 
     def launch(self) -> None:
-        command: list[str | Path] = [COMMAND, "dev", proc.APPS / "bench_app.py", "--data", self.room / "data"]
+        command: list[str | Path] = [COMMAND, "dev", *self.targets, "--data", self.room / "data"]
         self.spawn("server", command, f"--port {self.port}")
 
     def kill(self, what: str, worker_pid: int) -> None:

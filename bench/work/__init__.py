@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from work import fan, growth, kill, latency, naps, startup, steps, throughput
+from work import fan, flow, graphs, growth, kill, latency, naps, startup, steps, throughput
 
 WORK: dict[str, ModuleType] = {
     "latency": latency,
     "steps": steps,
     "throughput": throughput,
     "fan": fan,
+    "flow": flow,
     "naps": naps,
     "startup": startup,
     "kill": kill,
     "growth": growth,
+    "graphs": graphs,
 }

@@ -10,7 +10,9 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import botocore.session
 import pytest
+from botocore import xform_name
 from docs.pages import KINDS, PAGES, ROOT, anchors, blocks, links
 
 from tidemill_local.cli import VERBS, parser
@@ -73,6 +75,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page.name} links to {link}, which has no such heading"
 
 
+def test_the_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "index.md"
+    assert [
+        page.name for page in PAGES if page.parent == index.parent and page.name not in [*links(index), index.name]
+    ] == []
+
+
 def test_what_is_not_run_is_counted() -> None:
     skipped = [f"{page.name}:{block.line}" for page in PAGES for block in blocks(page) if not block.run]
     assert len(skipped) == NOT_RUN, skipped
@@ -103,6 +112,8 @@ def _check(command: list[str], where: str) -> None:
         assert all("=" in word or word in targets for word in arguments), f"{where}: make has no target {arguments}"
     elif program == "curl":
         _check_curl(arguments, where)
+    elif program == "aws":
+        _check_aws(arguments, where)
     else:
         assert program in ("pip", "cd", "pytest", "kill"), f"{where}: what is {program}? Teach this test about it"
 
@@ -127,6 +138,18 @@ def _check_curl(arguments: list[str], where: str) -> None:
     found = [known for template, known in described.items() if _fits(template, path)]
     assert found, f"{where}: no call has the path {path}"
     assert any(method in known for known in found), f"{where}: {path} takes no {method}"
+
+
+def _check_aws(arguments: list[str], where: str) -> None:
+    """Against AWS's own descriptions: the service, the operation, and that it takes these options."""
+    service, command, *options = arguments
+    model = botocore.session.get_session().get_service_model(service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    assert command in operations, f"{where}: aws {service} has no {command}"
+    shape = model.operation_model(operations[command]).input_shape
+    known = {f"--{xform_name(name, '-')}" for name in (shape.members if shape else ())} | {"--query", "--output"}
+    unknown = [word for word in options if word.startswith("--") and word not in known]
+    assert not unknown, f"{where}: aws {service} {command} takes no {unknown}"
 
 
 def _fits(template: str, path: str) -> bool:
