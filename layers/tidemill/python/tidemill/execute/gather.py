@@ -2,7 +2,12 @@
 
 A window (key → run) only says where to look. Whether an event still comes in is decided by the run's journal: the event
 is appended as a record, and the claim with which the run begins needs the same number. An event that has lost that race
-begins the next window. So it is in exactly one run, whatever dies or comes twice.
+goes to the next window, or begins it.
+
+*In exactly one run, whatever dies or comes twice.* Two deliveries of an event may see two windows, if one of them stood
+still in between. So they agree on a *home* before either does anything: the first one's choice stands. It is a run that
+has been born, or the one that the event itself begins; and where that run has begun without the event, which is then
+true for good, both find that out, and agree on the next.
 """
 
 from __future__ import annotations
@@ -33,22 +38,38 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
         world.queue.look(had.run_id, spec.id, had.not_before)
         return had.run_id, False
     key = keys.key(keys.family(name, spec.id), declared.get("key"), event).text
+    own = first_id(world, spec, event)
+    number = 0
     while True:
         window = world.flow.window(key)
-        if window is not None and _join(world, spec, name, declared, key, window, event):
-            return window.run_id, False
         now = world.clock.now()
-        run_id = first_id(world, spec, event)
-        if world.flow.move_window(key, window, Window(run_id, 0, 1, now), now):
-            # Another delivery may have put it into the run that gathered before, while this one stood still.
-            had = _had(world, spec, event) if window is not None else None
-            if had is not None:
-                return had.run_id, False
+        if window is None or not _open(world, window.run_id):
+            mine = Window(own, 0, 1, now)
+            if not world.flow.move_window(key, window, mine, now):
+                continue
+            window = mine
+        home = _home(world, spec, event, number, window.run_id, now)
+        if home == own:
             begin = max(gather.begins(name, declared, now, now, 1), event.ts)
             reason = gather.reason(name, declared)
-            born = bear(world, spec, (event,), run_id=run_id, begin=begin, reason=reason)
-            world.queue.look(run_id, spec.id, born.head.not_before)
-            return run_id, born.created
+            born = bear(world, spec, (event,), run_id=own, begin=begin, reason=reason)
+            world.queue.look(own, spec.id, born.head.not_before)
+            return own, born.created
+        if _join(world, spec, name, declared, key, window if window.run_id == home else None, home, event):
+            return home, False
+        number += 1
+
+
+def _home(world: World, spec: FunctionSpec, event: Event, number: int, run_id: str, now: int) -> str:
+    """The run that all deliveries of the event try to put it into, after `number` others: this one, or another's."""
+    key = f"{keys.family('home', spec.id)}/{event.id}/{number}"
+    return world.flow.first(key, run_id, now, event.received_at + EVENT_ID_MEMORY)
+
+
+def _open(world: World, run_id: str) -> bool:
+    """Whether the run still gathers, as far as its head tells."""
+    head = world.runs.head(run_id)
+    return head is not None and head.due is not None and head.started_at is None
 
 
 def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
@@ -70,36 +91,49 @@ def _events(state: RunState) -> list[Event]:
 
 
 def _join(
-    world: World, spec: FunctionSpec, name: str, declared: dict[str, Any], key: str, window: Window, event: Event
+    world: World,
+    spec: FunctionSpec,
+    name: str,
+    declared: dict[str, Any],
+    key: str,
+    window: Window | None,
+    run_id: str,
+    event: Event,
 ) -> bool:
-    """Append the event to the run that gathers. False: that run takes no more."""
+    """Append the event to the run that gathers; `window`: where it stands under its key. False: it never takes it."""
     now = world.clock.now()
     known = window
     record = Gathered(now, event, name == "debounce")
     while True:
-        head = world.runs.head(window.run_id)
-        if head is None or head.due is None or head.started_at is not None:
-            return False
-        if event.id in head.event_ids:  # another delivery of its message was faster
+        head = world.runs.head(run_id)
+        if head is not None and event.id in head.event_ids:  # another delivery of its message was faster
             return True
+        if known is None or head is None or head.due is None or head.started_at is not None:
+            state = load(world, head) if head is not None else None
+            if state is None or _has(state, event):
+                return state is not None
+            if state.terminal is not None or state.first_claim is not None or state.admitted is not None:
+                return False
+            known = Window(run_id, state.seq, len(_events(state)), state.birth.at)
         if gather.full(name, declared, known.count):
             return False
+        assert head is not None
         begin = max(gather.begins(name, declared, known.since, now, known.count + 1), event.ts)
         change = _moved(spec, name, declared, head, event, begin)
-        found = world.runs.append(head.run_id, known.seq + 1, [record], change)
+        found = world.runs.append(run_id, known.seq + 1, [record], change)
         if found is None or found[:1] == [record]:
-            after = Window(head.run_id, known.seq + 1, known.count + 1, known.since)
-            world.flow.move_window(key, window, after, now)
+            after = Window(run_id, known.seq + 1, known.count + 1, known.since)
+            if window is not None:
+                world.flow.move_window(key, window, after, now)
             if begin <= now and (head.not_before or 0) - known.since > MESSAGE_DELAY:
-                world.queue.forget(head.run_id)  # it is full before the time for which it has a timer of its own
-            world.queue.look(head.run_id, spec.id, begin if begin > now else None)
+                world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
+            world.queue.look(run_id, spec.id, begin if begin > now else None)
             return True
-        state = load(world, head)
-        if state.terminal is not None or state.first_claim is not None or state.admitted is not None:
-            return False
-        if any(e.id == event.id for e in _events(state)):
-            return True
-        known = Window(head.run_id, state.seq, len(_events(state)), state.birth.at)
+        known = None
+
+
+def _has(state: RunState, event: Event) -> bool:
+    return any(e.id == event.id for e in _events(state))
 
 
 def _moved(spec: FunctionSpec, name: str, declared: dict[str, Any], head: Head, event: Event, begin: int) -> HeadChange:
