@@ -197,18 +197,20 @@ def judge(verdict: Verdict, stories: dict[str, list[Run]]) -> None:
     verdict.equal("badges", verdict.rows("onboarding", "SELECT user_id FROM badges"), [["ada"]])
     verdict.equal("tickets", verdict.rows("onboarding", "SELECT user_id FROM tickets"), [["bob"]])
     order = [user for user, _, _ in _spans(stories["recordings"])]
-    verdict.equal("who was transcribed first", [sorted(order[:2]), order[2]], [["ann", "bob"], "cyd"])
+    verdict.equal("who was transcribed first", [sorted(order[:2]), order[2:3]], [["ann", "bob"], ["cyd"]])
     verdict.equal("of one user at a time", _most(_spans(stories["recordings"]), by_user=True), 1)
     verdict.equal("of all at a time", _most(_spans(stories["recordings"])), 2)
-    last = max(_time(run["started_at"]) for run in stories["deliveries"])
-    first = min(_time(run["created_at"]) for run in stories["deliveries"])
-    verdict.equal("the twelfth delivery waited for its turn", last - first >= 1.09, True)
+    started = [_time(run["started_at"]) for run in stories["deliveries"]]
+    sent = [_time(run["created_at"]) for run in stories["deliveries"]]
+    verdict.equal(
+        "the twelfth delivery waited for its turn", max(started, default=0) - min(sent, default=0) >= 1.09, True
+    )
     verdict.equal(
         "updates of the index",
         verdict.rows("library", "SELECT * FROM documents ORDER BY 1"),
         [["tides", 1], ["wheels", 1]],
     )
-    calls = [("", began, ended) for began, ended in verdict.rows("model", "SELECT began, ended FROM calls")]
+    calls = [("", *call) for call in verdict.rows("model", "SELECT began, ended FROM calls") if len(call) == 2]
     verdict.equal("calls of the model, and never a third at a time", [len(calls), _most(calls) <= 2], [7, True])
     letters = [name for name in verdict.files("outbox") if "reminder" not in name]
     verdict.equal("letters", letters, ["guide-ada.eml", "guide-bob.eml", "welcome-ada.eml"])

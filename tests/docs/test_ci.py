@@ -11,10 +11,7 @@ from pathlib import Path
 
 from docs.pages import ROOT, blocks
 
-import tidemill_local.cli
-
 PAGE = ROOT / "docs" / "testing.md"
-TEMPLATES = Path(tidemill_local.cli.__file__).parent / "templates"
 
 
 def commands() -> list[str]:
@@ -29,8 +26,8 @@ def test_the_workflow_runs_the_same_commands() -> None:
 
 
 def test_the_commands_test_a_first_app(tmp_path: Path) -> None:
-    for template in ("app.py", "test_app.py"):
-        (tmp_path / template).write_text((TEMPLATES / f"{template}.tmpl").read_text("utf-8"), encoding="utf-8")
+    init = [sys.executable, "-m", "tidemill_local.cli", "init", str(tmp_path)]
+    subprocess.run(init, capture_output=True, check=True)
     install, run = (shlex.split(command) for command in commands())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["name"]
     assert install == ["pip", "install", project, "pytest"]

@@ -57,11 +57,16 @@ def test_an_event_becomes_a_completed_run(dev: DevServer) -> None:
 def test_a_folder_is_the_default_target(dev: DevServer) -> None:
     dev.write("shop.py", SHOP)
     dev.write("other.py", "raise RuntimeError('no app, so never imported')")
-    dev.write("old.function.json", "{}")
+    dev.write("program.sh", "echo '{\"sold\": true}'")
+    dev.write("Dockerfile", 'ENTRYPOINT ["sh", "program.sh"]')
+    step = '{"path": "file://.", "runtime": {"type": "docker"}}'
+    trigger = '{"event": "item/sold"}'
+    dev.write(
+        "tell.function.json", f'{{"name": "Tell", "id": "tell", "triggers": [{trigger}], "steps": {{"a": {step}}}}}'
+    )
     dev.start()
     dev.send("item/sold")
-    eventually(lambda: dev.completed(1))
-    assert "old.function.json: definitions are not supported yet; skipped" in dev.output()
+    eventually(lambda: dev.completed(2))
 
 
 def test_a_sleeping_run_wakes_after_a_restart(dev: DevServer) -> None:

@@ -115,6 +115,7 @@ def _join(
             if state.terminal is not None or state.first_claim is not None or state.admitted is not None:
                 return False
             known = Window(run_id, state.seq, len(_events(state)), state.birth.at)
+            continue  # the head that is changed must not be older than the journal that is appended to
         if gather.full(name, declared, known.count):
             return False
         assert head is not None
