@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tidemill.definition import APP
 from tidemill.model import CronTrigger, EventTrigger, FunctionSpec, name_matches
 
 DAYS = 30  # a month
@@ -88,6 +89,9 @@ def _notes(specs: Sequence[FunctionSpec]) -> Iterable[str]:
     flow = [s for s in specs if s.flow]
     if flow:
         yield f"{_functions(flow)} flow control: its places and backlog are not counted"
+    defined = [s for s in specs if s.app == APP]
+    if defined:
+        yield f"{_functions(defined)} steps that are programs of their own: their Lambdas, tasks and services"
     cancelled = [s for s in specs if s.cancel_on]
     if cancelled:
         yield f"{_functions(cancelled)} cancel_on: each adds a wait to every run"

@@ -66,6 +66,8 @@ def _spans(place: Place, executions: list[Execution]) -> list[Span]:
     each = [
         (execution.began, min(execution.ended or execution.began, execution.claim_until - 2 * SKEW))
         for execution in executions
+        # The items of a map run elsewhere. Cancelling the run frees its place, whatever they are still at.
+        if place.counts == "steps" or "[" not in execution.step
     ]
     each = [(began, ended) for began, ended in each if ended > began]
     if place.counts == "steps" or not each:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from tidemill.core import expression, match
 from tidemill.core.flow import keys, places, rate, throttle
-from tidemill.core.journal import Admitted, Record, Skipped, Terminal
+from tidemill.core.journal import Admitted, Record, Skipped
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState
 from tidemill.execute import finish, outside
@@ -79,8 +79,9 @@ def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: 
     place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
     if place is None:
         return []
-    if any(isinstance(record, Terminal) for record in world.runs.read(head.run_id, state.seq)):
-        held.end(world, head)  # another delivery was faster: the end passed by before the run stood in line
+    state.add(world.runs.read(head.run_id, state.seq))
+    if state.terminal is not None:  # another delivery was faster: the end passed by before the run stood in line
+        held.leave(world, head, state, gone=False)
         return None
     due, reason = bounded(head, now + RECHECK), places.reason(place)
     if (due, reason) != (head.due, head.reason):
