@@ -189,7 +189,10 @@ def desk(ctx: Context) -> list[float]:
         return time.time()
 
     began = ctx.step.run("sit down", sit)
-    ctx.step.sleep("be served", ctx.event.data["for"])
+    if ctx.event.data["for"] == "until told":
+        ctx.step.wait_for_event("be served", "story/desk.closing", match="data.desk", timeout="10m")
+    else:
+        ctx.step.sleep("be served", ctx.event.data["for"])
     return [began, ctx.step.run("get up", time.time)]
 
 

@@ -13,13 +13,11 @@ steps wait for. That costs nothing but a replay: what is awaited between steps i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import heapq
 import inspect
 import itertools
 import selectors
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,6 +27,7 @@ from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Tape, attempt, branch, this_branch
+from tidemill.execute.threads import in_thread
 from tidemill.model import StepKind
 from tidemill.received import view
 
@@ -233,7 +232,7 @@ class AsyncDriver:
         if call.timeout is None and len(asyncio.all_tasks()) == 1:
             result = call.fn(*call.args, **call.kwargs)
         elif call.timeout is not None:
-            result = await _in_thread(call)
+            result = await in_thread(lambda: call.fn(*call.args, **call.kwargs))
         else:
             work = contextvars.copy_context().run
             result = await asyncio.get_running_loop().run_in_executor(
@@ -356,33 +355,6 @@ def _cancelling() -> bool:
     """Whether somebody asked the current task to stop."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def _in_thread(call: Call) -> Any:
-    """Call in a thread of its own, which nobody waits for once the call has been given up."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def tell(value: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error if isinstance(error, Exception) else RuntimeError(f"the step raised {error!r}"))
-
-    def follow() -> None:
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = call.fn(*call.args, **call.kwargs)
-        except BaseException as caught:
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it was given up, and the code has been left
-            loop.call_soon_threadsafe(tell, value, error)
-
-    threading.Thread(target=contextvars.copy_context().run, args=(follow,), daemon=True).start()
-    return await future
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

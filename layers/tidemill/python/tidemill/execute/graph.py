@@ -11,9 +11,6 @@ A step that fails for good ends the whole: nothing more begins, edges are given 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -23,6 +20,7 @@ from tidemill.core import expression
 from tidemill.core.definition import Definition, StepSpec
 from tidemill.core.graph import TRIGGER, Edge, EdgeId, Graph
 from tidemill.errors import NonRetriableError
+from tidemill.execute.threads import in_thread
 from tidemill.function import AsyncFunction
 from tidemill.limits import SLEEP
 from tidemill.ports import Runtime, Task
@@ -34,36 +32,13 @@ Perform = Callable[[Runtime, Task], Coroutine[Any, Any, Any]]
 _ROOTS = frozenset({"event", "steps"})
 
 
-async def in_thread(runtime: Runtime, task: Task) -> Any:
-    """In a thread of its own: programs are waited for, and as many as can run side by side do."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def tell(value: Any, error: Exception | None) -> None:
-        if not future.done():
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-    def work() -> None:
-        value: Any = None
-        error: Exception | None = None
-        try:
-            value = runtime(task)
-        except Exception as caught:
-            error = caught
-        except BaseException as caught:
-            error = RuntimeError(f"the step raised {caught!r}")
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the code has been left
-            loop.call_soon_threadsafe(tell, value, error)
-
-    threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
-    return await future
+async def side_by_side(runtime: Runtime, task: Task) -> Any:
+    """Programs are waited for in threads of their own."""
+    return await in_thread(lambda: runtime(task))
 
 
 def graph_function(
-    definition: Definition, runtimes: Mapping[str, Runtime], perform: Perform = in_thread
+    definition: Definition, runtimes: Mapping[str, Runtime], perform: Perform = side_by_side
 ) -> AsyncFunction[Any, Any]:
     """The function of a definition; `runtimes` by the name of their kind, `perform` waits for one without blocking."""
     graph = Graph(step.node for step in definition.steps)
