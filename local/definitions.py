@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tidemill.app import App
     from tidemill.core.definition import Definition
-    from tidemill.ports import Runtime
+    from tidemill.task import Runtime
 
 
 class DefinitionsError(Exception):

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tidemill.ports import Runtime
+from tidemill.task import Runtime
 from tidemill_local.system import SystemClock
 
 if TYPE_CHECKING:
-    from tidemill.ports import Task
     from tidemill.runtimes.output import Clock
+    from tidemill.task import Task
 
 _ASKED = 10.0  # seconds for which it is taken for granted that an engine answers, or does not
 

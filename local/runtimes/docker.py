@@ -45,7 +45,7 @@ from tidemill_local.runtimes.engine import Engine, EngineError
 from tidemill_local.runtimes.inputs import LOOPBACK, InputServer
 
 if TYPE_CHECKING:
-    from tidemill.ports import Task
+    from tidemill.task import Task
 
 WORKER, RUN = "tidemill.worker", "tidemill.run"  # labels
 _INSIDE = "host.docker.internal"

@@ -32,7 +32,7 @@ from tidemill_local.runtimes.warm import Code, Versions, Warm
 
 if TYPE_CHECKING:
     from tidemill.aws.client import Client
-    from tidemill.ports import Task
+    from tidemill.task import Task
 
 TIMEOUT = 15 * MINUTE  # the longest that a Lambda may run
 

@@ -40,7 +40,7 @@ from tidemill_local.runtimes.guard import GUARD, end_of
 from tidemill_local.runtimes.inputs import InputServer
 
 if TYPE_CHECKING:
-    from tidemill.ports import Task
+    from tidemill.task import Task
 
 NOTE = (
     "tidemill: no Docker engine answers here: `docker` steps run as plain processes, in their folders, by the "

@@ -22,9 +22,9 @@ from support.lambda_service import LambdaService
 
 from tidemill.core.definition import Docker, Http, Lambda, Program, StepSpec, Wasm
 from tidemill.core.graph import Node
-from tidemill.ports import Runtime, Task
 from tidemill.runtimes.http import HttpRuntime
 from tidemill.runtimes.wasm import WasmRuntime
+from tidemill.task import Runtime, Task
 from tidemill_local.runtimes import Containers
 from tidemill_local.runtimes.lambda_ import LambdaRuntime
 

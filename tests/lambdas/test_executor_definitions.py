@@ -28,7 +28,8 @@ from tidemill.core.journal import StepDone
 from tidemill.execute.graph import graph_function
 from tidemill.execute.receive import DirectBus
 from tidemill.model import EventTrigger, FunctionSpec
-from tidemill.ports import Handed, Task, World
+from tidemill.ports import World
+from tidemill.task import Handed, Task
 from tidemill_local.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
 

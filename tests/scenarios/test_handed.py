@@ -10,7 +10,7 @@ import pytest
 from tidemill import App, AsyncContext, Context, StepError, values
 from tidemill.execute import handed
 from tidemill.model import Failure
-from tidemill.ports import Handed
+from tidemill.task import Handed
 from tidemill.testing import Mill
 
 Serve = Callable[..., Mill]

@@ -15,7 +15,7 @@ from tidemill.errors import TaskFailed
 from tidemill.execute import handed
 from tidemill.execute.graph import graph_function
 from tidemill.model import EventTrigger, Failure, FunctionSpec, Head
-from tidemill.ports import Handed, Runtime, Task
+from tidemill.task import Handed, Runtime, Task
 
 if TYPE_CHECKING:
     from simulation.scenario import GraphProgram

@@ -16,7 +16,7 @@ from tidemill.aws.runtimes.lambda_ import LambdaSteps
 from tidemill.aws.runtimes.places import places
 from tidemill.aws.settings import Settings, step_name
 from tidemill.core.definition import Lambda
-from tidemill.ports import Task
+from tidemill.task import Task
 
 SETTINGS = Settings("prod", "t", "bucket", "b", "https://sqs/1/", "arn:timers", "g", "arn:r")
 

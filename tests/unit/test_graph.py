@@ -16,7 +16,7 @@ from tidemill.core.graph import TRIGGER, Awaited, Edge, EdgeId, Graph, Node
 from tidemill.errors import TaskFailed
 from tidemill.execute.graph import graph_function
 from tidemill.model import EventTrigger, Failure, FunctionSpec
-from tidemill.ports import Task
+from tidemill.task import Task
 from tidemill.testing import Mill
 
 HOUR = 3_600_000

@@ -29,7 +29,7 @@ from tidemill.core.definition import Definition, Docker, StepSpec
 from tidemill.core.graph import Node
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure, FunctionSpec
-from tidemill.ports import Handed, Task
+from tidemill.task import Handed, Task
 
 NOW = 1_790_000_000_000
 SETTINGS = Settings("prod", "t", "bucket", "b", "https://sqs/1/", "arn:timers", "g", "arn:r")

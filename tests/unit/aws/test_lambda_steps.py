@@ -19,7 +19,7 @@ from tidemill.aws.step import ANSWER_BYTES, ELSEWHERE
 from tidemill.core.definition import Lambda, StepSpec
 from tidemill.core.graph import Node
 from tidemill.errors import TaskFailed, Unavailable
-from tidemill.ports import Handed, Task
+from tidemill.task import Handed, Task
 
 NOW = 1_790_000_000_000
 SETTINGS = Settings("prod", "t", "bucket", "b", "https://sqs/1/", "arn:timers", "g", "arn:r")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tidemill.function import AsyncFunction
-    from tidemill.ports import Runtime, Task
+    from tidemill.task import Runtime, Task
 
 __all__ = ["ENDING", "NO_PROGRAMS", "Read", "app", "app_of", "find", "functions_of", "one_of_each", "read", "read_file"]
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
-from tidemill.core.definition import StepSpec
 from tidemill.core.journal import Claimed, Record, Started
 from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
 
@@ -372,32 +371,6 @@ class Keeper(Protocol):
 
     def journal(self, run_id: str) -> list[Record]:
         """All records of a run: a chunk replays its parent's."""
-        ...
-
-
-class Task(msgspec.Struct, frozen=True):
-    """One attempt of a definition's step. `input`: what its program is given, as JSON. `folder`: the definition's."""
-
-    function_id: str
-    run_id: str
-    attempt: int
-    step: StepSpec
-    folder: str
-    input: dict[str, Any]
-
-
-class Handed(msgspec.Struct, frozen=True):
-    """The work goes on elsewhere, and its end will be told (`execute.handed`): the attempt has failed if that has not
-    happened by `until`."""
-
-    until: int
-
-
-class Runtime(Protocol):
-    """Runs the programs of one kind of step (docker, lambda, http, wasm). Called in a thread of its own."""
-
-    def __call__(self, task: Task) -> Any:
-        """The program's output, as JSON has it; or Handed. Raises TaskFailed; keeps the step's timeout itself."""
         ...
 
 

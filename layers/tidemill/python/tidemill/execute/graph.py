@@ -23,9 +23,9 @@ from tidemill.errors import NonRetriableError
 from tidemill.execute.threads import in_thread
 from tidemill.function import AsyncFunction
 from tidemill.limits import SLEEP
-from tidemill.ports import Runtime, Task
 from tidemill.received import plain
 from tidemill.step import driver_of
+from tidemill.task import Runtime, Task
 
 Perform = Callable[[Runtime, Task], Coroutine[Any, Any, Any]]
 

@@ -12,7 +12,8 @@ from tidemill.errors import TaskFailed
 from tidemill.execute import outside
 from tidemill.execute.live import LiveRun
 from tidemill.model import Failure
-from tidemill.ports import Handed, World
+from tidemill.ports import World
+from tidemill.task import Handed
 
 
 def outcome(live: LiveRun, key: str, attempt: int, since: int, until: int) -> Generator[Blocked, None, Any]:

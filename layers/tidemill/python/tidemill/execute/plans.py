@@ -22,7 +22,7 @@ from tidemill.execute import finish, handed, lookback, tape
 from tidemill.execute.live import AttemptTimeout, LiveRun
 from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
-from tidemill.ports import Handed
+from tidemill.task import Handed
 
 _TEXT = 8_000  # characters of an error's message, and of its stack, that are kept
 

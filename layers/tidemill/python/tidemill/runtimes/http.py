@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import http.client
     import ssl
 
-    from tidemill.ports import Task
+    from tidemill.task import Task
 
 TIMEOUT = 30 * SECOND
 DEV_KEY = "tidemill-dev-signing-key"  # what `tidemill dev` signs with, unless TIDEMILL_SIGNING_KEY names another

@@ -18,7 +18,7 @@ from tidemill.limits import KIB, MIB, SECOND
 from tidemill.model import Failure
 
 if TYPE_CHECKING:
-    from tidemill.ports import Task
+    from tidemill.task import Task
 
 ARGUMENT_BYTES = 7 * KIB  # ECS takes 8 KB for all that a task is told
 OUTPUT_BYTES = 64 * MIB  # of standard output

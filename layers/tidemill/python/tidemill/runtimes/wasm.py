@@ -45,7 +45,7 @@ from tidemill.runtimes.wasi_poll import POLL, poll_type, poller
 if TYPE_CHECKING:
     import wasmtime
 
-    from tidemill.ports import Task
+    from tidemill.task import Task
 
 TIMEOUT = 60 * SECOND
 INPUT_URL = b'{"input_url":"file:///dev/stdin"}'

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
-from tidemill.ports import Runtime
+from tidemill.task import Runtime
 
 if TYPE_CHECKING:
     from tidemill.aws.runtimes.places import Places

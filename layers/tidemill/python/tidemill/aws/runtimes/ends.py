@@ -15,8 +15,8 @@ from tidemill.core.definition import Definition, StepSpec
 from tidemill.errors import TaskFailed
 from tidemill.limits import SECOND
 from tidemill.model import Failure
-from tidemill.ports import Task
 from tidemill.runtimes.output import OUTPUT_BYTES, checked, failed, printed
+from tidemill.task import Task
 
 
 class Ends:

@@ -27,8 +27,8 @@ from tidemill.aws.message import Stopped
 from tidemill.aws.runtimes.places import Places
 from tidemill.aws.settings import queue_name, step_mark, step_name
 from tidemill.limits import DAY, HOUR, MINUTE
-from tidemill.ports import Handed, Task
 from tidemill.runtimes.output import ARGUMENT_BYTES, encoded, failed, timed_out
+from tidemill.task import Handed, Task
 
 STEP, CLOCK = "step", "clock"  # the containers of a task, as CDK names them; a third routes their log
 LONGEST = DAY  # where the step has no timeout

@@ -33,8 +33,8 @@ from tidemill.aws.step import ANSWER_BYTES, ELSEWHERE
 from tidemill.core.definition import Lambda
 from tidemill.errors import TaskFailed, Unavailable
 from tidemill.limits import MINUTE, SECOND
-from tidemill.ports import Handed, Task
 from tidemill.runtimes.output import PAYLOAD_BYTES, TIMEOUT, checked, encoded, failed, timed_out
+from tidemill.task import Handed, Task
 
 LATE = 2_500  # milliseconds: what ends later is told by message
 WAIT = 4_000  # a foreign Lambda that may take longer is not waited for
