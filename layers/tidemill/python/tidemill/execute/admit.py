@@ -16,9 +16,11 @@ decided on at its birth, or, where it begins later (its event lies in the future
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tidemill.core import expression, match
 from tidemill.core.flow import keys, places, rate, throttle
-from tidemill.core.journal import Admitted, Record, Skipped
+from tidemill.core.journal import Admitted, Gathered, Record, Skipped
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState
 from tidemill.execute import finish, outside
@@ -45,7 +47,7 @@ def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
     if state.terminal is not None or state.admitted is not None:
         return False
     decision = _decide(world, head, state, spec, now)
-    told = _record(world, head, state, decision, now)
+    told = _record(world, head, state, spec, decision, now)
     return told and (isinstance(decision, Skipped) or decision.begin is not None)
 
 
@@ -66,14 +68,16 @@ def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: 
     if head.standing is None:
         decision = _decide(world, head, state, spec, now)
         if isinstance(decision, Skipped) or (decision.begin or 0) > now:
-            _record(world, head, state, decision, now)
+            _record(world, head, state, spec, decision, now)
             return None
         place = held.hold(world, head, decision.standing, spec, state.seq + 2, until, line=False)
         if place is None:
             head.standing = decision.standing
             return [decision]
         head.reason = places.reason(place)
-        if not _record(world, head, state, decision, now):  # before it stands in line, so that its end finds it there
+        if not _record(
+            world, head, state, spec, decision, now
+        ):  # before it stands in line, so that its end finds it there
             return None
     assert head.standing is not None
     place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
@@ -89,7 +93,23 @@ def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: 
     return None
 
 
-def _record(world: World, head: Head, state: RunState, decision: Admitted | Skipped, now: int) -> bool:
+def too_late(
+    world: World, head: Head, state: RunState, spec: FunctionSpec, taken: Standing, found: Iterable[Record]
+) -> None:
+    """Events came to the run before it was claimed: give back what was taken by keys that they have changed."""
+    if not any(isinstance(record, Gathered) for record in found):
+        return
+    event = state.events[-1]
+    asked = [*places.places(spec, event), _alone(spec, event)]
+    keys_now = {place.key for place in asked if place is not None}
+    for place in (*taken.places, taken.alone):
+        if place is not None and place.key not in keys_now:
+            held.give_back(world, head, place)
+
+
+def _record(
+    world: World, head: Head, state: RunState, spec: FunctionSpec, decision: Admitted | Skipped, now: int
+) -> bool:
     """Append the decision, and see to what follows from it. False: somebody else wrote first; look again."""
     if isinstance(decision, Skipped):
         change = HeadChange("skipped", now, decision.reason, ended_at=now, end=state.seq + 1)
@@ -105,6 +125,8 @@ def _record(world: World, head: Head, state: RunState, decision: Admitted | Skip
     found = world.runs.append(head.run_id, state.seq + 1, [decision], change)
     if found is not None and found[:1] != [decision]:
         state.add(found)
+        if isinstance(decision, Admitted):
+            too_late(world, head, state, spec, decision.standing, found)
         if state.terminal is not None and isinstance(decision, Admitted):
             head.standing = decision.standing  # nobody else knows of the place that it may have as a singleton
             held.leave(world, head, state, gone=False)
@@ -140,7 +162,7 @@ def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: 
     if over is None and not again:
         over = _over_rate(world, spec, head, event, now)
         if over is not None and alone is not None and waits:
-            held.leave_alone(world, head, alone)
+            held.give_back(world, head, alone)
     if over is None and alone is not None and not waits:  # who is over the rate cancels nobody
         over = _not_alone(world, spec, head, alone, state.seq + 1)
     if over is not None:

@@ -75,6 +75,8 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         if spec.flow:  # what was written may have changed more of the head than the journal tells
             taken = head.standing
             head = world.runs.head(run_id) or head
+            if taken is not None:
+                admit.too_late(world, head, state, spec, taken, found)
             if state.terminal is not None:  # its places were taken for a claim that comes too late
                 head.standing = head.standing or taken
                 places.leave(world, head, state, gone=False)

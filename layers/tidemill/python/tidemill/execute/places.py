@@ -104,8 +104,8 @@ def take_alone(world: World, head: Head, place: Place, token: int) -> str | None
     return None
 
 
-def leave_alone(world: World, head: Head, place: Place) -> None:
-    """Give up the one place of a singleton: its run is turned away after all."""
+def give_back(world: World, head: Head, place: Place) -> None:
+    """Give up a place that was taken for a decision that does not stand."""
     _pass_on(world, place, head.run_id, None)
 
 
