@@ -39,6 +39,7 @@ def broken(system: System) -> list[str]:
     problems += _starts(system, heads, journals)
     problems += flow.broken(system, heads, journals)
     problems += _executions(system.executions)
+    problems += _begun_again(system)
     problems += _waits_left(system, heads)
     for head in heads:
         problems += _missed(system, head, journals[head.run_id])
@@ -171,10 +172,6 @@ def _executions(executions: list[Execution]) -> list[str]:
     by_run: dict[str, list[Execution]] = {}
     for execution in executions:
         by_run.setdefault(execution.run_id, []).append(execution)
-    again = Counter((e.run_id, e.step, e.attempt, e.actor) for e in executions if "[" not in e.step)
-    problems += [
-        f"{actor} began {step} of {run_id} {n} times" for (run_id, step, _, actor), n in again.items() if n > 1
-    ]
     for run_id, found in by_run.items():
         for one, other in pairwise(sorted((e for e in found if "[" not in e.step), key=lambda e: e.began)):
             ended = one.ended if one.ended is not None else one.began
@@ -183,6 +180,16 @@ def _executions(executions: list[Execution]) -> list[str]:
                 where = f"{other.actor} while {one.step} ran in {one.actor}"
                 problems.append(f"run {run_id}: {other.step} began in {where}")
     return problems
+
+
+def _begun_again(system: System) -> list[str]:
+    """No process begins an attempt that it has begun before. One that is killed goes on here until its next call."""
+    times = Counter(
+        (e.run_id, e.step, e.attempt, e.actor)
+        for e in system.executions
+        if "[" not in e.step and not system.actors[e.actor].killed and not system.actors[e.actor].failed
+    )
+    return [f"{actor} began {step} of {run_id} {n} times" for (run_id, step, _, actor), n in times.items() if n > 1]
 
 
 def _waits_left(system: System, heads: list[Head]) -> list[str]:

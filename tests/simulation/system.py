@@ -129,6 +129,7 @@ class System:
         self.registry = LocalRegistry()
         self.registry.replace([fn.spec for fn in self.app.functions.values()], "1")
         self.executions: list[Execution] = []
+        self.actors: dict[str, Actor] = {}  # that have run a step's code, by name
         self.waiters: dict[tuple[str, str], Actor] = {}  # who put a wait last
         self.accepted: list[Event] = []
         self.parked: dict[str, Parked] = {}
@@ -192,6 +193,7 @@ class System:
         assert actor is not None
         execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.claim_until or 0)
         self.executions.append(execution)
+        self.actors[actor.name] = actor
         try:
             self.pause()
         finally:
