@@ -112,8 +112,8 @@ def begun_before_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A throttled run does not wait for its slot."""
     record = admit._record
 
-    def hasty(world: World, head: Any, state: Any, decision: Any, now: int) -> bool:
-        told = record(world, head, state, decision, now)
+    def hasty(world: World, head: Any, state: Any, spec: Any, decision: Any, now: int) -> bool:
+        told = record(world, head, state, spec, decision, now)
         if head.not_before is not None and getattr(decision, "begin", None) is not None:
             world.runs.change(head.run_id, HeadChange("scheduled", now, not_before=now))
         return told
