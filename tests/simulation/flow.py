@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ from simulation.system import SKEW, Execution, System
 from tidemill.core.flow import keys, places
 from tidemill.core.journal import Claimed, Record, Skipped
 from tidemill.core.state import RunState, fold
+from tidemill.limits import IDEMPOTENCY_MEMORY
 from tidemill.model import FunctionSpec, Head, Place
 
 Span = tuple[int, int]
@@ -162,13 +163,18 @@ def _unique(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState]) 
     written = spec.flow.get("idempotency")
     if written is None:
         return []
-    ran = Counter(
-        key.text
-        for head in heads
-        if head.status != "skipped" and states[head.run_id].admitted is not None
-        if (key := keys.key("", written, states[head.run_id].events[-1])).label != "null"
-    )
-    return [f"{spec.id}: {count} runs have the idempotency key {key}" for key, count in ran.items() if count > 1]
+    ran: dict[str, list[int]] = defaultdict(list)
+    for head in heads:
+        admitted = states[head.run_id].admitted
+        key = keys.key("", written, states[head.run_id].events[-1])
+        if head.status != "skipped" and admitted is not None and key.label != "null":
+            ran[key.text].append(admitted.at)
+    return [
+        f"{spec.id}: runs have the idempotency key {key} at {one} and {other}"
+        for key, times in ran.items()
+        for one, other in pairwise(sorted(times))
+        if other - one < IDEMPOTENCY_MEMORY - LATER
+    ]
 
 
 def _alone(

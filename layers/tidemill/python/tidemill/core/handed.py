@@ -27,6 +27,13 @@ def is_handed(key: str) -> bool:
     return _SIGN in key
 
 
+def knows(state: RunState, key: str) -> bool:
+    """Whether the journal says anything of this step: that it has ended, failed, is blocked, or at work elsewhere."""
+    if key in state.done or key in state.tried or key in state.blocked or key in state.resolved:
+        return True
+    return any(is_handed(each) and step_of(each) == key for each in (*state.blocked, *state.resolved))
+
+
 def under_way(state: RunState, key: str, attempt: int) -> Blocked | Resolved | None:
     """What the journal knows of this attempt, where it has been handed over."""
     own = attempt_key(key, attempt)

@@ -27,7 +27,7 @@ from typing import Literal
 
 import msgspec
 
-from tidemill.model import Event, Failure, Parent, Standing, StepKind, Wait
+from tidemill.model import Event, Failure, Parent, Place, Standing, StepKind, Wait
 
 FORMAT = 1  # of the records below; a journal written in a newer one is refused, never guessed at
 
@@ -133,8 +133,12 @@ class Cancelled(_Record, frozen=True, tag=9):
 
 
 class Skipped(_Record, frozen=True, tag=10):
+    """`unique`, `alone`: the idempotency key and the singleton's place that it had got before; its end frees them."""
+
     at: int
     reason: str
+    unique: str = ""
+    alone: Place | None = None
 
 
 class Admitted(_Record, frozen=True, tag=11):

@@ -125,8 +125,8 @@ def _record(
     found = world.runs.append(head.run_id, state.seq + 1, [decision], change)
     if found is not None and found[:1] != [decision]:
         state.add(found)
-        if isinstance(decision, Admitted):
-            too_late(world, head, state, spec, decision.standing, found)
+        taken = decision.standing if isinstance(decision, Admitted) else Standing(0, (), decision.alone)
+        too_late(world, head, state, spec, taken, found)
         if state.terminal is not None and isinstance(decision, Admitted):
             head.standing = decision.standing  # nobody else knows of the place that it may have as a singleton
             held.leave(world, head, state, gone=False)
@@ -161,14 +161,12 @@ def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: 
     over = _not_alone(world, spec, head, alone, state.seq + 1) if alone is not None and waits else None
     if over is None and not again:
         over = _over_rate(world, spec, head, event, now)
-        if over is not None and alone is not None and waits:
-            held.give_back(world, head, alone)
+        if over is not None and waits:
+            return Skipped(now, over, unique.text if unique is not None else "", alone)
     if over is None and alone is not None and not waits:  # who is over the rate cancels nobody
         over = _not_alone(world, spec, head, alone, state.seq + 1)
     if over is not None:
-        if unique is not None:
-            world.flow.forget(unique.text, head.run_id)
-        return Skipped(now, over)
+        return Skipped(now, over, unique.text if unique is not None else "")
     return Admitted(now, Standing(rank, standing.places, alone), _slot(world, spec, event, now))
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tidemill import model
+from tidemill.core.handed import knows
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
@@ -161,6 +162,10 @@ class AsyncDriver:
     def heard(self, id: str) -> int:
         """The turn of a step that has ended, among all that have."""
         return self.live.state.heard.get(this_branch().prefix + id, _LAST)
+
+    def known(self, id: str) -> bool:
+        """Whether the journal remembers anything of this step."""
+        return knows(self.live.state, this_branch().prefix + id)
 
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()

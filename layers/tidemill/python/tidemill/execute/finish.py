@@ -32,6 +32,8 @@ def finish(world: World, run_id: str, gone: bool = False) -> None:
     world.waits.drop(run_id)
     if _timer(head, state) > world.clock.now():
         world.queue.forget(run_id)
+    if isinstance(state.terminal, Skipped):
+        places.turned_away(world, head, state.terminal)
     again = places.leave(world, head, state, gone)
     _cancel_chunks(world, head, state)
     _tell_parent(world, head, state.terminal)

@@ -106,10 +106,15 @@ class _Run:
             self._taken[id] = False
         elif edge.wait is None and edge.awaits is None:
             self._taken[id] = True
-        else:
+        elif not self._given_up_before(id, edge):
             ms = None if edge.wait is None else _milliseconds(edge.wait, roots, id)
             self._follow(id, _last_name(id, edge), self._edge(id, edge, ms))
         return id in self._taken
+
+    def _given_up_before(self, id: EdgeId, edge: Edge) -> bool:
+        """Whether the journal knows the step, and not how this edge ended: it began, or was skipped, without it."""
+        driver = driver_of(self._ctx.step)
+        return driver.known(id.step) and not driver.known(_last_name(id, edge))
 
     def _follow(self, of: str | EdgeId, told_as: str, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)

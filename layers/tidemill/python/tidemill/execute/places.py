@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidemill.core.flow import places
+from tidemill.core.journal import Skipped
 from tidemill.core.state import RunState
 from tidemill.limits import GRANT, RECHECK
 from tidemill.model import FunctionSpec, Head, Place, Standing
@@ -102,6 +103,14 @@ def take_alone(world: World, head: Head, place: Place, token: int) -> str | None
             return holder.run_id
         _free(world, place, holder.run_id, now)
     return None
+
+
+def turned_away(world: World, head: Head, skipped: Skipped) -> None:
+    """Free what a skipped run had got before it was turned away."""
+    if skipped.unique:
+        world.flow.forget(skipped.unique, head.run_id)
+    if skipped.alone is not None:
+        give_back(world, head, skipped.alone)
 
 
 def give_back(world: World, head: Head, place: Place) -> None:
