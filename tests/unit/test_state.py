@@ -289,7 +289,7 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
     (Ended(1, "completed", b"{}"), [8, 1, "completed", b"{}"]),
     (Ended(1, "failed", None, FAILURE), [8, 1, "failed", None, {"type": "ValueError", "message": "no"}]),
     (Cancelled(1, "why"), [9, 1, "why"]),
-    (Skipped(1, "why"), [10, 1, "why"]),
+    (Skipped(1, "why"), [10, 1, "why", "", None]),
     (
         Admitted(1, Standing(-5, (Place("f/h", 2, "runs", "u1"),), Place("s/", 1)), 9),
         [11, 1, [-5, [["f/h", 2, "runs", "u1"]], ["s/", 1, "steps", ""]], 9],
