@@ -14,11 +14,14 @@ import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from tidemill.aws.client import AwsError, Client
 from tidemill.aws.table import PK, SK, Index
 from tidemill.errors import Unavailable
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 Item = dict[str, Any]
 Key = tuple[str, str]
@@ -38,6 +41,15 @@ class Once(NamedTuple):
     """In an update: this value, unless the attribute has one already."""
 
     value: str | int
+
+
+class Change(TypedDict, total=False):
+    """What an update does besides setting values, and on which condition (see `Table.update_action`)."""
+
+    remove: Sequence[str]
+    add: Mapping[str, Any]
+    when: str
+    values: Mapping[str, Any]
 
 
 class Table:
@@ -61,49 +73,19 @@ class Table:
             return item_of(error.detail.get("Item", {}))
         return None
 
-    def update(
-        self,
-        pk: str,
-        sk: str,
-        set: Mapping[str, Any] = {},
-        *,
-        remove: Sequence[str] = (),
-        add: Mapping[str, Any] = {},
-        when: str = "",
-        values: Mapping[str, Any] = {},
-    ) -> bool:
+    def update(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> bool:
         """Change some attributes; an item that is not there is made, unless `when` forbids it."""
-        action = self.update_action(pk, sk, set, remove=remove, add=add, when=when, values=values)
+        action = self.update_action(pk, sk, set, **change)
         return self._written("UpdateItem", action["Update"])
 
-    def updated(
-        self,
-        pk: str,
-        sk: str,
-        set: Mapping[str, Any] = {},
-        *,
-        remove: Sequence[str] = (),
-        add: Mapping[str, Any] = {},
-        when: str = "",
-        values: Mapping[str, Any] = {},
-    ) -> Item | None:
+    def updated(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> Item | None:
         """As `update`; the whole item as it is now, or None."""
-        done, item = self.tried(pk, sk, set, remove=remove, add=add, when=when, values=values)
+        done, item = self.tried(pk, sk, set, **change)
         return item if done else None
 
-    def tried(
-        self,
-        pk: str,
-        sk: str,
-        set: Mapping[str, Any] = {},
-        *,
-        remove: Sequence[str] = (),
-        add: Mapping[str, Any] = {},
-        when: str = "",
-        values: Mapping[str, Any] = {},
-    ) -> tuple[bool, Item]:
+    def tried(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> tuple[bool, Item]:
         """As `update`; with the whole item: as it is now, or, where the condition was not met, as it was found."""
-        action = self.update_action(pk, sk, set, remove=remove, add=add, when=when, values=values)
+        action = self.update_action(pk, sk, set, **change)
         body = {**action["Update"], "ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
             return True, item_of(self._call("UpdateItem", body).get("Attributes", {}))

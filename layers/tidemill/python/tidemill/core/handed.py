@@ -29,9 +29,9 @@ def is_handed(key: str) -> bool:
 
 def knows(state: RunState, key: str) -> bool:
     """Whether the journal says anything of this step: that it has ended, failed, is blocked, or at work elsewhere."""
-    if key in state.done or key in state.tried or key in state.blocked or key in state.resolved:
+    if key in state.done or key in state.tried:
         return True
-    return any(is_handed(each) and step_of(each) == key for each in (*state.blocked, *state.resolved))
+    return any(step_of(each) == key for each in (*state.blocked, *state.resolved))
 
 
 def under_way(state: RunState, key: str, attempt: int) -> Blocked | Resolved | None:

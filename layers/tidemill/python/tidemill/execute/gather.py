@@ -42,8 +42,9 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     number = 0
     while True:
         window = world.flow.window(key)
+        head = world.runs.head(window.run_id) if window is not None else None
         now = world.clock.now()
-        if window is None or not _open(world, window.run_id):
+        if window is None or head is None or not _open(head):
             mine = Window(own, 0, 1, now)
             if not world.flow.move_window(key, window, mine, now):
                 continue
@@ -55,7 +56,9 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
             born = bear(world, spec, (event,), run_id=own, begin=begin, reason=reason)
             world.queue.look(own, spec.id, born.head.not_before)
             return own, born.created
-        if _join(world, spec, name, declared, key, window if window.run_id == home else None, home, event):
+        if window.run_id != home:
+            window, head = None, world.runs.head(home)
+        if head is not None and _join(world, spec, name, declared, key, window, head, event):
             return home, False
         number += 1
 
@@ -66,10 +69,9 @@ def _home(world: World, spec: FunctionSpec, event: Event, number: int, run_id: s
     return world.flow.first(key, run_id, now, event.received_at + EVENT_ID_MEMORY)
 
 
-def _open(world: World, run_id: str) -> bool:
-    """Whether the run still gathers, as far as its head tells."""
-    head = world.runs.head(run_id)
-    return head is not None and head.due is not None and head.started_at is None
+def _open(head: Head) -> bool:
+    """Whether the run takes events, as far as its head tells."""
+    return head.due is not None and head.started_at is None
 
 
 def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
@@ -97,28 +99,27 @@ def _join(
     declared: dict[str, Any],
     key: str,
     window: Window | None,
-    run_id: str,
+    head: Head,
     event: Event,
 ) -> bool:
     """Append the event to the run that gathers; `window`: where it stands under its key. False: it never takes it."""
-    now = world.clock.now()
+    run_id, now = head.run_id, world.clock.now()
     known = window
     record = Gathered(now, event, name == "debounce")
     while True:
-        head = world.runs.head(run_id)
-        if head is not None and event.id in head.event_ids:  # another delivery of its message was faster
+        if event.id in head.event_ids:  # another delivery of its message was faster
             return True
-        if known is None or head is None or head.due is None or head.started_at is not None:
-            state = load(world, head) if head is not None else None
-            if state is None or _has(state, event):
-                return state is not None
+        if known is None or not _open(head):
+            state = load(world, head)
+            if _has(state, event):
+                return True
             if state.terminal is not None or state.first_claim is not None or state.admitted is not None:
                 return False
             known = Window(run_id, state.seq, len(_events(state)), state.birth.at)
-            continue  # the head that is changed must not be older than the journal that is appended to
+            head = world.runs.head(run_id) or head  # what is changed must not be older than what is appended to
+            continue
         if gather.full(name, declared, known.count):
             return False
-        assert head is not None
         begin = max(gather.begins(name, declared, known.since, now, known.count + 1), event.ts)
         change = _moved(spec, name, declared, head, event, begin)
         found = world.runs.append(run_id, known.seq + 1, [record], change)
