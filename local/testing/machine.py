@@ -17,8 +17,9 @@ import msgspec
 from tidemill import ids, values
 from tidemill.core.journal import Claimed, Record, Resolved, Suspended
 from tidemill.core.look import bounded
-from tidemill.execute import outside, plans, receive
+from tidemill.execute import outside, receive
 from tidemill.execute.code import drive
+from tidemill.execute.failures import failure_of
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened, open_run
 from tidemill.function import Function
@@ -98,7 +99,7 @@ class _Keeper(LocalKeeper):
         try:
             record = Resolved(parent.key, now, value=values.encode(stub(values.decode(data)), "result"))
         except Exception as error:
-            record = Resolved(parent.key, now, failure=plans.failure_of(error, now, parent.key))
+            record = Resolved(parent.key, now, failure=failure_of(error, now, parent.key))
         outside.resolve(self._world, parent.run_id, parent.function_id, record)
         return True
 

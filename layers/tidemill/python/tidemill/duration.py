@@ -1,7 +1,7 @@
 """Durations and times as the engine keeps them: whole milliseconds.
 
 A duration is a count of milliseconds, a time is milliseconds since the epoch. Text is read and
-written only at the edges, by the four functions of this file.
+written only at the edges, by the functions of this file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w"
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-?\d\d", re.ASCII)
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_RETRY_FORMS = "give seconds, a timedelta, '5m', an aware datetime, ISO 8601 text or an HTTP date"
 _FORMS = "give seconds, a timedelta, or text such as '1h30m' (units: ms s m h d w)"
 
 
@@ -73,6 +77,37 @@ def parse_time(value: str | datetime) -> int:
         moment = datetime.fromisoformat(value.strip())
     except ValueError:
         raise ValueError(f"{value!r} is not a time: give ISO 8601 text, such as '2026-11-01T09:00:00Z'") from None
+    return _since_epoch(moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC))
+
+
+def parse_retry_after(value: str | float | timedelta | datetime) -> tuple[int, bool]:
+    """When to try again: `(milliseconds, absolute)`, a delay or a time since the epoch.
+
+    Takes a duration, an aware datetime, and text: seconds ("3"), a duration ("5m"), ISO 8601, or an HTTP date, as the
+    header `Retry-After` carries it (RFC 9110, section 10.2.3). Raises ValueError for anything else.
+    """
+    if isinstance(value, datetime):
+        return parse_time(value), True
+    if not isinstance(value, str):
+        return parse(value), False
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return parse(float(text)), False
+    if text[:3] in _WEEKDAYS:
+        return _parse_http_date(text), True
+    try:
+        return (parse_time(text), True) if _DATE.match(text) else (parse(text), False)
+    except ValueError:
+        raise ValueError(f"{value!r} is neither a delay nor a time: {_RETRY_FORMS}") from None
+
+
+def _parse_http_date(text: str) -> int:
+    from email.utils import parsedate_to_datetime  # few errors name an HTTP date
+
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an HTTP date: {_RETRY_FORMS}") from None
     return _since_epoch(moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC))
 
 

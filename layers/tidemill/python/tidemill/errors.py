@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidemill.duration import parse_retry_after
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
@@ -29,7 +31,15 @@ if TYPE_CHECKING:
 
 
 class TidemillError(Exception):
-    """Every error that Tidemill itself raises."""
+    """Every error that Tidemill itself raises. It survives pickle and copy, whatever its constructor takes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return remade, (type(self), self.args), self.__dict__
+
+
+def remade(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
+    """The error again, without its constructor: `args` is the message alone, and constructors take more."""
+    return kind.__new__(kind, *args)
 
 
 class DeclarationError(TidemillError):
@@ -61,9 +71,15 @@ class NonRetriableError(TidemillError):
 
 
 class RetryAfterError(TidemillError):
-    """Raise it to say when to try again: a delay (seconds, timedelta or "5m") or an aware datetime."""
+    """Raise it to say when to try again: a delay (seconds, timedelta, "3" or "5m") or a time (an aware datetime, ISO
+    8601 text, or an HTTP date, as the header Retry-After names it). Raises ValueError for anything else.
+    """
 
     def __init__(self, when: float | str | timedelta | datetime, message: str = "") -> None:
+        try:
+            self.milliseconds, self.absolute = parse_retry_after(when)
+        except ValueError as error:
+            raise ValueError(f"RetryAfterError: {error}") from None
         self.when = when
         super().__init__(message or f"retry after {when}")
 

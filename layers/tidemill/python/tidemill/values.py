@@ -31,6 +31,7 @@ from uuid import UUID
 
 import msgspec
 
+from tidemill.errors import remade
 from tidemill.limits import JSON_DEPTH
 from tidemill.values_restored import TAG, field_names, find_class, restored
 from tidemill.values_shown import shown
@@ -48,6 +49,9 @@ class NotSerializable(TypeError):
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
         self.place = place
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return remade, (type(self), self.args), self.__dict__
 
 
 def encode(value: object, where: str) -> bytes:

@@ -19,9 +19,9 @@ from tidemill.core import retry
 from tidemill.core.journal import AttemptFailed, Ended
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState, fold
-from tidemill.errors import StepError
-from tidemill.execute import finish, plans
+from tidemill.execute import finish
 from tidemill.execute.driver import Driver
+from tidemill.execute.failures import failure_of
 from tidemill.execute.leave import leave
 from tidemill.execute.live import Leaving, Left, LiveRun
 from tidemill.execute.load import restored
@@ -213,18 +213,10 @@ def _end(live: LiveRun, ended: Ended) -> bool:
 def _fail(live: LiveRun, error: Exception) -> bool:
     """An error between steps: tried again with backoff, unless it says that this cannot help."""
     now = live.clock.now()
-    failure = plans.failure_of(_step_error(error) or error, now)
+    failure = failure_of(error, now)
     number = live.state.attempt
     if not failure.retriable or number > live.spec.retries:
         return _end(live, Ended(now, "failed", failure=failure))
     at = retry.retry_at(live.spec.backoff, number, failure, now, live.entropy.random())
     change = HeadChange("running", bounded(live.head, at), attempt=number + 1)
     return live.offer([AttemptFailed(now, number, failure, at)], change)
-
-
-def _step_error(error: BaseException) -> StepError | None:
-    """The StepError in a group of errors, as a TaskGroup raises them."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return next((found for each in group.exceptions if (found := _step_error(each))), None)
-    return error if isinstance(error, StepError) else None

@@ -7,24 +7,20 @@ finished step never gets here (see `tape.Tape.recall`).
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, cast
-
-import msgspec
+from typing import Any
 
 from tidemill import duration, ids, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
-from tidemill.errors import NonRetriableError, RetryAfterError, StepError, TaskFailed
+from tidemill.errors import NonRetriableError, StepError
 from tidemill.execute import finish, handed, lookback, tape
-from tidemill.execute.live import AttemptTimeout, LiveRun
+from tidemill.execute.failures import failure_of
+from tidemill.execute.live import LiveRun
 from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
 from tidemill.task import Handed
-
-_TEXT = 8_000  # characters of an error's message, and of its stack, that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,55 +297,3 @@ def outcome(record: StepDone | Resolved) -> Any:
     if isinstance(record, Resolved) and record.event is not None:
         return record.label, record.event
     return values.decode(record.value) if record.value is not None else None
-
-
-def failure_of(error: BaseException, now: int, step: str | None = None) -> Failure:
-    """An error as a run remembers it."""
-    after: int | None = None
-    if isinstance(error, TaskFailed):
-        told = error.failure
-        return msgspec.structs.replace(told, step_id=step, stack=told.stack or f"{told.type}: {told.message}")
-    if isinstance(error, RetryAfterError):
-        after = _time_named(error, now)
-    if isinstance(error, StepError) and error.stack:
-        stack = error.stack  # where the step itself went wrong
-    else:
-        stack = "".join(traceback.format_exception(type(error), error, _below_engine(error)))
-    if isinstance(error, AttemptTimeout):
-        return Failure("StepTimeoutError", str(error), "", step)
-    stopped = isinstance(error, NonRetriableError | values.NotSerializable | StepError)
-    name = error.type if isinstance(error, StepError) else type(error).__name__
-    origin = error.step_id if isinstance(error, StepError) and error.step_id else step
-    return Failure(name, _clean(_said(error))[:_TEXT] or name, _clean(stack[-_TEXT:]), origin, not stopped, after)
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return f"<the message of this {type(error).__name__} cannot be read>"
-
-
-def _clean(text: str) -> str:
-    """Text that every reader can be given: file names from the system may hold what UTF-8 cannot carry."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _time_named(error: RetryAfterError, now: int) -> int | None:
-    """None for what is no time: then it is retried as ever."""
-    try:
-        return now + min(duration.parse(cast("float", error.when)), SLEEP)  # a datetime raises ValueError
-    except (ValueError, TypeError):
-        pass
-    try:
-        return min(duration.parse_time(cast("str", error.when)), now + SLEEP)  # likewise
-    except (ValueError, TypeError):
-        return None
-
-
-def _below_engine(error: BaseException) -> Any:
-    """The part of the traceback that is the user's own."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("tidemill.execute"):
-        trace = trace.tb_next
-    return trace if trace is not None else error.__traceback__
