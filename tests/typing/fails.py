@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tidemill import App, AsyncContext, CancelOn, Concurrency, Context, Cron, Event, Singleton
+from tidemill.core.state import RunState, Tail
 
 app = App("shop")
 
@@ -120,3 +121,15 @@ app.send([1])  # error
 app.send({"name": "a"})  # error
 app.send([{"name": "a"}], id="x")  # error
 nothing: dict[str, Any] = app.send("a")  # error
+
+
+# --- inside the engine: the tail of a journal is not the whole of it -----------------------------------
+
+
+def whole_state(state: RunState) -> tuple[object, ...]:
+    return state.events
+
+
+def only_the_tail(state: Tail) -> None:
+    whole_state(state)  # error
+    assert state.birth  # error

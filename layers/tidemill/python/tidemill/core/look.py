@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from tidemill.core.state import RunState
+from tidemill.core.state import Tail
 from tidemill.model import FunctionSpec, Head
 
 
@@ -25,7 +25,7 @@ class Look(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def look(state: RunState, head: Head, spec: FunctionSpec | None, claim_alive: bool, now: int) -> Look:
+def look(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive: bool, now: int) -> Look:
     if state.terminal is not None:
         return Look("finish")
     if head.finish_by is not None and head.finish_by <= now:
@@ -45,7 +45,7 @@ def look(state: RunState, head: Head, spec: FunctionSpec | None, claim_alive: bo
     return _when_ready(state, now)
 
 
-def _when_ready(state: RunState, now: int) -> Look:
+def _when_ready(state: Tail, now: int) -> Look:
     if state.failed is not None and state.failed.retry_at > now and state.suspended is None and state.claim is None:
         return Look("later", at=state.failed.retry_at)
     if state.suspended is not None and not state.ready:

@@ -42,8 +42,12 @@ from tidemill.limits import MESSAGE_DELAY
 from tidemill.model import Event, RunStatus
 
 
-class RunState(msgspec.Struct):
-    """The folded journal of one run. `seq` is the number of the last record in it (-1: none)."""
+class Tail(msgspec.Struct):
+    """What the latest records of a run tell, from any of them on: enough to see what the run needs.
+
+    `seq` is the number of the last record in it (-1: none). Who needs the run's events needs a `RunState`, which holds
+    the whole journal: a tail cannot be passed in its place.
+    """
 
     seq: int = -1
     started: Started | None = None
@@ -73,6 +77,21 @@ class RunState(msgspec.Struct):
         self.heard[key] = len(self.heard)
 
     @property
+    def attempt(self) -> int:
+        """Which attempt of the function runs now or next, from 1."""
+        return self.failed.attempt + 1 if self.failed else 1
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.seq += 1
+            if self.terminal is None:  # the first terminal record decides; what comes after changes nothing
+                _FOLDS[type(record)](self, record)
+
+
+class RunState(Tail):
+    """The folded journal of one run, from its first record on (a snapshot may stand for the first ones)."""
+
+    @property
     def birth(self) -> Started:
         if self.started is None:
             raise JournalError("the journal does not begin with a Started record")
@@ -85,17 +104,6 @@ class RunState(msgspec.Struct):
             return self.birth.events
         all_ = (*self.birth.events, *(record.event for record in self.gathered))
         return gather.given(all_, self.gathered[0].last)
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt of the function runs now or next, from 1."""
-        return self.failed.attempt + 1 if self.failed else 1
-
-    def add(self, records: Iterable[Record]) -> None:
-        for record in records:
-            self.seq += 1
-            if self.terminal is None:  # the first terminal record decides; what comes after changes nothing
-                _FOLDS[type(record)](self, record)
 
 
 def fold(records: Iterable[Record]) -> RunState:
@@ -112,7 +120,7 @@ def suspended_status(blocked: Iterable[Blocked]) -> RunStatus:
     return "sleeping" if "sleep" in kinds else "running"
 
 
-def _started(state: RunState, record: Started) -> None:
+def _started(state: Tail, record: Started) -> None:
     if record.format > FORMAT:
         raise JournalError(
             f"this run's journal has format {record.format}, newer than this version of Tidemill knows "
@@ -121,7 +129,7 @@ def _started(state: RunState, record: Started) -> None:
     state.started = record
 
 
-def _claimed(state: RunState, record: Claimed) -> None:
+def _claimed(state: Tail, record: Claimed) -> None:
     if state.claim is not None:
         state.lapses += 1
     state.claim = record
@@ -135,7 +143,7 @@ def _claimed(state: RunState, record: Claimed) -> None:
         state.done[b.key] = StepDone(b.key, "sleep", b.since, b.until or record.at)
 
 
-def _step_done(state: RunState, record: StepDone) -> None:
+def _step_done(state: Tail, record: StepDone) -> None:
     if record.key not in state.done:
         state.done[record.key] = record
         state.hear(record.key)
@@ -144,18 +152,18 @@ def _step_done(state: RunState, record: StepDone) -> None:
     state.lapses = 0
 
 
-def _step_tried(state: RunState, record: StepTried) -> None:
+def _step_tried(state: Tail, record: StepTried) -> None:
     state.tried[record.key] = record
     state.lapses = 0
 
 
-def _attempt_failed(state: RunState, record: AttemptFailed) -> None:
+def _attempt_failed(state: Tail, record: AttemptFailed) -> None:
     state.failed = record
     state.claim = None
     state.lapses = 0
 
 
-def _suspended(state: RunState, record: Suspended) -> None:
+def _suspended(state: Tail, record: Suspended) -> None:
     state.claim = None
     state.suspended = record
     state.ready = False  # whoever suspends has seen all that came before
@@ -165,14 +173,14 @@ def _suspended(state: RunState, record: Suspended) -> None:
         state.timer = max(state.timer, record.due)
 
 
-def _handed_over(state: RunState, record: HandedOver) -> None:
+def _handed_over(state: Tail, record: HandedOver) -> None:
     state.claim = None
     state.blocked.update((b.key, b) for b in record.blocked)
     state.ready = True
     state.lapses = 0
 
 
-def _resolved(state: RunState, record: Resolved) -> None:
+def _resolved(state: Tail, record: Resolved) -> None:
     if record.key in state.resolved or record.key in state.done:
         return
     state.resolved[record.key] = record
@@ -183,22 +191,22 @@ def _resolved(state: RunState, record: Resolved) -> None:
         state.taken.add((record.wait, record.event.id))
 
 
-def _admitted(state: RunState, record: Admitted) -> None:
+def _admitted(state: Tail, record: Admitted) -> None:
     state.admitted = state.admitted or record
 
 
-def _gathered(state: RunState, record: Gathered) -> None:
+def _gathered(state: Tail, record: Gathered) -> None:
     state.gathered.append(record)
 
 
-def _terminal(state: RunState, record: Ended | Cancelled | Skipped) -> None:
+def _terminal(state: Tail, record: Ended | Cancelled | Skipped) -> None:
     state.overtaken = state.claim if isinstance(record, Cancelled) else None
     state.terminal = record
     state.end = state.seq
     state.claim = None
 
 
-_FOLDS: dict[type, Callable[[RunState, Any], None]] = {
+_FOLDS: dict[type, Callable[[Tail, Any], None]] = {
     Started: _started,
     Claimed: _claimed,
     StepDone: _step_done,

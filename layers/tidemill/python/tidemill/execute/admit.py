@@ -22,10 +22,10 @@ from tidemill.core import expression, match
 from tidemill.core.flow import keys, places, rate, throttle
 from tidemill.core.journal import Admitted, Gathered, Record, Skipped
 from tidemill.core.look import bounded
-from tidemill.core.state import RunState
+from tidemill.core.state import RunState, Tail
 from tidemill.execute import finish, outside
 from tidemill.execute import places as held
-from tidemill.execute.load import load
+from tidemill.execute.load import load, whole
 from tidemill.limits import IDEMPOTENCY_MEMORY, RECHECK
 from tidemill.model import Event, FunctionSpec, Head, HeadChange, Place, Standing, event_fields
 from tidemill.ports import World
@@ -58,7 +58,7 @@ def known_at_birth(spec: FunctionSpec, event: Event, head: Head) -> Standing | N
     return Standing(places.rank(spec, event, head.created_at), places.places(spec, event))
 
 
-def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: int, now: int) -> list[Record] | None:
+def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int, now: int) -> list[Record] | None:
     """Whether the run may be claimed now, with the records that go before the claim; `head.standing` is then set.
 
     None: not now. It has been skipped, it waits for its turn or stands in line, or somebody wrote to it first.
@@ -66,7 +66,7 @@ def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: 
     place: Place | None = None
     head.standing = head.standing or (state.admitted.standing if state.admitted is not None else None)
     if head.standing is None:
-        decision = _decide(world, head, state, spec, now)
+        decision = _decide(world, head, whole(world, head, state), spec, now)
         if isinstance(decision, Skipped) or (decision.begin or 0) > now:
             _record(world, head, state, spec, decision, now)
             return None
@@ -94,12 +94,12 @@ def admit(world: World, head: Head, state: RunState, spec: FunctionSpec, until: 
 
 
 def too_late(
-    world: World, head: Head, state: RunState, spec: FunctionSpec, taken: Standing, found: Iterable[Record]
+    world: World, head: Head, state: Tail, spec: FunctionSpec, taken: Standing, found: Iterable[Record]
 ) -> None:
     """Events came to the run before it was claimed: give back what was taken by keys that they have changed."""
     if not any(isinstance(record, Gathered) for record in found):
         return
-    event = state.events[-1]
+    event = whole(world, head, state).events[-1]
     asked = [*places.places(spec, event), _alone(spec, event)]
     keys_now = {place.key for place in asked if place is not None}
     for place in (*taken.places, taken.alone):
@@ -108,7 +108,7 @@ def too_late(
 
 
 def _record(
-    world: World, head: Head, state: RunState, spec: FunctionSpec, decision: Admitted | Skipped, now: int
+    world: World, head: Head, state: Tail, spec: FunctionSpec, decision: Admitted | Skipped, now: int
 ) -> bool:
     """Append the decision, and see to what follows from it. False: somebody else wrote first; look again."""
     if isinstance(decision, Skipped):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tidemill.core import snapshot
 from tidemill.core.journal import Record
-from tidemill.core.state import RunState
+from tidemill.core.state import RunState, Tail
 from tidemill.model import Event, Head
 from tidemill.ports import World
 
@@ -54,8 +54,13 @@ def restored(head: Head, base: int, snapshot_of: Callable[[str, int], bytes | No
     return snapshot.decode(data) if data is not None else None
 
 
-def tail(base: int, records: list[Record]) -> RunState:
-    """The state as far as the records from `base` on tell: enough to decide what the run needs."""
-    state = RunState(seq=base - 1)
+def tail(base: int, records: list[Record]) -> Tail:
+    """The state as far as the records from `base` on tell: enough to see what the run needs."""
+    state = RunState() if base == 0 else Tail(seq=base - 1)
     state.add(records)
     return state
+
+
+def whole(world: World, head: Head, known: Tail) -> RunState:
+    """The state of which `known` may be only the tail."""
+    return known if isinstance(known, RunState) else load(world, head)

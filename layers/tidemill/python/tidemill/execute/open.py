@@ -10,7 +10,7 @@ import msgspec
 
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.core.look import Look, bounded, look
-from tidemill.core.state import RunState
+from tidemill.core.state import Tail
 from tidemill.execute import admit, finish, keep, outside, places
 from tidemill.execute.load import first, tail
 from tidemill.limits import RECHECK
@@ -82,7 +82,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
                 places.leave(world, head, state, gone=False)
 
 
-def _otherwise(world: World, head: Head, state: RunState, decision: Look, now: int) -> None:
+def _otherwise(world: World, head: Head, state: Tail, decision: Look, now: int) -> None:
     """What a run needs whose code cannot go on now."""
     if decision.do == "finish":
         finish.finish(world, head.run_id)
@@ -109,7 +109,7 @@ def _hold(world: World, head: Head, reason: str, now: int) -> None:
     world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
 
 
-def _fail(world: World, head: Head, state: RunState, reason: str, now: int) -> None:
+def _fail(world: World, head: Head, state: Tail, reason: str, now: int) -> None:
     """A run whose process dies again and again between its steps."""
     failure = Failure(type="Crashed", message=reason, retriable=False)
     ended = Ended(now, "failed", failure=failure)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from tidemill.core.flow import places
 from tidemill.core.journal import Skipped
-from tidemill.core.state import RunState
+from tidemill.core.state import Tail
 from tidemill.limits import GRANT, RECHECK
 from tidemill.model import FunctionSpec, Head, Place, Standing
 from tidemill.ports import Waiting, World
@@ -64,7 +64,7 @@ def pause(world: World, head: Head, upto: int) -> None:
             _pass_on(world, place, head.run_id, upto)
 
 
-def leave(world: World, head: Head, state: RunState, gone: bool) -> int | None:
+def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
     """Give up all that an ended run holds or waits for.
 
     A run may be cancelled while its code runs. The code still holds its place, until it is known to be `gone`: then
