@@ -107,9 +107,7 @@ def too_late(
             held.give_back(world, head, place)
 
 
-def _record(
-    world: World, head: Head, state: Tail, spec: FunctionSpec, decision: Admitted | Skipped, now: int
-) -> bool:
+def _record(world: World, head: Head, state: Tail, spec: FunctionSpec, decision: Admitted | Skipped, now: int) -> bool:
     """Append the decision, and see to what follows from it. False: somebody else wrote first; look again."""
     if isinstance(decision, Skipped):
         change = HeadChange("skipped", now, decision.reason, ended_at=now, end=state.seq + 1)
