@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import TimerHandle
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemill.core.journal import Ended
-from tidemill.execute.open import open_run
+from tidemill.execute.open import attend, open_run
 from tidemill_local.claims import FOREVER, Claims
 from tidemill_local.ready import ReadyQueue
 from tidemill_local.store.errors import StoreError
@@ -48,6 +49,7 @@ class Dispatcher:
         self._console = console
         self._idle: list[Slot] = []
         self._busy: dict[Slot, None] = {}
+        self._late: deque[tuple[str, str]] = deque()  # runs due that may need no slot
         self._beginning: dict[Slot, float] = {}  # when each was given its run, the longest ago first
         self._timer: TimerHandle | None = None
 
@@ -63,8 +65,18 @@ class Dispatcher:
         """The slots that are at work (of this worker)."""
         return [slot for slot in self._busy if worker is None or slot.worker is worker]
 
+    def wake(self, run_id: str, function_id: str) -> None:
+        """A run is due. What its timeouts call for is done even while no slot is idle."""
+        spec = self._world.registry.function(function_id)
+        if spec is None or spec.timeouts.finish or spec.timeouts.start:
+            self._late.append((run_id, function_id))
+        else:
+            self._ready.put(run_id, function_id)
+
     def pump(self) -> None:
         """Give ready runs to idle slots, until one of the two runs out."""
+        while self._late:
+            self._attend(*self._late.popleft())
         while self._ready and self.worker is not None and not self.stopping:
             if self._crowded():
                 return
@@ -76,6 +88,21 @@ class Dispatcher:
             run_id, function_id = self._ready.pop()
             self.popped(run_id)
             self._open(slot, run_id, function_id)
+
+    def _attend(self, run_id: str, function_id: str) -> None:
+        try:
+            done = attend(self._world, run_id)
+        except StoreError as error:
+            self._late.append((run_id, function_id))
+            self.tick.fail(error)
+            raise
+        except Exception as error:  # as for `_open`
+            self._console.trouble(f"run {run_id} of {function_id} cannot go on: {error}")
+            done = True
+        if done:
+            self.popped(run_id)
+        else:
+            self._ready.put(run_id, function_id)
 
     def _open(self, slot: Slot, run_id: str, function_id: str) -> None:
         by = self._claims.new()
@@ -96,6 +123,8 @@ class Dispatcher:
         self._busy[slot] = None
         self._beginning[slot] = asyncio.get_running_loop().time()
         slot.assign(opened, by)
+        if opened.head.finish_by is not None:
+            self._world.queue.look(run_id, function_id, opened.head.finish_by)
 
     def _crowded(self) -> bool:
         """Whether enough runs are beginning; then the next is looked at when one of them is heard of, or in a while."""

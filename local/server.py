@@ -83,6 +83,7 @@ class Server:
         queue.timers = self._timers
         self._dispatcher.tick = self._tick
         self._dispatcher.popped = self._timers.popped
+        self._timers.wake = self._dispatcher.wake
         self._cron = Cron(loop, clock, self._fire)
         self._workers = Workers(loop, settings.order, settings.concurrency, self._make_slot, self)
         self._door = Door(self._handle, self._tick, settings.hosts)

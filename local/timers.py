@@ -9,6 +9,7 @@ runs are queued the timer pauses: the rest stay in the table until those have be
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemill_local.ready import ReadyQueue
@@ -30,26 +31,30 @@ class Timers:
         self._loop = loop
         self._runs = runs
         self._clock = clock
-        self._ready = ready
         self._tick = tick
         self._seen = (0, 0)  # (due, n) up to which all that is due has been found
         self._whole = 0  # when a look last went over everything
         self._woken: set[str] = set()  # found due, and still in the ready queue
-        self._at: int | None = None
+        self.at: int | None = None  # when the timer fires next
         self._handle: TimerHandle | None = None
         self._paused = False
+        self.wake: Callable[[str, str], None] = ready.put  # told of each run that is found due
 
     def note(self, at: int) -> None:
         """Some run is to be looked at then."""
         if at <= self._seen[0]:
             self._seen = (at - 1, _LAST)
-        if not self._paused and (self._at is None or at < self._at):
+        if not self._paused and (self.at is None or at < self.at):
             self._set(at)
 
     def again(self) -> None:
         """Look over everything that is due: what was done about it has not been kept."""
         self._seen = (0, 0)
         self._set(self._clock.now())
+
+    def clock_set(self) -> None:
+        """Time has jumped ahead: what fell due meanwhile is late already."""
+        self.fire()
 
     def popped(self, run_id: str) -> None:
         """The run has left the ready queue."""
@@ -60,7 +65,8 @@ class Timers:
 
     def fire(self) -> None:
         """Queue what is due, and set the timer to what is due next."""
-        self._handle, self._at = None, None
+        self.stop()
+        self._handle, self.at = None, None
         now = self._clock.now()
         if now - self._whole > _MINUTE:
             self._seen, self._whole = (0, 0), now
@@ -78,7 +84,7 @@ class Timers:
         found = self._runs.waking(self._seen, now, _PAGE)
         for _, _, run_id, function_id in found:
             self._woken.add(run_id)
-            self._ready.put(run_id, function_id)
+            self.wake(run_id, function_id)
         if found:
             self._tick.arm()
         if len(found) == _PAGE:
@@ -94,6 +100,6 @@ class Timers:
     def _set(self, at: int) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        self._at = at
+        self.at = at
         delay = min(max(0, at - self._clock.now()), _MINUTE) / 1_000  # a machine that slept, or a clock set anew
         self._handle = self._loop.call_later(delay, self.fire)

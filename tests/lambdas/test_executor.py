@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidemill import App, Context, Cron
+from tidemill import App, Context, Cron, Timeouts
 from tidemill.aws.executor import Executor, Refused, Turn, turn
 from tidemill.aws.liveness import GRACE, UntilThen
 from tidemill.aws.metrics import Metrics
@@ -387,3 +387,17 @@ def test_runs_that_sleep_say_so_in_one_record(fn: Lambda) -> None:
 def test_the_margin_is_a_fifth_of_the_timeout_and_at_most_ten_seconds() -> None:
     assert turn("r", 0, 900_000) == Turn("r", 910_000, 890_000)
     assert turn("r", 0, 3_000) == Turn("r", 13_000, 2_400)
+
+
+def test_a_finish_timeout_counts_while_code_runs(db):
+    limited, done = App("shop"), []
+
+    @limited.function(on="go", timeouts=Timeouts(finish="5s"))
+    def slow(ctx: Context) -> None:
+        for name in "abc":
+            ctx.step.run(name, lambda name=name: (fn.clock.sleep(4_000), done.append(name))[1])
+
+    fn = Lambda(limited, db)
+    fn.work("shop.slow", fn.event("go"))
+    assert (fn.run().status, fn.run().reason) == ("cancelled", "it did not end within its finish timeout")
+    assert done == ["a", "b"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tidemill import App, CancelOn, Context, values
+from tidemill import App, CancelOn, Context, Timeouts, values
 from tidemill.core.journal import Ended, Started
 from tidemill.execute import receive, start
 from tidemill.execute.keep import LocalKeeper
@@ -122,3 +122,34 @@ def test_waits_whose_time_has_run_out_do_not_pile_up():
         mill.advance("3m 30s")
         assert run.status == "waiting"
         assert mill._machine.stores.db.rows("SELECT key FROM wait") == [("w:3",)]
+
+
+def test_a_finish_timeout_counts_while_code_runs():
+    app, done = App("shop"), []
+
+    def slow(name: str) -> None:
+        mill._machine.clock.time += 4_000
+        done.append(name)
+
+    @app.function(on="go", timeouts=Timeouts(finish="5s"))
+    def work(ctx: Context) -> None:
+        for name in "abc":
+            ctx.step.run(name, slow, name)
+
+    with Mill(app) as mill:
+        run = mill.send("go").run()
+    assert (run.status, run.reason) == ("cancelled", "it did not end within its finish timeout")
+    assert done == ["a", "b"], "the first append after the timeout is the last"
+
+
+def test_an_end_that_comes_after_the_finish_timeout_is_a_cancelled_run():
+    app = App("shop")
+
+    @app.function(on="go", timeouts=Timeouts(finish="5s"))
+    def work(ctx: Context) -> str:
+        mill._machine.clock.time += 5_000
+        return "too late"
+
+    with Mill(app) as mill:
+        run = mill.send("go").run()
+    assert (run.status, run.output) == ("cancelled", None)

@@ -12,7 +12,7 @@ import pytest
 from tidemill.core.journal import Claimed, Started
 from tidemill.execute.open import Opened
 from tidemill.execute.receive import DirectBus
-from tidemill.model import Event, EventTrigger, FunctionSpec, Head
+from tidemill.model import Event, EventTrigger, FunctionSpec, Head, TimeoutSpec
 from tidemill.ports import World
 from tidemill_local import dispatch
 from tidemill_local.claims import Claims
@@ -85,7 +85,9 @@ class Place:
         self.dispatcher = Dispatcher(self.world, self.ready, self.claims, Console(loop, self.said))
         self.dispatcher.tick = Tick(db, before=self.dispatcher.pump, failed=lambda: None)
         self.dispatcher.popped = self.popped.append
-        queue.timers = Timers(loop, db.runs, clock, self.ready, self.dispatcher.tick)
+        self.clock, self.registry = clock, registry
+        self.timers = queue.timers = Timers(loop, db.runs, clock, self.ready, self.dispatcher.tick)
+        self.timers.wake = self.dispatcher.wake
 
     def use(self, most: int) -> Worker:
         worker: Any = Worker(self, most)
@@ -101,6 +103,11 @@ class Place:
     def turn(self) -> None:
         self.dispatcher.tick.arm()
         self.dispatcher.tick.end()
+
+    def status(self, run_id: str) -> str:
+        head = self.db.runs.head(run_id)
+        assert head is not None
+        return head.status
 
     def claims_of(self, run_id: str) -> list[str]:
         return [record.by for record in self.db.runs.read(run_id) if isinstance(record, Claimed)]
@@ -257,3 +264,47 @@ def test_few_runs_begin_at_a_time(place: Place) -> None:
         patch.setattr(dispatch, "BEGINNING_SECONDS", 0)
         place.turn()
         assert len(at_work(worker)) == BEGINNING_MOST + 2
+
+
+def limited(place: Place, **timeouts: int) -> None:
+    """The function has these timeouts, in milliseconds."""
+    spec = FunctionSpec("a.f", "a", "f", (EventTrigger("n"),), timeouts=TimeoutSpec(**timeouts))
+    place.registry.replace([spec], "2")
+    born = Started(NOW, "a.f", (Event("e1", "n", {}, 1, 1),))
+    for name in ("r1", "r2"):
+        by = {f"{kind}_by": NOW + ms for kind, ms in timeouts.items()}
+        head = Head(name, "a.f", "scheduled", NOW, min(by.values()), **by)
+        assert place.db.runs.create(head, [born])
+        place.ready.put(name, "a.f")
+
+
+@on_a_loop
+def test_a_finish_timeout_cancels_a_run_while_its_code_runs_and_no_slot_is_idle(place: Place) -> None:
+    limited(place, finish=1_000)
+    worker = place.use(1)
+    place.turn()
+    assert at_work(worker) == ["r1"]
+    place.clock.time += 1_000
+    place.timers.fire()
+    place.turn()
+    assert [place.status(name) for name in ("r1", "r2")] == ["cancelled", "cancelled"]
+
+
+@on_a_loop
+def test_a_start_timeout_counts_while_no_slot_is_idle(place: Place) -> None:
+    limited(place, start=1_000)
+    place.use(1)
+    place.turn()
+    place.clock.time += 1_000
+    place.timers.fire()
+    place.turn()
+    assert [place.status(name) for name in ("r1", "r2")] == ["running", "cancelled"]
+
+
+@on_a_loop
+def test_a_timer_is_set_for_the_finish_timeout_of_a_run_that_begins(place: Place) -> None:
+    limited(place, finish=1_000)
+    place.timers.note(NOW + 9_000)
+    place.use(1)
+    place.turn()
+    assert place.timers.at == NOW + 1_000

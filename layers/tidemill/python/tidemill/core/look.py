@@ -13,6 +13,8 @@ import msgspec
 from tidemill.core.state import Tail
 from tidemill.model import FunctionSpec, Head
 
+OVERDUE = "it did not end within its finish timeout"
+
 
 class Look(msgspec.Struct, frozen=True):
     """`claim`: its code can go on. `later`: not before `at`. `hold`: its function is not declared at present.
@@ -29,7 +31,7 @@ def look(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive: bool, 
     if state.terminal is not None:
         return Look("finish")
     if head.finish_by is not None and head.finish_by <= now:
-        return Look("cancel", reason="it did not end within its finish timeout")
+        return Look("cancel", reason=OVERDUE)
     if head.started_at is None and head.start_by is not None and head.start_by <= now:
         return Look("cancel", reason="it did not start within its start timeout")
     if state.claim is not None and claim_alive:

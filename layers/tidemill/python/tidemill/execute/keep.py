@@ -8,7 +8,8 @@ import msgspec
 
 from tidemill.core.handed import is_handed
 from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
-from tidemill.execute import finish, lookback, places, receive, start
+from tidemill.core.look import OVERDUE
+from tidemill.execute import finish, lookback, outside, places, receive, start
 from tidemill.execute.load import load
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill.ports import World
@@ -23,6 +24,8 @@ class LocalKeeper:
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> list[Record] | None:
+        if head.finish_by is not None and head.finish_by <= self._world.clock.now():
+            outside.cancel(self._world, head.run_id, OVERDUE)  # the append then finds the end, and the code stops
         if change is None:
             return _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
         last = records[-1]

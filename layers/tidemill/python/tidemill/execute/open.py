@@ -82,6 +82,24 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
                 places.leave(world, head, state, gone=False)
 
 
+def attend(world: World, run_id: str) -> bool:
+    """Do what a run needs that takes no executor. False: its code can go on, so it is for `open_run`."""
+    whole = world.runs.open(run_id)
+    if whole is None or whole[0].due is None:
+        return False
+    head, records = whole
+    state = tail(first(head), records)
+    now = world.clock.now()
+    alive = state.claim is not None and world.liveness.alive(state.claim, now)
+    decision = look(state, head, world.registry.function(head.function_id), alive, now)
+    if decision.do == "claim":
+        return False
+    _otherwise(world, head, state, decision, now)
+    if not alive:
+        places.pause(world, head, state.seq + (decision.do == "hold"))
+    return True
+
+
 def _otherwise(world: World, head: Head, state: Tail, decision: Look, now: int) -> None:
     """What a run needs whose code cannot go on now."""
     if decision.do == "finish":
