@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes
 
 from tidemill.errors import JournalError, Unavailable
 from tidemill.ports import World
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import Keys
 from tidemill_lambdas.params import parameters
+from tidemill_lambdas.paths import decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """`template` is a path with `{names}`; `{name+}` takes the rest, slashes included.
+    """`template` is a path with `{names}`; one of them, `{name+}`, takes slashes too.
 
     `query`: the parameters that the call has; any other is refused (None: whatever comes is left unread).
     """
@@ -37,11 +37,13 @@ class Route:
     query: tuple[str, ...] | None = ()
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The values of the names, still percent-encoded."""
+        """The values of the names, as they stand in the path."""
         parts = path.split("/")
         names = self.template.split("/")
-        if names[-1].endswith("+}") and len(parts) >= len(names):
-            parts = [*parts[: len(names) - 1], "/".join(parts[len(names) - 1 :])]
+        more = len(parts) - len(names)
+        taking = next((n for n, name in enumerate(names) if name.endswith("+}")), None)
+        if taking is not None and more > 0:
+            parts[taking : taking + more + 1] = ["/".join(parts[taking : taking + more + 1])]
         if len(parts) != len(names):
             return None
         values: dict[str, str] = {}
@@ -67,7 +69,7 @@ def dispatch(
         if check is not None:
             check(request, keys)
         route, values = _find(routes, request)
-        path = {name: _decoded(value) for name, value in values.items()}
+        path = {name: decoded(value) for name, value in values.items()}
         query = parameters(request.query, route.query) if route.query is not None else {}
         return route.answer(Call(request, world, keys, path, query))
     except Refused as refused:
@@ -100,12 +102,3 @@ def _at(routes: Sequence[Route], path: str) -> Iterator[tuple[Route, dict[str, s
         values = route.match(path)
         if values is not None:
             yield route, values
-
-
-def _decoded(part: str) -> str:
-    try:
-        return unquote_to_bytes(part).decode()
-    except UnicodeError:
-        raise Refused(
-            400, f"{part[:200]!r} in the path is not UTF-8, percent-encoded; encode the id and try again"
-        ) from None

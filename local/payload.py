@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 
+from tidemill_lambdas.paths import handed_over
+
 _PHRASES = {
-    200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
+    200: "OK", 202: "Accepted", 204: "No Content", 303: "See Other", 400: "Bad Request",
+    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
     422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
     500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
 }  # fmt: skip
@@ -51,7 +54,8 @@ def request_payload(
     method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, peer: str
 ) -> dict[str, Any]:
     """A request as API Gateway hands it to a Lambda. `headers` have lower-case names."""
-    path, _, query = _path(target).partition("?")
+    raw, _, query = _path(target).partition("?")
+    path = handed_over(raw)
     named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
     http = {
         "method": method.decode("latin-1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from tidemill import values
-from tidemill.limits import EVENT_BYTES, KIB, REQUEST_BYTES
+from tidemill.limits import EVENT_BYTES, KIB
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.router import Call
 from tidemill_lambdas.strict_json import large_number, loads
@@ -13,9 +13,7 @@ from tidemill_lambdas.strict_json import large_number, loads
 
 def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
     """The fields of the body, none but the `known`. Where the body is `optional`, none at all is `{}`."""
-    body = call.request.body
-    if len(body) > REQUEST_BYTES:
-        raise Refused(413, f"the body has {len(body)} bytes, more than 4 MiB; send less")
+    body = call.request.bounded("send less")
     if optional and not body:
         return {}
     value = loads(body)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tidemill.core.view import event_view
+from tidemill.core.view import event_view, run_view
 from tidemill.model import SIGNAL, Event
 from tidemill.ports import EventQuery
 from tidemill_lambdas import params
-from tidemill_lambdas.api import cursors, runs
-from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.api import cursors, pages, runs
+from tidemill_lambdas.http import Refused, Response, raw, respond
+from tidemill_lambdas.paths import given_id
 from tidemill_lambdas.router import Call
 
 
@@ -21,11 +22,9 @@ def page(call: Call) -> Response:
         cursor=cursors.read("events", call.query),
     )
     found = call.world.events.page(query)
-    cursor = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        cursor = cursors.write("events", call.query, last.received_at, last.id)
-    return respond(200, {"data": [event_view(event) for event in found[:limit]], "cursor": cursor})
+    return pages.page(
+        found, limit, event_view, lambda last: cursors.write("events", call.query, last.received_at, last.id)
+    )
 
 
 def one(call: Call) -> Response:
@@ -34,11 +33,14 @@ def one(call: Call) -> Response:
 
 def runs_of(call: Call) -> Response:
     heads = call.world.runs.of_event(_event(call).id)
-    return respond(200, {"data": [runs.row(call, head) for head in reversed(heads)], "cursor": None})
+    found = [(head, runs.end_of(call, head)) for head in reversed(heads)]
+    origin = call.request.origin
+    body = pages.shrunk(lambda inline: [run_view(head, end, origin, inline) for head, end in found])
+    return raw(200, body[:-1] + b',"cursor":null}')
 
 
 def _event(call: Call) -> Event:
-    event_id = call.path["event_id"]
+    event_id = given_id(call.path, call.query, "event_id")
     event = call.world.events.get(event_id)
     if event is None or event.name == SIGNAL:
         raise Refused(404, f"no event has the id {event_id[:300]!r}; GET /v1/events lists the latest")

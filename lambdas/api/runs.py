@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from tidemill.core.view import run_view, whole_run_view
+import msgspec
+
+from tidemill.core.journal import Record
+from tidemill.core.view import journal_view, run_view, steps_view, whole_run_view
 from tidemill.core.view_values import View, has_value, value_of
 from tidemill.execute import outside
 from tidemill.execute.rerun import rerun as run_again
+from tidemill.limits import ANSWER_BYTES
 from tidemill.model import Head
 from tidemill.ports import RunQuery
 from tidemill_lambdas import params
-from tidemill_lambdas.api import bodies, cursors
-from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.api import bodies, cursors, pages
+from tidemill_lambdas.http import Refused, Response, raw, respond
 from tidemill_lambdas.router import Call
 
 _SEQ = re.compile(r"\d{1,9}", re.ASCII)
@@ -29,29 +34,29 @@ def page(call: Call) -> Response:
         cursor=cursors.read("runs", call.query),
     )
     found = call.world.runs.page(query)
-    cursor = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        cursor = cursors.write("runs", call.query, last.created_at, last.run_id)
-    return respond(200, {"data": [row(call, head) for head in found[:limit]], "cursor": cursor})
+    return pages.page(
+        found,
+        limit,
+        lambda head: run_view(head, end_of(call, head), call.request.origin),
+        lambda last: cursors.write("runs", call.query, last.created_at, last.run_id),
+    )
 
 
-def row(call: Call, head: Head) -> View:
-    """A run in a list: of its journal only the end is read."""
-    end = call.world.runs.read(head.run_id, head.end - 1)[:1] if head.end is not None else []
-    return run_view(head, end, call.request.origin)
+def end_of(call: Call, head: Head) -> list[Record]:
+    """Of a run's journal, what a list shows of it."""
+    return call.world.runs.read(head.run_id, head.end - 1)[:1] if head.end is not None else []
 
 
 def one(call: Call) -> Response:
-    return respond(200, {"data": _whole(call, _head(call))})
+    return _whole(call, _head(call))
 
 
 def cancel(call: Call) -> Response:
     head = _head(call)
     if not outside.cancel(call.world, head.run_id, "cancelled by a call of the API"):
-        status = _whole(call, _head(call))["status"]
+        status = run_view(_head(call), call.world.runs.read(head.run_id))["status"]
         raise Refused(409, f"run {head.run_id} has ended already ({status}), so there is nothing to cancel")
-    return respond(200, {"data": _whole(call, _head(call))})
+    return _whole(call, _head(call))
 
 
 def rerun(call: Call) -> Response:
@@ -78,11 +83,41 @@ def value(call: Call) -> Response:
     records = call.world.runs.read(head.run_id, int(seq) - 1)[:1] if _SEQ.fullmatch(seq) else []
     if not records or not has_value(records[0]):
         raise Refused(404, f"run {head.run_id} has no value number {seq[:20]!r}; its steps and its output name theirs")
-    return respond(200, {"data": value_of(records[0])})
+    return _elsewhere(call, msgspec.json.encode({"data": value_of(records[0])}))
 
 
-def _whole(call: Call, head: Head) -> View:
-    return whole_run_view(head, call.world.runs.read(head.run_id), call.request.origin)
+def steps(call: Call) -> Response:
+    return _rows(call, "steps", lambda head, records: steps_view(records, head, call.request.origin))
+
+
+def journal(call: Call) -> Response:
+    return _rows(call, "journal", lambda _, records: journal_view(records))
+
+
+def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]]) -> Response:
+    """A page of what a run has, oldest first."""
+    head = _head(call)
+    limit = params.limit(call.query)
+    begin, _ = cursors.read(f"{of} of {head.run_id}", call.query) or (0, "")
+    rows = list(enumerate(view(head, call.world.runs.read(head.run_id))))[begin : begin + limit + 1]
+    return pages.page(
+        rows,
+        limit,
+        lambda row: row[1],
+        lambda last: cursors.write(f"{of} of {head.run_id}", call.query, last[0] + 1, ""),
+    )
+
+
+def _elsewhere(call: Call, body: bytes) -> Response:
+    """The answer; or where it is, if it is too large for a Lambda to give back."""
+    blobs = call.world.blobs
+    address = blobs.address(blobs.put(body)) if len(body) > ANSWER_BYTES else None
+    return raw(200, body) if address is None else raw(303, b"", {"location": address})
+
+
+def _whole(call: Call, head: Head) -> Response:
+    records, origin = call.world.runs.read(head.run_id), call.request.origin
+    return raw(200, pages.shrunk(lambda inline: whole_run_view(head, records, origin, inline)))
 
 
 def _head(call: Call) -> Head:

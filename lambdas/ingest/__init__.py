@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from tidemill.execute.receive import known, receive
-from tidemill.limits import REQUEST_BYTES
 from tidemill.model import Event
 from tidemill.ports import World
-from tidemill_lambdas.http import Payload, Refused, Response, respond
+from tidemill_lambdas.http import Payload, Response, respond
 from tidemill_lambdas.ingest import accept
 from tidemill_lambdas.keys import Keys, check_event_key
 from tidemill_lambdas.router import Call, Route, dispatch
@@ -62,10 +61,7 @@ def routes(take: Take) -> tuple[Route, ...]:
 
 def _body(call: Call) -> bytes:
     check_event_key(call.keys, call.path["event_key"])
-    body = call.request.body
-    if len(body) > REQUEST_BYTES:
-        raise Refused(413, f"the body has {len(body)} bytes, more than 4 MiB; send the events in several requests")
-    return body
+    return call.request.bounded("send the events in several requests")
 
 
 ROUTES = routes(take_in)

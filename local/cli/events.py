@@ -55,10 +55,9 @@ def _table(events: list[dict[str, Any]], now: int) -> str:
 
 def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import runs, text
-    from tidemill_local.cli.http import part
+    from tidemill_local.cli.http import event_path
 
-    path = f"/v1/events/{part(options.event)}"
-    event = server.get(path)
+    event = server.get(event_path(options.event))
     if options.json:
         print(text.compact(event))
         return DONE
@@ -71,7 +70,7 @@ def _show(options: Namespace, server: Api) -> int:
         ("data", text.value(event["data"], 4_000)),
     ]
     print("\n".join(f"{name:<9} {text.clean(fact)}" for name, fact in facts if fact))
-    started = server.get(f"{path}/runs")
+    started = server.get(event_path(options.event, "/runs"))
     print("\n" + (runs.table(started, text.now_ms()) if started else "it started no runs"))
     return DONE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tidemill_local.cli.http import Api, Refusal, Unreachable, part
+from tidemill_local.cli.http import Api, Refusal, Unreachable, event_path, part
 from tidemill_local.cli.stop import INTERRUPTED, Stop
 from tidemill_local.cli.story import BAD, ENDED, Run
 
@@ -49,7 +49,7 @@ def of_event(api: Api, event_id: str, pace: Pace) -> list[str]:
     deadline = monotonic() + (0 if api.local else _APPEARS)
     while True:
         try:
-            runs: list[Run] = _patiently(api, f"/v1/events/{part(event_id)}/runs", pace)
+            runs: list[Run] = _patiently(api, event_path(event_id, "/runs"), pace)
         except Refusal as refusal:
             if refusal.status != 404 or monotonic() >= deadline:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0  # seconds
 MOST = 1_000  # of a list in one answer
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:@+-]+")  # what every server and proxy hands on as it is
 _STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -118,6 +120,13 @@ class Api:
             raise Unreachable(f"{self.url} answers {status}, but not as Tidemill does: check --url (TIDEMILL_URL)")
         hint = " (--key or --event-key, or TIDEMILL_API_KEY or TIDEMILL_EVENT_KEY)" if status == 401 else ""
         raise Refusal(status, body["error"] + hint, body)
+
+
+def event_path(event_id: str, what: str = "") -> str:
+    """The path of an event, or of what hangs on it ("/runs"); an id that a path might not carry stands in the query."""
+    if event_id.strip(".") and _PLAIN.fullmatch(event_id):
+        return f"/v1/events/{event_id}{what}"
+    return f"/v1/events/-{what}{_query({'id': event_id})}"
 
 
 def part(text: str) -> str:

@@ -28,3 +28,6 @@ class SqliteBlobs:
             raise JournalError(f"the value {name} that a journal refers to is not in the store")
         data: bytes = row[0]
         return data
+
+    def address(self, name: str) -> None:  # noqa: ARG002
+        return None

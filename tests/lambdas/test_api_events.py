@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.odd_ids import ELSEWHERE, IN_A_PATH, in_a_path, in_the_query
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -43,14 +44,31 @@ def test_an_event_as_it_is_shown(call: Caller) -> None:
     }
 
 
-@pytest.mark.parametrize("event_id", ["a/b", "100%", "é ?#&+", "日本/🚢", "..", "%2F", "a+b"])
-def test_an_id_in_a_path_is_percent_encoded(call: Caller, event_id: str) -> None:
-    from urllib.parse import quote
-
+@pytest.mark.parametrize("event_id", IN_A_PATH)
+def test_an_id_in_a_path_is_decoded_once(call: Caller, event_id: str) -> None:
     call.send({"name": "user/signed.up", "id": event_id})
-    path = quote(event_id, safe="")
-    assert call.get(f"/v1/events/{path}").data["id"] == event_id
-    assert len(call.get(f"/v1/events/{path}/runs").data) == 1
+    assert call.get(in_a_path(event_id)).data["id"] == event_id
+    assert len(call.get(in_a_path(event_id, "/runs")).data) == 1
+
+
+@pytest.mark.parametrize("event_id", [*IN_A_PATH, *ELSEWHERE])
+def test_every_id_is_found_by_the_query(call: Caller, event_id: str) -> None:
+    call.send({"name": "user/signed.up", "id": event_id})
+    assert call.get(in_the_query(event_id)).data["id"] == event_id
+    assert len(call.get(in_the_query(event_id, "/runs")).data) == 1
+
+
+def test_an_id_in_both_places_is_refused(call: Caller) -> None:
+    answer = call.get("/v1/events/a?id=b")
+    assert answer.status == 400
+    assert "?id=" in answer.json["error"]
+
+
+def test_a_path_that_is_no_text_is_refused(call: Caller) -> None:
+    path = "/v1/events/%FF"
+    answer = call("GET", "/v1/events/a", rawPath=path)  # as the dev server hands it over
+    assert answer.status == 400
+    assert "UTF-8" in answer.json["error"]
 
 
 def test_lists_are_newest_first(call: Caller) -> None:

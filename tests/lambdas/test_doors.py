@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from support import http_api
 
 from tidemill import App
 from tidemill.aws import sending
@@ -17,7 +19,10 @@ from tidemill.aws.client import Client
 from tidemill.aws.dynamo import Table
 from tidemill.aws.registry import register
 from tidemill.aws.settings import settings
+from tidemill.aws.transport import Request
+from tidemill.core.journal import StepDone
 from tidemill.execute.open import open_run
+from tidemill.limits import ANSWER_BYTES, MIB
 from tidemill.model import FunctionSpec
 from tidemill.ports import World
 from tidemill_lambdas import events
@@ -44,9 +49,14 @@ class Mill:
     bus_queue: str  # where all that is published arrives
 
     def api(self, method: str, path: str, body: Any = None, key: str = KEY) -> tuple[int, Any]:
+        status, _, content = self.asked(method, path, body, key)
+        return status, json.loads(content)
+
+    def asked(self, method: str, path: str, body: Any = None, key: str = KEY) -> tuple[int, dict[str, str], bytes]:
         from tidemill_lambdas.api.entry import handler
 
-        return _answer(handler(_request(method, path, body, {"authorization": f"Bearer {key}"}), Context()))
+        asked = _request(method, path, body, {"authorization": f"Bearer {key}"})
+        return http_api.answered(lambda request: handler(request, Context()), asked)
 
     def ingest(self, path: str, body: Any) -> tuple[int, Any]:
         from tidemill_lambdas.ingest.entry import handler
@@ -64,15 +74,8 @@ class Mill:
 
 
 def _request(method: str, path: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"host": "mill.example", **headers},
-        "requestContext": {"http": {"method": method, "path": path}},
-        "body": None if body is None else json.dumps(body),
-        "isBase64Encoded": False,
-    }
+    sent = None if body is None else json.dumps(body).encode()
+    return http_api.event(method, path, sent, {"content-type": "application/json", **headers})
 
 
 def _answer(response: dict[str, Any]) -> tuple[int, Any]:
@@ -148,6 +151,26 @@ def test_keys_are_looked_at_before_anything_else(mill: Mill) -> None:
     assert mill.api("GET", "/v1/functions", key="another")[0] == 401
     assert mill.api("GET", "/health", key="")[0] == 200
     assert mill.received(mill.bus_queue) == []
+
+
+def test_a_value_too_large_for_an_answer_is_where_its_answer_leads(mill: Mill) -> None:
+    run_id = mill.invoked()
+    assert open_run(mill.world, run_id, "test", FAR) is not None
+    value = "é" * (4 * MIB)
+    journal = mill.world.runs.read(run_id)
+    step = StepDone("large", "run", 1, 2, value=json.dumps(value, ensure_ascii=False).encode())
+    assert mill.world.runs.append(run_id, len(journal), [step]) is None
+    large = mill.api("GET", f"/v1/runs/{run_id}")[1]["data"]["steps"][0]["output"]
+    assert large["bytes"] > ANSWER_BYTES
+    path = urlsplit(large["$large"]).path
+    status, headers, _ = mill.asked("GET", path)
+    assert status == 303
+    where = urlsplit(headers["location"])
+    assert "X-Amz-Signature=" in where.query
+    got = moto.MotoTransport()(
+        Request("s3", "GET", "GET", True, where.netloc, f"{where.path}?{where.query}", {"host": where.netloc}, b"", 5)
+    )
+    assert (got.status, json.loads(got.body)) == (200, {"data": value})
 
 
 def test_a_function_is_invoked_and_its_queue_told(mill: Mill) -> None:

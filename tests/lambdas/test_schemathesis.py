@@ -17,6 +17,7 @@ from tidemill.core.journal import StepDone
 from tidemill_lambdas import api, ingest
 from tidemill_lambdas.api.about import document
 from tidemill_lambdas.keys import AnyKey
+from tidemill_lambdas.paths import handed_over
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -42,7 +43,7 @@ class Wsgi:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         assert self.world is not None
-        path = environ["REQUEST_URI"].partition("?")[0]
+        path = handed_over(environ["REQUEST_URI"].partition("?")[0])
         size = int(environ.get("CONTENT_LENGTH") or 0)
         request = {
             "version": "2.0",
@@ -56,7 +57,8 @@ class Wsgi:
         handler = ingest if path.startswith(("/e/", "/w/")) else api
         answer = handler.handle(request, self.world, AnyKey())
         start_response(f"{answer['statusCode']} -", list(answer["headers"].items()))
-        return [answer["body"].encode()]
+        body = answer["body"]
+        return [base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()]
 
 
 app = Wsgi()

@@ -13,7 +13,7 @@ Where it differs from AWS (version 1.5.33, read in its source and tried):
 - What AWS itself does under a Lambda's role is not weighed: an event source mapping that receives, logs, traces.
   Nor does EventBridge or Scheduler need a right to send to a queue. Key policies are not weighed.
 - An event source mapping runs at most 5 batches of a queue at once, and sees a delayed one up to 1 s late.
-- `DelaySeconds` over 900 is taken. Queue metrics are always empty, so no alarm on them ever rings.
+- Queue metrics are always empty, so no alarm on them ever rings.
 - Schedules: cron in UTC whatever the time zone, no flexible window, no jitter. See ministack_run.py for more.
 - Nothing is throttled, nothing is late or doubled, and everything is consistent at once.
 """

@@ -9,6 +9,8 @@ What it adds to ministack, all of it in this file:
 - schedules are looked at each second, not every ten (real ones are precise to a minute; a test has no minute to spare);
 - a Lambda is given the client context that it was invoked with;
 - a schedule's `<aws.scheduler.scheduled-time>` is filled in, as AWS does and ministack does not;
+- a Lambda behind an HTTP API takes and gives 6 MiB at most, and a path ends at a `?` once it is decoded;
+- a `DelaySeconds` over 900 is refused;
 - it ends when the process that started it ends, however that ends, and its Lambdas with it.
 """
 
@@ -25,6 +27,7 @@ from typing import Any
 
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 _PR_SET_PDEATHSIG = 1
+_LAMBDA_BYTES = 6 * 1024 * 1024
 
 
 def record_decisions(path: str) -> None:
@@ -163,6 +166,54 @@ def hand_on_client_contexts() -> None:
     )
 
 
+def limit_what_lambdas_take_and_give() -> None:
+    """An HTTP API's event and its answer have 6 MiB at most, and a path ends at a `?` once it is decoded."""
+    from ministack.services import apigateway, lambda_svc
+
+    invoke, shaped = apigateway._invoke_lambda_proxy, lambda_svc.lambda_execute_result_to_api_proxy_response
+
+    async def invoked(
+        integration: Any,
+        api_id: Any,
+        stage: Any,
+        path: str,
+        method: Any,
+        headers: Any,
+        body: bytes,
+        *rest: Any,
+        **more: Any,
+    ) -> Any:
+        text = apigateway._v2_request_body_is_text(headers.get("content-type"))
+        size = len(json.dumps(body.decode("utf-8", "replace"))) if text and body else len(body or b"") * 4 // 3
+        if size > _LAMBDA_BYTES:
+            return 413, {"Content-Type": "application/json"}, b'{"message":"Request Entity Too Large"}'
+        path = path.partition("?")[0]
+        return await invoke(integration, api_id, stage, path, method, headers, body, *rest, **more)
+
+    def answered(result: dict[str, Any]) -> Any:
+        response, problem = shaped(result)
+        if len(json.dumps(response)) > _LAMBDA_BYTES:
+            return {"statusCode": 502, "body": '{"message":"Internal Server Error"}'}, None
+        return response, problem
+
+    apigateway._invoke_lambda_proxy = invoked
+    lambda_svc.lambda_execute_result_to_api_proxy_response = answered
+
+
+def refuse_long_delays() -> None:
+    from ministack.services import sqs
+
+    send = sqs._act_send_message
+
+    def sent(data: dict[str, Any], url: str) -> dict[str, Any]:
+        delay = int(data.get("DelaySeconds") or 0)
+        if not 0 <= delay <= 900:
+            raise sqs._Err("InvalidParameterValue", f"Value {delay} for parameter DelaySeconds is invalid.")
+        return send(data, url)
+
+    sqs._act_send_message = sqs._HANDLERS["SendMessage"] = sent
+
+
 def main() -> None:
     parent = int(os.environ.pop("E2E_PARENT"))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -175,6 +226,8 @@ def main() -> None:
     rotate_from_an_empty_version()
     look_at_schedules_each_second()
     hand_on_client_contexts()
+    limit_what_lambdas_take_and_give()
+    refuse_long_delays()
     from ministack.app import main as serve
 
     serve()

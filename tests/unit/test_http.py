@@ -105,13 +105,13 @@ def test_a_request_becomes_an_api_gateway_payload() -> None:
     )
     (request,) = talk.requests
     assert request["version"] == "2.0"
-    assert request["rawPath"] == "/w/key/a%2Fb"
+    assert request["rawPath"] == "/w/key/a/b"
     assert request["rawQueryString"] == "x=1&x=2&y=%20"
     assert request["queryStringParameters"] == {"x": "1,2", "y": " "}
     assert request["headers"] == {"host": "me", "x-a": "1,2", "content-length": "5"}
     assert request["requestContext"]["http"]["method"] == "POST"
     assert (request["body"], request["isBase64Encoded"]) == ("hello", False)
-    assert answer == b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 12\r\n\r\n/w/key/a%2Fb"
+    assert answer == b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\n/w/key/a/b"
 
 
 def test_a_body_that_is_no_text_is_base64() -> None:

@@ -257,3 +257,8 @@ def large(ctx: Context) -> dict[str, Any]:
     text = ctx.step.run("make", lambda: "x" * ctx.event.data["bytes"])
     ctx.step.sleep("forget", 1)
     return {"length": len(text), "received": len(ctx.event.data["blob"]), "text": text}
+
+
+@app.function(on="story/huge")
+def huge(ctx: Context) -> int:
+    return len(ctx.step.run("make", lambda: "x" * ctx.event.data["bytes"]))

@@ -61,4 +61,6 @@ MESSAGE_DELAY: Final = 15 * MINUTE  # a queue holds a message back for at most s
 # The HTTP API.
 PAGE: Final = 50
 PAGE_MOST: Final = 1_000
+LAMBDA_BYTES: Final = 6 * MIB  # what a Lambda may be given, and may give back, as JSON
+ANSWER_BYTES: Final = 4 * MIB  # of a body: as base64 it fits in there, whatever it holds
 VALUE_INLINE: Final = 64 * KIB  # larger outputs are shown as {"$large": url, "bytes": n}

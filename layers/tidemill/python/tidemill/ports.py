@@ -272,6 +272,10 @@ class Blobs(Protocol):
 
     def get(self, name: str) -> bytes: ...
 
+    def address(self, name: str) -> str | None:
+        """Where anybody may read it for a few minutes; None where answers have no limit, and so need none."""
+        ...
+
 
 class Queue(Protocol):
     """The functions' queues. What they carry is a hint: "look at this run", now or at a time."""

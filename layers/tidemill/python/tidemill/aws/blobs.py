@@ -13,6 +13,7 @@ from tidemill.aws.client import AwsError, Client
 from tidemill.errors import JournalError
 
 PREFIX = "blobs/"
+SIGNED = 300
 _REMEMBERED = 256  # names that this process has put
 
 
@@ -41,6 +42,10 @@ class S3Blobs:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             raise JournalError(f"the value {name} that a journal refers to is not in the store") from error
+
+    def address(self, name: str) -> str:
+        """A URL that is good for `SIGNED` seconds, or as long as these credentials are."""
+        return self._client.presigned("GET", self._path(name), SIGNED, {"response-content-type": "application/json"})
 
     def _path(self, name: str) -> str:
         return f"/{self._bucket}/{PREFIX}{name}"

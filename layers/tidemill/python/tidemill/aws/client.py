@@ -104,11 +104,11 @@ class Client:
         """
         return self._tried(service, method, method, quoted(path), query_string(query), headers, body, timeout)
 
-    def presigned(self, method: str, path: str, seconds: int) -> str:
-        """A URL of S3 (`/bucket/key`, unquoted) with which anybody may make this request for so long."""
+    def presigned(self, method: str, path: str, seconds: int, also: Mapping[str, str] = {}) -> str:
+        """A URL of S3 (`/bucket/key`, unquoted) by which anybody may ask this for so long; `also`: parameters."""
         where, quoted_path = self._place("s3"), quoted(path)
         host, quoted_path = where.at(quoted_path)
-        query = presigned(self._keys(), self.region, method, host, quoted_path, seconds, self._stamp())
+        query = presigned(self._keys(), self.region, method, host, quoted_path, seconds, self._stamp(), also)
         return f"{'https' if where.secure else 'http'}://{host}{quoted_path}?{query}"
 
     def once(self) -> Client:

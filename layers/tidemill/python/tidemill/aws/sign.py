@@ -64,11 +64,18 @@ def sign(
 
 
 def presigned(
-    credentials: Credentials, region: str, method: str, host: str, path: str, seconds: int, stamp: str
+    credentials: Credentials,
+    region: str,
+    method: str,
+    host: str,
+    path: str,
+    seconds: int,
+    stamp: str,
+    also: Mapping[str, str] = {},
 ) -> str:
     """The query by which whoever knows this URL of S3 may make this one request, for so long, as these credentials.
 
-    `path` quoted. The URL is good as long as the credentials are, if that is shorter.
+    `path` quoted; `also`: more parameters. The URL is good as long as the credentials are, if that is shorter.
     """
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     asked = {
@@ -77,6 +84,7 @@ def presigned(
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(seconds),
         "X-Amz-SignedHeaders": "host",
+        **also,
     }
     if credentials.token is not None:
         asked["X-Amz-Security-Token"] = credentials.token

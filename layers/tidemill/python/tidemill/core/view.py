@@ -30,6 +30,7 @@ from tidemill.core.journal import (
 from tidemill.core.view_steps import end_status, steps_view
 from tidemill.core.view_values import View, error_view, shown, time_view
 from tidemill.duration import iso
+from tidemill.limits import PAGE_MOST, VALUE_INLINE
 from tidemill.model import Event, Head, RunStatus, event_fields
 
 __all__ = ["error_view", "event_view", "journal_view", "run_view", "steps_view", "whole_run_view"]
@@ -40,7 +41,7 @@ def event_view(event: Event) -> View:
     return {**event_fields(event), "received_at": iso(event.received_at)}
 
 
-def run_view(head: Head, records: Sequence[Record] = (), base: str = "") -> View:
+def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline: int = VALUE_INLINE) -> View:
     """A run, as lists show it. Of the records only the terminal one is looked at; where the run has ended, give it."""
     found = next(((seq, record) for seq, record in enumerate(records) if isinstance(record, Terminal)), None)
     status, reason, ended_at, output, failure = head.status, head.reason, head.ended_at, None, None
@@ -48,7 +49,7 @@ def run_view(head: Head, records: Sequence[Record] = (), base: str = "") -> View
         seq, end = found
         status, ended_at = _status(end), end.at
         reason = None if isinstance(end, Ended) else end.reason
-        output = shown(head.run_id, head.end if head.end is not None else seq, end, base)
+        output = shown(head.run_id, head.end if head.end is not None else seq, end, base, inline)
         failure = end.failure if isinstance(end, Ended) else None
     return {
         "run_id": head.run_id,
@@ -68,12 +69,14 @@ def run_view(head: Head, records: Sequence[Record] = (), base: str = "") -> View
     }
 
 
-def whole_run_view(head: Head, records: Sequence[Record], base: str = "") -> View:
-    """One run, with its journal and its steps; `records` are all of them."""
+def whole_run_view(head: Head, records: Sequence[Record], base: str = "", inline: int = VALUE_INLINE) -> View:
+    """One run, with the first of its journal and its steps; `more`: there are others. `records` are all of them."""
+    journal, steps = journal_view(records), steps_view(records, head, base, inline)
     return {
-        **run_view(head, records, base),
-        "journal": journal_view(records),
-        "steps": steps_view(records, head, base),
+        **run_view(head, records, base, inline),
+        "journal": journal[:PAGE_MOST],
+        "steps": steps[:PAGE_MOST],
+        "more": max(len(journal), len(steps)) > PAGE_MOST,
     }
 
 

@@ -23,6 +23,7 @@ from tidemill.core.journal import (
 )
 from tidemill.core.view_values import View, error_view, shown, time_view
 from tidemill.duration import iso
+from tidemill.limits import VALUE_INLINE
 from tidemill.model import ENDED, SIGNAL, Failure, Head, StepKind
 
 _BRANCH = re.compile(r"^(?:p\d+/\d+/)+")
@@ -41,7 +42,7 @@ class _Step:
     failure: Failure | None = None
 
 
-def steps_view(records: Sequence[Record], head: Head, base: str = "") -> list[View]:
+def steps_view(records: Sequence[Record], head: Head, base: str = "", inline: int = VALUE_INLINE) -> list[View]:
     """Every step that the journal knows, in order of first appearance; one that runs just now is not in it yet."""
     steps: dict[str, _Step] = {}
     for seq, record in enumerate(records):
@@ -49,7 +50,7 @@ def steps_view(records: Sequence[Record], head: Head, base: str = "") -> list[Vi
             case Resolved() if is_handed(record.key):
                 pass  # what it means for the step is told by the step's own record
             case StepDone() | Resolved():
-                _end_step(steps, record, shown(head.run_id, seq, record, base))
+                _end_step(steps, record, shown(head.run_id, seq, record, base, inline))
             case StepTried():
                 step = steps.setdefault(record.key, _Step(record.kind, record.started_at, "retrying"))
                 step.attempts, step.failure = record.attempt, record.failure

@@ -26,10 +26,10 @@ def error_view(failure: Failure | None) -> View | None:
     return {"type": failure.type, "message": failure.message, "stack": failure.stack, "step_id": failure.step_id}
 
 
-def shown(run_id: str, seq: int, record: Record, base: str = "") -> Any:
-    """The value that a record holds, or where to fetch it if it is large."""
+def shown(run_id: str, seq: int, record: Record, base: str = "", inline: int = VALUE_INLINE) -> Any:
+    """The value that a record holds, or where to fetch it if it has more than `inline` bytes."""
     size, value = _sized(record)
-    if size > VALUE_INLINE:
+    if size > inline:
         return {"$large": f"{base}/v1/runs/{run_id}/values/{seq}", "bytes": size}
     return value
 
