@@ -11,6 +11,7 @@ from tidemill_lambdas.http import Payload, Refused, Request, Response, request_o
 from tidemill_lambdas.keys import Keys
 from tidemill_lambdas.params import parameters
 from tidemill_lambdas.paths import decoded
+from tidemill_lambdas.work import Work, run_through
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Route:
 
     method: str
     template: str
-    answer: Callable[[Call], Response]
+    answer: Callable[[Call], Response | Work]
     query: tuple[str, ...] | None = ()
 
     def match(self, path: str) -> dict[str, str] | None:
@@ -64,6 +65,11 @@ def dispatch(
     routes: Sequence[Route], payload: Payload, world: World, keys: Keys, check: Check | None = None
 ) -> Response:
     """Answer a request by its route; `check` looks at its key before anything is said about its path."""
+    return run_through(work(routes, payload, world, keys, check))
+
+
+def work(routes: Sequence[Route], payload: Payload, world: World, keys: Keys, check: Check | None = None) -> Work:
+    """As `dispatch`, in parts."""
     try:
         request = request_of(payload)
         if check is not None:
@@ -71,7 +77,8 @@ def dispatch(
         route, values = _find(routes, request)
         path = {name: decoded(value) for name, value in values.items()}
         query = parameters(request.query, route.query) if route.query is not None else {}
-        return route.answer(Call(request, world, keys, path, query))
+        answer = route.answer(Call(request, world, keys, path, query))
+        return answer if isinstance(answer, dict) else (yield from answer)
     except Refused as refused:
         return refused.response()
     except Unavailable:

@@ -86,9 +86,15 @@ class Channel:
             self.close()
             self._lost()
             return
-        for message in self._frames.feed(_window[:count]):
+        try:
+            for message in self._frames.feed(_window[:count]):
+                if self.open:
+                    self._received(message)
+        except Exception as error:  # what was asked can be answered no more: better gone than silent
+            self._loop.call_exception_handler({"message": "a message cannot be taken", "exception": error})
             if self.open:
-                self._received(message)
+                self.close()
+                self._lost()
 
     def _write(self) -> None:
         try:

@@ -13,6 +13,7 @@ from tidemill.model import Head
 
 _LINES = 10  # a second; more runs than that are counted
 _TEXT = 200
+_TOLD = 100
 
 
 class Console:
@@ -20,6 +21,8 @@ class Console:
         self._loop = loop
         self._out = out or sys.stdout
         self._second = 0
+        self._minute = -1
+        self._told: set[str] = set()
         self._lines = 0
         self._folded: Counter[str] = Counter()
 
@@ -32,6 +35,15 @@ class Console:
         """Something went wrong, and the server goes on."""
         for line in text.splitlines():
             self.say(f"! {line}")
+
+    def once(self, text: str) -> None:
+        """Trouble that may come again with every turn of the loop: it is said once a minute."""
+        minute = int(self._loop.time() // 60)
+        if minute != self._minute:
+            self._minute, self._told = minute, set()
+        if text not in self._told and len(self._told) < _TOLD:
+            self._told.add(text)
+            self.trouble(text)
 
     def ended(self, head: Head, ended: Ended) -> None:
         if head.parent is not None and head.parent.chunk is not None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from tidemill_local import wire, zygote
 
 PATIENCE = 2.0  # seconds to wait for a port that a server just killed still holds
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,10 @@ class _CannotStart(Exception):
 
 
 def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, socket.socket]) -> int:
+    from tidemill_local.access import access
+
     port = listener.getsockname()[1]
+    allowed = access(options.host, port)
     order = wire.Fork(
         load=1,
         targets=options.targets,
@@ -62,6 +64,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
         env_file=options.env_file or ".env",
         env_file_required=options.env_file is not None,
         url=_url(options.host, port),
+        event_key=allowed.event_key,
     )
     control = zygote.send_order(forked[1], order)  # it loads while this process imports the rest
 
@@ -72,7 +75,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
     from tidemill_local.store.database import Database
     from tidemill_local.store.errors import StoreError
 
-    settings = Settings(order, Path(options.data), options.concurrency, options.reload, _hosts(options.host, port))
+    settings = Settings(order, Path(options.data), options.concurrency, options.reload, allowed)
     try:
         db = Database(settings.data, options.durable)
     except StoreError as error:
@@ -119,13 +122,3 @@ def _listen(host: str, port: int) -> socket.socket:
 def _url(host: str, port: int) -> str:
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{named}:{port}"
-
-
-def _hosts(host: str, port: int) -> frozenset[bytes] | None:
-    """The Host headers that are let in. Only where nobody outside can connect is a foreign name a trick."""
-    if host not in _LOOPBACK:
-        return None
-    names = [f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")]
-    if port == 80:
-        names += ["localhost", "127.0.0.1", "[::1]"]
-    return frozenset(name.encode() for name in names)

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from tidemill_lambdas import ingest
-from tidemill_lambdas.keys import AnyKey
+from tidemill_lambdas.keys import Keys
+from tidemill_lambdas.work import run_through
 from tidemill_local.payload import Answer, answer_of, problem
 
 if TYPE_CHECKING:
     from tidemill.ports import World
 
-_KEYS = AnyKey()
-
 
 class Handlers:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, keys: Keys) -> None:
         self._world = world
+        self._keys = keys
 
     def answer(self, request: dict[str, Any], state: str) -> Answer:
+        """As `work`, at once: where nobody else waits."""
+        return run_through(self.work(request, state))
+
+    def work(self, request: dict[str, Any], state: str) -> Generator[None, None, Answer]:
         """`state`: why no function can run yet; empty when they can. Raises StoreError."""
         path = request["rawPath"]
         if path.startswith(("/e/", "/w/")):
             # An event that came before its functions would start none of them: it is not taken.
             if state:
                 return problem(503, state)
-            return answer_of(ingest.handle(request, self._world, _KEYS))
+            return answer_of((yield from ingest.work(request, self._world, self._keys)))
         if state and (path == "/health" or request["requestContext"]["http"]["method"] == "POST"):
             return problem(503, state)
         from tidemill_lambdas import api  # a few more milliseconds of imports: not before someone asks
 
-        return answer_of(api.handle(request, self._world, _KEYS))
+        return answer_of((yield from api.work(request, self._world, self._keys)))

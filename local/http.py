@@ -1,124 +1,80 @@
 """HTTP/1.1 for the dev server: requests become API Gateway payloads (format 2.0), answers become bytes.
 
-One connection is one `Connection`; httptools parses. What is built here is what a server on a developer's machine
-needs and no more: keep-alive, pipelining, chunked bodies, `Expect: 100-continue`, HEAD; bounds on headers, bodies
-and patience. Answers are held until what they speak of is committed (see `tick`), and leave in order.
+One connection is one `Connection`; `request` reads, one request at a time. What is built here is what a server on a
+developer's machine needs and no more: keep-alive, pipelining, chunked bodies, `Expect: 100-continue`, HEAD; bounds on
+headers, bodies, answers and patience. Answers are held until what they speak of is committed (see `tick`), and leave
+in order.
+
+*No connection starves the others.* Parsing and answering together take `SHARE` of one turn of the loop. A call that
+takes long is a generator (`Work`) and goes on in the next turn. A connection that is owed `OWED_BYTES` of answers, or
+does not read what it was sent, is read no further.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
-import httptools
-
-from tidemill.limits import REQUEST_BYTES
+from tidemill_local.door import Door, refusal_of
 from tidemill_local.payload import Answer, problem, request_payload
-from tidemill_local.tick import Tick
+from tidemill_local.request import Received, RequestReader
 
-HEADER_BYTES = 64 * 1024
-PATIENCE = 30.0  # seconds for a whole request to come in
+PATIENCE = 30.0  # seconds for a whole request to come in, and for a slow reader to take some of its answer
 IDLE = 300.0  # seconds between two requests on a connection
-SHARE = 0.005  # seconds of a turn of the loop that go to requests
 LINGER = 1.0  # seconds for a refused sender to read its answer
+OWED_BYTES = 64 * 1024
 
-_buffer = bytearray(256 * 1024)  # of all connections: what is read is parsed at once
+_buffer = bytearray(256 * 1024)  # of all connections: what is read is taken out at once
 _window = memoryview(_buffer)
 
-Handle = Callable[[dict[str, Any]], Answer]
-
-
-class Door:
-    """What all connections share: who answers, which hosts are let in, who is connected.
-
-    Requests take at most `SHARE` of one turn of the loop, and what has come in besides waits for the next: else
-    eight senders of a hundred events each would keep every function waiting until the last event is in.
-    """
-
-    def __init__(self, handle: Handle, tick: Tick, hosts: frozenset[bytes] | None) -> None:
-        """`hosts`: the values of the Host header that are let in; None: any."""
-        self.tick = tick
-        self.hosts = hosts
-        self.names = frozenset(host.rpartition(b":")[0] for host in hosts or ())  # some clients leave the port out
-        self.origins = frozenset(b"http://" + host for host in hosts or ())
-        self.connections: set[Connection] = set()
-        self._handle = handle
-        self._loop = asyncio.get_running_loop()
-        self._spent = 0.0
-        self._waiting: deque[Connection] = deque()
-
-    def handle(self, request: dict[str, Any]) -> Answer:
-        begun = self._loop.time()
-        try:
-            return self._handle(request)
-        finally:
-            self._spent += self._loop.time() - begun
-
-    @property
-    def full(self) -> bool:
-        """Whether this turn has had its share of requests."""
-        return self._spent > SHARE
-
-    def wait(self, connection: Connection) -> None:
-        self._waiting.append(connection)
-
-    def turned(self) -> None:
-        """A turn of the loop is over; who waits is served in the next."""
-        self._spent = 0.0
-        if self._waiting:
-            self._loop.call_soon(self._serve)
-
-    def _serve(self) -> None:
-        while self._waiting and not self.full:
-            self._waiting.popleft().go_on()
-
-    def refusal(self, headers: dict[bytes, bytes]) -> str | None:
-        """Why a request is not let in: a page elsewhere in the browser must not reach this server by any name."""
-        if self.hosts is None:
-            return None
-        host = headers.get(b"host", b"").lower()
-        if host not in self.hosts and host not in self.names:
-            return "this server answers on localhost only; use its own address, or start it with --host"
-        origin = headers.get(b"origin")
-        if origin is not None and origin.lower() not in self.origins:
-            return "pages of another origin may not call this server; call it from your own backend"
-        return None
+Work = Generator[None, None, Answer]
+Handle = Callable[[dict[str, Any]], Work]
 
 
 class Connection(asyncio.BufferedProtocol):
     def __init__(self, door: Door) -> None:
         self._door = door
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader()
+        self._request: Received | None = None
+        self._work: Work | None = None  # the call that is being answered
         self._pending: list[bytes] = []
+        self._owed = 0
+        self._unread = 0  # what the other side had not taken when it was last looked at
+        self._more = False  # there is something to do that had to wait
         self._closing = False
-        self._kept = b""
-        self._reset()
-
-    def _reset(self) -> None:
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._in_head = True
-        self._refused: Answer | None = None
+        self._ended = False  # the other side sends no more
+        self._lost = False
+        self._blocked = False  # the other side does not take what it was sent
 
     # --- the connection --------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._peer = str((transport.get_extra_info("peername") or ("127.0.0.1",))[0])
-        self._door.connections.add(self)
         self._deadline = self._loop.time() + PATIENCE
         self._timer = self._loop.call_at(self._deadline, self._expire)
+        self._door.entered(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._closing = True
+        self._closing = self._lost = True
         self._timer.cancel()
-        self._door.connections.discard(self)
+        self._door.left(self)
+        if self._work is not None and self._request is not None and self._request.method in (b"GET", b"HEAD"):
+            self._work.close()  # whatever writes is finished, whoever listens
+            self._work = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._work is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost if it were closed."""
+        return not (self._closing or self._work or self._pending or self._blocked or self._reader.begun)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002
         return _buffer
@@ -126,104 +82,109 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
             return  # it was refused, and is still sending
-        if self._door.full:
-            self._kept = bytes(_window[:nbytes])
-            self._transport.pause_reading()
-            self._door.wait(self)
-        else:
-            self._received(_window[:nbytes])
+        if not (self._reader.begun or self._work):
+            self._deadline = self._loop.time() + PATIENCE
+        self._reader.feed(bytes(_window[:nbytes]))
+        self.go_on()
 
     def go_on(self) -> None:
-        """Take up what had to wait."""
-        kept, self._kept = self._kept, b""
-        if not self._closing:
-            self._transport.resume_reading()
-            self._received(memoryview(kept))
-
-    def _received(self, data: memoryview) -> None:
-        if self._in_head and not self._head_bytes:
-            self._deadline = self._loop.time() + PATIENCE
-        self._head_bytes += len(data)
+        """Parse and answer, until there is nothing more, or it is the others' turn."""
+        self._door.begin()
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return  # answered like any other; what follows is no HTTP
-        except httptools.HttpParserError:
-            self._last(problem(400, "this is not a well-formed HTTP/1.1 request"))
-        else:
-            if self._refused is not None:
-                self._last(self._refused)
-            elif self._in_head and self._head_bytes > HEADER_BYTES:
-                self._last(problem(431, f"the request's headers exceed {HEADER_BYTES} bytes"))
+            more = True
+            while more and not (self._blocked or self._door.full or self._owed > OWED_BYTES):
+                more = self._step()
+        finally:
+            self._door.end()
+        self._more = more
+        if more and not self._lost:
+            self._transport.pause_reading()
+        elif not (self._blocked or self._closing):
+            self._transport.resume_reading()
+        if more and (self._lost or not self._blocked):
+            self._door.wait(self)
+
+    def _step(self) -> bool:
+        """Do one part of what is to be done; whether there is more."""
+        if self._work is not None:
+            self._answer(self._work)
+            return True
+        if self._closing:
+            return False
+        found = self._reader.advance()
+        if isinstance(found, Received):
+            self._begin(found)
+        elif isinstance(found, Answer):
+            self._last(found)
+        elif self._reader.continues and not self._pending:
+            self._reader.continues = False
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return found is not False
 
     def eof_received(self) -> bool:
-        return bool(self._pending)  # answer what was asked, then close
+        self._ended = True
+        return bool(self._pending or self._more)  # answer what was asked, then close
 
     def pause_writing(self) -> None:
+        self._blocked = True
+        self._unread = self._transport.get_write_buffer_size()
+        self._deadline = self._loop.time() + PATIENCE
         self._transport.pause_reading()
+        self._door.blocked(self, self._unread)
 
     def resume_writing(self) -> None:
-        if not self._closing and not self._kept:
-            self._transport.resume_reading()
+        self._blocked = False
+        self._deadline = self._loop.time() + (LINGER if self._closing else IDLE)
+        self._door.unblocked(self)
+        self._door.wait(self)
 
     def _expire(self) -> None:
-        late = self._loop.time() - self._deadline
-        if late < 0 or self._pending or self._kept:
-            self._timer = self._loop.call_at(max(self._deadline, self._loop.time() + 1), self._expire)
-        elif self._closing or (self._in_head and not self._head_bytes):
-            self._transport.abort() if self._closing else self._transport.close()
-        else:
+        """Its time is over, or is not: to move a timer at each request would cost more than to look again."""
+        now = self._loop.time()
+        if self._blocked and now >= self._deadline:
+            unread = self._transport.get_write_buffer_size()
+            if unread >= self._unread:
+                return self._transport.abort()
+            self._unread, self._deadline = unread, now + PATIENCE
+        if now < self._deadline or self._pending or self._more or self._blocked:
+            self._timer = self._loop.call_at(max(self._deadline, now + 1), self._expire)
+        elif self._closing:
+            self._transport.abort()
+        elif self._reader.begun:
+            self._timer = self._loop.call_at(now + 1, self._expire)
             self._last(problem(408, f"the request did not come in within {PATIENCE:.0f} seconds"))
-
-    # --- one request, as httptools tells it ------------------------------------------------------------
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in self._headers:
-            if name == b"host":
-                self._refused = problem(400, "the request has two Host headers")
-            value = self._headers[name] + b"," + value
-        self._headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        headers = self._headers
-        length = headers.get(b"content-length", b"0")
-        if self._refused is not None:
-            return
-        if b"host" not in headers and self._parser.get_http_version() != "1.0":
-            self._refused = problem(400, "the request has no Host header")
-        elif length.isdigit() and int(length) > REQUEST_BYTES:
-            self._refused = _too_large()
-        elif headers.get(b"expect", b"").lower() == b"100-continue" and not self._pending:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if self._body_bytes > REQUEST_BYTES:
-            self._refused = self._refused or _too_large()
-            self._body.clear()
-        elif self._refused is None:
-            self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._refused is not None or self._closing:
-            return
-        method = self._parser.get_method()
-        keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()  # which is ignored
-        refusal = self._door.refusal(self._headers)
-        if refusal is not None:
-            answer = problem(403, refusal)
         else:
-            request = request_payload(method, self._target, self._headers, b"".join(self._body), self._peer)
-            answer = self._door.handle(request)
-        self._reset()
-        self._deadline = self._loop.time() + IDLE
-        self._pending.append(answer.encode(head=method == b"HEAD", close=not keep))
+            self._transport.close()
+        return None
+
+    # --- one request -----------------------------------------------------------------------------------
+
+    def _begin(self, request: Received) -> None:
+        self._request = request
+        refusal = refusal_of(request.headers, self._door.hosts)
+        if refusal is not None:
+            return self._owe(problem(403, refusal))
+        payload = request_payload(request.method, request.target, request.headers, request.body, self._peer)
+        self._work = self._door.handle(payload)
+        return self._answer(self._work)
+
+    def _answer(self, work: Work) -> None:
+        """Do a part of the call; what it writes is committed with this turn, or the call fails."""
+        self._door.tick.hold(self)
+        try:
+            next(work)
+        except StopIteration as end:
+            self._owe(cast("Answer", end.value))
+
+    def _owe(self, answer: Answer) -> None:
+        request, self._request, self._work = self._request, None, None
+        assert request is not None
+        keep = request.keep and not self._closing
+        data = answer.encode(head=request.method == b"HEAD", close=not keep)
+        self._pending.append(data)
+        self._owed += len(data)
         self._closing = not keep
+        self._deadline = self._loop.time() + IDLE
         self._door.tick.hold(self)
 
     # --- answers ---------------------------------------------------------------------------------------
@@ -236,31 +197,47 @@ class Connection(asyncio.BufferedProtocol):
             self._door.tick.hold(self)
 
     def flush(self) -> None:
-        self._transport.write(b"".join(self._pending) if len(self._pending) > 1 else self._pending[0])
+        if self._pending and not self._lost:
+            self._transport.write(self._pending[0] if len(self._pending) == 1 else b"".join(self._pending))
         self._pending.clear()
-        if self._closing:
+        self._owed = 0
+        if self._work is not None or self._lost:
+            return
+        if self._closing or (self._ended and not self._more):
             self._linger()
 
     def refuse(self, reason: str) -> None:
+        """What this turn was to write is not kept: neither is what a call that is under way has written of it."""
+        if self._work is not None:
+            self._work.close()
+            self._owe(problem(503, reason))
         answer = problem(503, reason)
         self._pending = [answer.encode(head=False, close=self._closing) for _ in self._pending]
         self.flush()
 
     def _linger(self) -> None:
         """Close for good only when the other side has had time to read the answer: a reset would swallow it."""
+        self._closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # it has hung up already
+                self._transport.write_eof()
+            if not self._blocked:
+                self._transport.resume_reading()  # what it still sends is dropped
         self._deadline = self._loop.time() + LINGER
         self._timer.cancel()
         self._timer = self._loop.call_at(self._deadline, self._expire)
 
+    def abort(self) -> None:
+        """Close at once, whatever is owed."""
+        self._transport.abort()
+
+    def send_away(self, reason: str) -> None:
+        """There is no room for it."""
+        self._last(problem(503, reason))
+
     def stop(self) -> None:
         """The server stops: close when what is held has been answered."""
-        if self._pending:
+        if self._pending or self._work:
             self._closing = True
         else:
             self._transport.close()
-
-
-def _too_large() -> Answer:
-    return problem(413, f"the body exceeds {REQUEST_BYTES} bytes (4 MiB); send the events in several requests")

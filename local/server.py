@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from tidemill.execute.keep import LocalKeeper
 from tidemill.model import CronTrigger, FunctionSpec, HeadChange
 from tidemill.ports import World
 from tidemill_local import targets, wire
+from tidemill_local.access import Access
 from tidemill_local.claims import Claims
 from tidemill_local.console import Console
 from tidemill_local.cron import Cron
 from tidemill_local.dispatch import Dispatcher
+from tidemill_local.door import Door
 from tidemill_local.handlers import Handlers
-from tidemill_local.http import Connection, Door
+from tidemill_local.http import Connection
 from tidemill_local.loop import TurnLoop
 from tidemill_local.payload import Answer, problem
 from tidemill_local.queue import LocalQueue
@@ -55,7 +58,7 @@ class Settings:
     data: Path
     concurrency: int
     reload: bool
-    hosts: frozenset[bytes] | None  # the Host headers that are let in; None: any
+    access: Access
 
 
 class Server:
@@ -77,8 +80,9 @@ class Server:
         bus.world = self.world
         self._keeper = LocalKeeper(self.world)
         self._dispatcher = Dispatcher(self.world, self._ready, claims, self._console)
-        self._tick = Tick(db, before=self._dispatcher.pump, failed=self._failed)
+        self._tick = Tick(db, before=self._dispatcher.pump, failed=self._failed, trouble=self._troubled)
         loop.turned = self._turned
+        loop.set_exception_handler(self._failed_in_loop)
         self._timers = Timers(loop, db.runs, clock, self._ready, self._tick)
         queue.timers = self._timers
         self._dispatcher.tick = self._tick
@@ -86,8 +90,8 @@ class Server:
         self._timers.wake = self._dispatcher.wake
         self._cron = Cron(loop, clock, self._fire)
         self._workers = Workers(loop, settings.order, settings.concurrency, self._make_slot, self)
-        self._door = Door(self._handle, self._tick, settings.hosts)
-        self._handlers = Handlers(self.world)
+        self._door = Door(self._handle, self._tick, settings.access.hosts)
+        self._handlers = Handlers(self.world, settings.access.keys)
         self._state = "the functions are not loaded yet; try again in a moment"  # why nothing runs; empty: it does
         self._read_at = time.time_ns()
         self._stopping = False
@@ -111,14 +115,29 @@ class Server:
         await self._stopped
 
     def _turned(self) -> None:
-        self._tick.end()
+        """What goes wrong here would end the loop, and with it the process: it is said, and the server goes on."""
+        try:
+            self._tick.end()
+        except Exception as error:
+            self._console.once(f"the end of a turn failed: {type(error).__name__}: {error}")
         self._door.turned()
+
+    def _troubled(self, text: str) -> None:
+        """Something of a turn failed, such as a new slot where there are no descriptors left: it is tried again."""
+        self._console.once(text)
+        self._loop.call_later(_RETRY, self._tick.arm)
+
+    def _failed_in_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What a callback raised, and nobody caught."""
+        error = context.get("exception")
+        what = f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
+        self._console.once(f"something failed in the server, which goes on: {what}")
 
     # --- requests --------------------------------------------------------------------------------------
 
-    def _handle(self, request: dict[str, Any]) -> Answer:
+    def _handle(self, request: dict[str, Any]) -> Generator[None, None, Answer]:
         try:
-            return self._handlers.answer(request, self._state)
+            return (yield from self._handlers.work(request, self._state))
         except StoreError as error:
             self._tick.fail(error)
             return problem(503, str(error))
@@ -178,6 +197,8 @@ class Server:
             self._console.say(f"reloaded: {len(loaded.functions)} functions")
             return
         self._console.say(f"Tidemill at {self._settings.order.url}, data in {self._settings.data}")
+        for note in self._settings.access.notes:
+            self._console.say(note)
         for spec in loaded.functions:
             self._console.say(f"  {spec.id}  {_triggers(spec)}")
 

@@ -92,6 +92,9 @@ class Slot:
     def refuse(self, reason: str) -> None:  # noqa: ARG002  the HTTP side says it; here a closed connection does
         self.close()
 
+    def abort(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Drop the slot; its worker's thread ends, and its claim is over."""
         if self._channel.open:

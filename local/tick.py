@@ -4,13 +4,17 @@ Nobody hears of a write before it is committed. So answers, and runs pushed to s
 turn, which comes before the loop looks at the sockets again: a busy server shares one commit among all that came in
 meanwhile, an idle one commits at once.
 
+A receiver that fails takes nobody along: it is reported and closed, and the server goes on.
+
 If the commit fails (a full disk), nothing was written and nobody may believe it was: each held answer is told so,
 HTTP by a 503, a slot by losing its connection, and its claim with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from tidemill_local.store.errors import StoreError
@@ -23,6 +27,10 @@ class Receiver(Protocol):
 
     def refuse(self, reason: str) -> None:
         """What is held back is not true: nothing of this turn was written."""
+        ...
+
+    def abort(self) -> None:
+        """It cannot be answered: let go of it."""
         ...
 
 
@@ -41,8 +49,10 @@ class Tick:
         *,
         before: Callable[[], None],
         failed: Callable[[], None],
+        trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`before`: what is still to be written in this turn; `failed`: nothing of it was kept."""
+        self._trouble = trouble
         self._store = store
         self._before, self._failed = before, failed
         self._held: dict[Receiver, None] = {}
@@ -71,7 +81,7 @@ class Tick:
 
     def _end(self) -> None:
         try:
-            self._before()
+            self._prepare()
             if self._broken is None:
                 self._store.commit()
         except StoreError as error:
@@ -80,10 +90,26 @@ class Tick:
         broken, self._broken = self._broken, None
         if broken is None:
             for receiver in held:
-                receiver.flush()
+                self._guarded(receiver, receiver.flush)
             return
         self._store.rollback()
         for receiver in held:
-            receiver.refuse(broken)
+            self._guarded(receiver, partial(receiver.refuse, broken))
         self._armed = False  # trying again at once would fail again
         self._failed()
+
+    def _prepare(self) -> None:
+        try:
+            self._before()
+        except StoreError:
+            raise
+        except Exception as error:
+            self._trouble(f"runs could not be given out: {type(error).__name__}: {error}")
+
+    def _guarded(self, receiver: Receiver, answer: Callable[[], None]) -> None:
+        try:
+            answer()
+        except Exception as error:
+            self._trouble(f"an answer could not be given: {type(error).__name__}: {error}")
+            with contextlib.suppress(Exception):
+                receiver.abort()

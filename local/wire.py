@@ -40,6 +40,7 @@ class Fork(_Message, frozen=True, tag=0):
     env_file: str
     env_file_required: bool
     url: str  # where the server is: what the code sends goes there
+    event_key: str = ""  # with which it is sent; empty: any will do
 
 
 class Forked(_Message, frozen=True, tag=1):

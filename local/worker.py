@@ -161,6 +161,8 @@ def _load(order: wire.Fork) -> Targets:
     cwd = Path(order.cwd)
     envfile.apply(cwd / order.env_file, required=order.env_file_required)
     os.environ.setdefault("TIDEMILL_URL", order.url)
+    if order.event_key:
+        os.environ.setdefault("TIDEMILL_EVENT_KEY", order.event_key)
     loaded = targets.load(order.targets, cwd, programs=True)
     _show_logs()
     return loaded

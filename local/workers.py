@@ -59,7 +59,12 @@ class Worker:
         if self.draining or not self._control.open or len(self._slots) >= self._workers.concurrency:
             return None
         our_read, their_write = os.pipe()
-        their_read, our_write = os.pipe()
+        try:
+            their_read, our_write = os.pipe()
+        except OSError:
+            os.close(our_read)
+            os.close(their_write)
+            raise
         self._control.send_fds(wire.frame(wire.Grow(1)), [their_read, their_write])
         slot = self._workers.make_slot((our_read, our_write), self)
         self._slots[slot] = None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from tidemill.ports import World
+from tidemill_lambdas import router
 from tidemill_lambdas.api import about, events, functions, later, runs, signals
 from tidemill_lambdas.http import Payload, Request, Response
 from tidemill_lambdas.keys import Keys, check_api_key
-from tidemill_lambdas.router import Route, dispatch
+from tidemill_lambdas.router import Route
+from tidemill_lambdas.work import Work, run_through
 
 
 def handle(request: Payload, world: World, keys: Keys) -> Response:
     """Answers one request (see `tidemill_lambdas.http`). Raises only what the stores raise."""
-    return dispatch((*ROUTES, *LATER), request, world, keys, _check)
+    return run_through(work(request, world, keys))
+
+
+def work(request: Payload, world: World, keys: Keys) -> Work:
+    """As `handle`, in parts."""
+    return router.work((*ROUTES, *LATER), request, world, keys, _check)
 
 
 def _check(request: Request, keys: Keys) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from tidemill.core.view import event_view, run_view
+from functools import partial
+
+from tidemill.core.view import event_view
 from tidemill.model import SIGNAL, Event
 from tidemill.ports import EventQuery
 from tidemill_lambdas import params
 from tidemill_lambdas.api import cursors, pages, runs
-from tidemill_lambdas.http import Refused, Response, raw, respond
+from tidemill_lambdas.http import Refused, Response, respond
 from tidemill_lambdas.paths import given_id
 from tidemill_lambdas.router import Call
+from tidemill_lambdas.work import Work
 
 
-def page(call: Call) -> Response:
+def page(call: Call) -> Work:
     limit = params.limit(call.query)
     query = EventQuery(
         name=call.query.get("name"),
@@ -22,21 +25,29 @@ def page(call: Call) -> Response:
         cursor=cursors.read("events", call.query),
     )
     found = call.world.events.page(query)
-    return pages.page(
-        found, limit, event_view, lambda last: cursors.write("events", call.query, last.received_at, last.id)
-    )
+    return pages.page(found, limit, event_view, _key, lambda last: cursors.write("events", call.query, *last))
+
+
+def _key(event: Event) -> pages.Key:
+    return event.received_at, event.id
 
 
 def one(call: Call) -> Response:
     return respond(200, {"data": event_view(_event(call))})
 
 
-def runs_of(call: Call) -> Response:
-    heads = call.world.runs.of_event(_event(call).id)
-    found = [(head, runs.end_of(call, head)) for head in reversed(heads)]
-    origin = call.request.origin
-    body = pages.shrunk(lambda inline: [run_view(head, end, origin, inline) for head, end in found])
-    return raw(200, body[:-1] + b',"cursor":null}')
+def runs_of(call: Call) -> Work:
+    """All of them: values are only named where they would not fit beside each other."""
+    heads = call.world.runs.of_event(_event(call).id)[::-1]
+    rows = pages.Rows()
+    for inline in pages.INLINES:
+        rows, fits = pages.Rows(), True
+        for head in heads:
+            fits = rows.add((head.created_at, head.run_id), partial(runs.row, call, head, inline)) and fits
+            yield
+        if fits:
+            break
+    return rows.response(None)
 
 
 def _event(call: Call) -> Event:

@@ -1,41 +1,101 @@
-"""Answers that stay within what a Lambda may give back: a page ends sooner, and says where to go on."""
+"""Lists, row by row: a server can serve others between the rows, and the page ends before a Lambda's answer is full.
+
+A row that cannot be read is named beside the others, under `damaged`: it hides none of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from tidemill.core.view_values import View
+from tidemill.errors import JournalError
 from tidemill.limits import ANSWER_BYTES, KIB, VALUE_INLINE
-from tidemill_lambdas.http import Response, respond
+from tidemill.ports import Damaged, Page
+from tidemill_lambdas.http import Response, raw
+from tidemill_lambdas.work import Work
 
+DAMAGE = (JournalError, msgspec.MsgspecError, ValueError, LookupError, TypeError)
 INLINES = (VALUE_INLINE, KIB, 0)  # a value with more bytes is only named; less and less, where the whole is too large
+
+Key = tuple[int, str]  # what a cursor goes on from: when the row came into being, and its id
+
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
 
 
-def page(found: Sequence[_T], limit: int, view: Callable[[_T], View], cursor: Callable[[_T], str]) -> Response:
+class Rows:
+    """The rows of an answer, encoded."""
+
+    def __init__(self) -> None:
+        self.bytes = KIB  # for what stands around them
+        self._rows: list[bytes] = []
+        self._damaged: list[dict[str, str]] = []
+
+    def add(self, key: Key, view: Callable[[], View]) -> bool:
+        """False: it does not fit any more."""
+        try:
+            row = _encode(view())
+        except DAMAGE as error:
+            self.name(key, str(error))
+            return True
+        if self._rows and self.bytes + len(row) + 1 > ANSWER_BYTES:
+            return False
+        self._rows.append(row)
+        self.bytes += len(row) + 1
+        return True
+
+    def name(self, key: Key, problem: str) -> None:
+        self._damaged.append({"id": key[1], "error": problem})
+        self.bytes += KIB
+
+    def response(self, cursor: str | None) -> Response:
+        damaged = b',"damaged":' + _encode(self._damaged) if self._damaged else b""
+        return raw(200, b'{"data":[%b],"cursor":%b%b}' % (b",".join(self._rows), _encode(cursor), damaged))
+
+
+def page(
+    found: Page[_T],
+    limit: int,
+    view: Callable[[_T], View],
+    key_of: Callable[[_T], Key],
+    cursor: Callable[[Key], str],
+) -> Work:
     """The first of what was `found`: at most `limit`, and at least one, as long as their views fit into one answer.
 
-    `cursor`: by which the page after this one is asked for.
+    `found` has a row more than `limit`, where there is one; `cursor` says how the page after this one is asked for.
     """
-    shown = fitting(view(each) for each in found[:limit])
-    more = len(shown) < len(found)
-    return respond(200, {"data": shown, "cursor": cursor(found[len(shown) - 1]) if more else None})
-
-
-def fitting(views: Iterable[View]) -> list[msgspec.Raw]:
-    shown: list[msgspec.Raw] = []
-    left = ANSWER_BYTES - KIB
-    for view in views:
-        row = _encode(view)
-        left -= len(row) + 1
-        if shown and left < 0:
+    rows = Rows()
+    last: Key | None = None
+    for count, entry in enumerate(_entries(found, found.damaged)):
+        if count == limit:
             break
-        shown.append(msgspec.Raw(row))
-    return shown
+        if isinstance(entry, Damaged):
+            last = (entry.at, entry.id)
+            rows.name(last, entry.problem)
+        elif rows.add(key_of(entry), partial(view, entry)):
+            last = key_of(entry)
+        else:
+            break
+        yield
+    else:
+        if not found.cut:
+            return rows.response(None)
+    return rows.response(cursor(last) if last is not None else None)
+
+
+def _entries(found: Sequence[_T], damaged: Sequence[Damaged]) -> Iterator[_T | Damaged]:
+    """The rows and the damaged ones, in the list's order."""
+    named = deque(damaged)
+    for index, row in enumerate(found):
+        while named and named[0].before <= index:
+            yield named.popleft()
+        yield row
+    yield from named
 
 
 def shrunk(view: Callable[[int], Any]) -> bytes:

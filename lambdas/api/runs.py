@@ -5,25 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import msgspec
-
 from tidemill.core.journal import Record
 from tidemill.core.view import journal_view, run_view, steps_view, whole_run_view
-from tidemill.core.view_values import View, has_value, value_of
+from tidemill.core.view_values import View, encoded_value, has_value
 from tidemill.execute import outside
 from tidemill.execute.rerun import rerun as run_again
-from tidemill.limits import ANSWER_BYTES
+from tidemill.limits import ANSWER_BYTES, VALUE_INLINE
 from tidemill.model import Head
-from tidemill.ports import RunQuery
+from tidemill.ports import Page, RunQuery
 from tidemill_lambdas import params
 from tidemill_lambdas.api import bodies, cursors, pages
 from tidemill_lambdas.http import Refused, Response, raw, respond
 from tidemill_lambdas.router import Call
+from tidemill_lambdas.work import Work
 
 _SEQ = re.compile(r"\d{1,9}", re.ASCII)
 
 
-def page(call: Call) -> Response:
+def page(call: Call) -> Work:
     limit = params.limit(call.query)
     query = RunQuery(
         function_id=call.query.get("function"),
@@ -35,11 +34,17 @@ def page(call: Call) -> Response:
     )
     found = call.world.runs.page(query)
     return pages.page(
-        found,
-        limit,
-        lambda head: run_view(head, end_of(call, head), call.request.origin),
-        lambda last: cursors.write("runs", call.query, last.created_at, last.run_id),
+        found, limit, lambda head: row(call, head), _key, lambda last: cursors.write("runs", call.query, *last)
     )
+
+
+def row(call: Call, head: Head, inline: int = VALUE_INLINE) -> View:
+    """A run in a list."""
+    return run_view(head, end_of(call, head), call.request.origin, inline)
+
+
+def _key(head: Head) -> pages.Key:
+    return head.created_at, head.run_id
 
 
 def end_of(call: Call, head: Head) -> list[Record]:
@@ -83,28 +88,29 @@ def value(call: Call) -> Response:
     records = call.world.runs.read(head.run_id, int(seq) - 1)[:1] if _SEQ.fullmatch(seq) else []
     if not records or not has_value(records[0]):
         raise Refused(404, f"run {head.run_id} has no value number {seq[:20]!r}; its steps and its output name theirs")
-    return _elsewhere(call, msgspec.json.encode({"data": value_of(records[0])}))
+    return _elsewhere(call, b'{"data":%b}' % encoded_value(records[0]))
 
 
-def steps(call: Call) -> Response:
+def steps(call: Call) -> Work:
     return _rows(call, "steps", lambda head, records: steps_view(records, head, call.request.origin))
 
 
-def journal(call: Call) -> Response:
+def journal(call: Call) -> Work:
     return _rows(call, "journal", lambda _, records: journal_view(records))
 
 
-def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]]) -> Response:
+def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]]) -> Work:
     """A page of what a run has, oldest first."""
     head = _head(call)
     limit = params.limit(call.query)
     begin, _ = cursors.read(f"{of} of {head.run_id}", call.query) or (0, "")
     rows = list(enumerate(view(head, call.world.runs.read(head.run_id))))[begin : begin + limit + 1]
     return pages.page(
-        rows,
+        Page(rows),
         limit,
         lambda row: row[1],
-        lambda last: cursors.write(f"{of} of {head.run_id}", call.query, last[0] + 1, ""),
+        lambda row: (row[0] + 1, ""),
+        lambda last: cursors.write(f"{of} of {head.run_id}", call.query, *last),
     )
 
 

@@ -7,11 +7,14 @@ from tidemill.ids import ulid
 from tidemill.limits import EVENT_NAME_CHARS
 from tidemill.names import text_problem
 from tidemill_lambdas.api import bodies
-from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.http import Refused, respond
 from tidemill_lambdas.router import Call
+from tidemill_lambdas.work import Work
+
+_PART = 20  # waits that are worked off in one part
 
 
-def send(call: Call) -> Response:
+def send(call: Call) -> Work:
     found = bodies.fields(call, "signal", "data")
     signal = found.get("signal")
     if not isinstance(signal, str):
@@ -22,4 +25,5 @@ def send(call: Call) -> Response:
     data = found.get("data")
     bodies.small(data, "data")
     event_id = ulid(call.world.clock.now(), call.world.entropy.bytes(10))
-    return respond(200, {"data": {"run_ids": receive.signal(call.world, signal, data, event_id)}})
+    run_ids = yield from receive.signal_in_parts(call.world, signal, data, event_id, _PART)
+    return respond(200, {"data": {"run_ids": run_ids}})

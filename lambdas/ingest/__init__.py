@@ -9,48 +9,59 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from tidemill.execute.receive import known, receive
+from tidemill.execute.receive import known, receive_in_parts
 from tidemill.model import Event
 from tidemill.ports import World
+from tidemill_lambdas import router
 from tidemill_lambdas.http import Payload, Response, respond
 from tidemill_lambdas.ingest import accept
 from tidemill_lambdas.keys import Keys, check_event_key
-from tidemill_lambdas.router import Call, Route, dispatch
+from tidemill_lambdas.router import Call, Route
+from tidemill_lambdas.work import Parts, Work, run_through
 
-Take = Callable[[World, Sequence[Event]], None]
+Take = Callable[[World, Sequence[Event]], Parts[None]]
+
+_PART = 20  # waits that are worked off in one part
 
 
-def take_in(world: World, events: Sequence[Event]) -> None:
+def take_in(world: World, events: Sequence[Event]) -> Parts[None]:
     """Store the events, start what listens for them, wake who waits; nothing for an id that is known."""
     for event in events:
         if known(world, event.id, event.received_at) is None:
-            receive(world, event)
+            yield from receive_in_parts(world, event, _PART)
+            yield
 
 
-def publish(world: World, events: Sequence[Event]) -> None:
+def publish(world: World, events: Sequence[Event]) -> Parts[None]:
     """Put the events on the bus, known ids too: asking first would lose an event when the process dies in between.
 
     A run is created once for its event, so the same id again starts nothing.
     """
     world.bus.publish(events)
+    yield
 
 
 def handle(request: Payload, world: World, keys: Keys, take: Take = take_in) -> Response:
     """Answers one request (see `tidemill_lambdas.http`). Raises only what the stores raise."""
-    return dispatch(routes(take), request, world, keys)
+    return run_through(work(request, world, keys, take))
+
+
+def work(request: Payload, world: World, keys: Keys, take: Take = take_in) -> Work:
+    """As `handle`, in parts."""
+    return router.work(routes(take), request, world, keys)
 
 
 @cache
 def routes(take: Take) -> tuple[Route, ...]:
-    def send(call: Call) -> Response:
+    def send(call: Call) -> Work:
         return taken(call, accept.events(_body(call), call.world.clock.now(), call.world.entropy))
 
-    def webhook(call: Call) -> Response:
+    def webhook(call: Call) -> Work:
         event = accept.webhook(call.path["name"], _body(call), call.world.clock.now(), call.world.entropy)
         return taken(call, [event])
 
-    def taken(call: Call, events: Sequence[Event]) -> Response:
-        take(call.world, events)
+    def taken(call: Call, events: Sequence[Event]) -> Work:
+        yield from take(call.world, events)
         return respond(200, {"ids": [event.id for event in events], "status": 200})
 
     return (

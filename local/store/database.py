@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,15 @@ class Database:
     def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         try:
             return self._execute(sql, values).fetchall()
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise (self._lose(error) if self.dirty else _explained(error)) from error
+
+    def each(self, sql: str, values: Sequence[Value] = ()) -> Generator[Row, None, None]:
+        """The rows one by one, for who may not want them all; close it before anything else is written."""
+        try:
+            yield from self._execute(sql, values)
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:

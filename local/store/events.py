@@ -8,13 +8,15 @@ filed for the old one under its keys then leads nowhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import SIGNAL, Event, user_key
-from tidemill.ports import EventQuery
+from tidemill.ports import EventQuery, Page
+from tidemill_local.store.listed import paged
 
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
@@ -58,10 +60,14 @@ class SqliteEvents:
         row = self._db.row("SELECT data FROM event WHERE id = ?", (event_id,))
         return _decode(row[0]) if row else None
 
-    def page(self, query: EventQuery) -> list[Event]:
+    def page(self, query: EventQuery) -> Page[Event]:
         where, values = _conditions(query)
-        sql = f"SELECT data FROM event WHERE {where} ORDER BY received_at DESC, n DESC LIMIT ?"  # noqa: S608  (constants)
-        return _events(self._db.rows(sql, (*values, query.limit)))
+        sql = (
+            f"SELECT data, received_at, id, length(data) FROM event WHERE {where} "  # noqa: S608  (constants)
+            "ORDER BY received_at DESC, n DESC LIMIT ?"
+        )
+        with closing(self._db.each(sql, (*values, query.limit))) as rows:
+            return paged(rows, lambda row: _decode(row[0]), key=lambda row: row[1:3], size=lambda row: row[3])
 
     def paths(self, name: str) -> dict[str, int]:
         return dict(self._awaited(name))  # a copy: paths may be added while someone goes through it

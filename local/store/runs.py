@@ -20,7 +20,8 @@ import msgspec
 from tidemill.core.journal import Record, Started, decode, encode
 from tidemill.errors import JournalError
 from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
-from tidemill.ports import RunQuery
+from tidemill.ports import Page, RunQuery
+from tidemill_local.store.listed import paged
 
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
@@ -136,10 +137,10 @@ class SqliteRuns:
     def overdue(self, now: int, limit: int) -> list[Head]:
         return _heads(self._db.rows(_HEADS + "WHERE due <= ? ORDER BY due, n LIMIT ?", (now, limit)))
 
-    def page(self, query: RunQuery) -> list[Head]:
+    def page(self, query: RunQuery) -> Page[Head]:
         where, values = _conditions(query)
         sql = f"{_HEADS}{where} ORDER BY created_at DESC, n DESC LIMIT ?"
-        return _heads(self._db.rows(sql, (*values, query.limit)))
+        return paged(self._db.rows(sql, (*values, query.limit)), _head, key=lambda row: (row[3], row[0]))
 
     def of_event(self, event_id: str) -> list[Head]:
         sql = _HEADS + "WHERE n IN (SELECT n FROM event_run WHERE event_id = ?) ORDER BY created_at, n"  # noqa: S608
@@ -320,6 +321,13 @@ def _row(head: Head) -> tuple[Value, ...]:
 
 
 def _head(row: Row) -> Head:
+    try:
+        return _decoded_head(row)
+    except msgspec.MsgspecError as error:
+        raise JournalError(f"the head of run {row[0]} cannot be read: {error}") from error
+
+
+def _decoded_head(row: Row) -> Head:
     values = list(row)
     values[_EVENT_IDS] = _event_ids(values[_EVENT_IDS])
     if values[_PARENT] is not None:

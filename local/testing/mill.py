@@ -148,6 +148,7 @@ class Mill:
     def http(self, method: str, path: str, json: Any = None, *, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """Call the platform's HTTP API (`/e/…`, `/v1/…`) through the handlers that serve it everywhere."""
         self._at_rest("http")
+        from tidemill_lambdas.keys import AnyKey
         from tidemill_local.handlers import Handlers
         from tidemill_local.payload import request_payload
 
@@ -156,7 +157,7 @@ class Mill:
         body = b"" if json is None else msgspec.json.encode(json)
         self._machine.pass_a_moment()
         request = request_payload(method.encode(), path.encode(), named, body, "127.0.0.1")
-        answer = Handlers(self._machine.world).answer(request, "")
+        answer = Handlers(self._machine.world, AnyKey()).answer(request, "")
         self._machine.settle()
         return HttpAnswer(answer.status, answer.headers, msgspec.json.decode(answer.body) if answer.body else None)
 

@@ -7,9 +7,9 @@ a head change, which is one transaction. Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -36,6 +36,27 @@ class EventQuery(msgspec.Struct, frozen=True):
     after: int | None = None
     limit: int = 50
     cursor: tuple[int, str] | None = None  # (received_at, id)
+
+
+Row = TypeVar("Row")
+
+
+class Damaged(NamedTuple):
+    """A row of a list that cannot be read."""
+
+    before: int  # how many rows of its page stand before it
+    at: int
+    id: str
+    problem: str
+
+
+class Page(list[Row]):
+    """The rows of a list that can be read, and the others by name. `cut`: its bytes ended it; there is more."""
+
+    def __init__(self, rows: Iterable[Row] = (), damaged: Sequence[Damaged] = (), cut: bool = False) -> None:
+        super().__init__(rows)
+        self.damaged = tuple(damaged)
+        self.cut = cut
 
 
 class RunStore(Protocol):
@@ -81,7 +102,7 @@ class RunStore(Protocol):
         """Open runs whose due time is at or before `now`, the most overdue first."""
         ...
 
-    def page(self, query: RunQuery) -> list[Head]:
+    def page(self, query: RunQuery) -> Page[Head]:
         """Newest first; the parts of a map are in no list."""
         ...
 
@@ -112,7 +133,9 @@ class EventStore(Protocol):
 
     def get(self, event_id: str) -> Event | None: ...
 
-    def page(self, query: EventQuery) -> list[Event]: ...
+    def page(self, query: EventQuery) -> Page[Event]:
+        """It ends early, but after one event at least, when its events are ANSWER_BYTES."""
+        ...
 
     def paths(self, name: str) -> dict[str, int]:
         """The paths by which events of this name have been awaited, and since when events are stored under them."""

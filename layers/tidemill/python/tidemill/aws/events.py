@@ -47,7 +47,7 @@ from tidemill.aws.table import (
 )
 from tidemill.limits import EVENT_ID_MEMORY, EVENT_RETENTION, SECOND
 from tidemill.model import SIGNAL, Event, user_key
-from tidemill.ports import Blobs, EventQuery
+from tidemill.ports import Blobs, EventQuery, Page
 
 COPIES = 8  # of what is awaited: 24,000 events a second of one name
 NAME_SHARDS = 8  # 8,000 events a second of one name; whoever looks back at a name asks them all
@@ -93,13 +93,13 @@ class DynamoEvents:
         item = self._table.get(event_key(event_id), HEAD)
         return self._event(item) if item is not None else None
 
-    def page(self, query: EventQuery) -> list[Event]:
+    def page(self, query: EventQuery) -> Page[Event]:
         """Lists follow what is stored within about a second."""
         low = stamp(query.after + 1) if query.after is not None else stamp(0)
         below = _sort(*query.cursor) if query.cursor is not None else None
         events = self._events(self._newest_first(query, low, below), min(query.limit, _CHUNK))
         found = (event for event in events if query.name in (None, event.name) and event.name != SIGNAL)
-        return list(islice(found, query.limit))
+        return Page(islice(found, query.limit))
 
     def paths(self, name: str) -> dict[str, int]:
         item = self._table.get(_paths_key(name, self._copy), HEAD) or {}

@@ -39,7 +39,7 @@ from tidemill.aws.table import (
 )
 from tidemill.errors import TidemillError
 from tidemill.model import Head, RunStatus
-from tidemill.ports import Blobs, RunQuery
+from tidemill.ports import Blobs, Page, RunQuery
 
 EXAMINED = 20_000  # heads that one page may look through: two or three seconds
 COUNTED = 4_000  # open runs of a shard that are counted: 64,000 of a status in all
@@ -48,7 +48,7 @@ _BATCH = 100
 _RUN_AT = 14  # where the id begins in "<created>#<run>"
 
 
-def page(table: Table, blobs: Blobs, query: RunQuery) -> list[Head]:
+def page(table: Table, blobs: Blobs, query: RunQuery) -> Page[Head]:
     """Raises TidemillError where what is asked for is too rare among too many: it has to be narrowed."""
     found: list[Head] = []
     keys = _keys(table, query)
@@ -65,7 +65,7 @@ def page(table: Table, blobs: Blobs, query: RunQuery) -> list[Head]:
                 f"of the {examined} runs looked at only {len(found)} are like this: name a function, a user or a later "
                 "time to look from"
             )
-    return found[: query.limit]
+    return Page(found[: query.limit])
 
 
 def of_event(table: Table, blobs: Blobs, event_id: str) -> list[Head]:

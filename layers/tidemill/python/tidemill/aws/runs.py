@@ -38,7 +38,7 @@ from tidemill.core.journal import Claimed, Ended, Record, Started
 from tidemill.errors import JournalError
 from tidemill.limits import KIB, SLEEP, SNAPSHOT_RECORDS
 from tidemill.model import Head, HeadChange, RunStatus
-from tidemill.ports import Blobs, Clock, RunQuery
+from tidemill.ports import Blobs, Clock, Page, RunQuery
 
 _BORN_WITHIN = KIB - 100  # of a head with its birth: room for what changes in it until its end
 _OPENED = SNAPSHOT_RECORDS + 10  # items to read of a run before anyone knows whether it has a snapshot
@@ -181,7 +181,7 @@ class DynamoRuns:
     def overdue(self, now: int, limit: int) -> list[Head]:
         return run_lists.overdue(self._table, self._blobs, now, limit)
 
-    def page(self, query: RunQuery) -> list[Head]:
+    def page(self, query: RunQuery) -> Page[Head]:
         return run_lists.page(self._table, self._blobs, query)
 
     def of_event(self, event_id: str) -> list[Head]:

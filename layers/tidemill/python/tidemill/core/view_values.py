@@ -28,10 +28,10 @@ def error_view(failure: Failure | None) -> View | None:
 
 def shown(run_id: str, seq: int, record: Record, base: str = "", inline: int = VALUE_INLINE) -> Any:
     """The value that a record holds, or where to fetch it if it has more than `inline` bytes."""
-    size, value = _sized(record)
+    size = _size(record)
     if size > inline:
         return {"$large": f"{base}/v1/runs/{run_id}/values/{seq}", "bytes": size}
-    return value
+    return value_of(record)
 
 
 def has_value(record: Record) -> bool:
@@ -42,16 +42,25 @@ def has_value(record: Record) -> bool:
 
 def value_of(record: Record) -> Any:
     """The value that a record holds, whatever its size; None if it holds none."""
-    return _sized(record)[1]
-
-
-def _sized(record: Record) -> tuple[int, Any]:
     if isinstance(record, Resolved) and record.event is not None:
-        value = _found(record.event, record.label)
-        return len(msgspec.json.encode(value)), value
+        return _found(record.event, record.label)
     if isinstance(record, StepDone | Resolved | Ended) and record.value is not None:
-        return len(record.value), values.plain(record.value)
-    return 0, None
+        return values.plain(record.value)
+    return None
+
+
+def encoded_value(record: Record) -> bytes:
+    """As `value_of`, in JSON; what is plain already is not decoded first."""
+    if isinstance(record, StepDone | Resolved | Ended) and record.value is not None and b'"$"' not in record.value:
+        return record.value
+    return msgspec.json.encode(value_of(record))
+
+
+def _size(record: Record) -> int:
+    """Known before anything is decoded."""
+    if isinstance(record, Resolved) and record.event is not None:
+        return len(msgspec.json.encode(_found(record.event, record.label)))
+    return len(record.value) if isinstance(record, StepDone | Resolved | Ended) and record.value is not None else 0
 
 
 def _found(event: Event, label: str) -> Any:

@@ -6,7 +6,7 @@ All of it may be done twice. Which events get here at all (keys, limits, a known
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -58,6 +58,14 @@ def receive(world: World, event: Event) -> list[str]:
     started = [run_id for spec in world.registry.listeners(event.name) if (run_id := begin(world, spec, event))]
     wake(world, event)
     return started
+
+
+def receive_in_parts(world: World, event: Event, waits: int) -> Generator[None, None, None]:
+    """As `receive`, for a process that has others to serve meanwhile: it pauses after each so many waits."""
+    store(world, event)
+    for spec in world.registry.listeners(event.name):
+        begin(world, spec, event)
+    yield from wake_in_parts(world, event, waits)
 
 
 def store(world: World, event: Event) -> Keys | None:
@@ -124,6 +132,22 @@ def wake(world: World, event: Event) -> list[str]:
     return woken
 
 
+def wake_in_parts(world: World, event: Event, waits: int) -> Generator[None, None, list[str]]:
+    """As `wake`, pausing after each so many waits."""
+    woken: list[str] = []
+    count = 0
+
+    def stopping() -> bool:
+        nonlocal count
+        count += 1
+        return count % waits == 0
+
+    mark = None
+    while (mark := wake_on(world, event, mark, woken.append, stopping)) is not None:
+        yield
+    return woken
+
+
 def wake_on(
     world: World,
     event: Event,
@@ -151,11 +175,22 @@ def wake_on(
 
 def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
     """Send a signal. It travels as an event that only waits for signals can see; the runs that it resolved."""
-    now = world.clock.now()
-    sent = world.events.get(event_id)  # the same signal, sent again after it looked as if it had failed
-    event = sent or Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
+    event = _signal(world, name, data, event_id)
     store(world, event)
     return wake(world, event)
+
+
+def signal_in_parts(world: World, name: str, data: Any, event_id: str, waits: int) -> Generator[None, None, list[str]]:
+    """As `signal`, pausing after each so many waits."""
+    event = _signal(world, name, data, event_id)
+    store(world, event)
+    return (yield from wake_in_parts(world, event, waits))
+
+
+def _signal(world: World, name: str, data: Any, event_id: str) -> Event:
+    now = world.clock.now()
+    sent = world.events.get(event_id)  # the same signal, sent again after it looked as if it had failed
+    return sent or Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
 
 
 def invoke(

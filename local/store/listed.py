@@ -1,0 +1,37 @@
+"""A page of a list out of the table: no more than fits, and a row that cannot be read hides none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from tidemill.errors import JournalError
+from tidemill.limits import ANSWER_BYTES
+from tidemill.ports import Damaged, Page
+
+T = TypeVar("T")
+
+DAMAGE = (JournalError, msgspec.MsgspecError, ValueError, TypeError)
+
+
+def paged(
+    rows: Iterable[tuple[Any, ...]],
+    decode: Callable[[tuple[Any, ...]], T],
+    key: Callable[[tuple[Any, ...]], tuple[int, str]],
+    size: Callable[[tuple[Any, ...]], int] = lambda _: 0,
+) -> Page[T]:
+    """`key` and `size` need no decoding: nothing is decoded beyond ANSWER_BYTES."""
+    found: list[T] = []
+    damaged: list[Damaged] = []
+    total = 0
+    for row in rows:
+        if total > ANSWER_BYTES:
+            return Page(found, damaged, cut=True)
+        total += size(row)
+        try:
+            found.append(decode(row))
+        except DAMAGE as error:
+            damaged.append(Damaged(len(found), *key(row), f"this row of the data folder cannot be read: {error}"))
+    return Page(found, damaged)
