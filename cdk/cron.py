@@ -53,8 +53,8 @@ def expressions(cron: str) -> list[str]:
         parsed = CronSim(cron, datetime(2024, 1, 1))  # noqa: DTZ001 - it wants some date to begin at
     except CronSimError as error:
         raise ValueError(f"the cron expression {cron!r} is wrong: {error}") from None
-    minutes, hours = _field(parsed.minutes, 0, 59), _field(parsed.hours, 0, 23)
-    months = _field(parsed.months, 1, 12)
+    minutes, hours = _stepped(parsed.minutes, 0, 59), _stepped(parsed.hours, 0, 23)
+    months = _stepped(parsed.months, 1, 12)
     return [f"cron({minutes} {hours} {dom} {months} {dow} *)" for dom, dow in _days(cron, parsed)]
 
 
@@ -80,20 +80,20 @@ def _doms(cron: str, parsed: CronSim, numbers: set[int]) -> Iterator[str]:
         raise ValueError(f"the cron expression {cron!r} has 'LW', which AWS does not know; name the days instead")
     longest = max(_DAYS_IN_MONTH[month - 1] for month in parsed.months)
     if numbers and min(numbers) <= longest:  # AWS refuses what would never fire
-        yield _field(numbers, 1, 31)
+        yield _stepped(numbers, 1, 31)
     if CronSim.LAST in parsed.days:
         yield "L"
 
 
 def _dows(parsed: CronSim, weekdays: set[int]) -> Iterator[str]:
     if weekdays:
-        yield _field(weekdays, 1, 7)
+        yield _listed(sorted(weekdays))  # AWS documents no step for days of the week
     for day in sorted(each for each in parsed.weekdays if not isinstance(each, int)):
         weekday, number = day[0] % 7 + 1, day[1]
         yield f"{weekday}L" if number == CronSim.LAST else f"{weekday}#{number}"
 
 
-def _field(values: Iterable[int], low: int, high: int) -> str:
+def _stepped(values: Iterable[int], low: int, high: int) -> str:
     """The values as AWS writes them: all of them, every so many from one on, or a list of numbers and ranges.
 
     Never so long that an expression exceeds AWS's 256 characters.
@@ -104,6 +104,10 @@ def _field(values: Iterable[int], low: int, high: int) -> str:
     step = found[1] - found[0] if len(found) > 2 else 1
     if step > 1 and found == list(range(found[0], high + 1, step)):
         return f"{found[0]}/{step}"
+    return _listed(found)
+
+
+def _listed(found: list[int]) -> str:
     return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in _ranges(found))
 
 

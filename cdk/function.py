@@ -8,6 +8,7 @@ Nothing here is known to any other function, so adding or removing one changes n
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from aws_cdk import CustomResource
@@ -16,6 +17,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from tidemill.aws.settings import dead_letter_name, queue_name
@@ -65,7 +67,8 @@ class Function(Construct):
             settings=settings,
         )
         if declared.pattern is not None:
-            self._listen(bus, declared)
+            queue, dead = self.queues.queue, self.queues.dead
+            listen(self, "Rule", bus=bus, function_id=declared.id, pattern=declared.pattern, queue=queue, dead=dead)
         source = lambda_.EventSourceMapping(
             self,
             "Source",
@@ -86,20 +89,6 @@ class Function(Construct):
         )
         if registry is not None:
             item.node.add_dependency(registry)
-
-    def _listen(self, bus: events.IEventBus, declared: Declared) -> None:
-        # What EventBridge cannot deliver, it puts beside what the Lambda could not work off.
-        target = targets.SqsQueue(self.queues.queue, dead_letter_queue=self.queues.dead)
-        rule = events.Rule(
-            self,
-            "Rule",
-            event_bus=bus,
-            description=f"Starts {declared.id}"[:512],
-            event_pattern=events.EventPattern(source=[SOURCE]),
-            targets=[target],
-        )
-        # As it stands in the manifest: the construct's own type of a pattern knows no `$or`.
-        cast("events.CfnRule", rule.node.default_child).event_pattern = declared.pattern
 
     def _tick(self, names: Names, declared: Declared, timers: Construct | None) -> None:
         crons = [one for one in declared.spec["triggers"] if one["type"] == "cron"]
@@ -125,6 +114,31 @@ class Function(Construct):
                 )
                 if timers is not None:  # group and role are named, not referred to
                     schedule.node.add_dependency(timers)
+
+
+def listen(
+    scope: Construct,
+    id: str,
+    *,
+    bus: events.IEventBus,
+    function_id: str,
+    pattern: dict[str, Any],
+    queue: sqs.IQueue,
+    dead: sqs.IQueue,
+) -> events.Rule:
+    """The rule that brings a function the events of a pattern. What EventBridge cannot deliver goes to `dead`."""
+    rule = events.Rule(
+        scope,
+        id,
+        event_bus=bus,
+        description=f"Starts {function_id}"[:512],
+        event_pattern=events.EventPattern(source=[SOURCE]),  # replaced: the construct's type knows no `$or`
+        targets=[targets.SqsQueue(queue, dead_letter_queue=dead)],
+    )
+    # As text: in an object CloudFormation takes no `null`, and drops it from lists.
+    text = json.dumps(pattern, separators=(",", ":"), ensure_ascii=False)
+    cast("events.CfnRule", rule.node.default_child).add_property_override("EventPattern", text)
+    return rule
 
 
 def _most_at_once(flow: dict[str, Any]) -> int | None:

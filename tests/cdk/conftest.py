@@ -84,3 +84,23 @@ def more(synthesized: Path) -> Template:
 @pytest.fixture(scope="session")
 def joined(synthesized: Path) -> Template:
     return Template(synthesized / "Joined.template.json")
+
+
+@pytest.fixture(scope="session")
+def patterns(synthesized: Path) -> Template:
+    return Template(synthesized / "two" / "Patterns.template.json")
+
+
+def pattern_of(rule: dict[str, Any]) -> dict[str, Any]:
+    """As EventBridge is given it: from text, or from an object in which CloudFormation keeps no null."""
+    found = rule["EventPattern"]
+    parsed: dict[str, Any] = json.loads(found) if isinstance(found, str) else without_nulls(found)
+    return parsed
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_nulls(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [without_nulls(one) for one in value if one is not None]
+    return value

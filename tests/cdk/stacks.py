@@ -9,11 +9,17 @@ from pathlib import Path
 from tidemill_cdk import Settings, Tidemill  # isort: skip  # before aws_cdk: it chooses the Node
 from aws_cdk import App, Duration, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
+from conditions import conditions
 
 from tidemill import Concurrency, Event
+from tidemill.core.pattern import pattern
+from tidemill.model import EventTrigger
+from tidemill_cdk.function import listen
 from tidemill_cdk.platform_lambda import runtime
 
 APPS = Path(__file__).parent / "apps"
@@ -48,6 +54,16 @@ def whole(app: App) -> None:
         on=Event("order/placed", when="event.data.region in ['eu', 'us']"),
         concurrency=Concurrency(1),
     )
+
+
+def patterns(app: App) -> None:
+    """A rule for each of many conditions."""
+    stack = Stack(app, "Patterns", analytics_reporting=False)
+    bus, queue = events.EventBus(stack, "Bus"), sqs.Queue(stack, "Queue")
+    for number, when in enumerate(conditions()):
+        found = pattern([EventTrigger("a", when)])
+        assert found is not None
+        listen(stack, f"Rule{number}", bus=bus, function_id=when, pattern=found, queue=queue, dead=queue)
 
 
 def shop(app: App, folder: str) -> None:
@@ -87,6 +103,7 @@ if __name__ == "__main__":
         graphs(cloud, graph)
         if name == "two":
             inside(cloud)
+            patterns(cloud)
         cloud.synth()
     cloud = App(outdir=str(out), tree_metadata=False)
     whole(cloud)

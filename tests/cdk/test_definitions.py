@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cdk.conftest import pattern_of
 
 from tidemill.aws.runtimes import fargate, lambda_
 from tidemill.aws.settings import queue_name, step_name
@@ -73,7 +74,7 @@ def test_each_function_has_what_an_apps_function_has(defined: Any) -> None:
     assert len(defined.of("AWS::Lambda::EventSourceMapping")) == 2
     (schedule,) = defined.of("AWS::Scheduler::Schedule").values()
     assert schedule["ScheduleExpression"] == "cron(0 9 * * ? *)"
-    patterns = {one["Description"]: one["EventPattern"] for one in defined.of("AWS::Events::Rule").values()}
+    patterns = {one["Description"]: pattern_of(one) for one in defined.of("AWS::Events::Rule").values()}
     assert patterns["Starts signup"]["detail"] == {"name": ["user/signed.up"], "data": {"plan": ["pro"]}}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cdk.conftest import pattern_of
 
 from tidemill.aws import table as schema
 from tidemill.aws.settings import dead_letter_name, queue_name
@@ -130,7 +131,7 @@ def test_no_key_in_the_access_log(whole: Any) -> None:
 
 
 def test_rules_of_the_events_queue(whole: Any) -> None:
-    patterns = [one["EventPattern"] for one in whole.of("AWS::Events::Rule").values() if "EventPattern" in one]
+    patterns = [pattern_of(one) for one in whole.of("AWS::Events::Rule").values() if "EventPattern" in one]
     assert {"source": ["tidemill"]} in patterns
     assert {"source": [{"anything-but": ["tidemill"]}]} in patterns
 
@@ -218,7 +219,7 @@ def test_sources_of_functions(whole: Any) -> None:
 
 def test_rules_of_functions(whole: Any) -> None:
     rules = {
-        one.get("Description"): one["EventPattern"]
+        one.get("Description"): pattern_of(one)
         for one in whole.of("AWS::Events::Rule").values()
         if "EventPattern" in one
     }
