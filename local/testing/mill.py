@@ -18,7 +18,7 @@ from tidemill.function import Function
 from tidemill.limits import DELAY, EVENT_NAME_CHARS
 from tidemill.model import RUN_STATUSES, RunStatus
 from tidemill.names import text_problem
-from tidemill.payload import plain_events, plain_object
+from tidemill.payload import passed_object, plain_events
 from tidemill.ports import RunQuery
 from tidemill.received import EventView, view
 from tidemill_local.testing.doubles import Raised, Stub
@@ -126,7 +126,7 @@ class Mill:
         function_id = self._function_id(function)
         spec = self._machine.registry.function(function_id)
         assert spec is not None
-        encoded = values.encode(plain_object({} if data is None else data, "data"), "data")
+        encoded = passed_object({} if data is None else data, "data")
         self._machine.pass_a_moment()
         run_id = receive.invoke(self._machine.world, spec, encoded)
         self._machine.settle()

@@ -193,12 +193,11 @@ def test_invoke() -> None:
     def pay(_: Context) -> int:
         return 1
 
-    assert asked(lambda s: s.invoke("a", pay)) == ("invoke", "a", "shop.pay", {}, None)
+    assert asked(lambda s: s.invoke("a", pay)) == ("invoke", "a", "shop.pay", None, None)
     assert asked(lambda s: s.invoke("a", "other.b", data={"x": Decimal("1.50")}, timeout=2)) == (
-        *("invoke", "a", "other.b", {"x": "1.50"}),
+        *("invoke", "a", "other.b", {"x": Decimal("1.50")}),
         2_000,
     )
-    assert asked(lambda s: s.invoke("a", "b", Paid(amount=1))) == ("invoke", "a", "b", {"amount": 1}, None)
 
 
 def test_send_event() -> None:
@@ -313,8 +312,6 @@ def test_step_ids(call: Callable[[Any, Any], Any], step_id: Any, problem: str) -
         (lambda s: s.wait_for_signal("a", ""), "step 'a': a signal must not be empty"),
         (lambda s: s.invoke("a", double), "step 'a': invoke takes a declared function or its id"),
         (lambda s: s.invoke("a", ""), "step 'a': invoke takes a declared function or its id"),
-        (lambda s: s.invoke("a", "b", 5), "step 'a': data must be an object (a dict or a Pydantic model), not int"),
-        (lambda s: s.invoke("a", "b", {"x": object()}), "step 'a': data.x: a value of type object"),
         (lambda s: s.send_event("a", {"nam": "b"}), "step 'a': event: an event has no 'nam'"),
         (lambda s: s.send_event("a", []), "step 'a': there is no event to send"),
         (

@@ -18,20 +18,35 @@ _KEYS = ("name", "data", "id", "user", "ts", "v")
 
 
 def plain_object(value: object, where: str) -> dict[str, Any]:
-    """A dict, a Pydantic model or a dataclass as a JSON object: ISO times, decimals as text, bytes as base64."""
-    from tidemill import values  # where no data is sent, it need not be loaded
+    """A dict, a Pydantic model or a dataclass as the JSON object that is sent (see `values_sent`)."""
+    from tidemill import values_sent  # where no data is sent, it need not be loaded
+    from tidemill.values import NotSerializable
 
     try:
-        encoded = values.encode(value, where)
-        plain = values.plain(encoded)
-        if b'"$"' in encoded:
-            msgspec.msgpack.encode(plain)  # as the journal will
+        return _checked_object(values_sent.plain_of(value, where), value, where)
+    except NotSerializable as error:
+        raise EventError(str(error)) from None
+
+
+def passed_object(value: object, where: str) -> bytes:
+    """What `invoke` passes, encoded: the function is given the value itself, everybody else what would be sent."""
+    from tidemill import values, values_sent
+
+    try:
+        encoded = values_sent.encode_passed(value, where)
     except values.NotSerializable as error:
         raise EventError(str(error)) from None
-    except OverflowError:
-        raise EventError(f"{where}: a whole number in it has more than 64 bits; send it as text") from None
+    _checked_object(values.plain(encoded), value, where)
+    return encoded
+
+
+def _checked_object(plain: object, value: object, where: str) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise EventError(f"{where} must be an object (a dict or a Pydantic model), not {type(value).__name__}")
+    try:
+        msgspec.msgpack.encode(plain)  # as the journal will
+    except OverflowError:
+        raise EventError(f"{where}: a whole number in it has more than 64 bits; send it as text") from None
     return cast("dict[str, Any]", plain)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, cast
 
+import msgspec
+
 from tidemill.errors import NonRetriableError
 
 if TYPE_CHECKING:
@@ -66,8 +68,14 @@ def _copied(value: object) -> Any:
 
 
 def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
+    """In JSON mode: a strict model takes dates and the like as the text that they were sent as."""
+    data: object = event.data
+    if isinstance(data, data_type):  # passed by `invoke` as itself
+        return data
+    from tidemill import values_sent  # most functions declare no model
+
     try:
-        return data_type.model_validate(_copied(event.data))
+        return data_type.model_validate_json(msgspec.json.encode(values_sent.plain_of(data, "data")))
     except ValueError as error:  # a ValidationError is one, and this way pydantic need not be imported
         errors = cast("Any", error).errors() if hasattr(error, "errors") else [{"loc": (), "msg": str(error)}]
         places = "; ".join(f"{'.'.join(map(str, ('data', *e['loc'])))}: {e['msg']}" for e in errors)

@@ -17,7 +17,6 @@ from tidemill.step_args import (
     check_step,
     check_sync_step,
     concurrency_of,
-    data_of,
     events_of,
     function_id_of,
     items_of,
@@ -67,7 +66,7 @@ class StepDriver(Protocol):
     def sleep_until(self, id: str, at: int) -> None: ...
     def wait(self, id: str, waits: Waits, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None: ...
     def signal(self, id: str, signal: str, timeout: int | None) -> Any: ...
-    def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any: ...
+    def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any: ...
     def send(self, id: str, events: list[dict[str, Any]]) -> list[str]: ...
     def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]: ...
     def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]: ...
@@ -182,7 +181,7 @@ class Step:
     ) -> Any: ...
     def invoke(self, id: str, function: Any, data: Any = None, *, timeout: Duration | None = None) -> Any:
         """Runs another function and returns its output. Raises StepError if it failed, StepTimeoutError in time."""
-        return self._driver.invoke(id, function_id_of(id, function), data_of(id, data), timeout_of(id, timeout))
+        return self._driver.invoke(id, function_id_of(id, function), data, timeout_of(id, timeout))
 
     def send_event(self, id: str, event: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
         """Sends events, exactly once in effect, and returns their ids."""
@@ -305,7 +304,7 @@ class AsyncStep:
         self, id: str, function: Any, data: Any = None, *, timeout: Duration | None = None
     ) -> Coroutine[Any, Any, Any]:
         """Runs another function and returns its output. Raises StepError if it failed, StepTimeoutError in time."""
-        return self._driver.invoke(id, function_id_of(id, function), data_of(id, data), timeout_of(id, timeout))
+        return self._driver.invoke(id, function_id_of(id, function), data, timeout_of(id, timeout))
 
     def send_event(
         self, id: str, event: Mapping[str, Any] | Sequence[Mapping[str, Any]]

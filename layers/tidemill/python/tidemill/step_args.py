@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill import duration, limits
 from tidemill.errors import EventError, NonRetriableError
 from tidemill.names import step_id_problem, text_problem, wait_problem
-from tidemill.payload import plain_events, plain_object
+from tidemill.payload import passed_object, plain_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -148,13 +148,12 @@ def function_id_of(id: str, function: Any) -> str:
     return function_id
 
 
-def data_of(id: str, data: Any) -> dict[str, Any]:
-    if data is None:
-        return {}
+def passed(key: str, data: Any) -> bytes:
+    """What a step passes to the function that it invokes, encoded."""
     try:
-        return plain_object(data, "data")
+        return passed_object({} if data is None else data, "data")
     except EventError as error:
-        raise NonRetriableError(f"step {id!r}: {error}") from None
+        raise NonRetriableError(f"step {key!r}: {error}") from None
 
 
 def events_of(id: str, given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -33,7 +33,8 @@ import msgspec
 
 from tidemill.errors import remade
 from tidemill.limits import JSON_DEPTH
-from tidemill.values_restored import TAG, field_names, find_class, restored
+from tidemill.values_identical import identical
+from tidemill.values_restored import NAMED, TAG, field_names, find_class, restored
 from tidemill.values_shown import shown
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class NotSerializable(TypeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return remade, (type(self), self.args), self.__dict__
+
+
+class _Refused(Exception):
+    """Why a value cannot be remembered, before its place is known."""
 
 
 def encode(value: object, where: str) -> bytes:
@@ -130,9 +135,14 @@ def _tagged(value: Any, place: str, depth: int, *, inside: bool) -> Any:
         return _tagged_dict(cast("dict[object, object]", value), place, depth, inside=inside)
     if isinstance(value, (list, tuple, set, frozenset)):
         return _tagged_items(cast("Iterable[object]", value), place, depth, inside=inside)
-    for kind, name, write in _SCALARS:
-        if isinstance(value, kind):
-            return _tag(name, *write(value))
+    try:
+        for kind, name, write in _SCALARS:
+            if isinstance(value, kind):
+                return _tag(name, *write(value))
+        if (written := _written_by_name(value)) is not None:
+            return written
+    except _Refused as refused:
+        raise NotSerializable(place, str(refused)) from None
     return _tagged_object(value, place, depth)
 
 
@@ -177,21 +187,53 @@ def _tagged_items(value: Iterable[object], place: str, depth: int, *, inside: bo
     return _tag(next(kind.__name__ for kind in (tuple, set, frozenset) if isinstance(value, kind)), items)
 
 
-def _write_datetime(value: datetime) -> list[str]:
+def _write_clock(value: datetime | time) -> list[Any]:
+    """ISO text; then, where they are needed, the key of its zone and its fold."""
     from zoneinfo import ZoneInfo  # few values need it
 
-    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
-    return [datetime.isoformat(value), zone] if zone else [datetime.isoformat(value)]
+    text = datetime.isoformat(value) if isinstance(value, datetime) else time.isoformat(value)
+    zone = value.tzinfo
+    key = zone.key if isinstance(zone, ZoneInfo) else None
+    if zone is not None and key is None and zone.utcoffset(None) is None:
+        raise _Refused(f"its time zone is a {type(zone).__name__}; use zoneinfo.ZoneInfo, or a fixed offset")
+    return [text, key, value.fold] if value.fold else [text, key] if key else [text]
 
 
 _SCALARS: tuple[tuple[type, str, Callable[[Any], list[Any]]], ...] = (
-    (datetime, "datetime", _write_datetime),  # before date: a datetime is one
+    (datetime, "datetime", _write_clock),  # before date: a datetime is one
     (date, "date", lambda value: [date.isoformat(value)]),
-    (time, "time", lambda value: [time.isoformat(value)]),
+    (time, "time", _write_clock),
     (timedelta, "timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
     (Decimal, "decimal", lambda value: [str(value)]),
     (UUID, "uuid", lambda value: [str(value)]),
     (bytes, "bytes", lambda value: [base64.b64encode(value).decode()]),
+)
+
+
+def _written_by_name(value: object) -> dict[str, Any] | None:
+    """Paths, addresses and URLs: the name of their class and their text. Who has not imported it has none of them."""
+    for module, base, tag in _NAMED:
+        loaded = sys.modules.get(module)
+        if loaded is not None and isinstance(value, getattr(loaded, base)):
+            name, text = type(value).__name__, str(value)
+            if not _comes_back(tag, name, text, value):
+                raise _Refused(f"a {name} does not come back from its text; return str(...) of it")
+            return _tag(tag, name, text)
+    return None
+
+
+def _comes_back(tag: str, name: str, text: str, value: object) -> bool:
+    try:
+        return identical(NAMED[tag](name, text), value)
+    except ValueError:  # a class of the user's own
+        return False
+
+
+_NAMED = (
+    ("pathlib", "PurePath", "path"),
+    ("ipaddress", "_IPAddressBase", "ip"),
+    ("pydantic.networks", "_BaseUrl", "url"),
+    ("pydantic.networks", "_BaseMultiHostUrl", "url"),
 )
 
 
@@ -206,7 +248,10 @@ def _tagged_object(value: object, place: str, depth: int) -> dict[str, Any]:
         names = field_names(kind)
         content = {name: getattr(value, name) for name in names if hasattr(value, name)}
         fields = _tagged_fields(content, place, depth)
-        return _tag("dataclass", _path_of(kind, place), fields)
+        tagged = _tag("dataclass", _path_of(kind, place), fields)
+        if not dataclasses.is_dataclass(kind) and hasattr(kind, "__post_init__"):
+            _try_struct(tagged, value, place)
+        return tagged
     if _is_model(kind):
         return _tagged_model(cast("BaseModel", value), place, depth)
     raise NotSerializable(
@@ -214,6 +259,15 @@ def _tagged_object(value: object, place: str, depth: int) -> dict[str, Any]:
         f"a value of type {kind.__name__} cannot be remembered; return JSON values, Pydantic models, "
         "dataclasses, datetimes, Decimals, UUIDs or bytes",
     )
+
+
+def _try_struct(tagged: dict[str, Any], value: object, place: str) -> None:
+    """A Struct cannot be made without its `__post_init__`: it is refused where that does not take its own fields."""
+    try:
+        restored(tagged)
+    except Exception as error:
+        problem = f"the __post_init__ of {type(value).__name__} refuses its own fields: {error}"
+        raise NotSerializable(place, problem) from None
 
 
 def _tagged_fields(fields: Mapping[str, Any], place: str, depth: int) -> dict[str, Any]:
@@ -248,7 +302,7 @@ def _tagged_model(model: BaseModel, place: str, depth: int) -> dict[str, Any]:
 def _dumped(model: BaseModel) -> Any:
     try:
         text = model.model_dump_json(round_trip=True, by_alias=True)
-        same = type(model).model_validate_json(text) == model
+        same = identical(type(model).model_validate_json(text), model)
     except (ValueError, TypeError):  # a serializer or validator of the user's that has no answer
         return None
     return _tagged(msgspec.json.decode(text), "", _DEPTH, inside=False) if same else None
@@ -257,11 +311,10 @@ def _dumped(model: BaseModel) -> Any:
 def _path_of(kind: type, place: str) -> str:
     path = _import_path(kind)
     if path is None:
-        raise NotSerializable(
-            place,
-            f"the class {kind.__qualname__} cannot be found again by its import path; "
-            "define it at the top level of a module",
-        )
+        name = kind.__qualname__
+        advice = f"name it there: class MyModel({name}): ..." if "[" in name else "define it there"
+        problem = f"the class {name} cannot be found again at the top level of a module; {advice}"
+        raise NotSerializable(place, problem)
     return path
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 TAG = "$"
+
+_Clock = TypeVar("_Clock", datetime, time)
 
 
 def find_class(path: str) -> type:
@@ -67,13 +69,30 @@ def _read_int(text: str) -> int:
     return int(text, 16)
 
 
-def _read_datetime(text: str, zone: str | None = None) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if zone is None:
-        return moment
-    from zoneinfo import ZoneInfo
+def _read_datetime(text: str, zone: str | None = None, fold: int = 0) -> datetime:
+    return _in_zone(datetime.fromisoformat(text), zone, fold)
 
-    return moment.astimezone(ZoneInfo(zone))
+
+def _read_time(text: str, zone: str | None = None, fold: int = 0) -> time:
+    return _in_zone(time.fromisoformat(text), zone, fold)
+
+
+def _in_zone(clock: _Clock, zone: str | None, fold: int) -> _Clock:
+    if zone is not None:
+        from zoneinfo import ZoneInfo
+
+        clock = clock.replace(tzinfo=ZoneInfo(zone))
+    return clock.replace(fold=fold) if fold else clock
+
+
+def _reader_by_name(module: str) -> Callable[[str, str], Any]:
+    """Of classes that are found by name in one module, and made from their text."""
+
+    def read(name: str, text: str) -> Any:
+        make: Any = find_class(f"{module}:{name}")
+        return make(text)
+
+    return read
 
 
 def _read_enum(path: str, name: str | None, content: Any) -> Any:
@@ -89,7 +108,7 @@ def _read_dataclass(path: str, content: dict[str, Any]) -> Any:
     content = {name: item for name, item in content.items() if name in field_names(kind)}
     fields = _restored_fields(content)
     if issubclass(kind, msgspec.Struct):
-        return kind(**fields)
+        return _read_struct(kind, fields)
     instance: object = kind.__new__(kind)
     for field in dataclasses.fields(kind):
         if field.name not in fields:  # added to the class since
@@ -99,6 +118,15 @@ def _read_dataclass(path: str, content: dict[str, Any]) -> Any:
                 fields[field.name] = field.default_factory()
     for name, value in fields.items():
         object.__setattr__(instance, name, value)  # a frozen class refuses its own
+    return instance
+
+
+def _read_struct(kind: Any, fields: dict[str, Any]) -> Any:
+    """A Struct cannot be made without its `__post_init__`; what that changes is set back."""
+    instance = kind(**fields)
+    if hasattr(kind, "__post_init__"):
+        for name, value in fields.items():
+            msgspec.structs.force_setattr(instance, name, value)
     return instance
 
 
@@ -131,6 +159,16 @@ def field_names(kind: Any) -> tuple[str, ...]:
     return tuple(kind.__struct_fields__)
 
 
+def _read_sent(_plain: Any, value: Any) -> Any:
+    return restored(value)
+
+
+NAMED = {
+    "path": _reader_by_name("pathlib"),
+    "ip": _reader_by_name("ipaddress"),
+    "url": _reader_by_name("pydantic.networks"),
+}
+
 _READERS: dict[str, Callable[..., Any]] = {
     "dict": _restored_fields,
     "tuple": _read_collection(tuple),
@@ -140,7 +178,7 @@ _READERS: dict[str, Callable[..., Any]] = {
     "float": float,
     "datetime": _read_datetime,
     "date": date.fromisoformat,
-    "time": time.fromisoformat,
+    "time": _read_time,
     "timedelta": timedelta,
     "decimal": Decimal,
     "uuid": UUID,
@@ -149,4 +187,6 @@ _READERS: dict[str, Callable[..., Any]] = {
     "dataclass": _read_dataclass,
     "model": _read_model,
     "json": _read_json,
+    "sent": _read_sent,
+    **NAMED,
 }

@@ -59,6 +59,10 @@ def _show_model(_path: str, content: dict[str, Any], rest: dict[str, Any]) -> di
     return _show_fields(content) | _show_fields(rest["extra"] or {})
 
 
+def _show_sent(plain: Any, _value: Any) -> Any:
+    return plain  # what would be sent is plain already
+
+
 _SHOWN: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("date", "datetime", "time", "decimal", "uuid", "bytes"), _show_first),
     **dict.fromkeys(("tuple", "set", "frozenset"), _show_first),
@@ -70,4 +74,6 @@ _SHOWN: dict[str, Callable[..., Any]] = {
     "dataclass": _show_second,
     "model": _show_model,
     "json": _show_second,
+    "sent": _show_sent,
+    **dict.fromkeys(("path", "ip", "url"), _show_second),
 }

@@ -162,7 +162,15 @@ def events_of(live: LiveRun) -> tuple[Event, ...]:
     events, given = live.state.events, live.state.birth.input
     if given is None:
         return events
-    return (msgspec.structs.replace(events[0], data=values.decode(given)),)
+    return (msgspec.structs.replace(events[0], data=_passed(given)),)
+
+
+def _passed(given: bytes) -> Any:
+    """What `invoke` passed: itself; or, where its class is the caller's alone, what would have been sent."""
+    try:
+        return values.decode(given)
+    except ValueError:
+        return values.plain(given)
 
 
 def _once(live: LiveRun, body: Body) -> bool:

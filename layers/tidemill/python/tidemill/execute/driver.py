@@ -87,7 +87,7 @@ class Driver:
         )
         return view(found[1]).data["data"] if found is not None else None
 
-    def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
+    def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
         known = self.tape.recall(key, "invoke")
         if known is not None:

@@ -124,7 +124,7 @@ class AsyncDriver:
         )
         return view(found[1]).data["data"] if found is not None else None
 
-    async def invoke(self, id: str, function_id: str, data: dict[str, Any], timeout: int | None) -> Any:
+    async def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
         known = await self._recall(key, "invoke")
         if known is not None:

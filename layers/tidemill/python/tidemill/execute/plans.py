@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from tidemill import duration, ids, values
+from tidemill import duration, ids, step_args, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
 from tidemill.errors import NonRetriableError, StepError
@@ -207,7 +207,7 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
     if blocked is None and key not in live.state.resolved:
         now = live.clock.now()
         parent = Parent(live.head.run_id, live.spec.id, key)
-        encoded = values.encode(data, "data")
+        encoded = step_args.passed(key, data)
         if not live.ask(live.keeper.invoke, parent, function_id, encoded, live.head.user):
             raise NonRetriableError(f"step {key!r} invokes {function_id!r}, but no function has that id")
         blocked = Blocked(key, "invoke", now, now + timeout if timeout is not None else None, function_id)
