@@ -7,15 +7,18 @@ somebody's stack, and no whole number beyond 64 bits, which journals cannot hold
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
 
+from tidemill import characters
 from tidemill.limits import JSON_DEPTH
 from tidemill_lambdas.http import Refused
 
+_ESCAPED = re.compile(rb"\\u[fF]{3}[eEfF]")
 _decoder = msgspec.json.Decoder()
 _packer = msgspec.msgpack.Encoder()
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -52,6 +55,11 @@ def too_deep(body: bytes, levels: int = JSON_DEPTH) -> bool:
         return False
     brackets = _without_texts(body).translate(None, _NOT_BRACKETS)
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels
+
+
+def odd(body: bytes, value: object) -> bool:
+    """Whether something in it may have to be refused, which only a second look can tell."""
+    return characters.any_in(body) or (b"\\u" in body and bool(_ESCAPED.search(body))) or not fits_words(value)
 
 
 def fits_words(value: object) -> bool:

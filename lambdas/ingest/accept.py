@@ -14,7 +14,7 @@ from tidemill.limits import DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS
 from tidemill.model import PLATFORM, Event
 from tidemill.ports import Entropy
 from tidemill_lambdas.ingest import refuse
-from tidemill_lambdas.strict_json import fits_words, too_deep
+from tidemill_lambdas.strict_json import odd, too_deep
 
 _Name = Annotated[str, Meta(min_length=1, max_length=EVENT_NAME_CHARS)]
 _Text = Annotated[str, Meta(min_length=1, max_length=EVENT_ID_CHARS)]
@@ -38,7 +38,7 @@ def events(body: bytes, now: int, entropy: Entropy) -> list[Event]:
     array = body.lstrip()[:1] == b"["
     levels = JSON_DEPTH + array
     sent = None if too_deep(body, levels) else _decoded(body, array)
-    if sent is None or len(body) > EVENT_BYTES or not all(_fine(each, now) for each in sent) or not fits_words(sent):
+    if sent is None or len(body) > EVENT_BYTES or not all(_fine(each, now) for each in sent) or odd(body, sent):
         sent = [msgspec.convert(each, _Sent) for each in refuse.checked(refuse.value_of(body, levels), now)]
     return [_event(each, now, entropy) for each in sent]
 

@@ -21,6 +21,7 @@ from tidemill.aws.transport import Reply, Request, Transport
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's own
+_NOT_TAKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # by SQS, which moto does not know
 _MODULES = {"lambda": "awslambda"}  # where moto calls a service by another name
 
 _Handler = Callable[[Any, str, Any], tuple[int, Mapping[str, Any], str | bytes]]
@@ -36,6 +37,8 @@ class MotoTransport:
     def __call__(self, request: Request) -> Reply:
         from werkzeug.exceptions import HTTPException
 
+        if request.operation == "SendMessage" and _NOT_TAKEN.search(msgspec.json.decode(request.body)["MessageBody"]):
+            return Reply(400, {}, b'{"__type":"com.amazonaws.sqs#InvalidMessageContents","message":"The characters."}')
         path, _, query = request.target.partition("?")
         base = f"https://{request.host}"
         asked = _moto("core.request").Request.from_values(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -204,6 +205,43 @@ def test_a_webhook_whose_name_cannot_be_one(call: Caller, name: str) -> None:
     answer = call.post(f"/w/key/{name}", {})
     assert (answer.status, problems(answer)) == (400, [(0, ("name",))])
     assert nothing_stored(call)
+
+
+@pytest.mark.parametrize("sign", ["\ufffe", "\uffff"])
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize(
+    ("event", "place"),
+    [
+        ({"name": "x", "data": {"a": [1, {"b": "-?-"}]}}, ["data", "a", 1, "b"]),
+        ({"name": "x", "data": {"a?": 1}}, ["data", "a?"]),
+        ({"name": "x", "user": {"id": "?"}}, ["user", "id"]),
+        ({"name": "x?"}, ["name"]),
+        ({"name": "x", "id": "?"}, ["id"]),
+        ({"name": "x", "v": "?"}, ["v"]),
+    ],
+)
+def test_what_no_queue_takes_is_refused_at_its_place(
+    call: Caller, sign: str, escaped: bool, event: dict[str, Any], place: list[str | int]
+) -> None:
+    text = json.dumps([{"name": "fine"}, event], ensure_ascii=False).replace("?", sign)
+    text = text.replace(sign, f"\\u{ord(sign):04X}") if escaped else text
+    answer = call.post("/e/key", text)
+    assert answer.status == 400
+    (problem,) = answer.json["errors"]
+    assert problem["index"] == 1
+    assert problem["loc"] == [part.replace("?", sign) if isinstance(part, str) else part for part in place]
+    assert call.get("/v1/events").data == []
+
+
+def test_a_webhook_and_the_bodies_of_calls_are_looked_at_too(call: Caller) -> None:
+    assert call.post("/w/key/hook", {"a": "\uffff"}).status == 400
+    assert call.post("/w/key/hook%EF%BF%BF", {}).status == 400
+    assert call.post("/v1/signals", {"signal": "s", "data": {"x": "\ufffe"}}).status == 400
+    assert "data.x" in call.post("/v1/functions/shop.charge/invoke", {"data": {"x": "\ufffe"}}).json["error"]
+
+
+def test_a_backslash_before_such_digits_is_no_escape(call: Caller) -> None:
+    assert call.post("/e/key", r'{"name": "x", "data": {"a": "\\uffff", "b": "\uFFFD"}}').status == 200
 
 
 def test_a_path_that_is_not_utf_8(call: Caller) -> None:

@@ -63,7 +63,16 @@ def test_an_id_of_ones_own_is_kept_and_idempotent(serve):
         assert len(mill.runs("shop.hear")) == 1
 
 
-@pytest.mark.parametrize("bad", [{"name": "tidemill/function.failed"}, {"data": {}}, {"name": "a", "dta": {}}, []])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"name": "tidemill/function.failed"},
+        {"data": {}},
+        {"name": "a", "dta": {}},
+        {"name": "a", "data": {"x": "\uffff"}},
+        [],
+    ],
+)
 def test_what_is_no_event_is_told(serve, bad):
     app = App("shop")
 

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from tidemill import characters
 from tidemill.aws import envelope
 from tidemill.aws.bus import EventBridgeBus
 from tidemill.aws.client import AwsError, Reply, Request
@@ -136,6 +137,17 @@ def test_an_end_too_large_to_travel_says_where_its_values_are():
     assert sent.data["output"] == {"$large": "/v1/runs/R", "bytes": 5_000_002}
     assert sent.data["event"] == {"id": "s", "name": "n", "data": {"$large": "/v1/runs/R", "bytes": 700_011}}
     assert (sent.data["run_id"], sent.data["status"]) == ("R", "completed")
+
+
+def test_an_end_whose_characters_no_queue_takes_says_where_its_values_are():
+    error = {"type": "E", "message": "an \uffff", "stack": "", "step_id": None}
+    began = {"id": "e", "name": "x", "data": {"a": "\ufffe"}}
+    data = {"function_id": "f", "run_id": "r1", "status": "failed", "event": began, "output": "\uffff", "error": error}
+    sent = envelope.fitting(Event("e1", FINISHED, data, 1, 1))
+    assert not characters.any_in(msgspec.json.encode(sent))
+    assert sent.data["output"] == {"$large": "/v1/runs/r1", "bytes": 5}
+    assert sent.data["event"]["data"]["$large"] == "/v1/runs/r1"
+    assert sent.data["error"]["message"] == "an \ufffd"
 
 
 def test_a_small_end_travels_whole():

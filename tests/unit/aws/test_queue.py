@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tidemill.aws import message
 from tidemill.aws.client import AwsError, Client, Reply, Request
 from tidemill.aws.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
@@ -75,6 +76,17 @@ class Here:
 @pytest.fixture
 def here() -> Here:
     return Here()
+
+
+def test_a_message_that_the_platform_sends_escapes_what_sqs_refuses():
+    client, name = moto.client(), moto.fresh("characters")
+    url = moto.create_queue(client, name)
+    body = {"look": "\ufffe\uffff\x01é"}
+    with pytest.raises(AwsError, match="InvalidMessageContents"):
+        client.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": json.dumps(body, ensure_ascii=False)})
+    client.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": message.text(body)})
+    (sent,) = client.call("sqs", "ReceiveMessage", {"QueueUrl": url})["Messages"]
+    assert json.loads(sent["Body"]) == body
 
 
 def test_now_is_a_message_on_the_functions_queue(here: Here):

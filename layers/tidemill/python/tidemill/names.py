@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import cast
 
+from tidemill.characters import REFUSED
 from tidemill.limits import EVENT_NAME_CHARS, FUNCTION_ID_CHARS, STEP_ID_CHARS
 from tidemill.model import CANCELLED, FAILED, FINISHED, INVOKED, PLATFORM, REJECTED, TIMER
 
@@ -13,7 +14,7 @@ _ID_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 
 def text_problem(value: object, what: str, most: int) -> str | None:
-    """`value` must be text of 1 to `most` characters, none of them a control character or half a surrogate."""
+    """`value` must be text of 1 to `most` characters: no control characters, halves of surrogates, U+FFFE or U+FFFF."""
     if not isinstance(value, str):
         return f"{what} must be text, not {type(value).__name__}"
     if not value:
@@ -22,6 +23,8 @@ def text_problem(value: object, what: str, most: int) -> str | None:
         return f"{what} must have at most {most} characters, not {len(value)}: {value[:40]!r}…"
     if not value.isprintable() and any(map(_is_control, value)):
         return f"{what} must not contain control characters: {value!r}"
+    if any(sign in value for sign in REFUSED):
+        return f"{what} must not contain U+FFFE or U+FFFF: {value!r}"
     return None
 
 

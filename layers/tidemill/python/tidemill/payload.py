@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
 
+from tidemill import characters
 from tidemill.errors import EventError
 from tidemill.limits import EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, KIB
 from tidemill.model import PLATFORM
@@ -72,7 +73,10 @@ def _plain_event(given: object, where: str) -> dict[str, Any]:
     event["data"] = plain_object(event.get("data", {}), f"{where}.data")
     if "user" in event:
         event["user"] = plain_object(event["user"], f"{where}.user")
-    size = len(msgspec.json.encode(event))
+    encoded = msgspec.json.encode(event)
+    if characters.any_in(encoded):
+        _refuse(".".join([where, *map(str, characters.place_of(event) or ())]), characters.SENTENCE)
+    size = len(encoded)
     if size > EVENT_BYTES:
         _refuse(where, f"{size} bytes of JSON are more than {EVENT_BYTES // KIB} KiB; keep what is large elsewhere")
     return event

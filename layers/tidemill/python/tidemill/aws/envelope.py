@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tidemill import characters
 from tidemill.core.comparable import is_exact
 from tidemill.limits import EVENT_BYTES
 from tidemill.model import ENDS, Event
@@ -78,20 +79,27 @@ def entry_bytes(entry: dict[str, str]) -> int:
 
 
 def fitting(event: Event) -> Event:
-    """An announced end with values too large to travel names the run where they can be read, and their size.
+    """An announced end with values that cannot travel, for they are too large or a queue does not take their
+    characters, names the run where they can be read, and their size.
 
     What people send has been measured at the door; only the platform's own news of a run has no limit by itself.
     """
-    if event.name not in ENDS or len(_encoder.encode(event)) <= EVENT_BYTES:
+    if event.name not in ENDS:
+        return event
+    encoded = _encoder.encode(event)
+    if len(encoded) <= EVENT_BYTES and not characters.any_in(encoded):
         return event
     data = dict(event.data)
     began = cast("dict[str, Any] | None", data.get("event"))
     if began is not None:
         data["event"] = {**began, "data": _elsewhere(data["run_id"], began.get("data"))}
     data["output"] = _elsewhere(data["run_id"], data.get("output"))
+    if data.get("error") is not None:
+        data["error"] = {k: characters.cleaned(v) if isinstance(v, str) else v for k, v in data["error"].items()}
     return msgspec.structs.replace(event, data=data)
 
 
 def _elsewhere(run_id: Any, value: object) -> object:
-    size = len(_encoder.encode(value))
-    return {"$large": f"/v1/runs/{run_id}", "bytes": size} if size > EVENT_BYTES // 3 else value
+    encoded = _encoder.encode(value)
+    too_much = len(encoded) > EVENT_BYTES // 3 or characters.any_in(encoded)
+    return {"$large": f"/v1/runs/{run_id}", "bytes": len(encoded)} if too_much else value

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill import duration
+from tidemill import characters, duration
 from tidemill.model import Event, Failure
 
 
@@ -106,7 +106,7 @@ def _elsewhere(body: str) -> Told | Stopped:
 
 
 def text(message: dict[str, Any]) -> str:
-    return msgspec.json.encode(message).decode()
+    return characters.escaped(msgspec.json.encode(message).decode())
 
 
 def _time(at: str) -> int:

@@ -27,6 +27,8 @@ from typing import Any, cast
 
 import msgspec
 
+from tidemill import characters
+
 ANSWER_BYTES = 5_000_000  # of the 6 MB that Lambda takes and gives
 MESSAGE_BYTES = 240_000  # beyond it the bucket is cheaper than a queue
 ELSEWHERE = {"$tidemill": "sent to the queue"}  # the answer in place of one that is too large
@@ -101,7 +103,7 @@ def _client() -> Any:
 
 
 def _send(reply: Reply, body: bytes) -> None:
-    _client().call("sqs", "SendMessage", {"QueueUrl": reply.queue, "MessageBody": body.decode()})
+    _client().call("sqs", "SendMessage", {"QueueUrl": reply.queue, "MessageBody": characters.escaped(body.decode())})
 
 
 def _kept(reply: Reply, data: bytes) -> str:
