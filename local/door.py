@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import resource
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -37,8 +38,16 @@ class Door:
     eight senders of a hundred events each would keep every function waiting until the last event is in.
     """
 
-    def __init__(self, handle: Handle, tick: Tick, hosts: Hosts | None, most: int | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        tick: Tick,
+        hosts: Hosts | None,
+        most: int | None = None,
+        seconds: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """`hosts` None: whoever connects is let in. `most`: connections at a time; None: what descriptors allow."""
+        self._seconds = seconds
         self.handle = handle
         self.tick = tick
         self.hosts = hosts
@@ -56,16 +65,21 @@ class Door:
 
     def begin(self) -> None:
         """A connection is at work."""
-        self._begun = self._loop.time()
+        self._begun = self._seconds()
         self._until = self._begun + SHARE - self._spent
 
     def end(self) -> None:
-        self._spent += self._loop.time() - self._begun
+        self._spent += self._seconds() - self._begun
+
+    @property
+    def spent(self) -> bool:
+        """Whether this turn has had its share of requests."""
+        return self._spent > SHARE
 
     @property
     def full(self) -> bool:
-        """Whether this turn has had its share of requests."""
-        return self._loop.time() > self._until
+        """As `spent`, while a connection is at work."""
+        return self._seconds() > self._until
 
     def wait(self, connection: Connection) -> None:
         """Serve this connection in the next turn."""
@@ -80,13 +94,11 @@ class Door:
             self._loop.call_soon(self._serve)
 
     def _serve(self) -> None:
-        """One of the long calls goes on in each turn; beyond that, what has just come in is served before them."""
-        if self._long:
-            self._serve_first(self._long)
+        """What has just come in goes before the long calls; one of each goes on in every turn."""
         for queue in (self._waiting, self._long):
-            for _ in range(len(queue)):
-                if self._spent > SHARE:
-                    return
+            for number in range(len(queue)):
+                if number and self.spent:
+                    break
                 self._serve_first(queue)
 
     def _serve_first(self, queue: deque[Connection]) -> None:

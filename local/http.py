@@ -85,17 +85,25 @@ class Connection(asyncio.BufferedProtocol):
         if not (self._reader.begun or self._work):
             self._deadline = self._loop.time() + PATIENCE
         self._reader.feed(bytes(_window[:nbytes]))
-        self.go_on()
+        if self._door.spent:
+            self._rest(more=True)
+        else:
+            self.go_on()
 
     def go_on(self) -> None:
-        """Parse and answer, until there is nothing more, or it is the others' turn."""
+        """Parse and answer, one step at least, until there is nothing more, or it is the others' turn."""
         self._door.begin()
         try:
             more = True
-            while more and not (self._blocked or self._door.full or self._owed > OWED_BYTES):
+            while more and not (self._blocked or self._owed > OWED_BYTES):
                 more = self._step()
+                if self._door.full:
+                    break
         finally:
             self._door.end()
+        self._rest(more=more)
+
+    def _rest(self, *, more: bool) -> None:
         self._more = more
         if more and not self._lost:
             self._transport.pause_reading()

@@ -78,7 +78,8 @@ class Talk:
         self.store = Store()
         self.tick = Tick(self.store, before=lambda: None, failed=lambda: None)
         self.transport = Transport()
-        self.door = Door(self._answer, self.tick, hosts)
+        self.now = 0.0  # seconds: what a turn has taken is what a test says
+        self.door = Door(self._answer, self.tick, hosts, seconds=lambda: self.now)
         self.connection = Connection(self.door)
         self.connection.connection_made(self.transport)
 
@@ -239,3 +240,184 @@ def test_nothing_is_answered_before_the_commit_and_a_failed_one_is_a_503() -> No
         talk.connection.connection_lost(None)
 
     asyncio.run(main())
+
+
+# --- what a sender can make this server keep, and do at once -------------------------------------------------
+
+
+def test_a_post_that_offers_another_protocol_keeps_its_body_and_its_connection() -> None:
+    head = (
+        b"POST / HTTP/1.1\r\nHost: me\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 5\r\n"
+    )
+    answer, talk = conversation(head + b"HTTP2-Settings: AAEA\r\n\r\nhello" + b"GET /next HTTP/1.1\r\nHost: me\r\n\r\n")
+    assert [request.get("body") for request in talk.requests] == ["hello", None]
+    assert answer.endswith(b"/next")
+    assert not talk.transport.ended
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([b"0\r\n", *[b"x-trailer: " + b"x" * 8_000 + b"\r\n"] * 20], 431),
+        ([b"0\r\n", *[b"a: b\r\n"] * 2_000], 431),
+        ([b"0\r\n", b"x" * 70_000], 431),
+        ([b"1;" + b"x" * 70_000], 431),
+        ([b"1;" + b"x" * 40_000 + b"\r\nx\r\n"] * 3, 431),
+        ([b"1\r\nx\r\n"] * 100 + [b"0\r\nx-trailer: 1\r\n\r\n"], 200),
+    ],
+)
+def test_trailers_and_chunk_extensions_are_bounded_as_headers_are(parts: list[bytes], expected: int) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer, talk = conversation(head, *parts)
+    assert status(answer) == expected
+    assert [request["body"] for request in talk.requests] == ([] if expected == 431 else ["x" * 100])
+    assert all("x-trailer" not in request["headers"] for request in talk.requests)
+
+
+def test_more_headers_than_anyone_sends_are_refused() -> None:
+    assert status(conversation(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a: b\r\n" * 300 + b"\r\n")[0]) == 431
+
+
+def test_what_is_no_http_is_refused_before_a_line_of_it_ends() -> None:
+    assert status(conversation(b"\x16\x03\x01\x02\x00\x01\x00")[0]) == 400
+
+
+def test_no_request_is_read_while_the_turn_has_had_its_share() -> None:
+    async def main() -> None:
+        talk = Talk()
+        slow = talk.door.handle
+
+        def handle(request: dict[str, Any]) -> Generator[None, None, Answer]:
+            talk.now += 1  # far more than a share
+            return slow(request)
+
+        talk.door.handle = handle
+        talk.say(b"GET / HTTP/1.1\r\nHost: me\r\n\r\n" * 60)
+        assert len(talk.requests) == 1
+        assert not talk.transport.reads
+        for turn in range(2, 61):
+            talk.door.turned()
+            await asyncio.sleep(0)
+            talk.tick.end()
+            assert len(talk.requests) == turn
+        assert talk.transport.sent.count(b"HTTP/1.1 200 ") == 59
+        talk.door.turned()
+        await asyncio.sleep(0)
+        assert talk.transport.reads
+        talk.connection.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_does_not_take_its_answers_is_read_no_further() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.connection.pause_writing()
+        talk.say(b"GET / HTTP/1.1\r\nHost: me\r\n\r\n" * 60)
+        assert not talk.requests
+        talk.connection.resume_writing()
+        talk.door.turned()
+        await asyncio.sleep(0)
+        assert len(talk.requests) == 60
+        talk.connection.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_a_long_call_lets_the_others_through() -> None:
+    async def main() -> None:
+        talk = Talk()
+
+        def handle(request: dict[str, Any]) -> Generator[None, None, Answer]:
+            for _ in range(10 if request["rawPath"] == "/long" else 1):
+                talk.now += 1
+                yield
+            talk.requests.append(request)
+            return Answer(200, b"")
+
+        talk.door.handle = handle
+        other = Connection(talk.door)
+        other.connection_made(transport := Transport())
+        talk.say(b"GET /long HTTP/1.1\r\nHost: me\r\n\r\n")
+        buffer = other.get_buffer(-1)
+        request = b"GET /health HTTP/1.1\r\nHost: me\r\n\r\n"
+        buffer[: len(request)] = request
+        other.buffer_updated(len(request))
+        turns = 0
+        while not transport.sent:
+            turns += 1
+            talk.door.turned()
+            await asyncio.sleep(0)
+            talk.tick.end()
+        assert turns < 6
+        assert [request["rawPath"] for request in talk.requests] == ["/health"]
+        talk.connection.connection_lost(None)
+        other.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_a_call_whose_sender_has_gone_is_finished_if_it_writes() -> None:
+    async def main() -> list[str]:
+        talk = Talk()
+
+        def handle(request: dict[str, Any]) -> Generator[None, None, Answer]:
+            for _ in range(5):
+                talk.now += 1
+                yield
+            talk.requests.append(request)
+            return Answer(200, b"")
+
+        talk.door.handle = handle
+        for method in (b"POST", b"GET"):
+            connection = Connection(talk.door)
+            connection.connection_made(Transport())
+            data = method + b" / HTTP/1.1\r\nHost: me\r\nContent-Length: 0\r\n\r\n"
+            connection.get_buffer(-1)[: len(data)] = data
+            connection.buffer_updated(len(data))
+            connection.connection_lost(None)
+        for _ in range(20):
+            talk.door.turned()
+            await asyncio.sleep(0)
+            talk.tick.end()
+        talk.connection.connection_lost(None)
+        return [request["requestContext"]["http"]["method"] for request in talk.requests]
+
+    assert asyncio.run(main()) == ["POST"]
+
+
+def test_a_connection_too_many_takes_the_place_of_an_idle_one_or_is_sent_away() -> None:
+    async def main() -> None:
+        tick = Tick(Store(), before=lambda: None, failed=lambda: None)
+        talk = Talk()
+        door = Door(talk.door.handle, tick, None, most=2)
+        connections = [(Connection(door), Transport()) for _ in range(4)]
+        for (connection, transport), begins in zip(connections, (False, True, True, True), strict=True):
+            connection.connection_made(transport)
+            if begins:
+                connection.get_buffer(-1)[:4] = b"GET "
+                connection.buffer_updated(4)
+        tick.end()
+        assert [transport.ended for _, transport in connections] == [True, False, False, True]
+        assert status(connections[3][1].sent) == 503
+        for connection, _ in connections:
+            connection.connection_lost(None)
+        talk.connection.connection_lost(None)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (b"Host: 192.168.1.7:8288", 200),
+        (b"Host: anything.example:8288", 200),
+        (b"Host: 192.168.1.7:8288\r\nOrigin: http://192.168.1.7:8288", 200),
+        (b"Host: localhost:8288\r\nOrigin: http://localhost:8288", 200),
+        (b"Host: 192.168.1.7:8288\r\nOrigin: http://evil.example", 403),
+        (b"Host: evil.example:8288\r\nOrigin: http://evil.example:8288", 403),
+        (b"Host: 192.168.1.7:8288\r\nOrigin: null", 403),
+    ],
+)
+def test_foreign_origins_are_refused_beyond_loopback_too(headers: bytes, expected: int) -> None:
+    assert status(conversation(b"GET / HTTP/1.1\r\n" + headers + b"\r\n\r\n", hosts=OPEN)[0]) == expected
