@@ -42,6 +42,7 @@ TOP_KEYS: Final = 10
 # Steps.
 STEP_ID_CHARS: Final = 256
 SLEEP: Final = 366 * DAY
+BLOCKING_CALLS: Final = 32  # plain functions of one async run that are at work at the same time
 MAP_ITEMS: Final = 100_000
 MAP_CHUNKS: Final = 256  # a parent's counter is brought to its total by at most this many writers
 

@@ -94,6 +94,8 @@ def _kind(record: Resolved) -> StepKind:
 
 def _block(steps: dict[str, _Step], blocked: Iterable[Blocked]) -> None:
     for b in blocked:
+        if b.kind == "run" and b.until is None:
+            continue  # the run was handed over just before this step began
         status = {"run": "retrying", "sleep": "sleeping"}.get(b.kind, "waiting")
         if is_handed(b.key):
             status = "running"

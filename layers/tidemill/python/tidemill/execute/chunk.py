@@ -7,7 +7,6 @@ durable step per item, in its own journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.execute.code import AnyFunction, Body, events_of, execute, in_branch
 from tidemill.execute.driver import Driver
 from tidemill.execute.live import Left, LiveRun
+from tidemill.execute.tape import Found
 from tidemill.model import Failure, Parent
 
 
@@ -26,12 +26,12 @@ def chunk_body(function: AnyFunction, live: LiveRun, threads: bool) -> Body:
     assert parent is not None
 
     def body(chunk: LiveRun) -> list[dict[str, Any]]:
-        fn = _sought(function, chunk, parent, threads)
+        found = _sought(function, chunk, parent, threads)
         name = (chunk.state.birth.input or b"").decode()
         mine = _share(values.decode(chunk.ask(chunk.keeper.blob, name)), parent)
         if function.is_async:
-            return _each_async(chunk, fn, mine)
-        return _each(chunk, fn, mine, threads)
+            return _each_async(chunk, found, mine)
+        return _each(chunk, found, mine, threads)
 
     return body
 
@@ -42,7 +42,7 @@ def _share(items: list[Any], parent: Parent) -> list[tuple[int, Any]]:
     return list(enumerate(items))[low:high]
 
 
-def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool) -> Callable[[Any], Any]:
+def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool) -> Found:
     """The function that the parent's code gives to the map step."""
     state = fold(chunk.ask(chunk.keeper.journal, parent.run_id))
     if state.terminal is not None:
@@ -51,27 +51,27 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
     replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
     events = events_of(replay)
     try:
-        _, fn = execute(function, replay, events, threads=threads, seeking=parent.key)
+        _, found = execute(function, replay, events, threads=threads, seeking=parent.key)
     except Left:
-        fn = None
-    if fn is None:
+        found = None
+    if found is None:
         raise NonDeterministicError(
             f"the code of {function.id} did not come to the map step {parent.key!r} again: what leads to it must "
             "not depend on the clock, on randomness or on I/O outside of steps"
         )
-    return fn
+    return found
 
 
-def _each(chunk: LiveRun, fn: Callable[[Any], Any], mine: list[tuple[int, Any]], threads: bool) -> list[dict[str, Any]]:
+def _each(chunk: LiveRun, found: Found, mine: list[tuple[int, Any]], threads: bool) -> list[dict[str, Any]]:
     driver = Driver(chunk, threads=threads)
 
     def outcome(number: int, item: Any) -> dict[str, Any]:
         try:
-            return {"value": driver.run(str(number), fn, (item,), {}, None, None)}
+            return {"value": driver.run(str(number), found.fn, (item,), {}, None, None)}
         except StepError as error:
             return {"failure": _as_data(error)}
 
-    outcomes: list[dict[str, Any]] = in_branch(lambda: [outcome(*each) for each in mine])
+    outcomes: list[dict[str, Any]] = in_branch(lambda: [outcome(*each) for each in mine], found.context)
     return outcomes
 
 
@@ -79,7 +79,7 @@ def _as_data(error: StepError) -> dict[str, Any]:
     return msgspec.structs.asdict(Failure(error.type, error.message, error.stack, error.step_id or None))
 
 
-def _each_async(chunk: LiveRun, fn: Callable[[Any], Any], mine: list[tuple[int, Any]]) -> list[dict[str, Any]]:
+def _each_async(chunk: LiveRun, found: Found, mine: list[tuple[int, Any]]) -> list[dict[str, Any]]:
     from tidemill.execute.driver_async import AsyncDriver
 
     driver = AsyncDriver(chunk)
@@ -88,10 +88,10 @@ def _each_async(chunk: LiveRun, fn: Callable[[Any], Any], mine: list[tuple[int, 
         outcomes: list[dict[str, Any]] = []
         for number, item in mine:
             try:
-                outcomes.append({"value": await driver.run(str(number), fn, (item,), {}, None, None)})
+                outcomes.append({"value": await driver.run(str(number), found.fn, (item,), {}, None, None)})
             except StepError as error:
                 outcomes.append({"failure": _as_data(error)})
         return outcomes
 
-    outcomes: list[dict[str, Any]] = in_branch(lambda: driver.complete(main()))
+    outcomes: list[dict[str, Any]] = in_branch(lambda: driver.complete(main()), found.context)
     return outcomes

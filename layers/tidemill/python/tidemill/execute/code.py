@@ -8,6 +8,7 @@ that the run was about to wait for), the record loses its number, and the code s
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ from tidemill.execute.load import restored
 from tidemill.execute.log import logger
 from tidemill.execute.open import Opened
 from tidemill.execute.parking import Lot, park
-from tidemill.execute.tape import Branch, attempt, branch
+from tidemill.execute.tape import Branch, Found, attempt, branch
 from tidemill.function import Function
 from tidemill.limits import PARK_RECORDS, SNAPSHOT_RECORDS
 from tidemill.model import Event, HeadChange
@@ -113,7 +114,7 @@ def execute(
     *,
     threads: bool,
     seeking: str | None = None,
-) -> tuple[Any, Callable[[Any], Any] | None]:
+) -> tuple[Any, Found | None]:
     """Run the function's code once; its output, and the code of the map that was sought."""
     if function.is_async:
         from tidemill.execute.driver_async import AsyncDriver
@@ -136,13 +137,14 @@ def execute(
         raise
 
 
-def in_branch(work: Callable[[], Any]) -> Any:
-    """Do this as the one branch that every execution begins with."""
-    token = branch.set(Branch())
-    try:
-        return work()
-    finally:
-        branch.reset(token)
+def in_branch(work: Callable[[], Any], context: contextvars.Context | None = None) -> Any:
+    """Do this as the one branch that every execution begins with; without a context, in one where nothing was set."""
+    return (context or contextvars.Context()).run(_as_trunk, work)
+
+
+def _as_trunk(work: Callable[[], Any]) -> Any:
+    branch.set(Branch())
+    return work()
 
 
 def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tidemill.core.journal import Blocked
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
-from tidemill.execute.tape import Branch, Tape, attempt, branch, this_branch
+from tidemill.execute.tape import Branch, Found, Tape, attempt, branch, this_branch
 from tidemill.received import view
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
@@ -28,12 +28,11 @@ class Driver:
 
     def __init__(self, live: LiveRun, *, threads: bool = True, seeking: str | None = None) -> None:
         self.live = live
-        self.tape = Tape(live)
-        self.found: Callable[[Any], Any] | None = None
+        self.tape = Tape(live, seeking=seeking is not None)
+        self.found: Found | None = None
         self._threads = threads
         self._seeking = seeking
         self._active = 1
-        self._left: set[str] = set()  # without threads: the branches that have been left
         self._turn = threading.Condition()
         live.on_news = self._news
 
@@ -105,7 +104,7 @@ class Driver:
     def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
         key = this_branch().key(id)
         if key == self._seeking:
-            self.found = fn
+            self.found = Found(fn, contextvars.copy_context())
             raise self._leave()
         known = self.tape.recall(key, "map")
         results: list[Any] = (
@@ -168,15 +167,21 @@ class Driver:
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
-        if self._left and any(map(this_branch().prefix.startswith, self._left)):
+        if self.tape.left and any(map(this_branch().prefix.startswith, self.tape.left)):
             raise Left  # its code swallowed the first
+        self.tape.go_beyond(key)
         if self._seeking is not None:
             self._block(Blocked(key, "run", 0))
+        value = self._carry_out(plan, key)
+        self.live.given.add(key)
+        return value
+
+    def _carry_out(self, plan: Plan, key: str) -> Any:
         try:
             step = next(plan)
             while True:
                 try:
-                    answer = self._answer(step)
+                    answer = self._answer(step, key)
                 except Exception as error:
                     step = plan.throw(error)
                 else:
@@ -184,24 +189,24 @@ class Driver:
         except StopIteration as stop:
             return stop.value
 
-    def _answer(self, step: Call | Blocked) -> Any:
+    def _answer(self, step: Call | Blocked, key: str) -> Any:
         if isinstance(step, Call):
-            return self._call(step)
+            return self._call(step, key)
         self._block(step)
         return None
 
-    def _call(self, call: Call) -> Any:
+    def _call(self, call: Call, key: str) -> Any:
         if self.live.stopping():
+            self.live.blocked[key] = Blocked(key, "run", self.live.clock.now())
             raise self._leave("handed over")
-        token = attempt.set(call.attempt)
+        context = contextvars.copy_context()
+        context.run(attempt.set, call.attempt)
         try:
             if call.timeout is None:
-                return call.fn(*call.args, **call.kwargs)
-            return _within(call.timeout, call)
+                return context.run(call.fn, *call.args, **call.kwargs)
+            return _within(call.timeout, call, context)
         except SystemExit as stop:
             raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
-        finally:
-            attempt.reset(token)
 
     def _block(self, blocked: Blocked) -> None:
         """Wait until the step can go on, as long as another branch is at work; raises Left when none is."""
@@ -235,7 +240,7 @@ class Driver:
         prefix = this_branch().prefix
         if not prefix:
             return self.live.leave("suspended")
-        self._left.add(prefix)
+        self.tape.left.add(prefix)
         return Left()
 
     def _can_go_on(self, blocked: Blocked) -> bool:
@@ -297,7 +302,7 @@ def _follow(call: Callable[[], Any], scope: Branch, end: _End) -> None:
         end.error = error
 
 
-def _within(timeout: int, call: Call) -> Any:
+def _within(timeout: int, call: Call, context: contextvars.Context) -> Any:
     """Call in a thread of its own, and give up on it at the timeout; the thread is left to its end."""
     end = _End()
 
@@ -307,7 +312,7 @@ def _within(timeout: int, call: Call) -> Any:
         except BaseException as error:
             end.error = error
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(follow,), daemon=True)
+    thread = threading.Thread(target=context.run, args=(follow,), daemon=True)
     thread.start()
     thread.join(timeout / 1_000)
     if thread.is_alive():

@@ -1,9 +1,7 @@
 """`ctx.step` for an `async def` function: the same plans, carried out on an event loop of the run's own.
 
 When is a run blocked, if its code may be any mixture of tasks? When its loop is about to wait for nothing: no callback
-is ready, no timer is set, no file is watched, no step is at work, and at least one step is blocked. The loop asks its
-selector to wait in just that moment, so a selector is where to ask (`_IdleSelector`); no private part of asyncio
-is touched.
+is ready, no timer is set, no file is watched, no step is at work, and at least one step is blocked (see `loop`).
 
 Libraries keep timers and sockets of their own (a pool of connections, a heartbeat). While a step is blocked these have
 `PATIENCE` to bring the code to its next step; then the run is left all the same, or it would hear nothing of what its
@@ -16,8 +14,6 @@ import asyncio
 import contextvars
 import heapq
 import inspect
-import itertools
-import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -25,15 +21,18 @@ from tidemill import model
 from tidemill.core.handed import knows
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
+from tidemill.execute.gate import LAST, Gate
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
+from tidemill.execute.loop import BareTask, Loop
 from tidemill.execute.plans import Call, Plan
-from tidemill.execute.tape import Branch, Tape, attempt, branch, this_branch
-from tidemill.execute.threads import in_thread
+from tidemill.execute.tape import Branch, Found, Tape, attempt, branch, this_branch
+from tidemill.execute.threads import Threads
+from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
 from tidemill.received import view
+from tidemill.step import AsyncStep
 
 PATIENCE = 2.0  # seconds
-_LAST = 2**62  # the turn of what the journal does not remember
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
 
@@ -43,25 +42,30 @@ class AsyncDriver:
 
     def __init__(self, live: LiveRun, *, seeking: str | None = None) -> None:
         self.live = live
-        self.tape = Tape(live)
-        self.found: Callable[[Any], Any] | None = None
+        self.tape = Tape(live, seeking=seeking is not None)
+        self.found: Found | None = None
         self._seeking = seeking
         self._working = 0
         self._handing = False  # the run is handed over as soon as no step is at work
         self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
+        self._timed: list[tuple[int, str]] = []  # when what is blocked can go on by itself
+        self._news = False  # something may have come for what is blocked
         self._main: asyncio.Task[Any] | None = None
-        self._untold: list[tuple[int, int, asyncio.Future[None]]] = []  # remembered outcomes, by their turn
-        self._count = itertools.count()
+        self._gate = Gate(self.tape)
+        self._loop: Loop
+        self._threads = Threads()
+        self._places = asyncio.Semaphore(BLOCKING_CALLS)
+        self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
         self._outside: float | None = None  # since when (the loop's time) the code awaits no step that is at work
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Run `main` on a loop of its own, to its end or until the run is left."""
-        selector = _IdleSelector(self)
-        loop = asyncio.SelectorEventLoop(selector)
+        self._loop = Loop(self.idle, _BARE)
+        self.live.on_news = self._hear
         try:
-            self._main = loop.create_task(main)
-            selector.watching = True
-            return loop.run_until_complete(self._main)
+            self._main = self._loop.create_task(main)
+            self._loop.watching = True
+            return self._loop.run_until_complete(self._main)
         except asyncio.CancelledError:
             self.live.check()
             raise RuntimeError("the function cancelled itself") from None
@@ -69,8 +73,9 @@ class AsyncDriver:
             self.live.check()  # a TaskGroup wraps the exception by which the code is left
             raise
         finally:
-            selector.watching = False
-            _close(loop)
+            self._loop.watching = False
+            self._threads.shutdown()
+            self._loop.wind_up()
 
     async def run(
         self,
@@ -142,7 +147,7 @@ class AsyncDriver:
     async def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
         key = this_branch().key(id)
         if key == self._seeking:
-            self.found = fn
+            self.found = Found(fn, contextvars.copy_context())
             raise self._leave("suspended")
         known = await self._recall(key, "map")
         results: list[Any] = (
@@ -161,7 +166,7 @@ class AsyncDriver:
 
     def heard(self, id: str) -> int:
         """The turn of a step that has ended, among all that have."""
-        return self.live.state.heard.get(this_branch().prefix + id, _LAST)
+        return self.live.state.heard.get(this_branch().prefix + id, LAST)
 
     def known(self, id: str) -> bool:
         """Whether the journal remembers anything of this step."""
@@ -179,26 +184,59 @@ class AsyncDriver:
         return list(ends)
 
     async def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
-        """How this step ended, if it has; told in the order in which the code first heard of its steps."""
+        """How this step ended, if it has, told in its turn."""
         known = self.tape.recall(key, kind)
-        alone = not self._untold and len(asyncio.all_tasks()) == 1
-        if not alone and (known is not None or self._untold):
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            turn = self.live.state.heard.get(key, 0) if known is not None else _LAST
-            heapq.heappush(self._untold, (turn, next(self._count), future))
-            await future
+        if known is not None:
+            await self._told(key)
+        elif not self._alone and self._gate.closed:
+            await self._gate.passed(LAST)
             self.live.check()
         return known
 
+    @property
+    def _alone(self) -> bool:
+        """Whether the code is one task that has nobody to race with."""
+        return self._loop.tasks == 1
+
+    async def _told(self, key: str) -> None:
+        """Wait for the turn of this step's outcome; then the code is given it."""
+        if not self._alone:
+            await self._gate.passed(self.live.state.heard.get(key, 0))
+            self.live.check()
+        task = asyncio.current_task()
+        if isinstance(task, BareTask):
+            self._unclaimed[key] = task
+        else:
+            self.live.given.add(key)
+
+    def _claim(self) -> None:
+        """What tasks were told that nobody has asked is given to nobody."""
+        for key in [key for key, task in self._unclaimed.items() if task.asked > 0]:
+            del self._unclaimed[key]
+            self.live.given.add(key)
+
     async def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
+        self.tape.go_beyond(key)
         if self._seeking is not None:
             await self._block(Blocked(key, "run", 0))
+        self._claim()
+        try:
+            value = await self._carry_out(plan, key)
+        except Exception:
+            if key in self.live.state.heard:
+                await self._told(key)
+            raise
+        if key in self.live.state.heard:
+            await self._told(key)
+        return value
+
+    async def _carry_out(self, plan: Plan, key: str) -> Any:
         try:
             step = next(plan)
             while True:
                 try:
-                    answer = await (self._call(step) if isinstance(step, Call) else self._block(step))
+                    answer = await (self._call(step, key) if isinstance(step, Call) else self._block(step))
                 except Exception as error:
                     step = plan.throw(error)
                 else:
@@ -206,10 +244,16 @@ class AsyncDriver:
         except StopIteration as stop:
             return stop.value
 
-    async def _call(self, call: Call) -> Any:
+    async def _call(self, call: Call, key: str) -> Any:
+        if inspect.iscoroutinefunction(call.fn):
+            return await self._attempt(call, key)
+        async with self._places:  # the timeout of a step counts from when it begins
+            return await self._attempt(call, key)
+
+    async def _attempt(self, call: Call, key: str) -> Any:
         if self.live.stopping():
+            self.live.blocked[key] = Blocked(key, "run", self.live.clock.now())
             await self._hand_over()
-        token = attempt.set(call.attempt)
         self._working += 1
         self._outside = None
         limit = asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None)
@@ -228,29 +272,30 @@ class AsyncDriver:
             raise RuntimeError("the step awaited what had been cancelled") from cancelled
         finally:
             self._working -= 1
-            attempt.reset(token)
 
     async def _result(self, call: Call) -> Any:
-        """A plain function runs in a thread where something else could go on meanwhile, or where it may be given up."""
+        """In a copy of the code's context; a plain function in a thread, as what blocks must not stop the loop."""
+        context = contextvars.copy_context()
+        context.run(attempt.set, call.attempt)
         if inspect.iscoroutinefunction(call.fn):
-            return await call.fn(*call.args, **call.kwargs)
-        if call.timeout is None and len(asyncio.all_tasks()) == 1:
-            result = call.fn(*call.args, **call.kwargs)
-        elif call.timeout is not None:
-            result = await in_thread(lambda: call.fn(*call.args, **call.kwargs))
+            result = context.run(call.fn, *call.args, **call.kwargs)
         else:
-            work = contextvars.copy_context().run
-            result = await asyncio.get_running_loop().run_in_executor(
-                None, lambda: work(call.fn, *call.args, **call.kwargs)
+            result = await self._loop.run_in_executor(
+                self._threads, lambda: context.run(call.fn, *call.args, **call.kwargs)
             )
-        return await result if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        return await self._loop.create_task(_awaited(result), context=context)
 
     async def _block(self, blocked: Blocked) -> None:
         live = self.live
         live.check()
         live.blocked[blocked.key] = blocked
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
         self._waiting[blocked.key] = (blocked, future)
+        self._news = True
+        if blocked.until is not None:
+            heapq.heappush(self._timed, (blocked.until, blocked.key))
         self._outside = None
         try:
             await future
@@ -268,7 +313,7 @@ class AsyncDriver:
         if not self._working:
             raise self._leave("handed over")
         self._handing = True
-        await asyncio.get_running_loop().create_future()  # until the main task is cancelled
+        await self._loop.create_future()  # until the main task is cancelled
 
     def _leave(self, how: Any) -> Left:
         if self._main is not None and self.live.leaving is None and asyncio.current_task() is not self._main:
@@ -277,7 +322,12 @@ class AsyncDriver:
 
     def idle(self, watched: bool, timeout: float | None) -> float | None:
         """The loop is about to wait. How long it may at most; 0 after something was made ready."""
-        if self._tell_one():
+        if self._resume():
+            return 0
+        if timeout is not None and not self._working and self._gate.untimely():
+            self._loop.jump(timeout)
+            return 0
+        if self._gate.open():
             return 0
         if self.live.leaving is not None and not (self._working or watched or timeout is not None):
             return self._left_as(self.live.leaving)  # a task has left; others may still be waiting for what never comes
@@ -287,37 +337,50 @@ class AsyncDriver:
             if self._waiting:
                 patience = self._patience() if watched or timeout is not None else 0
                 if patience <= 0:
-                    self._outside = None
-                    kept = self.live.park is not None and self._seeking is None and self.live.park()
-                    return 0 if kept else self._left_as("suspended")
+                    return self._suspend()
                 timeout = patience if timeout is None else min(timeout, patience)
-        ends = [blocked.until for blocked, _ in self._waiting.values() if blocked.until is not None]
-        if not ends:
+        if not self._timed:
             return timeout
-        wait = max(0, min(ends) - self.live.clock.now()) / 1_000
+        wait = max(0, self._timed[0][0] - self.live.clock.now()) / 1_000
         return wait if timeout is None else min(wait, timeout)
 
-    def _tell_one(self) -> bool:
-        """Let one task go on: the next that a remembered outcome is for, else one whose step is blocked no longer.
+    def _suspend(self) -> float:
+        self._outside = None
+        kept = self.live.park is not None and self._seeking is None and self.live.park()
+        self._news = True
+        return 0 if kept else self._left_as("suspended")
 
-        One at a time, and the rest when nothing more follows from it: so code that races its steps (`asyncio.wait`,
-        `as_completed`) sees the same winner in every replay.
-        """
-        while self._untold:
-            _, _, future = heapq.heappop(self._untold)
+    def _hear(self) -> None:
+        self._news = True
+
+    def _resume(self) -> bool:
+        """Let the plans go on that are blocked no longer; what comes of them is told in its turn."""
+        ready = self._due()
+        if self._news:
+            self._news = False
+            ready += [each for each in self._waiting.values() if self._can_go_on(each[0])]
+        futures = [future for _, future in ready if not future.done()]
+        for future in futures:
             if not future.done():
                 future.set_result(None)
-                return True
-        heard = self.live.state.heard
-        ready = [each for each in self._waiting.values() if self._can_go_on(each[0]) and not each[1].done()]
-        if not ready:
-            return False
-        min(ready, key=lambda each: heard.get(each[0].key, _LAST))[1].set_result(None)
-        return True
+        return bool(futures)
+
+    def _due(self) -> list[tuple[Blocked, asyncio.Future[None]]]:
+        """What can go on by itself, the earliest first."""
+        due: list[tuple[Blocked, asyncio.Future[None]]] = []
+        while self._timed:
+            until, key = self._timed[0]
+            waiting = self._waiting.get(key)
+            if waiting is not None and waiting[0].until == until and not waiting[1].done():
+                if not self._can_go_on(waiting[0]):
+                    break
+                due.append(waiting)
+            heapq.heappop(self._timed)
+        return due
 
     def _patience(self) -> float:
         """For how many seconds the code may still await something other than its steps."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         self._outside = self._outside if self._outside is not None else now
         return self._outside + PATIENCE - now
 
@@ -335,21 +398,6 @@ class AsyncDriver:
         return blocked.until is not None and blocked.until <= self.live.clock.now()
 
 
-class _IdleSelector(selectors.DefaultSelector):
-    """Asks the driver each time before the loop waits for something to happen."""
-
-    def __init__(self, driver: AsyncDriver) -> None:
-        super().__init__()
-        self.watching = False
-        self._driver = driver
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.watching and (timeout is None or timeout > 0):
-            own = 1  # the loop's own pipe, through which threads wake it
-            timeout = self._driver.idle(len(self.get_map()) > own, timeout)
-        return super().select(timeout)
-
-
 async def _follow(call: Callable[[], Any], scope: Branch) -> Any:
     branch.set(scope)
     result = call()
@@ -362,15 +410,8 @@ def _cancelling() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End what the code left behind: tasks that nobody awaited, generators, threads."""
-    try:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+_BARE = frozenset({AsyncStep.wait_for_event.__code__, AsyncDriver.signal.__code__, AsyncStep.wait_for_any.__code__})

@@ -75,6 +75,9 @@ class LiveRun:
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
         self.snapshot_every = SNAPSHOT_RECORDS
         self.park: Callable[[], bool] | None = None  # suspend, and keep the code; whether it can go on
+        self.reached: set[str] = set()  # steps that earlier executions in this process have come to
+        self.called: set[str] = set()  # steps that this execution has come to
+        self.given: set[str] = set()  # steps whose outcome this execution's code was given
         self.weight = 0  # bytes of values that this executor has appended
         self._guard = threading.Condition()
         self._queue: list[_Write] = []

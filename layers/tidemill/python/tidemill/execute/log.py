@@ -1,12 +1,13 @@
-"""`ctx.logger`: silent while the code covers ground that it has covered before."""
+"""`ctx.logger`: silent while the code covers ground that it has covered before.
+
+Each branch of the code is asked for itself. What a step says is always new: the body of a remembered step does not run.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tidemill.execute.tape import Tape
+from tidemill.execute.tape import Tape, attempt, branch
 
 
 class _Quiet(logging.Logger):
@@ -18,7 +19,13 @@ class _Quiet(logging.Logger):
         self.parent = logging.getLogger(name)
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        return not self._tape.replaying and logging.getLogger(self.name).isEnabledFor(level)
+        return not self._silent() and logging.getLogger(self.name).isEnabledFor(level)
+
+    def _silent(self) -> bool:
+        if attempt.get(0):
+            return False
+        here = branch.get(None)
+        return self._tape.replaying(here.prefix if here is not None else "")
 
 
 def logger(function_id: str, run_id: str, tape: Tape) -> logging.Logger:

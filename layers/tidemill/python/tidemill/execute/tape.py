@@ -7,14 +7,19 @@ that the order in which branches happen to run changes no key.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+import re
+from collections.abc import Callable
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from tidemill.core.handed import is_handed
 from tidemill.core.journal import Resolved, StepDone
 from tidemill.errors import NonDeterministicError, NonRetriableError
 from tidemill.execute.live import LiveRun
 from tidemill.model import StepKind
+
+_SCOPE = re.compile(r"(?:p\d+/\d+/)+")  # the branch in a step's key
 
 
 @dataclass(slots=True)
@@ -76,27 +81,64 @@ def this_branch() -> Branch:
     return found
 
 
+class Found(NamedTuple):
+    """The function of a map, and the context variables where the code gave it."""
+
+    fn: Callable[[Any], Any]
+    context: Context
+
+
 class Tape:
-    """What one execution of the code has reached of what the journal remembers."""
+    """What one execution of the code has reached of what earlier ones have. `seeking`: it only leads to a map."""
 
-    def __init__(self, live: LiveRun) -> None:
+    def __init__(self, live: LiveRun, *, seeking: bool = False) -> None:
         self.live = live
-        known = live.state.done.keys() | live.state.resolved.keys()
-        self.unheard = len(known) - sum(map(is_handed, known)) if live.state.resolved else len(known)
+        self.left: set[str] = set()  # branches that have been left, where others go on
+        self.uncalled = _reached(live)  # steps that an earlier execution has reached, and this one not yet
+        self._seeking = seeking
+        self._known = frozenset(self.uncalled)
+        self._within: dict[str, set[str]] = {}
+        self._beyond: set[str] = set()  # branches that have reached a step for the first time
+        self._order: list[str] | None = None
+        live.given = set()
+        live.called = set()
 
-    @property
-    def replaying(self) -> bool:
-        """Whether the code is still on ground that it has covered before."""
-        return self.unheard > 0
+    def replaying(self, prefix: str = "") -> bool:
+        """Whether the code of this branch is still on ground that it has covered before."""
+        if self._seeking or self.live.leaving is not None or any(map(prefix.startswith, self.left)):
+            return True
+        if prefix in self._beyond:
+            return False
+        ahead = self._within.get(prefix)
+        if ahead is None:
+            ahead = self._within[prefix] = {key for key in self.uncalled if key.startswith(prefix)}
+        while ahead and (key := next(iter(ahead))) not in self.uncalled:
+            ahead.discard(key)
+        return bool(ahead)
+
+    def go_beyond(self, key: str) -> None:
+        """This step is carried out. If no execution has reached it before, what follows in its branch is new too."""
+        if key not in self._known:
+            self._beyond.add(_scope(key))
+
+    def next_turn(self, last: int) -> int | None:
+        """The turn of the first step that the code has yet to reach again; `last`: it has not ended."""
+        if self._order is None:
+            heard = self.live.state.heard
+            self._order = sorted(self.uncalled, key=lambda key: heard.get(key, last), reverse=True)
+        while self._order and self._order[-1] not in self.uncalled:
+            self._order.pop()
+        return self.live.state.heard.get(self._order[-1], last) if self._order else None
 
     def recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
         """How this step ended, if it has."""
+        self.uncalled.discard(key)
+        self.live.called.add(key)
         state = self.live.state
         done = state.done.get(key)
         if done is not None:
             if done.kind != kind:
                 raise unlike(key, done.kind, kind)
-            self.unheard -= 1
             return done
         known = state.blocked.get(key) or state.tried.get(key)
         if known is not None and known.kind != kind:
@@ -108,8 +150,20 @@ class Tape:
             raise unlike(key, _kinds(resolved)[0], kind)
         if kind == "map":
             return None
-        self.unheard -= 1
         return resolved
+
+
+def _reached(live: LiveRun) -> set[str]:
+    """The steps that earlier executions have come to, as far as the journal and this process know."""
+    state = live.state
+    live.reached |= live.called
+    keys = {*state.done, *state.resolved, *state.blocked, *state.tried, *live.reached}
+    return {key for key in keys if not is_handed(key)} if state.resolved or state.blocked else keys
+
+
+def _scope(key: str) -> str:
+    found = _SCOPE.match(key)
+    return found[0] if found is not None else ""
 
 
 def _kinds(resolved: Resolved) -> tuple[StepKind, ...]:

@@ -1,0 +1,101 @@
+"""The event loop of one execution: it says when it is idle, and forgets what was given up.
+
+The loop asks its selector to wait in just the moment in which no callback is ready, so a selector is where to notice
+that; no private part of asyncio is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+from tidemill.execute.threads import Threads
+
+Idle = Callable[[bool, float | None], float | None]
+_RESTLESS = 1_000  # turns without a pause, after which the loop is taken to be idle: a step may never pause
+
+
+class BareTask(asyncio.Task[Any]):
+    """A task that is nothing but a step; it knows whether anybody has asked for what it gives."""
+
+    asked = 0
+
+    def add_done_callback(self, fn: Any, /, *, context: Any = None) -> None:
+        self.asked += 1
+        super().add_done_callback(fn, context=context)
+
+    def remove_done_callback(self, fn: Any, /) -> int:
+        removed = super().remove_done_callback(fn)
+        self.asked -= removed
+        return removed
+
+    def result(self) -> Any:
+        self.asked += 1
+        return super().result()
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """`idle`: asked each time before the loop waits, whether it watches files, and until its next timer; how long it
+    may wait. `bare`: the code objects of coroutines that are steps.
+    """
+
+    watching = False  # whether `idle` is asked
+
+    def __init__(self, idle: Idle, bare: frozenset[Any]) -> None:
+        self._ahead = 0.0
+        super().__init__(_IdleSelector(self))
+        self.tasks = 0  # that have not ended
+        self.idle = idle
+        self._bare = bare
+        self._blocking = Threads()
+        self.set_default_executor(self._blocking)
+        self.set_task_factory(self._task)
+
+    def time(self) -> float:
+        return super().time() + self._ahead
+
+    def jump(self, seconds: float) -> None:
+        """Put the clock forward."""
+        self._ahead += seconds
+
+    def _task(self, loop: asyncio.AbstractEventLoop, coro: Any, **given: Any) -> asyncio.Future[Any]:
+        kind = BareTask if getattr(coro, "cr_code", None) in self._bare else asyncio.Task
+        task = kind(coro, loop=loop, **given)
+        self.tasks += 1
+        asyncio.Task.add_done_callback(task, self._ended)
+        return task
+
+    def _ended(self, _: object) -> None:
+        self.tasks -= 1
+
+    def wind_up(self) -> None:
+        """End what the code left behind: tasks that nobody awaited, generators. Threads are left to themselves."""
+        try:
+            tasks = asyncio.all_tasks(self)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.run_until_complete(self.shutdown_asyncgens())
+        finally:
+            self._blocking.shutdown()
+            self.close()
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._busy = 0  # turns since the loop last had nothing to do
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self._loop.watching:
+            self._busy = self._busy + 1 if timeout is not None and timeout <= 0 else 0
+            if not self._busy or self._busy > _RESTLESS:
+                own = 1  # the loop's own pipe, through which threads wake it
+                wait = self._loop.idle(len(self.get_map()) > own, timeout)
+                timeout = wait if not self._busy else 0
+                self._busy = 0
+        return super().select(timeout)
