@@ -285,7 +285,8 @@ class AsyncDriver:
             )
         if not inspect.isawaitable(result):
             return result
-        return await self._loop.create_task(_awaited(result), context=context)
+        work = result if inspect.iscoroutine(result) else _awaited(result)
+        return await self._loop.create_task(work, context=context)
 
     async def _block(self, blocked: Blocked) -> None:
         live = self.live

@@ -1,8 +1,8 @@
 """Threads for what blocks, beside an event loop: whoever gives a call up need not wait for its thread.
 
 The threads of `concurrent.futures` are joined when a loop, or the interpreter, ends: a call that hangs would hold up
-the run that gave it up long ago. These threads are daemons. A call that is given up keeps its thread until it returns, but
-not its place: another thread takes the next call in line, and what the given-up call returns is dropped.
+the run that gave it up long ago. These threads are daemons. A call that is given up keeps its thread until it returns,
+but not its place: another thread takes the next call in line, and what the given-up call returns is dropped.
 """
 
 from __future__ import annotations
