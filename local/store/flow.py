@@ -264,13 +264,15 @@ class SqliteFlow:
         row = self._db.row("SELECT run_id, seq, count, since FROM gathering WHERE key = ?", (key,))
         return Window(*row) if row is not None else None
 
-    def move_window(self, key: str, was: Window | None, window: Window, now: int) -> bool:  # noqa: ARG002
+    def move_window(self, key: str, was: str | None, window: Window, now: int) -> Window:  # noqa: ARG002
         found = self.window(key)
-        if found not in (was, window):
-            return False
+        if found is not None and found.run_id != was:
+            return found
+        if was == window.run_id and (found is None or found.seq >= window.seq):
+            return found or window
         values = (key, window.run_id, window.seq, window.count, window.since)
         self._db.write("INSERT OR REPLACE INTO gathering VALUES (?, ?, ?, ?, ?)", values)
-        return True
+        return window
 
     # Views.
 

@@ -120,6 +120,11 @@ class SqliteRuns:
         found = self.append_raw(run_id, seq, [encode(record) for record in records], change)
         return None if found is None else _decoded(run_id, found)
 
+    def rewrite(self, run_id: str, seq: int, record: Record) -> None:
+        self._fresh.pop(run_id, None)
+        sql = "UPDATE journal SET data = ? WHERE n = ? AND seq = ?"
+        self._db.write(sql, (encode(record), self._known(run_id), seq))
+
     def change(self, run_id: str, change: HeadChange) -> None:
         self._fresh.pop(run_id, None)
         n = self._number(run_id)

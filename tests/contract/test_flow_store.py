@@ -251,16 +251,17 @@ def test_an_idempotency_key_has_one_run_until_its_time_is_over(flow: FlowStore) 
     assert flow.first("i/k", "c", UNTIL, UNTIL + 9) == "c"
 
 
-def test_a_window_moves_only_from_what_it_was(flow: FlowStore) -> None:
+def test_a_window_moves_only_from_the_run_that_it_was_of(flow: FlowStore) -> None:
     one, two, three = Window("a", 0, 1, NOW), Window("a", 1, 2, NOW), Window("b", 0, 1, NOW + 5)
     assert flow.window("w/k") is None
-    assert not flow.move_window("w/k", one, two, NOW)
-    assert flow.move_window("w/k", None, one, NOW)
-    assert flow.move_window("w/k", None, one, NOW)  # done twice
-    assert not flow.move_window("w/k", None, three, NOW)
-    assert flow.move_window("w/k", one, two, NOW)
-    assert not flow.move_window("w/k", one, three, NOW)
-    assert flow.move_window("w/k", two, three, NOW)
+    assert flow.move_window("w/k", None, one, NOW) == one
+    assert flow.move_window("w/k", None, one, NOW) == one  # done twice
+    assert flow.move_window("w/k", None, three, NOW) == one
+    assert flow.move_window("w/k", "a", two, NOW) == two
+    assert flow.move_window("w/k", "a", one, NOW) == two, "a window of the same run goes forward only"
+    assert flow.move_window("w/k", "b", three, NOW) == two
+    assert flow.move_window("w/k", "a", three, NOW) == three, "whatever its number was when it was read"
+    assert flow.move_window("w/k", "a", two, NOW) == three
     assert flow.window("w/k") == three
     assert flow.window("w/other") is None
 

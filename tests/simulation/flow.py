@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from simulation.system import SKEW, Execution, System
 
-from tidemill.core.flow import keys, places
+from tidemill.core.flow import gather, keys, places
 from tidemill.core.journal import Claimed, Record, Skipped
 from tidemill.core.state import RunState, fold
 from tidemill.limits import IDEMPOTENCY_MEMORY
@@ -147,14 +147,18 @@ def _batched(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState])
     problems = []
     for head in heads:
         state = states[head.run_id]
-        events = [event.id for event in (*state.birth.events, *(r.event for r in state.gathered))]
+        events = [
+            event.id for event in (*state.birth.events, *(r.event for r in state.gathered if r.event is not None))
+        ]
         if len(events) > declared["max_size"] or len(set(events)) < len(events):
             problems.append(f"{spec.id} {head.run_id}: its batch is {events}")
         if tuple(events) != head.event_ids:
             problems.append(f"{spec.id} {head.run_id}: the head lists {head.event_ids}, the journal has {events}")
         if "debounce" in spec.flow and "batch" not in spec.flow and state.gathered:
-            last = max((*state.birth.events, *(r.event for r in state.gathered)), key=lambda e: e.received_at)
-            if [e.received_at for e in state.events] != [last.received_at]:
+            last = max(
+                (*state.birth.events, *(r.event for r in state.gathered if r.event is not None)), key=gather.joined
+            )
+            if [gather.joined(e) for e in state.events] != [gather.joined(last)]:
                 problems.append(f"{spec.id} {head.run_id}: {last.id} was the last, the code was given {state.events}")
     return problems
 

@@ -144,7 +144,10 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
     """Every event is in exactly the runs that it should be in."""
     problems = []
     started = Counter(
-        (h.function_id, event_id) for h in heads if h.parent is None for event_id in all_events(journals[h.run_id])
+        (h.function_id, event_id)
+        for h in heads
+        if h.parent is None and not _joined(h)
+        for event_id in all_events(journals[h.run_id])
     )
     problems += [f"{key} was started {n} times" for key, n in started.items() if n > 1]
     sent = system.stores.events.page(EventQuery(limit=1_000))
@@ -160,10 +163,15 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
     return problems
 
 
+def _joined(head: Head) -> bool:
+    """Whether this is the run of a delayed event that has joined another one's."""
+    return head.status == "skipped" and "has joined run" in (head.reason or "")
+
+
 def all_events(records: list[Record]) -> list[str]:
     """The ids of a run's events, also of those that its code is not given."""
     state = fold(records)
-    return [event.id for event in (*state.birth.events, *(record.event for record in state.gathered))]
+    return [event.id for event in (*state.birth.events, *(r.event for r in state.gathered if r.event is not None))]
 
 
 def _executions(executions: list[Execution]) -> list[str]:

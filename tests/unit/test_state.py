@@ -28,6 +28,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
     Terminal,
+    WindowSet,
     decode,
     encode,
 )
@@ -298,6 +299,8 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
         Gathered(1, Event("e2", "go", {"n": 1}, 1, 2), True),
         [12, 1, {"id": "e2", "name": "go", "data": {"n": 1}, "ts": 1, "received_at": 2}, True],
     ),
+    (Gathered(1, None, True, True, 7), [12, 1, None, True, True, 7]),
+    (WindowSet(1, False), [13, 1, False]),
 ]  # fmt: skip
 
 
@@ -308,6 +311,7 @@ DEFAULTS: dict[type, list[Any]] = {  # what stands at the end of a record that d
     HandedOver: [[]],
     Resolved: [None, None, None, "", ""],
     Ended: [None, None],
+    Gathered: [False, 0],
 }
 
 

@@ -194,7 +194,7 @@ def test_lost_answers(two: Two) -> None:
     two.between.after["UpdateItem"] = lost
     assert two.one.first("i/k", "a", NOW, UNTIL) == "a"
     two.between.after["UpdateItem"] = lost
-    assert two.one.move_window("w/k", None, Window("a", 0, 1, NOW), NOW)
+    assert two.one.move_window("w/k", None, Window("a", 0, 1, NOW), NOW).run_id == "a"
     two.between.after["UpdateItem"] = lost
     assert two.one.spend("t/k", NOW, 1, 1_000) in (NOW + 1_000, NOW + 2_000)  # a slot may be lost, never given twice
 

@@ -35,6 +35,7 @@ EXPRESSION_CHARS: Final = 2_048
 PRIORITY: Final = 600  # seconds, either way
 IDEMPOTENCY_MEMORY: Final = DAY
 DEBOUNCE_EVENTS: Final = 100  # event ids that a debounced run shows: the latest
+DROPPED_EVENTS: Final = 50  # a debounce that goes on drops what it need not keep, each time so many have come
 KEY_LABEL_CHARS: Final = 64
 GRANT: Final = 5 * MINUTE  # how long a place is kept for the run that it was passed on to, and that is to be claimed
 TOP_KEYS: Final = 10

@@ -90,6 +90,10 @@ class RunStore(Protocol):
         """
         ...
 
+    def rewrite(self, run_id: str, seq: int, record: Record) -> None:
+        """Put the record in place of the one with this number, which was appended alone: it says less, and no other."""
+        ...
+
     def change(self, run_id: str, change: HeadChange) -> None:
         """Change the head of a run that has ended; harmless to do twice."""
         ...
@@ -276,8 +280,11 @@ class FlowStore(Protocol):
         """The run that gathers events under this key."""
         ...
 
-    def move_window(self, key: str, was: Window | None, window: Window, now: int) -> bool:
-        """Put `window` in place of `was`; False if something else stands there. Harmless to do twice."""
+    def move_window(self, key: str, was: str | None, window: Window, now: int) -> Window:
+        """Put `window` in place of that of the run `was` (None: where there is none); what stands there then.
+
+        A window of the same run is moved forward only. Harmless to do twice.
+        """
         ...
 
     def usage(self, family: str, top: int) -> list[Usage]:

@@ -7,7 +7,7 @@ rate limit whose starts grow old at that moment.
     throttle      s: what has been spent (see `core.flow.throttle`)
     rate          x<digest of a run>: when it started; n: how many are noted
     idempotency   r, u: the run that has the key, and until when
-    window        v: the run that gathers, and how far
+    window        r: the run that gathers; q, c, s: its last record's number, its events' count, and since when
 """
 
 from __future__ import annotations
@@ -112,23 +112,22 @@ class FlowStarts:
         item = self._table.get(flow_key(key), _ITEM)
         return _window(item) if item is not None else None
 
-    def move_window(self, key: str, was: Window | None, window: Window, now: int) -> bool:
-        new, values = _text(window), {"new": _text(window)}
-        when = f"attribute_not_exists({PK}) OR #v = :new"
+    def move_window(self, key: str, was: str | None, window: Window, now: int) -> Window:
+        sets = {"r": window.run_id, "q": window.seq, "c": window.count, "s": window.since}
+        values: dict[str, str | int] = {}
+        when = f"attribute_not_exists({PK})"
         if was is not None:
-            when, values = "#v = :was OR #v = :new", {**values, "was": _text(was)}
-        sets = {"v": new, TTL: (now + RUN_RETENTION) // SECOND}
-        return self._table.update(flow_key(key), _ITEM, sets, when=when, values=values)
+            when, values["was"] = f"{when} OR #r = :was", was
+        if was == window.run_id:
+            when, values["next"] = "#r = :was AND #q < :next", window.seq
+        kept = {**sets, TTL: (now + RUN_RETENTION) // SECOND}
+        done, item = self._table.tried(flow_key(key), _ITEM, kept, when=when, values=values)
+        return window if done or not item else _window(item)
 
 
 def _starts(item: Item) -> dict[str, int]:
     return {name: value for name, value in item.items() if name[0] == "x"}
 
 
-def _text(window: Window) -> str:
-    return f"{window.run_id} {window.seq} {window.count} {window.since}"
-
-
 def _window(item: Item) -> Window:
-    run_id, seq, count, since = item["v"].rsplit(" ", 3)
-    return Window(run_id, int(seq), int(count), int(since))
+    return Window(item["r"], item["q"], item["c"], item["s"])

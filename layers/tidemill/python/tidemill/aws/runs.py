@@ -152,6 +152,9 @@ class DynamoRuns:
             raise JournalError(f"there is no run {run_id} to write to")
         return self._standing(run_id, seq)
 
+    def rewrite(self, run_id: str, seq: int, record: Record) -> None:
+        self._table.put(journals.item(run_id, seq, [record], self._blobs))
+
     def change(self, run_id: str, change: HeadChange) -> None:
         sets, removed = heads.changes(run_id, change)
         self._table.update(run_key(run_id), HEAD, sets, remove=removed, when=_THERE)

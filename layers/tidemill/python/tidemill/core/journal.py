@@ -16,6 +16,7 @@ that append is the only lock there is. Who writes what:
     Skipped      whoever admits the run         terminal: never begun
     Admitted     whoever admits the run         what flow control has decided about it, once
     Gathered     whoever matched the event      one more event of a debounced or batched run
+    WindowSet    whoever looks at the window    a debounced or batched run gathers from now on, or takes no more
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
 each still has its number.
@@ -150,16 +151,27 @@ class Admitted(_Record, frozen=True, tag=11):
 
 
 class Gathered(_Record, frozen=True, tag=12):
-    """`last`: only the last event is given to the code (debounce); else all of them (batch)."""
+    """`last`: only the last event is given to the code (debounce); else all of them (batch). `full`: the run takes no
+    more. `number`: the record's own. `event` is None where a debounce that goes on for long has dropped it.
+    """
 
     at: int
-    event: Event
+    event: Event | None
     last: bool = False
+    full: bool = False
+    number: int = 0
+
+
+class WindowSet(_Record, frozen=True, tag=13):
+    """`open`: the time of a run's delayed event has come, and it gathers from now on. Else it takes no more events."""
+
+    at: int
+    open: bool
 
 
 Record = (
     Started | Claimed | StepDone | StepTried | AttemptFailed | Suspended | HandedOver | Resolved
-    | Ended | Cancelled | Skipped | Admitted | Gathered
+    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet
 )  # fmt: skip
 Terminal = (Ended, Cancelled, Skipped)
 

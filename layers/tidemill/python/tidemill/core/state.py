@@ -36,6 +36,7 @@ from tidemill.core.journal import (
     StepDone,
     StepTried,
     Suspended,
+    WindowSet,
 )
 from tidemill.errors import JournalError
 from tidemill.limits import MESSAGE_DELAY
@@ -67,6 +68,7 @@ class Tail(msgspec.Struct):
     timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
     admitted: Admitted | None = None
     gathered: list[Gathered] = []
+    closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
     heard: dict[str, int] = {}  # in which order the code has heard of its steps
 
@@ -102,7 +104,8 @@ class RunState(Tail):
         """The events that the code is given, oldest first."""
         if not self.gathered:
             return self.birth.events
-        all_ = (*self.birth.events, *(record.event for record in self.gathered))
+        more = [record.event for record in self.gathered if record.event is not None]
+        all_ = (*self.birth.events, *more)
         return gather.given(all_, self.gathered[0].last)
 
 
@@ -196,7 +199,13 @@ def _admitted(state: Tail, record: Admitted) -> None:
 
 
 def _gathered(state: Tail, record: Gathered) -> None:
-    state.gathered.append(record)
+    if record.event is not None:
+        state.gathered.append(record)
+    state.closed = state.closed or record.full
+
+
+def _window_set(state: Tail, record: WindowSet) -> None:
+    state.closed = state.closed or not record.open
 
 
 def _terminal(state: Tail, record: Ended | Cancelled | Skipped) -> None:
@@ -220,4 +229,5 @@ _FOLDS: dict[type, Callable[[Tail, Any], None]] = {
     Skipped: _terminal,
     Admitted: _admitted,
     Gathered: _gathered,
+    WindowSet: _window_set,
 }

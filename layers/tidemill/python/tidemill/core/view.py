@@ -26,6 +26,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
     Terminal,
+    WindowSet,
 )
 from tidemill.core.view_steps import end_status, steps_view
 from tidemill.core.view_values import View, error_view, shown, time_view
@@ -115,6 +116,7 @@ _TYPES: dict[type, str] = {
     Skipped: "skipped",
     Admitted: "admitted",
     Gathered: "gathered",
+    WindowSet: "window_set",
 }
 
 
@@ -172,7 +174,9 @@ def _details(record: Record) -> View:
             keys = [place.label for place in record.standing.places if place.label]
             return {"begin": time_view(record.begin), "rank": iso(record.standing.rank), "keys": keys}
         case Gathered():
-            return {"event_id": record.event.id}
+            return {"event_id": record.event.id if record.event is not None else None}
+        case WindowSet():
+            return {"open": record.open}
 
 
 def _blocked_view(blocked: Iterable[Blocked]) -> list[View]:

@@ -1,28 +1,81 @@
 """Debounce and batch, as events come in: each joins the run that gathers under its key, or begins one.
 
 A window (key → run) only says where to look. Whether an event still comes in is decided by the run's journal: the event
-is appended as a record, and the claim with which the run begins needs the same number. An event that has lost that race
-goes to the next window, or begins it.
+is appended as a record, and the claim with which the run begins needs the same number.
+
+*Takes no more* (full, admitted, claimed, ended) is final: no later record makes such a run take an event again. So an
+event that has been refused moves the window to a new run at once, and never asks the same run twice. A window is moved
+before its run is created; such a run counts as open, and whoever finds it creates it, with the event in hand as its
+first. So a burst under one key makes one run, however slow the store is.
 
 *In exactly one run, whatever dies or comes twice.* Two deliveries of an event may see two windows, if one of them stood
-still in between. So they agree on a *home* before either does anything: the first one's choice stands. It is a run that
-has been born, or the one that the event itself begins; and where that run has begun without the event, which is then
-true for good, both find that out, and agree on the next.
+still in between. So they agree on a *home* before either does anything: the first one's choice stands. Where that run
+has begun without the event, which is then true for good, both find that out, and agree on the next.
+
+*An event joins at its `ts`.* An event whose `ts` lies ahead is a run of its own until then, which others cannot join.
+At that time the run opens the window of its key; where another run gathers by then, the event joins that one, and its
+own run is skipped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from tidemill import ids
+from tidemill.core import snapshot
 from tidemill.core.flow import gather, keys
-from tidemill.core.journal import Gathered
+from tidemill.core.journal import Gathered, Record, Skipped, WindowSet
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState
+from tidemill.errors import Unavailable
+from tidemill.execute import finish, outside
 from tidemill.execute.load import load
-from tidemill.execute.start import bear, first_id
-from tidemill.limits import EVENT_ID_MEMORY, MESSAGE_DELAY
+from tidemill.execute.start import bear, first_id, restore_waits
+from tidemill.limits import DROPPED_EVENTS, EVENT_ID_MEMORY, MESSAGE_DELAY
 from tidemill.model import Event, FunctionSpec, Head, HeadChange
 from tidemill.ports import Window, World
+
+_RUNS = 25  # that refuse one event, each full before the event could join it
+_TRIES = 100  # to append one event to a run to which others append at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class _Intake:
+    """One event that a debounce or a batch takes in. `own`: the run of a delayed event, which exists already."""
+
+    world: World
+    spec: FunctionSpec
+    event: Event
+    name: str
+    declared: dict[str, Any]
+    key: str
+    own: str = ""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A run that gathers, as far as it is known: the number of its last record, how many events, and which."""
+
+    seq: int
+    count: int
+    since: int
+    event_ids: list[str]
+    closed: bool = False
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.seq += 1
+            if isinstance(record, Gathered):
+                self.count += 1
+                self.closed = self.closed or record.full
+                if record.event is not None and record.event.id not in self.event_ids:
+                    self.event_ids.append(record.event.id)
+            else:
+                self.closed = self.closed or not (isinstance(record, WindowSet) and record.open)
 
 
 def gathers(spec: FunctionSpec) -> bool:
@@ -31,47 +84,117 @@ def gathers(spec: FunctionSpec) -> bool:
 
 def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     """Put the event into a run of this function: the run's id, and whether the event began it. Harmless to do twice."""
-    name = gather.feature(spec.flow) or ""
-    declared: dict[str, Any] = spec.flow[name]
     had = _had(world, spec, event)
     if had is not None:
         world.queue.look(had.run_id, spec.id, had.not_before)
         return had.run_id, False
+    if gather.ahead(event, world.clock.now()):
+        return _delayed(world, spec, event)
+    return _placed(_intake(world, spec, event), first_id(world, spec, event))
+
+
+def delayed(head: Head, state: RunState) -> bool:
+    """Whether this is the run of an event whose `ts` lay ahead, and that has joined no window yet."""
+    return head.gathers and state.seq == 0 and gather.ahead(state.birth.events[0], state.birth.at)
+
+
+def join_window(world: World, spec: FunctionSpec, head: Head, state: RunState) -> None:
+    """The time of a delayed event has come: its run opens the window, or is skipped for one that is open."""
+    it = _intake(world, spec, state.birth.events[0], head.run_id)
+    run_id, _ = _placed(it, head.run_id)
+    if run_id != head.run_id:
+        _skip(world, head.run_id, f"its event, which lay in the future, has joined run {run_id} ({it.name})")
+        return
+    now = world.clock.now()
+    known = _Known(0, 1, now, list(head.event_ids))
+    _write(it, head, known, WindowSet(now, True), gather.begins(it.name, it.declared, now, now, 1))
+    # Where that lost, an event has joined, or the run has been cancelled: either way the window is no matter any more.
+
+
+def _skip(world: World, run_id: str, reason: str) -> None:
+    now = world.clock.now()
+
+    def decide(state: RunState) -> outside.Decision:
+        if state.terminal is not None:
+            return None
+        change = HeadChange("skipped", now, reason, ended_at=now, end=state.seq + 1)
+        return [Skipped(now, reason)], change
+
+    outside.tell(world, run_id, decide)
+    finish.finish(world, run_id)
+
+
+def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _Intake:
+    name = gather.feature(spec.flow) or ""
+    declared: dict[str, Any] = spec.flow[name]
     key = keys.key(keys.family(name, spec.id), declared.get("key"), event).text
+    return _Intake(world, spec, event, name, declared, key, own)
+
+
+def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     own = first_id(world, spec, event)
-    number = 0
-    while True:
-        window = world.flow.window(key)
-        head = world.runs.head(window.run_id) if window is not None else None
-        now = world.clock.now()
-        if window is None or head is None or not _open(head):
-            mine = Window(own, 0, 1, now)
-            if not world.flow.move_window(key, window, mine, now):
-                continue
-            window = mine
-        home = _home(world, spec, event, number, window.run_id, now)
-        if home == own:
-            begin = max(gather.begins(name, declared, now, now, 1), event.ts)
-            reason = gather.reason(name, declared)
-            born = bear(world, spec, (event,), run_id=own, begin=begin, reason=reason)
-            world.queue.look(own, spec.id, born.head.not_before)
-            return own, born.created
-        if window.run_id != home:
-            window, head = None, world.runs.head(home)
-        if head is not None and _join(world, spec, name, declared, key, window, head, event):
+    born = bear(world, spec, (event,), run_id=own, begin=event.ts, reason="its event lies in the future")
+    world.queue.look(own, spec.id, event.ts)
+    return own, born.created
+
+
+def _placed(it: _Intake, own: str) -> tuple[str, bool]:
+    """The run that the event is in now, and whether the event has created it.
+
+    Bounded: each turn adds a run to those that have refused the event for good.
+    """
+    refused: set[str] = set()
+    for number in range(_RUNS):
+        while own in refused:  # ends: no id comes twice
+            own = ids.derived(it.spec.id, it.event.id, own)
+        window, head = _window(it, own, refused)
+        home = _home(it, number, window.run_id)
+        if home != window.run_id:
+            head = it.world.runs.head(home)
+        if head is None:
+            if _created(it, home):
+                return home, True
+            head = it.world.runs.head(home)
+        if home == it.own or (head is not None and _join(it, head, window if home == window.run_id else None)):
             return home, False
-        number += 1
+        refused.add(home)
+    raise Unavailable(f"event {it.event.id} found {_RUNS} runs of {it.spec.id} full, one after the other")
 
 
-def _home(world: World, spec: FunctionSpec, event: Event, number: int, run_id: str, now: int) -> str:
+def _window(it: _Intake, own: str, refused: set[str]) -> tuple[Window, Head | None]:
+    """The window of the event's key, moved to the run `own` where its run takes no more; and that run's head."""
+    window = it.world.flow.window(it.key)
+    if window is not None and window.run_id not in refused:
+        head = it.world.runs.head(window.run_id)
+        if head is None or _open(head):
+            return window, head
+    now = it.world.clock.now()
+    was = window.run_id if window is not None else None
+    there = it.world.flow.move_window(it.key, was, Window(own, 0, 1, now), now)
+    return there, it.world.runs.head(there.run_id)
+
+
+def _home(it: _Intake, number: int, run_id: str) -> str:
     """The run that all deliveries of the event try to put it into, after `number` others: this one, or another's."""
-    key = f"{keys.family('home', spec.id)}/{event.id}/{number}"
-    return world.flow.first(key, run_id, now, event.received_at + EVENT_ID_MEMORY)
+    key = f"{keys.family('home', it.spec.id)}/{it.event.id}/{number}"
+    return it.world.flow.first(key, run_id, it.world.clock.now(), it.event.received_at + EVENT_ID_MEMORY)
+
+
+def _created(it: _Intake, run_id: str) -> bool:
+    """Create the run with this event as its first. False: it exists."""
+    now = it.world.clock.now()
+    begin, reason = gather.begins(it.name, it.declared, now, now, 1), gather.reason(it.name, it.declared)
+    born = bear(it.world, it.spec, (it.event,), run_id=run_id, begin=begin, reason=reason)
+    if born.created:
+        it.world.queue.look(run_id, it.spec.id, born.head.not_before)
+    else:
+        restore_waits(it.world, it.spec, run_id)
+    return born.created
 
 
 def _open(head: Head) -> bool:
     """Whether the run takes events, as far as its head tells."""
-    return head.due is not None and head.started_at is None
+    return head.due is not None and head.started_at is None and head.standing is None
 
 
 def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
@@ -84,72 +207,108 @@ def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
 
 def _recent(world: World, head: Head, event: Event) -> bool:
     """Whether it is this event that is in the run: not an older one with the same id, nor only about to be."""
-    events = [e for e in _events(load(world, head)) if e.id == event.id]
-    return bool(events) and event.received_at - events[0].received_at <= EVENT_ID_MEMORY
+    received = [e.received_at for e in _events(load(world, head)) if e.id == event.id]
+    if not received and event.id in head.event_ids:  # a debounce has dropped it
+        received = [head.created_at]
+    return bool(received) and event.received_at - received[0] <= EVENT_ID_MEMORY
 
 
 def _events(state: RunState) -> list[Event]:
-    return [*state.birth.events, *(record.event for record in state.gathered)]
+    return [*state.birth.events, *(record.event for record in state.gathered if record.event is not None)]
 
 
-def _join(
-    world: World,
-    spec: FunctionSpec,
-    name: str,
-    declared: dict[str, Any],
-    key: str,
-    window: Window | None,
-    head: Head,
-    event: Event,
-) -> bool:
-    """Append the event to the run that gathers; `window`: where it stands under its key. False: it never takes it."""
-    run_id, now = head.run_id, world.clock.now()
-    known = window
-    record = Gathered(now, event, name == "debounce")
-    while True:
-        if event.id in head.event_ids:  # another delivery of its message was faster
-            return True
-        if known is None or not _open(head):
-            state = load(world, head)
-            if _has(state, event):
+def _join(it: _Intake, head: Head, window: Window | None) -> bool:
+    """Append the event to the run that gathers; `window`: where it stands under its key. False: it never takes it.
+
+    Bounded: each turn but the first has found a record more; a batch is full after so many, a debounce tries so often.
+    """
+    known: _Known | None = None
+    if window is not None and _open(head):
+        known = _Known(window.seq, window.count, window.since, list(head.event_ids))
+    for _ in range(_TRIES):
+        if it.event.id in (known.event_ids if known is not None else head.event_ids):
+            return True  # another delivery of its message was faster
+        if known is None:
+            state = load(it.world, head)
+            if it.event.id in [event.id for event in _events(state)]:
                 return True
-            if state.terminal is not None or state.first_claim is not None or state.admitted is not None:
-                return False
-            known = Window(run_id, state.seq, len(_events(state)), state.birth.at)
-            head = world.runs.head(run_id) or head  # what is changed must not be older than what is appended to
-            continue
-        if gather.full(name, declared, known.count):
+            known = _known(head, state)
+        if known.closed:
             return False
-        begin = max(gather.begins(name, declared, known.since, now, known.count + 1), event.ts)
-        change = _moved(spec, name, declared, head, event, begin)
-        found = world.runs.append(run_id, known.seq + 1, [record], change)
-        if found is None or found[:1] == [record]:
-            after = Window(run_id, known.seq + 1, known.count + 1, known.since)
-            if window is not None:
-                world.flow.move_window(key, window, after, now)
-            if begin <= now and (head.not_before or 0) - known.since > MESSAGE_DELAY:
-                world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
-            world.queue.look(run_id, spec.id, begin if begin > now else None)
-            return True
-        known = None
+        record = _next(it, known)
+        begin = gather.begins(it.name, it.declared, known.since, record.at, known.count + 1)
+        found = _write(it, head, known, record, begin)
+        if found is None:
+            return isinstance(record, Gathered)
+        known.add(found)
+    raise Unavailable(f"run {head.run_id}: others appended {_TRIES} records while event {it.event.id} was to join it")
 
 
-def _has(state: RunState, event: Event) -> bool:
-    return any(e.id == event.id for e in _events(state))
+def _known(head: Head, state: RunState) -> _Known:
+    closed = state.closed or state.terminal is not None or state.first_claim is not None or state.admitted is not None
+    first = state.birth.events[0]
+    since = first.ts if gather.ahead(first, state.birth.at) else state.birth.at
+    return _Known(state.seq, len(_events(state)), since, list(head.event_ids), closed)
 
 
-def _moved(spec: FunctionSpec, name: str, declared: dict[str, Any], head: Head, event: Event, begin: int) -> HeadChange:
+def _next(it: _Intake, known: _Known) -> Gathered | WindowSet:
+    """The record of the event; or, where `max_size` was lowered, the one that says that the run takes no more."""
+    now = it.world.clock.now()
+    if gather.full(it.name, it.declared, known.count):
+        return WindowSet(now, False)
+    full = gather.full(it.name, it.declared, known.count + 1)
+    return Gathered(now, it.event, it.name == "debounce", full, known.seq + 1)
+
+
+def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet, begin: int) -> list[Record] | None:
+    """Append the record, and see to what follows from it. None: it was appended; else what stands there."""
+    world, run_id = it.world, head.run_id
+    came = [record.event.id] if isinstance(record, Gathered) and record.event is not None else []
+    change = _moved(it, head, begin, [*known.event_ids, *came])
+    dropped = _dropped(it, head, known) if came else []
+    if dropped:
+        change = msgspec.structs.replace(change, snapshot=known.seq)
+    found = world.runs.append(run_id, known.seq + 1, [record], change)
+    if found is not None and found[:1] != [record]:
+        return found
+    for each in dropped:
+        world.runs.rewrite(run_id, each.number, msgspec.structs.replace(each, event=None))
+    after = Window(run_id, known.seq + 1, known.count + len(came), known.since)
+    world.flow.move_window(it.key, run_id, after, record.at)
+    if begin <= record.at and (head.not_before or 0) - known.since > MESSAGE_DELAY:
+        world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
+    world.queue.look(run_id, it.spec.id, begin if begin > record.at else None)
+    return None
+
+
+def _dropped(it: _Intake, head: Head, known: _Known) -> list[Gathered]:
+    """Of a debounce that goes on and on: the events that it need not keep, once a snapshot holds the last one.
+
+    Whoever appends at such a number sees to it, so each is dropped once, and what is read stays short.
+    """
+    if it.name != "debounce" or known.seq == 0 or known.seq % DROPPED_EVENTS:
+        return []
+    state = load(it.world, head)
+    if state.seq != known.seq:
+        return []  # somebody else was faster, and sees to it
+    (last,) = state.events
+    dropped = [each for each in state.gathered if each.event is not None and each.event != last]
+    state.gathered = [each for each in state.gathered if each.event == last]
+    it.world.runs.put_snapshot(head.run_id, state.seq, snapshot.encode(state))
+    return dropped
+
+
+def _moved(it: _Intake, head: Head, begin: int, event_ids: list[str]) -> HeadChange:
     """The head with one more event, and the times that follow from when the run now begins."""
-    limits = spec.timeouts
-    start_by = begin + limits.start if limits.start is not None else None
-    finish_by = begin + limits.finish if limits.finish is not None else None
-    head.start_by, head.finish_by = start_by, finish_by
+    limits = it.spec.timeouts
+    head.start_by = begin + limits.start if limits.start is not None else None
+    head.finish_by = begin + limits.finish if limits.finish is not None else None
     return HeadChange(
         head.status,
         bounded(head, begin),
-        gather.reason(name, declared),
+        gather.reason(it.name, it.declared),
         not_before=begin,
-        start_by=start_by,
-        finish_by=finish_by,
-        event_ids=gather.listed(name, (*head.event_ids, event.id)),
+        start_by=head.start_by,
+        finish_by=head.finish_by,
+        event_ids=gather.listed(it.name, event_ids),
     )

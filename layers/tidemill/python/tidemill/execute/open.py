@@ -10,14 +10,16 @@ import msgspec
 
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.core.look import Look, bounded, look
-from tidemill.core.state import Tail
-from tidemill.execute import admit, finish, keep, outside, places
+from tidemill.core.state import RunState, Tail
+from tidemill.errors import Unavailable
+from tidemill.execute import admit, finish, gather, keep, outside, places
 from tidemill.execute.load import first, tail
 from tidemill.limits import RECHECK
 from tidemill.model import Failure, FunctionSpec, Head, HeadChange
 from tidemill.ports import World
 
 _NOTHING: list[Record] = []
+_TRIES = 100  # to claim a run to which others append at the same time
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -33,7 +35,10 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
-    """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None."""
+    """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None.
+
+    Bounded: each turn but the first has found a record more, and many may append to a run at the same time.
+    """
     whole = world.runs.open(run_id)
     if whole is None:
         return None
@@ -44,7 +49,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     base = first(head)
     state = tail(base, records)
     spec = world.registry.function(head.function_id)
-    while True:
+    for _ in range(_TRIES):
         now = world.clock.now()
         alive = state.claim is not None and world.liveness.alive(state.claim, now)
         decision = look(state, head, spec, alive, now)
@@ -52,6 +57,9 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
             _otherwise(world, head, state, decision, now)
             if not alive:
                 places.pause(world, head, state.seq + (decision.do == "hold"))
+            return None
+        if isinstance(state, RunState) and gather.gathers(spec) and gather.delayed(head, state):
+            gather.join_window(world, spec, head, state)
             return None
         before = admit.admit(world, head, state, spec, until, now) if spec.flow else _NOTHING
         if before is None:
@@ -80,6 +88,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
             if state.terminal is not None:  # its places were taken for a claim that comes too late
                 head.standing = head.standing or taken
                 places.leave(world, head, state, gone=False)
+    raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be claimed")
 
 
 def attend(world: World, run_id: str) -> bool:

@@ -10,27 +10,36 @@ from collections.abc import Callable, Sequence
 
 from tidemill.core.journal import Cancelled, Record, Resolved
 from tidemill.core.state import RunState
+from tidemill.errors import Unavailable
 from tidemill.execute import finish
 from tidemill.execute.load import opened
 from tidemill.model import HeadChange
 from tidemill.ports import World
 
+_TRIES = 100  # to append to a run to which others append at the same time
+
 Decision = tuple[Sequence[Record], HeadChange | None] | None
 
 
 def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
-    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more)."""
+    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more).
+
+    Bounded: each turn but the first has found a record more, and a busy run may append for ever.
+    """
     run = opened(world, run_id)
     if run is None:
         return False
     state = run[1]
-    while (decision := decide(state)) is not None:
+    for _ in range(_TRIES):
+        decision = decide(state)
+        if decision is None:
+            return False
         records, change = decision
         found = world.runs.append(run_id, state.seq + 1, records, change)
         if found is None or list(found[: len(records)]) == list(records):
             return True
         state.add(found)
-    return False
+    raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be told something")
 
 
 def cancel(world: World, run_id: str, reason: str) -> bool:

@@ -20,9 +20,12 @@ from collections.abc import Callable
 from tidemill.core.flow import places
 from tidemill.core.journal import Skipped
 from tidemill.core.state import Tail
+from tidemill.errors import Unavailable
 from tidemill.limits import GRANT, RECHECK
 from tidemill.model import FunctionSpec, Head, Place, Standing
 from tidemill.ports import Waiting, World
+
+_TRIES = 20  # to take a place that is free each time, and gone when it is taken
 
 
 def hold(
@@ -93,16 +96,23 @@ def end(world: World, head: Head) -> None:
 
 
 def take_alone(world: World, head: Head, place: Place, token: int) -> str | None:
-    """Hold the one place of a singleton, from birth to end. Else the run that has it."""
+    """Hold the one place of a singleton, from birth to end. Else the run that has it.
+
+    Bounded: another run may be faster each time that the place is free.
+    """
     now = world.clock.now()
-    while not world.flow.take(place, head.run_id, token, now + RECHECK, now, False):
+    for _ in range(_TRIES):
+        if world.flow.take(place, head.run_id, token, now + RECHECK, now, False):
+            return None
         holder = next(iter(world.flow.holders(place.key)), None)
         if holder is None:
             continue
+        if holder.run_id == head.run_id:  # under a later number: this decision is stale, and will lose its append
+            return None
         if not _over(world, holder.run_id):
             return holder.run_id
         _free(world, place, holder.run_id, now)
-    return None
+    raise Unavailable(f"run {head.run_id}: the place of a singleton was freed and taken {_TRIES} times in a row")
 
 
 def turned_away(world: World, head: Head, skipped: Skipped) -> None:

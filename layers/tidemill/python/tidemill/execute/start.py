@@ -241,6 +241,17 @@ def _clear_after(world: World, run_id: str, waits: Sequence[Wait]) -> None:
         world.waits.drop(run_id)
 
 
+def restore_waits(world: World, spec: FunctionSpec, run_id: str) -> None:
+    """What cancels a run goes by its first event; who was to create the run, and lost, has put its own event there."""
+    head, birth = (world.runs.head(run_id), world.runs.birth(run_id)) if spec.cancel_on else (None, None)
+    if head is None or birth is None or not birth.events:
+        return
+    waits = _cancel_waits(spec, head, birth.events[0], birth.events[0].received_at)
+    lookback.register(world, waits)
+    _clear_after(world, run_id, waits)
+    _cancelled_already(world, run_id, waits)
+
+
 def _cancelled_already(world: World, run_id: str, waits: Sequence[Wait]) -> None:
     found = lookback.oldest(world, waits, set())
     if found is not None:

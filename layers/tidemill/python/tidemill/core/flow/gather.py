@@ -38,9 +38,22 @@ def listed(name: str, event_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(event_ids)[-DEBOUNCE_EVENTS:] if name == "debounce" else tuple(event_ids)
 
 
+def joined(event: Event) -> int:
+    """When an event takes part: at its receipt, or at its `ts` where that lies ahead."""
+    return max(event.received_at, event.ts)
+
+
+def ahead(event: Event, now: int) -> bool:
+    """Whether the event takes effect later: by its own `ts`, not for want of agreement between two clocks."""
+    return event.ts > max(now, event.received_at)
+
+
 def given(events: Sequence[Event], last: bool) -> tuple[Event, ...]:
-    """The events that the code is given, oldest first. `last`: only the last one, by receipt; a message may be late."""
-    ordered = sorted(events, key=lambda event: event.received_at)
+    """The events that the code is given, in the order in which they joined, however late their messages came.
+
+    `last`: only the last one.
+    """
+    ordered = sorted(events, key=joined)
     return tuple(ordered[-1:] if last else ordered)
 
 
