@@ -64,7 +64,7 @@ def test_an_event_that_finds_every_window_full():
     """Each window that it finds has just been filled by others; a message comes again, and nothing spins."""
     app = App("shop")
 
-    @app.function(on="go", batch=Batch(2, "5s")
+    @app.function(on="go", batch=Batch(2, "5s"))
     def work(ctx: Context) -> None: ...
 
     with Mill(app) as mill:

@@ -141,10 +141,12 @@ def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]
 def _placed(it: _Intake, own: str) -> tuple[str, bool]:
     """The run that the event is in now, and whether the event has created it.
 
-    Bounded: each turn adds a run to those that have refused the event for good.
+    Bounded: each turn adds a run to those that have refused the event for good: so many new ones, after those that
+    an earlier delivery has found.
     """
     refused: set[str] = set()
-    for number in range(_RUNS):
+    number = found = 0
+    while found < _RUNS:
         while own in refused:  # ends: no id comes twice
             own = ids.derived(it.spec.id, it.event.id, own)
         window, head = _window(it, own, refused)
@@ -158,6 +160,7 @@ def _placed(it: _Intake, own: str) -> tuple[str, bool]:
         if home == it.own or (head is not None and _join(it, head, window if home == window.run_id else None)):
             return home, False
         refused.add(home)
+        number, found = number + 1, found + (home == window.run_id)
     raise Unavailable(f"event {it.event.id} found {_RUNS} runs of {it.spec.id} full, one after the other")
 
 
