@@ -33,8 +33,10 @@ from tidemill.runtimes.output import (
     Bounded,
     Clock,
     StepLog,
+    Streams,
     checked,
     encoded,
+    exited,
     failed,
     printed,
     timed_out,
@@ -142,7 +144,7 @@ class DockerRuntime:
             left = max(0.0, deadline - time.monotonic())
             ended = self._engine.call("POST", f"/containers/{container}/wait", seconds=left)
             log.end()
-            self._ended_well(task, runtime, container, ended, log)
+            self._ended_well(task, runtime, container, ended, Streams(out, log))
         except TimeoutError as error:
             assert timeout is not None
             raise timed_out(task, timeout, "its container") from error
@@ -160,7 +162,7 @@ class DockerRuntime:
                 raise failed(REFUSED, said, retriable=False) from error
             raise
 
-    def _ended_well(self, task: Task, runtime: Docker, container: str, ended: Any, log: StepLog) -> None:
+    def _ended_well(self, task: Task, runtime: Docker, container: str, ended: Any, streams: Streams) -> None:
         """Raises TaskFailed where it has not."""
         code = int(ended["StatusCode"])
         if not code:
@@ -168,8 +170,8 @@ class DockerRuntime:
         if self._engine.call("GET", f"/containers/{container}/json")["State"].get("OOMKilled"):
             advice = f'is over its {runtime.memory} MB of memory: give its runtime more with "memory"'
             raise failed("OutOfMemory", f"step {task.step.id!r}: its container {advice}")
-        said = f": {log.last()}" if log.last() else ""
-        raise failed("ExitError", f"step {task.step.id!r}: its container ended with exit code {code}{said}")
+        how = f"its container ended with exit code {code}"
+        raise exited(task, how, streams, self._clock())
 
     def _served(self) -> InputServer:
         with self._lock:

@@ -28,8 +28,10 @@ from tidemill.runtimes.output import (
     Bounded,
     Clock,
     StepLog,
+    Streams,
     checked,
     encoded,
+    exited,
     failed,
     printed,
     timed_out,
@@ -71,7 +73,7 @@ class ProcessRuntime:
             argument: str | bytes = data
             if len(data) > ARGUMENT_BYTES:
                 argument = stack.enter_context(self._inputs.serving(data))
-            out = _run(task, folder, start, argument)
+            out = _run(task, folder, start, argument, self._clock)
         return checked(task, printed(out), self._clock())
 
     def _say_so(self) -> None:
@@ -123,7 +125,7 @@ def _on_this_machine(start: dockerfile.Start) -> dockerfile.Start:
     return dockerfile.Start((program, *rest), {**os.environ, **start.environment})
 
 
-def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | bytes) -> bytes:
+def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | bytes, now: Clock) -> bytes:
     """Its standard output, once it has ended well."""
     timeout = task.step.timeout
     deadline = None if timeout is None else time.monotonic() + timeout / SECOND
@@ -140,11 +142,11 @@ def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | byte
     with process:
         try:
             GUARD.watch(process.pid)
-            streams = _Streams(process, out, log)
-            stopped = streams.until_the_end(deadline)
+            pipes = _Pipes(process, out, log)
+            stopped = pipes.until_the_end(deadline)
         finally:
             GUARD.end(process.pid)
-        if stopped is None and not streams.rest():
+        if stopped is None and not pipes.rest():
             stopped = "size"
     log.end()
     if stopped == "time":
@@ -155,12 +157,11 @@ def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | byte
     if process.returncode:
         code = process.returncode
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
-        said = f": {log.last()}" if log.last() else ""
-        raise failed("ExitError", f"step {task.step.id!r}: its process ended with {how}{said}")
+        raise exited(task, f"its process ended with {how}", Streams(out, log), now())
     return out.bytes()
 
 
-class _Streams:
+class _Pipes:
     """What a process says. It is read until the process has ended, not until its streams have: what it leaves behind
     may hold those open."""
 

@@ -103,6 +103,22 @@ def test_an_environment_file() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("\ufeffA=1\nB=2", {"A": "1", "B": "2"}),
+        ('A="a\\\\"\nB=2', {"A": "a\\", "B": "2"}),
+        ("A=1\t# a comment behind a tab", {"A": "1"}),
+        ('A="x\u2028y"\nB=2', {"A": "x\u2028y", "B": "2"}),
+        ('A="one\ntwo"\nB=2', {"A": "one\ntwo", "B": "2"}),
+        ("A=1\nB=${A}2", {"A": "1", "B": "12"}),
+        ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+    ],
+)
+def test_an_environment_file_is_read_as_python_dotenv_reads_it(text: str, values: dict[str, str]) -> None:
+    assert envfile.parse(text) == values
+
+
 @pytest.mark.parametrize("line", ["no value", "=x", "A B=1", "1A=x", 'A="open'])
 def test_an_environment_file_names_the_line_that_is_wrong(line: str) -> None:
     with pytest.raises(envfile.EnvFileError, match=r"^\.env, line 2: "):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from contract.programs import NOW, clock, serving, task_of
@@ -25,6 +26,18 @@ from tidemill.runtimes.output import PAYLOAD_BYTES
 
 RUNTIME = HttpRuntime("a key", refuse_private=False, clock=clock)
 GUARDED = HttpRuntime("a key", refuse_private=True, clock=clock)
+
+
+ANSWERS = {
+    "/latin": ("text/plain; charset=ISO-8859-1", "café".encode("latin-1")),
+    "/quoted": ('text/plain; Charset="windows-1252"', "5 €".encode("cp1252")),
+    "/json": ("application/json; charset=utf-16", '{"a": "é"}'.encode("utf-16")),
+    "/none": ("application/json", '{"a": "é"}'.encode()),
+    "/unknown": ("text/plain; charset=klingon", "é".encode()),
+    "/no text": ("text/plain; charset=hex", "é".encode()),
+    "/deep": ("application/json", b"[" * 5_000 + b"]" * 5_000),
+    "/gzip": ("application/json", b"\x1f\x8b"),
+}
 
 
 class Service(BaseHTTPRequestHandler):
@@ -47,6 +60,15 @@ class Service(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "100")
             self.end_headers()
             self.wfile.write(b"{}")
+        elif (path := unquote(self.path)) in ANSWERS:
+            content_type, body = ANSWERS[path]
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            if path == "/gzip":
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
         else:
             self.send_response(200)
             self.send_header("Content-Length", "2")
@@ -85,6 +107,28 @@ def test_what_is_sent(url: str) -> None:
     assert sent["Idempotency-Key"] == second["Idempotency-Key"]
     digest = hmac.new(b"a key", b"%d." % (NOW // 1_000) + body, hashlib.sha256).hexdigest()
     assert sent["Tidemill-Signature"] == f"t={NOW // 1_000},v1={digest}"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("latin", "café"),
+        ("quoted", "5 €"),
+        ("json", {"a": "é"}),
+        ("none", {"a": "é"}),
+        ("unknown", "é"),
+        ("no%20text", "é"),
+        ("deep", "[" * 5_000 + "]" * 5_000),
+    ],
+)
+def test_an_answer_is_read_in_its_charset(url: str, path: str, body: object) -> None:
+    assert RUNTIME(task_of(Http(f"{url}/{path}"), None, Path()))["body"] == body
+
+
+def test_no_encoding_is_asked_for_and_none_is_taken(url: str) -> None:
+    found = refusal(RUNTIME, f"{url}/gzip", headers={"accept-encoding": "gzip"})
+    assert (found.type, found.retriable) == ("EncodedAnswer", False)
+    assert Service.seen[0][0]["Accept-Encoding"] == "identity"
 
 
 def test_a_redirect_is_not_followed(url: str) -> None:

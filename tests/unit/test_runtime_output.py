@@ -9,7 +9,7 @@ from contract.programs import NOW, task_of
 
 from tidemill.core.definition import Docker
 from tidemill.errors import TaskFailed
-from tidemill.runtimes.output import Bounded, checked, printed, retry_after
+from tidemill.runtimes.output import Bounded, StepLog, Streams, checked, exited, printed, retry_after
 
 TASK = task_of(Docker(), "press", Path())
 
@@ -27,6 +27,9 @@ TASK = task_of(Docker(), "press", Path())
         (b"1\n2\n", {"body": "1\n2\n"}),
         (b"\xff\n", {"body": "\ufffd\n"}),
         (b'"\xff"', {"body": '"\ufffd"'}),
+        (b"[" * 5_000 + b"]" * 5_000, {"body": "[" * 5_000 + "]" * 5_000}),
+        (b"[" * 102 + b"]" * 102, {"body": "[" * 102 + "]" * 102}),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, {"body": '{"a":' * 5_000 + "1" + "}" * 5_000}),
     ],
 )
 def test_what_is_printed_is_json_or_text(text: bytes, output: object) -> None:
@@ -83,3 +86,23 @@ def test_output_is_bounded() -> None:
     assert out.take(b"abc")
     assert out.bytes() == b"abc"
     assert not out.take(b"def")
+
+
+@pytest.mark.parametrize(
+    ("out", "type", "retriable", "after"),
+    [
+        (b"", "ExitError", True, None),
+        (b"half a line", "ExitError", True, None),
+        (b'{"status": 200}', "ExitError", True, None),
+        (b'{"status": 422}', "StatusError", False, None),
+        (b'{"statusCode": 404}', "StatusError", False, None),
+        (b'{"status": 503}', "StatusError", True, None),
+        (b'{"status": 429, "headers": {"retry-after": "7"}}', "StatusError", True, NOW + 7_000),
+    ],
+)
+def test_a_status_decides_whatever_the_exit_code(out: bytes, type: str, retriable: bool, after: int | None) -> None:
+    streams = Streams(Bounded(), StepLog(TASK))
+    streams.out.take(out)
+    failure = exited(TASK, "its process ended with exit code 3", streams, NOW).failure
+    assert (failure.type, failure.retriable, failure.retry_after) == (type, retriable, after)
+    assert "exit code 3" in failure.message

@@ -128,6 +128,13 @@ def test_streams_that_end_early_do_not_end_it(tmp_path: Path) -> None:
     assert failure(tmp_path, "exec >&- 2>&-; sleep 0.1; exit 4").message.endswith("exit code 4")
 
 
+def test_a_status_decides_whatever_the_exit_code(tmp_path: Path) -> None:
+    found = failure(tmp_path, """echo '{"status": 422, "why": "no such card"}'; echo careful >&2; exit 1""")
+    assert (found.type, found.retriable) == ("StatusError", False)
+    assert "its process ended with exit code 1" in found.message
+    assert "no such card" in found.message
+
+
 def test_a_signal_is_named(tmp_path: Path) -> None:
     assert "signal 9" in failure(tmp_path, "kill -9 $$").message
 

@@ -249,7 +249,6 @@ def test_an_output_with_a_status_that_says_failed_is_one() -> None:
 @pytest.mark.parametrize(
     ("found", "type", "said"),
     [
-        (stopped(step=3), "ExitCode", "exit code 3"),
         (stopped(step=137, clock=0), "StepTimeoutError", "600 s"),
         (stopped(code="TaskFailedToStart", step=None, clock=None), "NotStarted", "TaskFailedToStart"),
     ],
@@ -261,6 +260,16 @@ def test_a_task_that_failed(found: Stopped, type: str, said: str) -> None:
     assert (end.type, end.retriable) == (type, True)
     assert said in end.message
     assert aws.calls == []
+
+
+@pytest.mark.parametrize(
+    ("out", "type", "retriable"), [("", "ExitError", True), ('{"status": 422}', "StatusError", False)]
+)
+def test_a_status_decides_whatever_the_exit_code(out: str, type: str, retriable: bool) -> None:
+    end = Aws(pages=[[line(out)]]).end(stopped(step=3))
+    assert isinstance(end, Failure)
+    assert (end.type, end.retriable) == (type, retriable)
+    assert "exit code 3" in end.message
 
 
 def test_a_task_that_ended_just_before_its_clock_has_ended_well() -> None:

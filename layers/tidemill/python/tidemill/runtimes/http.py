@@ -13,19 +13,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-import msgspec
-
 from tidemill.core.definition import Http
 from tidemill.limits import SECOND
 from tidemill.runtimes.address import Resolve, public, resolve, within
 from tidemill.runtimes.deadline import TimedSocket
-from tidemill.runtimes.output import PAYLOAD_BYTES, REFUSED, Clock, encoded, failed, status_failed, timed_out, too_much
+from tidemill.runtimes.output import (
+    PAYLOAD_BYTES,
+    REFUSED,
+    Clock,
+    encoded,
+    failed,
+    json_of,
+    status_failed,
+    timed_out,
+    too_much,
+)
 
 if TYPE_CHECKING:
     import http.client
@@ -40,10 +49,11 @@ KEY_VARIABLE = "TIDEMILL_SIGNING_KEY"
 # What the request itself says; a definition's headers are sent beside it, never instead of it.
 _OURS = frozenset(
     {
-        "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "te",
+        "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "te",
         "tidemill-signature", "trailer", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
+_CHARSET = re.compile(r"""charset\s*=\s*"?([\w.:+-]{1,40})""", re.ASCII | re.IGNORECASE)
 _PERMANENT = frozenset({301, 308})
 
 
@@ -167,6 +177,7 @@ class HttpRuntime:
             own["User-Agent"] = "tidemill"
         return {
             **own,
+            "Accept-Encoding": "identity",
             "Connection": "close",
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
@@ -185,7 +196,13 @@ class HttpRuntime:
         return body
 
     def _output(self, task: Task, url: str, answer: _Answer) -> dict[str, Any]:
-        body = _value(answer.body)
+        encoding = answer.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("", "identity"):
+            said = (
+                f"step {task.step.id!r}: POST {url} answered in Content-Encoding {encoding}, and identity was asked for"
+            )
+            raise failed("EncodedAnswer", f"{said}; let it answer plainly", retriable=False)
+        body = _value(answer.body, _charset(answer.headers.get("content-type", "")))
         status = answer.status
         if 200 <= status < 300:
             return {"status": status, "body": body}
@@ -240,8 +257,16 @@ def _unsendable(task: Task, error: Exception) -> Exception:
     return failed(REFUSED, said, retriable=False)
 
 
-def _value(body: bytes) -> Any:
+def _value(body: bytes, charset: str) -> Any:
+    """A JSON value, else text; both in the charset that the answer names, which is UTF-8 where it names none."""
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body.decode("utf-8", "replace")
+        text = body.decode(charset, "replace")
+    except (LookupError, ValueError):  # no charset, or none that Python knows
+        text = body.decode("utf-8", "replace")
+    found, whole = json_of(text.encode())
+    return found if whole else text
+
+
+def _charset(content_type: str) -> str:
+    found = _CHARSET.search(content_type)
+    return found[1] if found is not None else "utf-8"

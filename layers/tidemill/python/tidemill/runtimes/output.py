@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
 from tidemill.errors import TaskFailed
-from tidemill.limits import KIB, MIB, SECOND
+from tidemill.limits import JSON_DEPTH, KIB, MIB, SECOND
 from tidemill.model import Failure
 
 if TYPE_CHECKING:
@@ -51,24 +51,60 @@ def encoded(task: Task) -> bytes:
 
 
 def printed(text: bytes) -> Any:
-    """The output that this standard output is."""
+    """The output that this standard output is: a JSON value, else its text as `{"body": text}`."""
+    found, whole = json_of(text)
+    return found if whole else {"body": text.decode("utf-8", "replace")}
+
+
+def json_of(text: bytes) -> tuple[Any, bool]:
+    """The JSON value of the text, and True; `None, False` for no JSON, and for JSON that is nested too deep to keep."""
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {"body": text.decode("utf-8", "replace")}
+        value = msgspec.json.decode(text)
+        return (value, True) if _within(value, JSON_DEPTH) else (None, False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, False
+
+
+def _within(value: object, depth: int) -> bool:
+    """Whether the value is nested at most so deep."""
+    if isinstance(value, dict):
+        items: Any = cast("dict[str, object]", value).values()
+    elif isinstance(value, list):
+        items = value
+    else:
+        return True
+    return depth > 0 and all(_within(item, depth - 1) for item in items)
 
 
 def checked(task: Task, output: Any, now: int) -> Any:
     """The output, unless it names a status that is a failure; a Retry-After among its `headers` counts."""
+    failure = status_in(task, output, "", now)
+    if failure is not None:
+        raise failure
+    return output
+
+
+def exited(task: Task, how: str, streams: Streams, now: int) -> TaskFailed:
+    """The failure that a non-zero exit is. A failing status in its output decides whether to try again.
+
+    `how`: "its process ended with exit code 3".
+    """
+    failure = status_in(task, printed(streams.out.bytes()), f"{how}, and ", now)
+    last = streams.log.last()
+    return failure or failed("ExitError", f"step {task.step.id!r}: {how}" + (f": {last}" if last else ""))
+
+
+def status_in(task: Task, output: Any, before: str, now: int) -> TaskFailed | None:
+    """The failure that a status in the output is; `before`: what the message says first."""
     if not isinstance(output, dict):
-        return output
+        return None
     found = cast("dict[str, Any]", output)
     for name in ("status", "statusCode"):
         status = found.get(name)
         if isinstance(status, int) and not isinstance(status, bool) and status >= 400:
             after = _header(found.get("headers"), "retry-after")
-            raise status_failed(task, f"its output has the {name} {status}", status, found, after, now)
-    return found
+            return status_failed(task, f"{before}its output has the {name} {status}", status, found, after, now)
+    return None
 
 
 def status_failed(task: Task, what: str, status: int, body: Any, after: str | None, now: int) -> TaskFailed:
@@ -163,3 +199,10 @@ class StepLog:
     def _say(self, line: bytes) -> None:
         self._logger.info("%s", line.decode("utf-8", "replace").rstrip("\r"))
         self._last = (self._last + b"\n" + line)[-QUOTED:]
+
+
+class Streams(NamedTuple):
+    """What a program puts out, and what it says."""
+
+    out: Bounded
+    log: StepLog

@@ -33,8 +33,10 @@ from tidemill.runtimes.output import (
     Bounded,
     Clock,
     StepLog,
+    Streams,
     checked,
     encoded,
+    exited,
     failed,
     printed,
     timed_out,
@@ -69,7 +71,7 @@ class WasmRuntime:
         runtime = task.step.runtime
         assert isinstance(runtime, Wasm)
         module = self._module(task, _source(task))
-        out, log = Bounded(), StepLog(task)
+        streams = Streams(Bounded(), StepLog(task))
         data = encoded(task)
         with tempfile.NamedTemporaryFile(prefix="tidemill-") as given:
             if len(data) > ARGUMENT_BYTES:
@@ -78,8 +80,8 @@ class WasmRuntime:
                 argument = INPUT_URL
             else:
                 argument = data
-            self._run(task, runtime, module, argument, given.name, out, log)
-        return checked(task, printed(out.bytes()), self._clock())
+            self._run(task, runtime, module, argument, given.name, streams)
+        return checked(task, printed(streams.out.bytes()), self._clock())
 
     def close(self) -> None:
         """Forget the modules."""
@@ -87,14 +89,7 @@ class WasmRuntime:
             self._modules.clear()
 
     def _run(
-        self,
-        task: Task,
-        runtime: Wasm,
-        module: wasmtime.Module,
-        argument: bytes,
-        stdin: str,
-        out: Bounded,
-        log: StepLog,
+        self, task: Task, runtime: Wasm, module: wasmtime.Module, argument: bytes, stdin: str, streams: Streams
     ) -> None:
         import wasmtime
 
@@ -102,14 +97,14 @@ class WasmRuntime:
 
         def take(data: bytes) -> int | None:
             nonlocal full
-            full = full or not out.take(data)
+            full = full or not streams.out.take(data)
             return -errno.ENOSPC if full else None
 
         wasi = wasmtime.WasiConfig()
         wasi.argv = [Path(task.step.path or "step").name, argument.decode()]
         wasi.stdin_file = stdin
         wasi.stdout_custom = take
-        wasi.stderr_custom = log.take
+        wasi.stderr_custom = streams.log.take
         engine = self._prepared()
         timeout = task.step.timeout or TIMEOUT
         deadline = self._monotonic() + timeout / SECOND
@@ -128,21 +123,22 @@ class WasmRuntime:
                 problem = error
             except TimeoutError as error:
                 problem = error
-            log.end()
+            streams.log.end()
             if full:
                 advice = "let it put the data somewhere, and print where"
                 raise too_much(task, "its standard output", OUTPUT_BYTES, advice)
             if problem is not None:
-                self._fail(task, runtime, problem, timeout, log)
+                self._fail(task, runtime, problem, timeout, streams)
 
-    def _fail(self, task: Task, runtime: Wasm, problem: Exception, timeout: int, log: StepLog) -> None:
+    def _fail(self, task: Task, runtime: Wasm, problem: Exception, timeout: int, streams: Streams) -> None:
         import wasmtime
 
-        said = f": {log.last()}" if log.last() else ""
+        said = f": {streams.log.last()}" if streams.log.last() else ""
         name = task.step.id
         if isinstance(problem, wasmtime.ExitTrap):
             if problem.code:
-                raise failed("ExitError", f"step {name!r}: its module ended with exit code {problem.code}{said}")
+                how = f"its module ended with exit code {problem.code}"
+                raise exited(task, how, streams, self._clock())
             return
         code = problem.trap_code if isinstance(problem, wasmtime.Trap) else None
         if isinstance(problem, TimeoutError) or code is wasmtime.TrapCode.INTERRUPT:

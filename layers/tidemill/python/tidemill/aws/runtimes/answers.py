@@ -25,6 +25,9 @@ def value_of(body: bytes) -> Any:
         return msgspec.json.decode(body) if body else None
     except msgspec.DecodeError as error:
         raise TaskFailed(Failure("NoJson", f"the Lambda answered with what is no JSON: {error}")) from None
+    except RecursionError:
+        said = "the Lambda answered with JSON that is nested too deep; let it put the data somewhere, and answer where"
+        raise TaskFailed(Failure("OutputTooDeep", said, retriable=False)) from None
 
 
 def failure_of(body: bytes) -> Failure:

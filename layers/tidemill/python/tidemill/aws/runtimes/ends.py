@@ -68,10 +68,14 @@ class Ends:
             raise failed(
                 "OutputTooLarge", f"{said}; let it put the data somewhere, and say where", retriable=False
             ) from None
-        if not task_log.looks_whole(text) and now < stopped_at + task_log.PATIENCE:
+        failed_exit = bool(found.codes.get(fargate.STEP))  # such a program need not have put anything out
+        if not failed_exit and not task_log.looks_whole(text) and now < stopped_at + task_log.PATIENCE:
             self._later(task, body, task_log.AGAIN)
             return None
-        return values.encode(checked(task, printed(text or b""), now), "result")
+        output = printed(text or b"")
+        if (exited := fargate.exited(task, found, output, now)) is not None:
+            raise exited
+        return values.encode(checked(task, output, now), "result")
 
     def _later(self, task: Task, body: str, ms: int) -> None:
         """Have this very message come again."""

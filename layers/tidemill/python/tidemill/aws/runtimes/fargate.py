@@ -26,8 +26,9 @@ from tidemill.aws.client import AwsError
 from tidemill.aws.message import Stopped
 from tidemill.aws.runtimes.places import Places
 from tidemill.aws.settings import queue_name, step_mark, step_name
+from tidemill.errors import TaskFailed
 from tidemill.limits import DAY, HOUR, MINUTE
-from tidemill.runtimes.output import ARGUMENT_BYTES, encoded, failed, timed_out
+from tidemill.runtimes.output import ARGUMENT_BYTES, encoded, failed, status_in, timed_out
 from tidemill.task import Handed, Task
 
 STEP, CLOCK = "step", "clock"  # the containers of a task, as CDK names them; a third routes their log
@@ -106,7 +107,7 @@ class FargateSteps:
 
 
 def failure_in(task: Task, stopped: Stopped) -> Exception | None:
-    """Why the task has failed; None: it has ended well, and its output can be read."""
+    """Why the task failed before its program ended; None: the program ended, and its output can be read."""
     code = stopped.codes.get(STEP)
     if code == 0:
         return None
@@ -115,8 +116,17 @@ def failure_in(task: Task, stopped: Stopped) -> Exception | None:
     if code is None:
         said = f"its task stopped before it ran ({stopped.code or 'no reason given'}): {stopped.reason}"
         return failed("NotStarted", f"step {task.step.id!r}: {said}")
-    said = f"its container ended with exit code {code}" + (f": {stopped.reason}" if stopped.reason else "")
-    return failed("ExitCode", f"step {task.step.id!r}: {said}")
+    return None
+
+
+def exited(task: Task, stopped: Stopped, output: Any, now: int) -> TaskFailed | None:
+    """The failure that a non-zero exit is; a failing status in its output decides whether to try again."""
+    code = stopped.codes.get(STEP)
+    if not code:
+        return None
+    how = f"its container ended with exit code {code}" + (f": {stopped.reason}" if stopped.reason else "")
+    failure = status_in(task, output, f"{how}, and ", now)
+    return failure or failed("ExitError", f"step {task.step.id!r}: {how}")
 
 
 def _with(argument: str) -> dict[str, Any]:
