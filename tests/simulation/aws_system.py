@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, cast
 from unittest import mock
 
 import msgspec
 from simulation.cloud import Cloud, Letter, Queue, Record
 from simulation.loop import Failed
-from simulation.scenario import Scenario, Sent
-from simulation.system import SKEW, Faulty, System
+from simulation.ports import Faulty
+from simulation.scenario import Program, Scenario, Sent
+from simulation.system import System
 
 from tidemill.aws import executor, message
 from tidemill.aws.bus import EventBridgeBus
@@ -52,19 +52,25 @@ SETTINGS = Settings(MILL, "table", "bucket", "bus", "https://sqs/", f"arn:aws:sq
 
 
 class AwsSystem(System):
-    skew = SKEW
-
     def __init__(self, scenario: Scenario) -> None:
         self.cloud = Cloud(self)
         super().__init__(scenario)
         self._client = cast("Client", self.cloud)
         self._sweeps = 0
-        for spec in self.registry.functions():
-            dead = self.cloud.bury(dead_letter_name(MILL, spec.id))
-            name = queue_name(MILL, spec.id)
-            self.cloud.queues[name] = Queue(name, self._execute, ATTEMPTS, dead)
         for name, handle in ((EVENTS, self._keep_event), (TIMERS, self._remind)):
             self.cloud.queues[name] = Queue(name, handle, ATTEMPTS, self.cloud.redriven(name, HOUR))
+
+    def serve(self, programs: Sequence[Program]) -> None:
+        """A queue for each function; one whose function is gone is deleted, with what is in it."""
+        before = {queue_name(MILL, spec.id) for spec in self.registry.functions()}
+        super().serve(programs)
+        there = {queue_name(MILL, spec.id): spec.id for spec in self.registry.functions()}
+        for name in before - there.keys():
+            self.cloud.delete(name)
+        for name, function_id in there.items():
+            if name not in self.cloud.queues:
+                dead = self.cloud.bury(dead_letter_name(MILL, function_id))
+                self.cloud.queues[name] = Queue(name, self._execute, ATTEMPTS, dead)
 
     @property
     def faults(self) -> float:
@@ -90,7 +96,7 @@ class AwsSystem(System):
         )
 
     def run(self) -> None:
-        with _alone(self.scenario.snapshot_every):
+        with _alone(self):
             super().run()
 
     def idle(self) -> bool:
@@ -210,10 +216,13 @@ class AwsSystem(System):
             super()._send(sent)
             return
         now = self.loop.now
-        rng = self.loop.random
-        event = Event(f"event-{sent.at}-{sent.n}", sent.name, {"n": sent.n}, now + sent.ahead, now, {"id": sent.user})
-        self.accepted.append(event)
         self.unsent -= 1
+        for event in self.events_of(sent, now):
+            self.accepted.append(event)
+            self._post(event, now)
+
+    def _post(self, event: Event, now: int) -> None:
+        rng = self.loop.random
         if rng.random() < 0.2:  # somebody puts it on the bus himself
             fields = {"id": event.id, "name": event.name, "data": event.data, "ts": event.ts, "user": event.user}
             self.cloud.publish({"Source": "legacy", "DetailType": event.name, "Detail": json.dumps(fields)})
@@ -225,12 +234,17 @@ class AwsSystem(System):
 
 
 @contextmanager
-def _alone(snapshot_every: int) -> Iterator[None]:
+def _alone(system: AwsSystem) -> Iterator[None]:
     """The executor's code without threads, for only one actor may be at work at a time; and without its log."""
     logger = logging.getLogger("tidemill")
     before, logger.disabled = logger.disabled, True
+
+    def drives(function: Any, *args: Any, **kwargs: Any) -> None:
+        every = system.scenario.snapshot_every
+        drive(function, *args, **kwargs, threads=system.threads(function.id), snapshot_every=every)
+
     try:
-        with mock.patch.object(executor, "drive", partial(drive, threads=False, snapshot_every=snapshot_every)):
+        with mock.patch.object(executor, "drive", drives):
             yield
     finally:
         logger.disabled = before

@@ -31,6 +31,7 @@ class Queue:
     handle: Callable[[Record], bool]  # whether the message is done with
     attempts: int
     dead: Callable[[Letter], None]
+    deleted: bool = False
 
 
 @dataclass
@@ -106,7 +107,10 @@ class Cloud:
         delay = body.get("DelaySeconds", 0)
         assert isinstance(delay, int)
         assert 0 <= delay <= 900
-        self.put(body["QueueUrl"].rpartition("/")[2], body["MessageBody"], delay * 1_000)
+        name = body["QueueUrl"].rpartition("/")[2]
+        if name not in self.queues and not name.endswith("-dead"):
+            raise AwsError("sqs", "SendMessage", "QueueDoesNotExist", "there is none", 400)
+        self.put(name, body["MessageBody"], delay * 1_000)
         return {}
 
     def _ReceiveMessage(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
@@ -140,6 +144,9 @@ class Cloud:
     def _receive(self, queue: Queue, letter: Letter) -> None:
         if letter.over:
             return
+        if queue.deleted:
+            self.deleted(letter)
+            return
         letter.received += 1
         if letter.received > queue.attempts:
             letter.over = True
@@ -147,6 +154,10 @@ class Cloud:
             queue.dead(letter)
         else:
             self.host.deliver_letter(queue, letter)
+
+    def delete(self, name: str) -> None:
+        """The queue is deleted, and what is in it."""
+        self.queues.pop(name).deleted = True
 
     def deleted(self, letter: Letter) -> None:
         if not letter.over:

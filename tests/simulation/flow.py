@@ -28,7 +28,7 @@ def broken(system: System, heads: list[Head], journals: dict[str, list[Record]])
     problems += _limits(system, heads, states, by_run)
     problems += _left(system)
     for spec in system.registry.functions():
-        if spec.flow:
+        if spec.flow and not system.changed(spec.id):
             mine = [head for head in heads if head.function_id == spec.id and not _part(head)]
             problems += _throttled(spec, mine, states)
             problems += _rated(spec, mine, states)
@@ -56,6 +56,8 @@ def _limits(
         for place in places.places(spec, event):
             limits[place.key] = max(place.limit, limits.get(place.key, 0))
             spans[place.key] += _spans(place, by_run[head.run_id])
+    if any(map(system.changed, system.declared)):
+        return []  # which limit held when is not known here
     return [
         f"{most} ran at a time under {key}, whose limit is {limits[key]}"
         for key, each in spans.items()
@@ -72,8 +74,19 @@ def _spans(place: Place, executions: list[Execution]) -> list[Span]:
     ]
     each = [(began, ended) for began, ended in each if ended > began]
     if place.counts == "steps" or not each:
-        return each
+        return _joined(each)
     return [(min(began for began, _ in each), max(ended for _, ended in each))]
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """The branches of a run share its place."""
+    joined: list[Span] = []
+    for began, ended in sorted(spans):
+        if joined and began < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(ended, joined[-1][1]))
+        else:
+            joined.append((began, ended))
+    return joined
 
 
 def _most(spans: Iterable[Span]) -> int:
@@ -131,7 +144,8 @@ def _rated(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState]) -
     starts: dict[str, list[int]] = defaultdict(list)
     for head in heads:
         admitted = states[head.run_id].admitted
-        if admitted is not None and not isinstance(states[head.run_id].terminal, Skipped):
+        rerun = states[head.run_id].birth.again  # which no rate limit counts
+        if admitted is not None and not isinstance(states[head.run_id].terminal, Skipped) and not rerun:
             starts[keys.key("", declared.get("key"), states[head.run_id].events[-1]).text].append(admitted.at)
     limit, window = declared["limit"], declared["period"] - 6 * SKEW
     return [
@@ -171,7 +185,12 @@ def _unique(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState]) 
     for head in heads:
         admitted = states[head.run_id].admitted
         key = keys.key("", written, states[head.run_id].events[-1])
-        if head.status != "skipped" and admitted is not None and key.label != "null":
+        if (
+            head.status != "skipped"
+            and admitted is not None
+            and key.label != "null"
+            and not states[head.run_id].birth.again
+        ):
             ran[key.text].append(admitted.at)
     return [
         f"{spec.id}: runs have the idempotency key {key} at {one} and {other}"

@@ -31,14 +31,12 @@ async def inline(runtime: Runtime, task: Task) -> Any:
     return runtime(task)
 
 
-def declare(app: App, programs: list[GraphProgram], system: System) -> Ends:
-    ends: Ends = {}
+def declare(app: App, programs: list[GraphProgram], system: System) -> None:
     for program in programs:
         spec = FunctionSpec(program.id, "definitions", program.id, triggers=(EventTrigger(program.on),), retries=2)
         steps = tuple(StepSpec(node, Docker(), attempts=program.attempts) for node in program.nodes)
-        runtime = _runtime(program, system, ends)
+        runtime = _runtime(program, system, system.ends)
         app.functions[program.id] = graph_function(Definition(spec, steps), {"docker": runtime}, inline)
-    return ends
 
 
 def _runtime(program: GraphProgram, system: System, ends: Ends) -> Runtime:

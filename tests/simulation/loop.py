@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import greenlet
@@ -30,6 +31,12 @@ class Actor:
     thread: greenlet.greenlet | None = None
     claim_until: int | None = None
     on_end: Callable[[bool], None] = field(default=lambda done: None)
+    work: Counter[Hashable] = field(default_factory=Counter)  # what it has asked of the stores: see `watchdog`
+    process: Actor | None = None  # whose thread this is
+
+    @property
+    def gone(self) -> bool:
+        return self.killed or (self.process is not None and self.process.killed)
 
 
 class Loop:
@@ -40,6 +47,7 @@ class Loop:
         self._heap: list[tuple[int, float, Callable[[], None]]] = []
         self._main = greenlet.getcurrent()
         self.turns = 0
+        self.alarms: list[str] = []  # what makes it pointless to go on
 
     def at(self, when: int, what: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (max(when, self.now), self.random.random(), what))
@@ -53,10 +61,11 @@ class Loop:
             try:
                 work()
                 done = True
-            except Killed:
-                pass
             except Failed:
                 actor.failed = True
+            except BaseException:
+                if not actor.gone and not self.alarms:  # else it is Killed, or a group of errors with it
+                    raise
             finally:
                 actor.over = True
                 actor.on_end(done and not actor.killed)
@@ -75,8 +84,28 @@ class Loop:
         asyncio._set_running_loop(None)
         self._main.switch()
         asyncio._set_running_loop(running)
-        if actor.killed:
+        if actor.gone:
             raise Killed
+
+    def thread(self, work: Callable[[], None]) -> Actor:
+        """Start a thread of the current actor's process: it has the same name and clock, and dies with it."""
+        process = self.actor
+        assert process is not None
+        actor = Actor(process.name, process.skew, process=process.process or process)
+        actor.claim_until, actor.work = process.claim_until, process.work
+
+        def body() -> None:
+            try:
+                work()
+            except BaseException:
+                if not actor.gone and not self.alarms:
+                    raise
+            finally:
+                actor.over = True
+
+        actor.thread = greenlet.greenlet(body, parent=self._main)
+        self.at(self.now, lambda: self._resume(actor))
+        return actor
 
     def _resume(self, actor: Actor) -> None:
         if actor.over or actor.thread is None:
@@ -85,9 +114,13 @@ class Loop:
         actor.thread.switch()
         self.actor = None
 
+    def freeze(self, ms: int) -> None:
+        """The machine sleeps for so long: timers count on from where they were."""
+        self._heap = [(at + ms, order, what) for at, order, what in self._heap]
+
     def run(self, until: int, idle: Callable[[], bool]) -> None:
         """Go on until nothing is left to happen, `idle()` says so, or the time is up."""
-        while self._heap and self._heap[0][0] <= until:
+        while self._heap and self._heap[0][0] <= until and not self.alarms:
             at, _, what = heapq.heappop(self._heap)
             self.now = at
             self.turns += 1

@@ -26,6 +26,9 @@ class Program:
     when: str | None = None
     cancel_on: str | None = None
     finish: int | None = None
+    start: int | None = None
+    cron: str | None = None
+    threads: bool = False  # the branches of a plain function run at the same time
     on_failure: bool = False
     retries: int = 2
     flow: dict[str, Any] = field(default_factory=dict)  # options of flow control, as the arguments of their classes
@@ -51,6 +54,17 @@ class Sent:
     n: int
     signal: str | None = None
     ahead: int = 0
+    burst: int = 1  # events in one request
+
+
+@dataclass
+class Act:
+    """What somebody does at a time: `pick` says to which run, `arg` how; see `acts`."""
+
+    at: int
+    do: str
+    pick: int = 0
+    arg: Any = None
 
 
 @dataclass
@@ -64,12 +78,16 @@ class Scenario:
     snapshot_every: int = 100
     graphs: list[GraphProgram] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    deploys: list[list[Program]] = field(default_factory=list)  # what the acts "deploy" bring
+    strict: bool = False  # whether what spins is a failure
 
 
 def make(seed: int) -> Scenario:
+    """The scenario without what `layers` add."""
     rng = random.Random(seed)
     programs = [
-        Program("child", _ops(rng, 2, "c", depth=1, leaf=True), is_async=rng.random() < 0.5, retries=1),
+        Program("child", ops(rng, 2, "c", depth=1, leaf=True), is_async=rng.random() < 0.5, retries=1),
         Program("listener", [["run", "l", 0]], on="tidemill/function.finished"),
     ]
     programs += [_program(rng, number) for number in range(rng.randint(1, 3))]
@@ -81,7 +99,7 @@ def make(seed: int) -> Scenario:
         faults = rng.choice([0, 0, faults])
         stalls = stalls if faults else 0
     if seed % 2:
-        _control(random.Random(-seed), programs, sent)
+        control(random.Random(-seed), programs, sent)
     snapshot_every = rng.choice([2, 5, 100])
     graphs = _graphs(random.Random(~seed), sent) if seed % 3 == 0 else []
     sent.sort(key=lambda s: s.at)
@@ -91,7 +109,7 @@ def make(seed: int) -> Scenario:
 def _program(rng: random.Random, number: int) -> Program:
     return Program(
         f"f{number}",
-        _ops(rng, rng.randint(1, 6), "s", depth=2),
+        ops(rng, rng.randint(1, 6), "s", depth=2),
         is_async=rng.random() < 0.5,
         on=rng.choice(EVENTS[:2]) if rng.random() < 0.85 else "e/o*",
         when=rng.choice([None, None, "event.data.n > 2", "event.user.id == 'ann'"]),
@@ -149,7 +167,7 @@ def _edge(rng: random.Random, source: str) -> Edge:
 KEYS = (None, None, "event.user.id", "event.data.n % 2", "event.data.nothing")
 
 
-def _control(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:
+def control(rng: random.Random, programs: list[Program], sent: list[Sent]) -> None:
     """Flow control for some functions, and events that come close together."""
     for program in programs:
         if program.id == "listener" or rng.random() < 0.2:
@@ -211,7 +229,7 @@ def _sent(rng: random.Random, n: int) -> Sent:
     return Sent(at, rng.choice(EVENTS), rng.choice(USERS), n, ahead=ahead)
 
 
-def _ops(rng: random.Random, count: int, prefix: str, depth: int, leaf: bool = False) -> list[Op]:
+def ops(rng: random.Random, count: int, prefix: str, depth: int, leaf: bool = False) -> list[Op]:
     return [_op(rng, f"{prefix}{n}", depth, leaf) for n in range(count)]
 
 
@@ -241,7 +259,7 @@ def _op(rng: random.Random, id: str, depth: int, leaf: bool) -> Op:
     if kind == "map":
         return ["map", id, rng.randint(0, 5), rng.choice([None, 2])]
     if kind == "parallel":
-        return ["parallel", [_ops(rng, rng.randint(1, 3), f"{id}b{b}", depth - 1) for b in range(rng.randint(2, 3))]]
+        return ["parallel", [ops(rng, rng.randint(1, 3), f"{id}b{b}", depth - 1) for b in range(rng.randint(2, 3))]]
     if kind == "raise":
         return ["raise", rng.choice([1, 1, 2])]
     return ["boom", id]

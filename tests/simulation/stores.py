@@ -35,6 +35,10 @@ class Stores(Protocol):
         """Key, run, and until when its holder may keep it unheard of."""
         ...
 
+    def lines(self) -> dict[str, list[str]]:
+        """By key, the functions of those who stand in line, the first of them first."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -54,6 +58,12 @@ class InSqlite:
 
     def waits_left(self) -> list[tuple[str, str]]:
         return [(run_id, key) for run_id, key in self.db.rows("SELECT run_id, key FROM wait")]
+
+    def lines(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for key, function_id in self.db.rows("SELECT key, function_id FROM line ORDER BY key, rank, n"):
+            found.setdefault(key, []).append(function_id)
+        return found
 
     def in_line(self) -> list[str]:
         return [row[0] for row in self.db.rows("SELECT run_id FROM line")]

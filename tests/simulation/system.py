@@ -8,16 +8,23 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from simulation import graphs
+from simulation import acts, graphs
+from simulation.idle_places import IdlePlaces
 from simulation.loop import Actor, Failed, Loop
+from simulation.ports import Faulty, Lease, SimBus, SimClock, SimEntropy, SimQueue
 from simulation.programs import build
-from simulation.scenario import Scenario, Sent
+from simulation.scenario import Program, Scenario, Sent
 from simulation.stores import InSqlite, Stores
+from simulation.threads import simulated
+from simulation.watchdog import Watchdog
 
+from tidemill import App
 from tidemill.core.journal import Claimed
 from tidemill.errors import Unavailable
 from tidemill.execute import receive
@@ -27,7 +34,7 @@ from tidemill.execute.live import LiveRun
 from tidemill.execute.open import Opened, open_run
 from tidemill.execute.parking import Resumed, follows
 from tidemill.model import Event, FunctionSpec, Wait
-from tidemill.ports import World
+from tidemill.ports import EventQuery, Keeper, World
 from tidemill_local.registry import LocalRegistry
 
 START = 1_767_225_600_000
@@ -65,80 +72,38 @@ class Parked:
     resumed: Resumed | None = None
 
 
-class Faulty:
-    """A port whose calls take time, fail, succeed and look failed, or are the last thing their process does."""
-
-    def __init__(self, system: System, port: Any, fatal: bool = True) -> None:
-        self._system = system
-        self._port = port
-        self._fatal = fatal
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._port, name)
-
-        def call(*args: Any) -> Any:
-            system = self._system
-            system.pause()
-            chance = system.loop.random.random() / max(system.scenario.faults, 1e-9)
-            if chance < 0.004:
-                raise Unavailable(f"{name} did not answer")
-            result = method(*args)
-            if name == "put" and isinstance(args[0], Wait) and system.loop.actor is not None:
-                system.waiters[args[0].run_id, args[0].key] = system.loop.actor
-            if chance < 0.008:
-                raise Unavailable(f"{name} did not answer in time")
-            return result
-
-        return call
-
-
-class SimClock:
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def now(self) -> int:
-        return self._loop.now + (self._loop.actor.skew if self._loop.actor is not None else 0)
-
-
-class SimEntropy:
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def random(self) -> float:
-        return self._loop.random.random()
-
-    def bytes(self, count: int) -> bytes:
-        return self._loop.random.randbytes(count)
-
-
-class Lease:
-    def alive(self, claim: Claimed, now: int) -> bool:
-        return now < claim.until
-
-
 class System:
     horizon = HORIZON
+    skew = SKEW
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.loop = Loop(scenario.fault_seed, START)
+        self.watchdog = Watchdog(self.loop) if scenario.strict else Watchdog(self.loop, 10**6, 10**6)
         self.clock = SimClock(self.loop)
         self.stores: Stores = self._stores()
-        self.app = build(scenario, self.body)
-        self.ends = graphs.declare(self.app, scenario.graphs, self)
+        self.app = App("sim")
+        self.ends: graphs.Ends = {}
         self.registry = LocalRegistry()
-        self.registry.replace([fn.spec for fn in self.app.functions.values()], "1")
         self.executions: list[Execution] = []
         self.actors: dict[str, Actor] = {}  # that have run a step's code, by name
         self.waiters: dict[tuple[str, str], Actor] = {}  # who put a wait last
+        self.met: Counter[tuple[str, str]] = Counter()  # see `states`
+        self.meter: dict[str, Counter[str]] = defaultdict(Counter)  # by run, what it has cost
+        self.idle_places = IdlePlaces(self)
+        self.seen: dict[tuple[str, str], Any] = {}
+        self.differs: list[str] = []
         self.accepted: list[Event] = []
         self.parked: dict[str, Parked] = {}
         self.open_messages = 0
         self.busy = 0
-        self.unsent = len(scenario.sent)
+        self.unsent = len(scenario.sent) + len(scenario.acts)
+        self.api_cancelled: set[str] = set()
+        self.declared: dict[str, list[FunctionSpec | None]] = {}  # each function, as each deploy declared it
         self._names = 0
         self.entropy = SimEntropy(self.loop)
         self.world = self._world()
+        self.serve(scenario.programs)
         stores = (self.stores.runs, self.stores.events, self.stores.waits, self.stores.blobs)
         self.plain = World(
             *stores, SimQueue(self), SimBus(self), self.registry, self.clock, self.entropy, Lease(), self.stores.flow
@@ -165,14 +130,56 @@ class System:
     def run(self) -> None:
         for sent in self.scenario.sent:
             self.loop.at(START + sent.at, lambda sent=sent: self._send(sent))
+        for act in self.scenario.acts:
+            self.loop.at(START + act.at, lambda act=act: acts.perform(self, act))
         self._sweep_later()
-        self.loop.run(START + self.horizon, self.idle)
+        threads = any(program.threads for program in self.scenario.programs)
+        with simulated(self.loop) if threads else nullcontext():
+            self.loop.run(START + self.horizon, self.idle)
+
+    def serve(self, programs: Sequence[Program]) -> None:
+        """From now on this is the code that runs."""
+        self.app = build(programs, self)
+        graphs.declare(self.app, self.scenario.graphs, self)
+        specs = {fn.spec.id: fn.spec for fn in self.app.functions.values()}
+        for function_id in {*self.declared, *specs}:
+            self.declared.setdefault(function_id, []).append(specs.get(function_id))
+        new = self.registry.replace(specs.values(), "1")
+        self.deployed(new)
+
+    def deployed(self, new: Sequence[str]) -> None:
+        """What follows from a deploy that brings these functions anew. Here: nothing, for a sweep finds their runs."""
+
+    def moved(self, function_id: str) -> bool:
+        """Whether the function came with a later deploy than the first."""
+        return len(self.declared[function_id]) <= len(self.scenario.deploys) and bool(self.scenario.deploys)
+
+    def changed(self, function_id: str) -> bool:
+        """Whether deploys have changed what this function declares."""
+        versions = self.declared.get(function_id, [None])
+        return any(each != versions[0] for each in versions)
 
     def close(self) -> None:
         self.stores.close()
 
     def idle(self) -> bool:
         return not (self.unsent or self.open_messages or self.busy) and self.stores.next_due() is None
+
+    def asked(self, name: str, args: Sequence[Any], result: Any) -> None:
+        """A port has done this."""
+        if name == "put" and isinstance(args[0], Wait) and self.loop.actor is not None:
+            self.waiters[args[0].run_id, args[0].key] = self.loop.actor
+        elif name == "put_snapshot":
+            self.meter[args[0]]["snapshot bytes"] += len(args[2])
+        elif name == "read":
+            self.meter[args[0]]["records read"] += len(result)
+        elif name == "open" and result is not None:
+            self.meter[args[0]]["records read"] += len(result[1])
+
+    def known_events(self) -> dict[str, Event]:
+        """Every event that was accepted or sent."""
+        stored = self.stores.events.page(EventQuery(limit=1_000))
+        return {event.id: event for event in [*self.accepted, *stored]}
 
     # Turns.
 
@@ -198,6 +205,12 @@ class System:
             self.pause()
         finally:
             execution.ended = self.loop.now
+
+    def saw(self, run_id: str, what: str, value: Any) -> None:
+        """Every execution of a run's code is given the same, whoever runs it, however often."""
+        known = self.seen.setdefault((run_id, what), value)
+        if known != value:
+            self.differs.append(f"run {run_id}: {what} was {known} at first, then {value}")
 
     # Messages.
 
@@ -240,7 +253,7 @@ class System:
 
         rng = self.loop.random
         self.busy += 1
-        actor = self.loop.spawn(self._name(message.what), work, end, rng.randint(-SKEW, SKEW))
+        actor = self.loop.spawn(self._name(message.what), work, end, rng.randint(-self.skew, self.skew))
         self.loop.at(self.loop.now + VISIBILITY, lambda: self._receive(message))
         if rng.random() < 0.95:  # the process is killed at its timeout; where it is not, a zombie goes on
             self.loop.at(self.loop.now + TIMEOUT, lambda: self._kill(actor))
@@ -250,6 +263,7 @@ class System:
             actor.killed = True
 
     def _sweep_later(self) -> None:
+        self.idle_places.look()
         due = self.stores.next_due()
         at = max(self.loop.now + 60_000, due or 0)
         self.loop.at(at, self._sweep)
@@ -260,6 +274,16 @@ class System:
             self.deliver(f"sweep {run_id}", lambda run_id=run_id: self.advance(run_id), durable=False)
         if self.unsent or self.open_messages or self.stores.next_due() is not None:
             self._sweep_later()
+
+    def threads(self, function_id: str) -> bool:
+        return any(program.threads for program in self.scenario.programs if f"sim.{program.id}" == function_id)
+
+    def keeper(self) -> Keeper:
+        return LocalKeeper(self.world)
+
+    def until(self, claim: Claimed) -> int:
+        """When this claim was over at the latest, whoever was told."""
+        return claim.until
 
     # What arrives.
 
@@ -274,15 +298,26 @@ class System:
             )
             self.unsent -= 1
             return
-        event = Event(f"event-{sent.at}-{sent.n}", sent.name, {"n": sent.n}, now + sent.ahead, now, {"id": sent.user})
-        self.accepted.append(event)
+        events = self.events_of(sent, now)
+        self.accepted += events
         self.unsent -= 1
-        SimBus(self).publish([event])
+        SimBus(self).publish(events)
+
+    def events_of(self, sent: Sent, now: int) -> list[Event]:
+        """The events of one request."""
+        user = {"id": sent.user}
+        return [
+            Event(f"event-{sent.at}-{n}", sent.name, {"n": n}, now + sent.ahead, now, user)
+            for n in range(sent.n, sent.n + sent.burst)
+        ]
 
     def note(self, _: object) -> None:
         """What is answered interests nobody here."""
 
-    def start(self, spec: FunctionSpec, event: Event) -> None:
+    def start(self, function_id: str, event: Event) -> None:
+        spec = self.registry.function(function_id)
+        if spec is None:
+            return  # its messages are gone with it
         run_id = receive.begin(self.world, spec, event)
         if run_id is not None:
             self.advance(run_id)
@@ -304,10 +339,10 @@ class System:
         drive(
             self.app.functions[opened.spec.id],
             opened,
-            LocalKeeper(self.world),
-            SimClock(self.loop),
-            SimEntropy(self.loop),
-            threads=False,
+            self.keeper(),
+            self.clock,
+            self.entropy,
+            threads=self.threads(opened.spec.id),
             snapshot_every=self.scenario.snapshot_every,
             lot=self._park if self.loop.random.random() < 0.3 else None,
             park_from=2,
@@ -341,47 +376,9 @@ class System:
         if parked is None or me is None or not follows(parked.live, opened) or parked.actor.killed:
             return False
         parked.actor.claim_until = me.claim_until
-        parked.resumed = Resumed(LocalKeeper(self.world), opened)
+        parked.resumed = Resumed(self.keeper(), opened)
         while not parked.actor.over and opened.head.run_id not in self.parked:
             self.loop.pause(500)
         if parked.actor.killed:
             raise Failed
         return True
-
-
-class SimQueue:
-    def __init__(self, system: System) -> None:
-        self._system = system
-
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
-        system = self._system
-        after = max(0, at - system.loop.now) if at is not None else 0
-        if after > 24 * 3_600_000:
-            return  # left to the sweep, as a schedule that never fires
-        if after > 900_000:
-            after += system.loop.random.randint(0, 60_000)
-        system.deliver(f"look {run_id}", lambda: system.advance(run_id), durable=False, after=after)
-
-    def forget(self, run_id: str) -> None:
-        """Schedules that still fire find a run that has ended."""
-
-
-class SimBus:
-    """The bus and its rules: a message to every function that listens, one to whoever keeps events."""
-
-    def __init__(self, system: System) -> None:
-        self._system = system
-
-    def publish(self, events: Sequence[Event]) -> None:
-        system = self._system
-        for event in events:
-            stamped = replace_event(event, system.loop.now)
-            for spec in system.registry.listeners(event.name):
-                system.deliver(f"start {spec.id}", lambda s=spec, e=stamped: system.start(s, e), durable=True)
-            system.deliver(f"event {event.id}", lambda e=stamped: system.keep(e), durable=True)
-
-
-def replace_event(event: Event, now: int) -> Event:
-    import msgspec
-
-    return msgspec.structs.replace(event, received_at=min(event.received_at, now))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from simulation.run import check
 from simulation.scenario import make
+from simulation.worlds import check
 
 from tidemill.core.flow import gather, rate, throttle
 from tidemill.core.journal import Gathered, Record

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from simulation.run import check
+from simulation import layers
 from simulation.scenario import make
+from simulation.worlds import check
 
 from tidemill.core import graph, look
 from tidemill.core.journal import Ended, Record, Suspended
@@ -32,7 +33,7 @@ PARTS = [(world, part) for world in SEEDS for part in range(min(SLICES, SEEDS[wo
 @pytest.mark.parametrize(("world", "part"), PARTS)
 def test_seeds_hold(world: str, part: int) -> None:
     for seed in range(part, SEEDS[world], SLICES):
-        assert check(make(seed), world) == [], f"see it with: make simulate WORLD={world} SEED={seed}"
+        assert check(layers.make(seed, world), world) == [], f"see it with: make simulate WORLD={world} SEED={seed}"
 
 
 @pytest.mark.parametrize(("world", "seed"), [(world, seed) for world, seeds in FOUND.items() for seed in seeds])
