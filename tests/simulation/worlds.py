@@ -20,11 +20,11 @@ WORLDS = {
     "aws": "queues, bus and Scheduler as AWS has them; stores in SQLite",
     "moto": "the same on the adapters of AWS; far slower",
 }
-SECONDS = 60  # of one seed, on a machine that is busy; most take less than one
+SECONDS = 60  # of processor time, for one seed; most take a tenth of one
 
 
 class Hangs(BaseException):
-    """Real time has run out: something turns in place without asking anybody anything."""
+    """The processor time has run out: something turns in place without asking anybody anything."""
 
 
 def check(scenario: Scenario, world: str = "local") -> list[str]:
@@ -75,10 +75,10 @@ def _within(seconds: int) -> Iterator[None]:
         where = frame.f_code.co_qualname if frame is not None else "nowhere"
         raise Hangs(f"{seconds} s are over, in {where}")
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
+    before = signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
