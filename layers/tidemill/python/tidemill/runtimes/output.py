@@ -65,15 +65,12 @@ def json_of(text: bytes) -> tuple[Any, bool]:
         return None, False
 
 
-def _within(value: object, depth: int) -> bool:
+def _within(value: Any, depth: int) -> bool:
     """Whether the value is nested at most so deep."""
-    if isinstance(value, dict):
-        items: Any = cast("dict[str, object]", value).values()
-    elif isinstance(value, list):
-        items = value
-    else:
+    kind = type(value)
+    if kind is not dict and kind is not list:
         return True
-    return depth > 0 and all(_within(item, depth - 1) for item in items)
+    return depth > 0 and all(_within(item, depth - 1) for item in (value.values() if kind is dict else value))
 
 
 def checked(task: Task, output: Any, now: int) -> Any:
