@@ -67,7 +67,7 @@ def json_of(text: bytes) -> tuple[Any, bool]:
 
 def _within(value: Any, depth: int) -> bool:
     """Whether the value is nested at most so deep."""
-    kind = type(value)
+    kind = cast("object", type(value))
     if kind is not dict and kind is not list:
         return True
     return depth > 0 and all(_within(item, depth - 1) for item in (value.values() if kind is dict else value))
