@@ -17,7 +17,6 @@ from tidemill_cdk.queues import QueuePair
 
 SOURCE = "tidemill"  # what every event of ours says it comes from
 _TIMEOUT = 60
-_ATTEMPTS = 10  # an event that was accepted is tried for long before people have to look at it
 _BATCH = 10
 
 
@@ -48,7 +47,6 @@ class Events(Construct):
             name=names.own_queue("events"),
             dead_name=names.own_queue("events-dead"),
             timeout=_TIMEOUT,
-            attempts=_ATTEMPTS,
             settings=platform.settings,
         )
         for rule, pattern in (

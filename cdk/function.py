@@ -31,7 +31,6 @@ from tidemill_cdk.queues import QueuePair
 from tidemill_cdk.settings import Settings
 
 _CONCURRENCY = (2, 1_000)  # what an event source takes
-_ATTEMPTS = 5
 
 
 class Function(Construct):
@@ -62,8 +61,6 @@ class Function(Construct):
             name=queue_name(names.mill, declared.id),
             dead_name=dead_letter_name(names.mill, declared.id),
             timeout=timeout,
-            # A crash is a delivery without an end: a run must be able to use up its attempts before SQS gives up.
-            attempts=max(_ATTEMPTS, (spec["retries"] if declared.retries is None else declared.retries) + 3),
             settings=settings,
         )
         if declared.pattern is not None:

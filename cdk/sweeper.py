@@ -31,7 +31,7 @@ class Sweeper(Construct):
             allows=[
                 *engine(names, lists=True),
                 Allow(
-                    ("sqs:ReceiveMessage", "sqs:DeleteMessage"),
+                    ("sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"),
                     (names.dead_letters_arn,),
                     "Every function's dead letters, by prefix: a list would change with each function.",
                 ),

@@ -14,7 +14,6 @@ from tidemill_cdk.platform_lambda import Platform, PlatformLambda
 from tidemill_cdk.queues import QueuePair
 
 _TIMEOUT = 30
-_ATTEMPTS = 10
 _BATCH = 10
 
 
@@ -30,7 +29,6 @@ class Timers(Construct):
             name=names.own_queue("timers"),
             dead_name=names.own_queue("timers-dead"),
             timeout=_TIMEOUT,
-            attempts=_ATTEMPTS,
             settings=platform.settings,
         )
         groups = (names.schedule_group, names.cron_group)

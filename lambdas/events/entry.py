@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tidemill.aws.again import sooner
 from tidemill.aws.world import client, settings, world
 from tidemill.model import Event
 from tidemill_lambdas import batch, events
@@ -26,7 +27,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
         events.work(message["body"], world(), later=later, stopping=stopping, rejected=_rejected)
 
-    return batch.each(event, work)
+    return batch.each(event, work, sooner(client(), settings().queues))
 
 
 def _rejected(event: Event) -> None:

@@ -6,14 +6,16 @@ see and cancel, and that goes on by itself once the code has been repaired. Thei
 they said is now in the table.
 
 Everything else stays where it is, for people to see: messages whose run exists (it fails by itself, see `look`), and
-messages that are none of ours. A function's dead letters are read every ten minutes, a tenth of the functions each
-minute: nothing here is urgent, and reading an empty queue costs what any request costs.
+messages that are none of ours. A function's dead letters are counted every ten minutes, a tenth of the functions each
+minute: nothing here is urgent, and asking costs what any request costs. Where there are some they are read as long as
+there is time, queue after queue in turn, and again in the next minute: a bad deploy may leave a hundred thousand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 from tidemill.aws import message
 from tidemill.aws.client import AwsError, Client
@@ -25,37 +27,54 @@ from tidemill.model import CronTrigger, Event, FunctionSpec
 from tidemill.ports import World
 
 ROUND = 10  # minutes in which every function's dead letters are read once
-_READS = 10  # of ten messages, of one queue at a time
 _HIDDEN = 60  # seconds for which what was read is not given again, so that reading gets on
+_WAIT = 1  # second: a read that does not wait asks some of a queue's machines, and misses what lies on the others
 
 
-def turn(specs: Sequence[FunctionSpec], now: int) -> list[FunctionSpec]:
-    """The functions whose dead letters are read in this minute."""
+def turn(specs: Sequence[FunctionSpec], now: int, busy: Collection[str] = ()) -> list[FunctionSpec]:
+    """The functions whose dead letters are looked at in this minute; the `busy` ones, by their ids, in each."""
     minute = now // MINUTE
-    return [spec for number, spec in enumerate(sorted(specs, key=lambda s: s.id)) if (number - minute) % ROUND == 0]
+    known = sorted(specs, key=lambda spec: spec.id)
+    return [spec for number, spec in enumerate(known) if (number - minute) % ROUND == 0 or spec.id in busy]
+
+
+class Adopted(NamedTuple):
+    """How many became runs, what went wrong, and which functions have more of them."""
+
+    runs: int
+    problems: list[str]
+    busy: set[str]
 
 
 def adopt(
     world: World, client: Client, settings: Settings, specs: Sequence[FunctionSpec], more: Callable[[], bool]
-) -> tuple[int, list[str]]:
-    """Read these functions' dead letters as long as `more()` says. How many became runs, and what went wrong."""
-    adopted = 0
+) -> Adopted:
+    """Read these functions' dead letters as long as `more()` says, ten of each queue in turn."""
+    adopted: Counter[str] = Counter()
     problems: list[str] = []
-    for spec in specs:
+    left = deque(specs)
+    while left and more():
+        spec = left.popleft()
         url = settings.dead_letter_url(spec.id)
         try:
-            for _ in range(_READS):
-                found = _read(client, url) if more() else []
-                adopted += sum(_take(world, client, url, spec, each) for each in found)
-                if not found:
-                    break
+            found = _read(client, url) if _some(client, url) else []
+            adopted[spec.id] += sum(_take(world, client, url, spec, each) for each in found)
         except (AwsError, Unavailable) as error:
             problems.append(f"the dead letters of {spec.id}: {error}")
-    return adopted, problems
+        else:
+            left.extend([spec] if found else [])
+    return Adopted(adopted.total(), problems, {spec.id for spec in left if adopted[spec.id]})
+
+
+def _some(client: Client, url: str) -> bool:
+    """Whether there are dead letters; of what has come within the last minute it may not know yet."""
+    asked = {"QueueUrl": url, "AttributeNames": ["ApproximateNumberOfMessages"]}
+    found = client.call("sqs", "GetQueueAttributes", asked).get("Attributes", {})
+    return int(found.get("ApproximateNumberOfMessages", 0)) > 0
 
 
 def _read(client: Client, url: str) -> list[dict[str, Any]]:
-    asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN}
+    asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN, "WaitTimeSeconds": _WAIT}
     found: list[dict[str, Any]] = client.call("sqs", "ReceiveMessage", asked).get("Messages", [])
     return found
 

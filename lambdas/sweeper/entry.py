@@ -10,6 +10,7 @@ from tidemill_lambdas.observe import logger, metrics, observed
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import sweep
 
+_busy: set[str] = set()  # functions with more dead letters than there was time for: this process looks again at once
 _LEFT = 10_000  # milliseconds kept for ending well; what is not done by then is found in the next minute
 
 
@@ -23,8 +24,10 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
         return left > _LEFT
 
     overdue, problems = sweep(here, more)
-    specs = turn(here.registry.functions(), here.clock.now())
-    adopted, more_problems = adopt(here, world.client(), world.settings(), specs, more)
+    specs = turn(here.registry.functions(), here.clock.now(), _busy)
+    adopted, more_problems, busy = adopt(here, world.client(), world.settings(), specs, more)
+    _busy.clear()
+    _busy.update(busy)
     for problem in problems + more_problems:
         logger.error(f"not swept, and found again in a minute: {problem}")
     backlog = sum(of.get("scheduled", 0) for of in here.runs.counts().values())

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from tidemill.aws import world
-from tidemill.aws.queue import SqsQueue
-from tidemill.aws.system import SystemClock
+from tidemill.aws.again import sooner
 from tidemill_lambdas.observe import logger, metrics, observed
 from tidemill_lambdas.timers.forward import forward
-
-
-@cache
-def _queue() -> SqsQueue:
-    return SqsQueue(world.client(), world.settings(), SystemClock())
 
 
 @observed
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """SQS messages in, and those that are to come again out."""
     records = event["Records"]
-    failed = forward(records, _queue())
+    failed = forward(records, world.queue(), sooner(world.client(), world.settings().queues))
     for message_id, reason in failed.items():
         logger.error(f"message {message_id} could not be sent on, and comes again: {reason}")
     metrics.count("TimersForwarded", len(records) - len(failed))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tidemill.aws.again import Again
 from tidemill.aws.client import AwsError
 from tidemill.aws.queue import SqsQueue
 from tidemill.errors import Unavailable
@@ -21,7 +22,7 @@ class _Wake(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(_Wake).decode
 
 
-def forward(records: Sequence[Mapping[str, Any]], queue: SqsQueue) -> dict[str, str]:
+def forward(records: Sequence[Mapping[str, Any]], queue: SqsQueue, again: Again) -> dict[str, str]:
     """Send them on. The ids of the messages that could not be, each with the reason; these come again."""
     failed: dict[str, str] = {}
     for record in records:
@@ -30,6 +31,9 @@ def forward(records: Sequence[Mapping[str, Any]], queue: SqsQueue) -> dict[str, 
             queue.remind(wake.look, wake.function_id, wake.at)
         except msgspec.DecodeError as error:
             failed[record["messageId"]] = f"no schedule of ours sent this: {error}"
-        except (AwsError, Unavailable) as error:
+        except AwsError as error:
             failed[record["messageId"]] = str(error)
+        except Unavailable as error:
+            failed[record["messageId"]] = str(error)
+            again(record)
     return failed

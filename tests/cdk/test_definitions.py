@@ -68,7 +68,7 @@ def test_each_function_has_what_an_apps_function_has(defined: Any) -> None:
     for id in ("signup", "theirs"):
         queue = defined.named("AWS::SQS::Queue", "QueueName", queue_name("prod", id))
         assert queue["VisibilityTimeout"] == 90 + 15
-        assert queue["RedrivePolicy"]["maxReceiveCount"] == 7  # the 5 attempts of a step, and 2
+        assert queue["RedrivePolicy"]["maxReceiveCount"] == 500
     items = [json.loads(one["Function"]) for one in defined.of("Custom::TidemillFunction").values()]
     assert sorted(one["id"] for one in items) == ["signup", "theirs"]
     assert len(defined.of("AWS::Lambda::EventSourceMapping")) == 2

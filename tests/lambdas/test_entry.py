@@ -18,11 +18,14 @@ from tidemill.aws.entry import Entry
 from tidemill.aws.executor import Executor
 from tidemill.aws.plain import plain_function
 from tidemill.aws.settings import queue_name
-from tidemill.errors import Unavailable
+from tidemill.errors import JournalError, Unavailable
 from tidemill.model import EventTrigger, FunctionSpec
 from tidemill_local.store.database import MEMORY, Database
 
 SPEC = FunctionSpec("legacy", "legacy", "legacy", (EventTrigger("order/placed"),), retries=2)
+
+
+SOON: list[Any] = []  # records that are to come again soon
 
 
 class Context:
@@ -49,7 +52,8 @@ def db() -> Iterator[Database]:
 
 def entry_of(fn: Lambda, executor: Executor | None = None) -> Entry:
     """An entry whose executor has a world in memory."""
-    entry = Entry(lambda: fn.app.functions, fn.metrics)
+    SOON.clear()
+    entry = Entry(lambda: fn.app.functions, fn.metrics, SOON.append)
     entry._executor = executor or fn.executor
     return entry
 
@@ -81,8 +85,41 @@ def test_a_store_that_does_not_answer_brings_the_message_back(fn: Lambda, caplog
     answer = entry_of(fn).handle({"Records": [record("m1", fn.event("order/placed"))]}, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     (line,) = caplog.records
-    assert "comes again: dynamodb PutItem failed" in line.getMessage()
+    assert "comes again soon: dynamodb PutItem failed" in line.getMessage()
     assert line.exc_info is None
+    assert [each["messageId"] for each in SOON] == ["m1"]
+
+
+class Broken:
+    def __getattr__(self, name: str) -> Any:
+        raise JournalError("the value 5e88 that a journal refers to is not in the store")
+
+
+@pytest.mark.parametrize(("times", "done"), [(1, False), (9, False), (10, True), (400, True)])
+def test_what_fails_for_no_reason_that_passes_is_buried_in_the_end(fn: Lambda, times: int, done: bool) -> None:
+    fn.executor._runs._runs = Broken()  # type: ignore[assignment]
+    sent = record("m1", fn.event("order/placed"))
+    sent["attributes"]["ApproximateReceiveCount"] = str(times)
+    answer = entry_of(fn).handle({"Records": [sent]}, Context())
+    assert answer == {"batchItemFailures": [] if done else [{"itemIdentifier": "m1"}]}
+    assert SOON == []
+    assert len(fn.dead) == done
+    if done:
+        function_id, body, about = fn.dead[0]
+        assert (function_id, body) == ("shop.pack", sent["body"])
+        assert "is not in the store" in about["reason"]
+
+
+def test_an_hour_of_overload_buries_nothing(fn: Lambda) -> None:
+    class Down:
+        def __getattr__(self, name: str) -> Any:
+            raise Unavailable("dynamodb PutItem failed 8 times")
+
+    fn.executor._runs._runs = Down()  # type: ignore[assignment]
+    sent = record("m1", fn.event("order/placed"))
+    sent["attributes"]["ApproximateReceiveCount"] = "499"
+    entry_of(fn).handle({"Records": [sent]}, Context())
+    assert fn.dead == []
 
 
 def test_the_metrics_of_a_message_stand_in_one_line_with_its_ids(fn: Lambda) -> None:

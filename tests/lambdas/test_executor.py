@@ -15,6 +15,7 @@ from tidemill.aws.liveness import GRACE, UntilThen
 from tidemill.aws.metrics import Metrics
 from tidemill.aws.settings import queue_name
 from tidemill.core.journal import Claimed, Ended, HandedOver, Started, StepDone, Suspended
+from tidemill.errors import Unavailable
 from tidemill.execute.receive import DirectBus
 from tidemill.ports import RunQuery, World
 from tidemill_local.registry import LocalRegistry
@@ -68,6 +69,7 @@ class Lambda:
     queue: Queue = field(default_factory=Queue)
     dead: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[tuple[str, str, dict[str, str]]])
     lines: list[str] = field(default_factory=list[str])
+    back: list[tuple[str, str, str, int]] = field(default_factory=list[tuple[str, str, str, int]])
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class Lambda:
             dead=lambda *told: self.dead.append(told),
             metrics=self.metrics,
             sleep=self.clock.sleep,
+            hand_back=lambda *told: self.back.append(told),
         )
 
     def work(self, function_id: str, body: Any, timeout: int = TIMEOUT) -> Turn:
@@ -184,6 +187,56 @@ def test_a_start_runs_to_its_end_in_one_invocation(fn: Lambda) -> None:
     assert fn.queue.looks == []
     told = fn.told()
     assert (told["RunsStarted"], told["RunsCompleted"], told["QueueAge"], told["StepDuration"]) == (1, 1, 30, [0, 0])
+
+
+def test_a_store_that_fails_in_the_middle_costs_seconds_and_no_attempt(fn: Lambda) -> None:
+    runs = fn.executor._runs._runs
+    append = runs.append
+
+    def fails_at_label(run_id: str, seq: int, records: Any, change: Any = None) -> Any:
+        if any(isinstance(record, StepDone) and record.key == "label" for record in records):
+            raise Unavailable("dynamodb PutItem failed 8 times")
+        return append(run_id, seq, records, change)
+
+    runs.append = fails_at_label  # type: ignore[method-assign]
+    this = fn.work("shop.pack", fn.event("order/placed", {"item": "tea"}))
+    assert fn.back == [(fn.run().run_id, "shop.pack", this.by, 6)]
+    del runs.append  # type: ignore[attr-defined]
+    fn.clock.sleep(6_000)
+    look = {"look": fn.run().run_id, "gave_up": this.by}
+    fn.work("shop.pack", look)
+    assert fn.run().status == "completed"
+    kinds = [type(record) for record in fn.records()]
+    assert kinds == [Started, Claimed, StepDone, HandedOver, Claimed, StepDone, Ended]
+    assert [record.attempts for record in fn.records() if isinstance(record, StepDone)] == [1, 1]
+    before = fn.records()
+    fn.work("shop.pack", look)  # it is doubled
+    assert fn.records() == before
+
+
+def test_who_gave_up_a_claim_says_nothing_of_another(fn: Lambda) -> None:
+    state["try"] = dies
+    with pytest.raises(Died):
+        fn.work("shop.shaky", fn.event("order/shaky"))
+    before = fn.records()
+    fn.work("shop.shaky", {"look": fn.run().run_id, "gave_up": "somebody else"})
+    assert fn.records() == before
+
+
+def test_where_nothing_can_be_sent_either_the_message_comes_again(fn: Lambda) -> None:
+    def down(*_: Any) -> None:
+        raise Unavailable("sqs SendMessage failed 8 times")
+
+    state["part"] = lambda: 1
+    fn.executor._hand_back = down
+    runs = fn.executor._runs._runs
+    append = runs.append
+    runs.append = down  # type: ignore[method-assign]
+    try:
+        with pytest.raises(Unavailable):
+            fn.work("shop.slow", fn.event("order/slow"))
+    finally:
+        runs.append = append  # type: ignore[method-assign]
 
 
 def test_a_start_that_comes_twice_changes_nothing(fn: Lambda) -> None:

@@ -174,8 +174,8 @@ class Letters:
             self.client.call("sqs", "SendMessage", {"QueueUrl": self.url, "MessageBody": text})
 
     def adopt(self, world: World) -> int:
-        adopted, problems = adopt(world, self.client, self.settings, [spec_of(world)], always)
-        assert problems == []
+        adopted, problems, busy = adopt(world, self.client, self.settings, [spec_of(world)], always)
+        assert (problems, busy) == ([], set())
         return adopted
 
     def count(self) -> int:
@@ -230,7 +230,7 @@ def test_a_tick_becomes_a_run(world: World, letters: Letters):
     letters.put(
         {"cron": cron, "at": "2026-09-21T07:00:00Z"}, {"cron": {"cron": "1 1 * * *"}, "at": "2026-09-21T07:00:00Z"}
     )
-    assert adopt(world, letters.client, letters.settings, [pro], always) == (1, [])
+    assert adopt(world, letters.client, letters.settings, [pro], always) == (1, [], set())
     assert letters.count() == 1
     assert [run_id for run_id, function_id, _ in looks(world) if function_id == "shop.pro"] != []
 
@@ -239,10 +239,43 @@ def test_a_queue_that_is_not_there_is_told_and_stops_nobody(world: World, letter
     pro = world.registry.function("shop.pro")
     assert pro is not None
     letters.put(start(1))
-    adopted, problems = adopt(world, letters.client, letters.settings, [pro, spec_of(world)], always)
+    adopted, problems, _ = adopt(world, letters.client, letters.settings, [pro, spec_of(world)], always)
     assert adopted == 1
     assert len(problems) == 1
     assert problems[0].startswith("the dead letters of shop.pro: ")
+
+
+def test_reading_goes_on_as_long_as_there_is_time_and_in_the_next_minute(world: World, letters: Letters):
+    letters.put(*[start(n) for n in range(250)])
+    looks_left = iter([True] * 12)
+    adopted, problems, busy = adopt(
+        world, letters.client, letters.settings, [spec_of(world)], lambda: next(looks_left, False)
+    )
+    assert (adopted, problems, busy) == (120, [], {FUNCTION})
+    specs = [FunctionSpec(f"a.f{n}", "a", f"f{n}") for n in range(10)] + [spec_of(world)]
+    assert all(spec_of(world) in turn(specs, minute * MINUTE, busy) for minute in range(10))
+    assert letters.adopt(world) == 130
+
+
+def test_letters_that_nobody_can_adopt_keep_no_process_busy(world: World, letters: Letters):
+    letters.put(*["nonsense"] * 50)
+    looks_left = iter([True] * 2)
+    found = adopt(world, letters.client, letters.settings, [spec_of(world)], lambda: next(looks_left, False))
+    assert found == (0, [], set())
+
+
+def test_a_read_waits_for_the_machines_that_answer_later(world: World, letters: Letters):
+    asked: list[dict[str, Any]] = []
+    call = letters.client.call
+
+    def noted(service: str, operation: str, body: Any, **options: Any) -> Any:
+        asked.extend([body] if operation == "ReceiveMessage" else [])
+        return call(service, operation, body, **options)
+
+    letters.client.call = noted  # type: ignore[method-assign]
+    letters.put(start(1))
+    assert letters.adopt(world) == 1
+    assert [body["WaitTimeSeconds"] for body in asked] == [1]
 
 
 def test_every_function_has_its_turn_in_ten_minutes(world: World):

@@ -26,10 +26,13 @@ class Recorded:
         self._moto = moto.MotoTransport()
         self.sent: list[dict] = []
         self.down = False
+        self.refuses: Reply | None = None
 
     def __call__(self, request: Request) -> Reply:
         if self.down:
             raise TimeoutError("SQS is far away")
+        if self.refuses is not None:
+            return self.refuses
         if request.operation == "SendMessage":
             self.sent.append(json.loads(request.body))
         return self._moto(request)
@@ -38,6 +41,7 @@ class Recorded:
 class Here:
     def __init__(self) -> None:
         self.aws = Recorded()
+        self.again: list[str] = []
         client: Client = moto.client(self.aws, sleep=lambda _: None)
         mill = moto.fresh("t")
         url = moto.create_queue(client, queue_name(mill, FUNCTION))
@@ -46,7 +50,7 @@ class Here:
 
     def forward(self, *bodies: object) -> dict[str, str]:
         records = [{"messageId": f"m{n}", "body": json.dumps(body)} for n, body in enumerate(bodies)]
-        return forward(records, self.queue)
+        return forward(records, self.queue, lambda record: self.again.append(record["messageId"]))
 
     def delays(self) -> list[tuple[dict, int | None]]:
         return [(json.loads(sent["MessageBody"]), sent.get("DelaySeconds")) for sent in self.aws.sent]
@@ -92,6 +96,14 @@ def test_what_could_not_be_sent_comes_again(here: Here):
     failed = here.forward(wake("R1", NOW), wake("R2", NOW))
     assert list(failed) == ["m0", "m1"]
     assert "far away" in failed["m0"]
+    assert here.again == ["m0", "m1"]
+
+
+def test_what_aws_refuses_comes_again_and_is_not_acknowledged(here: Here):
+    here.aws.refuses = Reply(400, {"x-amzn-errortype": "AccessDenied"}, b"{}")
+    failed = here.forward(wake("R1", NOW))
+    assert "AccessDenied" in failed["m0"]
+    assert here.again == []  # nobody knows that it will pass
 
 
 def test_a_function_that_is_gone_keeps_nobody_up(here: Here):

@@ -23,6 +23,7 @@ from simulation.scenario import Program, Scenario, Sent
 from simulation.system import System
 
 from tidemill.aws import executor, message
+from tidemill.aws.again import sooner
 from tidemill.aws.bus import EventBridgeBus
 from tidemill.aws.client import AwsError, Client
 from tidemill.aws.envelope import entry
@@ -57,6 +58,7 @@ class AwsSystem(System):
         super().__init__(scenario)
         self._client = cast("Client", self.cloud)
         self._sweeps = 0
+        self._again = sooner(self._client, "https://sqs/", self.loop.random.random)
         for name, handle in ((EVENTS, self._keep_event), (TIMERS, self._remind)):
             self.cloud.queues[name] = Queue(name, handle, ATTEMPTS, self.cloud.redriven(name, HOUR))
 
@@ -128,7 +130,8 @@ class AwsSystem(System):
             "messageId": letter.id,
             "body": letter.body,
             "eventSourceARN": f"arn:aws:sqs:x:y:{queue.name}",
-            "attributes": {"SentTimestamp": str(letter.sent)},
+            "receiptHandle": letter.id,
+            "attributes": {"SentTimestamp": str(letter.sent), "ApproximateReceiveCount": str(letter.received)},
         }
         ended = False
 
@@ -143,7 +146,10 @@ class AwsSystem(System):
         def work() -> None:
             try:
                 done = queue.handle(record)
-            except (Unavailable, Refused, AwsError) as error:
+            except Unavailable as error:
+                self._again(record)
+                raise Failed from error
+            except (Refused, AwsError) as error:
                 raise Failed from error
             if not done:
                 raise Failed
@@ -172,6 +178,7 @@ class AwsSystem(System):
             dead=self._dead,
             metrics=Metrics(MILL, lambda _: None),
             sleep=self.loop.pause,
+            hand_back=cast("SqsQueue", self.world.queue).hand_back,
         ).work(record["eventSourceARN"].rpartition(":")[2], record["body"], self.loop.now, this)
         return True
 
@@ -188,7 +195,7 @@ class AwsSystem(System):
         return True
 
     def _remind(self, record: Record) -> bool:
-        return not forward([record], cast("SqsQueue", self.world.queue))
+        return not forward([record], cast("SqsQueue", self.world.queue), self._again)
 
     # The sweep.
 

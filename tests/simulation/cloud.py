@@ -41,6 +41,7 @@ class Letter:
     sent: int
     received: int = 0
     over: bool = False
+    hidden: int = 0  # tells one stretch of invisibility from the next
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Cloud:
     schedules: dict[str, Schedule] = field(default_factory=dict)
     open: int = 0  # messages under way
     calls: dict[str, int] = field(default_factory=dict)
+    under_way: dict[str, tuple[Queue, Letter]] = field(default_factory=dict)  # received, by their receipt handles
     _made: int = 0
 
     # What adapters call.
@@ -122,6 +124,11 @@ class Cloud:
             each.sent = now + body["VisibilityTimeout"] * 1_000
         return {"Messages": [{"Body": each.body, "ReceiptHandle": each.id} for each in found]} if found else {}
 
+    def _GetQueueAttributes(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        name = body["QueueUrl"].rpartition("/")[2]
+        count = sum(each.sent <= self.host.loop.now for each in self.letters.get(name, []))
+        return {"Attributes": {"ApproximateNumberOfMessages": str(count)}}
+
     def _DeleteMessage(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         name = body["QueueUrl"].rpartition("/")[2]
         self.letters[name] = [each for each in self.letters[name] if each.id != body["ReceiptHandle"]]
@@ -148,6 +155,7 @@ class Cloud:
             self.deleted(letter)
             return
         letter.received += 1
+        self.under_way.pop(letter.id, None)
         if letter.received > queue.attempts:
             letter.over = True
             self.open -= 1
@@ -163,10 +171,34 @@ class Cloud:
         if not letter.over:
             letter.over = True
             self.open -= 1
+            self.under_way.pop(letter.id, None)
 
     def again(self, queue: Queue, letter: Letter, after: int) -> None:
-        """It is visible again after its visibility timeout, if it has not been deleted by then."""
-        self._later(queue, letter, after)
+        """It is visible again after so long, if it has not been deleted, or its visibility changed, by then."""
+        letter.hidden += 1
+        stretch = letter.hidden
+
+        def visible() -> None:
+            if letter.hidden == stretch:
+                self._receive(queue, letter)
+
+        self.under_way[letter.id] = queue, letter
+        self.host.loop.at(self.host.loop.now + after, visible)
+
+    def _ChangeMessageVisibility(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        seconds = body["VisibilityTimeout"]
+        assert isinstance(seconds, int)
+        assert 0 <= seconds <= 43_200
+        if body["ReceiptHandle"] not in self.under_way:  # it has come again meanwhile, or is done with
+            raise AwsError("sqs", "ChangeMessageVisibility", "ReceiptHandleIsInvalid", "it is none of now", 400)
+        queue, letter = self.under_way[body["ReceiptHandle"]]
+        assert body["QueueUrl"].rpartition("/")[2] == queue.name
+        if not letter.over:
+            self.again(queue, letter, seconds * 1_000)
+        return {}
+
+    def once(self) -> Cloud:
+        return self
 
     def _bury(self, name: str, letter: Letter) -> None:
         self.letters.setdefault(name, []).append(letter)

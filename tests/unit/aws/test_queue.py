@@ -203,3 +203,28 @@ def test_a_schedule_that_aws_will_not_have_is_an_error():
     queue, _ = answered(WRONG)
     with pytest.raises(AwsError, match="ValidationException"):
         queue.look("RUN1", FUNCTION, NOW + 3_600_000)
+
+
+@pytest.mark.parametrize("ahead", [None, 5_000, 3_600_000])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidParameterValue", "ValidationException"])
+def test_what_aws_refuses_is_told_to_whoever_relies_on_it(code: str, ahead: int | None):
+    queue, _ = answered(Reply(400, {"x-amzn-errortype": code}, b"{}"))
+    with pytest.raises(AwsError, match=code):
+        queue.look("RUN1", FUNCTION, None if ahead is None else NOW + ahead)
+    with pytest.raises(AwsError, match=code):
+        queue.forget("RUN1")
+    with pytest.raises(AwsError, match=code):
+        queue.hand_back("RUN1", FUNCTION, "r1", 5)
+
+
+def test_what_aws_does_not_answer_is_unavailable():
+    queue, _ = answered(Reply(500, {}, b""))
+    with pytest.raises(Unavailable):
+        queue.look("RUN1", FUNCTION)
+
+
+def test_a_run_that_is_handed_back_says_whose_claim_is_over(here: Here):
+    here.queue.hand_back("RUN1", FUNCTION, "r1", 5)
+    (sent,) = here.sent()
+    assert message.read(sent["MessageBody"]) == message.Look("RUN1", None, "r1")
+    assert sent["DelaySeconds"] == 5

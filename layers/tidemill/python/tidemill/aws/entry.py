@@ -12,6 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.aws import code, logs
+from tidemill.aws.again import PATIENCE, Again, received, sooner
+from tidemill.aws.client import AwsError
 from tidemill.aws.executor import Executor, Refused, Turn, turn
 from tidemill.aws.metrics import Metrics
 from tidemill.errors import Unavailable
@@ -26,8 +28,12 @@ Event = Mapping[str, Any]
 class Entry:
     """Answers invocations with an executor that is made once, when it is first needed."""
 
-    def __init__(self, functions: Callable[[], code.Functions], metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, functions: Callable[[], code.Functions], metrics: Metrics | None = None, again: Again | None = None
+    ) -> None:
+        """`again`: has a message come again sooner than its visibility timeout ends."""
         self._functions = functions
+        self._again = again or _sooner
         self._metrics = metrics or Metrics(os.environ.get("TIDEMILL_NAME", ""))
         self._executor: Executor | None = None
         self.context: Any = None  # of the invocation that is under way
@@ -64,22 +70,44 @@ class Entry:
             self._executor = _executor(self._functions(), self._metrics)
         return self._executor
 
+    def _failed(self, executor: Executor, record: Event, queue: str, error: Exception) -> bool:
+        """Whether a message that failed for no reason known to pass is done with: it has failed often enough."""
+        if isinstance(error, AwsError) or received(record) < PATIENCE:
+            logs.logger.exception("a message of %s comes again: working it off failed", queue)
+            return False
+        reason = f"it failed {received(record)} times: {type(error).__name__}: {error}"
+        try:
+            executor.poison(queue, record["body"], reason)
+        except (AwsError, Unavailable):
+            logs.logger.exception("a message of %s comes again: its dead-letter queue did not take it", queue)
+            return False
+        return True
+
     def _work(self, executor: Executor, record: Event, this: Turn) -> bool:
         """Whether this message is done with."""
         sent = record.get("attributes", {}).get("SentTimestamp")
         queue = str(record["eventSourceARN"]).rpartition(":")[2]
         try:
             executor.work(queue, record["body"], int(sent) if sent else None, this)
-        except (Refused, Unavailable) as error:
+        except Unavailable as error:
+            logs.logger.error("a message of %s comes again soon: %s", queue, error)
+            self._again(record)
+            return False
+        except Refused as error:
             logs.logger.error("a message of %s comes again: %s", queue, error)
             return False
-        except Exception:
-            logs.logger.exception("a message of %s comes again: working it off failed", queue)
-            return False
+        except Exception as error:
+            return self._failed(executor, record, queue, error)
         finally:
             self._metrics.flush(**logs.ids.now)
             logs.about()
         return True
+
+
+def _sooner(record: Event) -> None:
+    from tidemill.aws import world
+
+    sooner(world.client(), world.settings().queues)(record)
 
 
 def handler(event: Event, context: Any) -> dict[str, Any]:
@@ -105,6 +133,7 @@ def _executor(functions: code.Functions, metrics: Metrics) -> Executor:
         metrics=metrics,
         sleep=lambda ms: time.sleep(ms / 1_000),
         ends=_ends,
+        hand_back=world.queue().hand_back,
     )
 
 

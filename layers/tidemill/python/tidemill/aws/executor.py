@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.aws import logs, message
+from tidemill.aws.client import AwsError
 from tidemill.aws.dead import DeadLetters
 from tidemill.aws.liveness import GRACE
 from tidemill.aws.metrics import Metrics
@@ -25,11 +26,13 @@ from tidemill.aws.near import NEAR, NearQueue
 from tidemill.aws.own import OwnRegistry
 from tidemill.aws.settings import queue_name
 from tidemill.aws.watch import WatchedRuns
-from tidemill.core.journal import Claimed, Started
+from tidemill.core.journal import Claimed, HandedOver, Started
+from tidemill.errors import Unavailable
 from tidemill.execute.arrive import arrive, tick
 from tidemill.execute.code import drive
 from tidemill.execute.handed import ended
 from tidemill.execute.keep import LocalKeeper
+from tidemill.execute.load import first, tail
 from tidemill.execute.open import Opened, open_run
 from tidemill.function import Function
 from tidemill.model import CronTrigger
@@ -39,9 +42,11 @@ if TYPE_CHECKING:
     from tidemill.aws.runtimes.ends import Ends
 
 AnyFunction = Function[Any, Any]
+HandBack = Callable[[str, str, str, int], object]  # run, function, who had claimed it, in how many seconds
 
 _MARGIN_SHARE = 5  # a fifth of the timeout is kept for leaving, at most:
 _MARGIN_MOST = 10_000  # milliseconds
+_SOON, _SPREAD = 2, 9  # seconds until a run that was handed back goes on
 
 
 class Refused(Exception):
@@ -78,6 +83,7 @@ class Executor:
         metrics: Metrics,
         sleep: Callable[[int], None],
         ends: Callable[[], Ends] | None = None,
+        hand_back: HandBack | None = None,
     ) -> None:
         self._near = NearQueue(world.queue, world.clock)
         self._runs = WatchedRuns(world.runs, metrics)
@@ -90,6 +96,8 @@ class Executor:
         self._metrics = metrics
         self._sleep = sleep
         self._made_ends = ends
+        self._hand_back = hand_back
+        self._claimed = ""  # the run whose code is at work
 
     def now(self) -> int:
         return self._world.clock.now()
@@ -110,6 +118,30 @@ class Executor:
         except message.NotAMessage as error:
             self._bury(function.id, body, reason=str(error))
             return
+        self._claimed = ""
+        try:
+            self._do(function, found, body, sent, this)
+        except Unavailable as error:
+            if not self._handed_back(function.id, this, error):
+                raise
+
+    def poison(self, queue: str, body: str, reason: str) -> None:
+        """Put a message that fails again and again, and not for a while only, where people look."""
+        self._bury(self._by_queue[queue].id, body, reason=reason)
+
+    def _handed_back(self, function_id: str, this: Turn, error: Unavailable) -> bool:
+        """Whether another look at the run is under way, so that it need not wait for the end of this claim."""
+        if not self._claimed or self._hand_back is None:
+            return False
+        try:
+            seconds = _SOON + int(self._world.entropy.random() * _SPREAD)
+            self._hand_back(self._claimed, function_id, this.by, seconds)
+        except (Unavailable, AwsError):
+            return False
+        logs.logger.error("run %s is handed back for %s s: %s", self._claimed, seconds, error)
+        return True
+
+    def _do(self, function: AnyFunction, found: message.Message, body: str, sent: int | None, this: Turn) -> None:
         if isinstance(found, message.Look):
             self._look(function, found, this)
         elif isinstance(found, message.Start):
@@ -131,6 +163,8 @@ class Executor:
             self._sleep(look.at - now)
         elif look.at is not None:
             self._metrics.time("WakeUpLateness", now - look.at)
+        if look.gave_up:
+            _take_back(self._world, look)
         self._near.hold(look.run_id, this.leave_at)
         self._go(open_run(self._world, look.run_id, this.by, this.until), this)
 
@@ -185,8 +219,9 @@ class Executor:
         logs.about(function_id=function.id, run_id=head.run_id, event_id=next(iter(head.event_ids), None))
         if _first(opened):
             self._metrics.count("RunsStarted")
-        world = self._world
+        world, self._claimed = self._world, head.run_id
         drive(function, opened, LocalKeeper(world), world.clock, world.entropy, stopping=self._stopping(this))
+        self._claimed = ""
 
     def _stopping(self, this: Turn) -> Callable[[], bool]:
         """True from `leave_at` on, but never before the first step."""
@@ -212,6 +247,15 @@ class Executor:
         logs.logger.error(
             "a message of %s was put into its dead-letter queue: %s", function_id, about["reason"], extra=about
         )
+
+
+def _take_back(world: World, look: message.Look) -> None:
+    """Record that the claim is over: so nobody waits for its end, and it is charged to no step as a crash."""
+    whole = world.runs.open(look.run_id)
+    if whole is not None:
+        state = tail(first(whole[0]), whole[1])
+        if state.claim is not None and state.claim.by == look.gave_up:
+            world.runs.append(look.run_id, state.seq + 1, [HandedOver(world.clock.now(), ())])
 
 
 def _first(opened: Opened) -> bool:

@@ -18,10 +18,11 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """Look at this run; `at`: not before."""
+    """Look at this run; `at`: not before. `gave_up`: who had claimed it says that he has, and does not go on."""
 
     run_id: str
     at: int | None = None
+    gave_up: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -54,6 +55,9 @@ class Stopped(msgspec.Struct, frozen=True):
     at: int | None = None
 
 
+Message = Start | Look | Tick | Told | Stopped
+
+
 class NotAMessage(Exception):
     """A body that is none of ours; one sentence says why."""
 
@@ -71,6 +75,7 @@ class _Body(msgspec.Struct):
 
     detail: Event | None = None
     look: str | None = None
+    gave_up: str = ""
     cron: _Cron | None = None
     at: int | str | None = None
     ended: msgspec.Raw = _ABSENT
@@ -80,7 +85,7 @@ class _Body(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-def read(body: str) -> Start | Look | Tick | Told | Stopped:
+def read(body: str) -> Message:
     """Raises NotAMessage."""
     try:
         found = _decode(body)
@@ -91,7 +96,7 @@ def read(body: str) -> Start | Look | Tick | Told | Stopped:
     if found.detail is not None:
         return Start(found.detail)
     if found.look:
-        return Look(found.look, found.at if isinstance(found.at, int) else None)
+        return Look(found.look, found.at if isinstance(found.at, int) else None, found.gave_up)
     if found.cron is not None and isinstance(found.at, str):
         return Tick(found.cron.cron, found.cron.timezone, _time(found.at))
     if found.ended or found.request:

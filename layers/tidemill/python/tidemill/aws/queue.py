@@ -53,6 +53,10 @@ class SqsQueue:
         ahead = min(at - self._clock.now(), MESSAGE_DELAY)
         self._send(function_id, {"look": run_id, "at": at}, max(ahead, 0) // SECOND)
 
+    def hand_back(self, run_id: str, function_id: str, by: str, seconds: int) -> None:
+        """Somebody else is to go on with this run in so many seconds, for `by`, who had claimed it, cannot."""
+        self._send(function_id, {"look": run_id, "gave_up": by}, seconds)
+
     def _send(self, function_id: str, body: dict[str, Any], seconds: int = 0) -> None:
         sent: dict[str, Any] = {"QueueUrl": self._settings.queue_url(function_id), "MessageBody": message.text(body)}
         if seconds:

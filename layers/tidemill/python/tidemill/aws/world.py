@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from tidemill.aws import dead
 from tidemill.aws import settings as environment
 from tidemill.aws.client import Client
 from tidemill.ports import World
+
+if TYPE_CHECKING:
+    from tidemill.aws.queue import SqsQueue
 
 
 @cache
@@ -28,6 +32,14 @@ def client() -> Client:
 @cache
 def world() -> World:
     return build(client(), settings())
+
+
+@cache
+def queue() -> SqsQueue:
+    from tidemill.aws.queue import SqsQueue
+    from tidemill.aws.system import SystemClock
+
+    return SqsQueue(client(), settings(), SystemClock())
 
 
 @cache
