@@ -54,11 +54,11 @@ EVENTS, TIMERS = "events", "timers"
 _numbers = itertools.count(1)
 
 
-@dataclass
 def _never(_: object) -> None:
     raise AssertionError("nothing is throttled here")
 
 
+@dataclass
 class Clock:
     ms: int = NOW
 
