@@ -18,8 +18,6 @@ from tidemill_local.cost.data import stories
 from tidemill_local.cost.estimate import arriving, running, total
 from tidemill_local.testing.meter import index_entry
 
-pytestmark = pytest.mark.xdist_group("counts")  # counted once for all of them
-
 
 @pytest.fixture(scope="module")
 def counted() -> dict[str, dict[str, Any]]:

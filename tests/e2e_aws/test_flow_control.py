@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from support.emulator import eventually
-
-pytestmark = pytest.mark.xdist_group("emulator")  # one account for all of them
 
 DESK = "stories.desk"
 

@@ -9,8 +9,6 @@ from e2e_aws.receiver import signed
 
 from tidemill.aws.settings import step_name
 
-pytestmark = pytest.mark.xdist_group("emulator")
-
 
 @pytest.fixture(scope="module")
 def run(mill, begun):

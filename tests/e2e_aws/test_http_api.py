@@ -12,7 +12,6 @@ from e2e_aws.deployed import Deployed
 from support.emulator import eventually
 from support.odd_ids import ELSEWHERE, IN_A_PATH, in_a_path, in_the_query
 
-pytestmark = pytest.mark.xdist_group("emulator")
 MIB = 1024 * 1024
 
 

@@ -18,8 +18,6 @@ from support.emulator import ACCOUNT, eventually
 from tidemill.aws.settings import dead_letter_name, queue_name
 from tidemill.model import EventTrigger, FunctionSpec
 
-pytestmark = pytest.mark.xdist_group("emulator")  # one account for all of them
-
 
 def messages(mill: Deployed, queue: str) -> list[dict]:
     sqs = mill.emulator.client("sqs")

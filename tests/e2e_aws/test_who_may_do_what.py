@@ -13,8 +13,6 @@ import pytest
 from e2e_aws import rights
 from e2e_aws.rights import Right
 
-pytestmark = pytest.mark.xdist_group("emulator")
-
 # What AWS itself does with a Lambda's role: no call of ours, and none that the emulator weighs.
 BY_AWS = {
     "sqs:ReceiveMessage": "the event source mapping",

@@ -1,0 +1,35 @@
+"""Which tests share what is dear to make, and so stay together on one worker of pytest-xdist.
+
+xdist's own groups (`xdist_group`) have no effect with pytest 9.2: it sets a node's id where pytest no longer reads it.
+Folders say it as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadGroupScheduling
+
+TOGETHER = {
+    "tests/cdk/": "the synthesized templates",
+    "tests/counts/": "the counted stories",
+    "tests/e2e_aws/": "the emulated account",
+}
+
+
+def group_of(nodeid: str) -> str:
+    """What the test shares; a test that shares nothing is a group of its own."""
+    return next((what for folder, what in TOGETHER.items() if nodeid.startswith(folder)), nodeid)
+
+
+class Together(LoadGroupScheduling):
+    """Gives a worker a whole group, the largest groups first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
+    return Together(config, log) if config.getoption("dist") == "loadgroup" else None

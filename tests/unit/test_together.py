@@ -1,0 +1,38 @@
+"""Tests of one group run on one worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+TESTS = """
+import os
+import pytest
+
+@pytest.mark.parametrize("number", range(12))
+def test_it(number):
+    with open(os.environ["SEEN"], "a") as file:
+        print(__name__, os.environ["PYTEST_XDIST_WORKER"], file=file)
+"""
+
+
+def test_a_group_stays_together_and_others_are_spread(tmp_path: Path) -> None:
+    for folder in ("cdk", "counts", "e2e_aws", "unit"):
+        (tmp_path / "tests" / folder).mkdir(parents=True)
+        for name in ("one", "two"):
+            (tmp_path / "tests" / folder / f"test_{folder}_{name}.py").write_text(TESTS)
+    (tmp_path / "tests" / "conftest.py").write_text(CONFTEST.read_text())
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    seen = tmp_path / "seen"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    made = subprocess.run(command, cwd=tmp_path, env={**environment, "SEEN": str(seen)}, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
+    lines = [line.split() for line in seen.read_text().splitlines()]
+    assert len(lines) == 2 * 4 * 12
+    for folder in ("cdk", "counts", "e2e_aws"):
+        assert len({worker for module, worker in lines if f"test_{folder}_" in module}) == 1, folder
+    assert len({worker for module, worker in lines if "test_unit_" in module}) == 2
