@@ -11,8 +11,6 @@ from tidemill_lambdas.http import Refused, respond
 from tidemill_lambdas.router import Call
 from tidemill_lambdas.work import Work
 
-_PART = 20  # waits that are worked off in one part
-
 
 def send(call: Call) -> Work:
     found = bodies.fields(call, "signal", "data")
@@ -25,5 +23,5 @@ def send(call: Call) -> Work:
     data = found.get("data")
     bodies.small(data, "data")
     event_id = ulid(call.world.clock.now(), call.world.entropy.bytes(10))
-    run_ids = yield from receive.signal_in_parts(call.world, signal, data, event_id, _PART)
+    run_ids = yield from receive.signal_in_parts(call.world, signal, data, event_id)
     return respond(200, {"data": {"run_ids": run_ids}})

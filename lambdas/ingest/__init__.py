@@ -21,14 +21,12 @@ from tidemill_lambdas.work import Parts, Work, run_through
 
 Take = Callable[[World, Sequence[Event]], Parts[None]]
 
-_PART = 20  # waits that are worked off in one part
-
 
 def take_in(world: World, events: Sequence[Event]) -> Parts[None]:
     """Store the events, start what listens for them, wake who waits; nothing for an id that is known."""
     for event in events:
         if known(world, event.id, event.received_at) is None:
-            yield from receive_in_parts(world, event, _PART)
+            yield from receive_in_parts(world, event)
             yield
 
 

@@ -150,7 +150,7 @@ def test_an_empty_key_opens_nothing() -> None:
 def test_a_store_that_fails_is_an_answer(
     world: World, monkeypatch: pytest.MonkeyPatch, problem: Exception, status: int
 ) -> None:
-    def fails(_world: World, _event: Event, _waits: int) -> None:
+    def fails(_world: World, _event: Event) -> None:
         raise problem
 
     monkeypatch.setattr(ingest, "receive_in_parts", fails)

@@ -30,6 +30,8 @@ RETRIES: Final = 20
 BATCH_EVENTS: Final = 100
 FUNCTION_ID_CHARS: Final = 128
 EXPRESSION_CHARS: Final = 2_048
+EXPRESSION_STEPS: Final = 100_000  # an evaluation takes at most so many, some 20 ms; then it has no value
+EXPRESSION_LOOPS: Final = 3  # all(), exists(), map(), … within each other
 
 # Flow control.
 PRIORITY: Final = 600  # seconds, either way

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
+from tidemill.core.cel_budget import Budget, TooMuch
 from tidemill.core.cel_tokens import Part, Token, literal_at, path_at, tokens, write_path
+from tidemill.limits import EXPRESSION_STEPS
 
 
 class Missing(Enum):
@@ -30,7 +33,8 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 Variables = Mapping[str, Any]
-_Run = Callable[[Variables], Any]
+Run = Callable[[Variables], Any]
+BUDGET = ""  # among the variables, where an expression has loops
 _DEEPEST = 40  # parentheses within parentheses; deeper ones are CEL's to refuse
 
 # Names that mean something to CEL by themselves, so that no path of ours may begin with them.
@@ -46,14 +50,21 @@ _RESERVED = TYPES | {
 class Subset(NamedTuple):
     """A compiled expression, and the paths it reads."""
 
-    run: _Run
+    run: Run
     paths: tuple[tuple[Part, ...], ...]
 
     def value(self, variables: Variables) -> Any:
-        return self.run(variables)
+        try:
+            return self.run(variables)
+        except TooMuch:
+            return MISSING
 
     def note(self, variables: Variables) -> str:
         """Why `value` gave MISSING."""
+        try:
+            self.run(variables)
+        except TooMuch as error:
+            return str(error)
         for path in self.paths:
             if walk(path, variables) is MISSING:
                 return f"{write_path(path)} is missing"
@@ -79,21 +90,21 @@ def walk(path: tuple[Part, ...], value: object) -> Any:
 
 def compile_subset(text: str, roots: frozenset[str], default_root: str | None) -> Subset | None:
     """The expression compiled, or None if it needs the CEL engine (or is none at all)."""
-    parser = _Parser(tokens(text), roots, default_root)
+    parser = Parser(tokens(text), roots, default_root)
     try:
         run = parser.ternary()
         if parser.at != len(parser.tokens):
             return None
-    except _NotOurs:
+    except NotOurs:
         return None
     return Subset(run, tuple(parser.paths))
 
 
-class _NotOurs(Exception):
+class NotOurs(Exception):
     pass
 
 
-class _Parser:
+class Parser:
     """Recursive descent over CEL's precedences, loosest first."""
 
     def __init__(self, found: list[Token], roots: frozenset[str], default_root: str | None) -> None:
@@ -103,6 +114,7 @@ class _Parser:
         self.at = 0
         self.depth = 0
         self.paths: list[tuple[Part, ...]] = []
+        self.relations = 0  # they share the budget, where there are no loops
 
     def peek(self) -> str:
         return self.tokens[self.at].text if self.at < len(self.tokens) else ""
@@ -116,12 +128,12 @@ class _Parser:
 
     def expect(self, text: str) -> None:
         if not self.take(text):
-            raise _NotOurs
+            raise NotOurs
 
-    def ternary(self) -> _Run:
+    def ternary(self) -> Run:
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise _NotOurs
+            raise NotOurs
         run = self.either()
         if self.take("?"):
             then = self.either()
@@ -130,32 +142,43 @@ class _Parser:
         self.depth -= 1
         return run
 
-    def either(self) -> _Run:
+    def either(self) -> Run:
         runs = [self.both()]
         while self.take("||"):
             runs.append(self.both())
         return runs[0] if len(runs) == 1 else _connected(runs, decisive=True)
 
-    def both(self) -> _Run:
+    def both(self) -> Run:
         runs = [self.relation()]
         while self.take("&&"):
             runs.append(self.relation())
         return runs[0] if len(runs) == 1 else _connected(runs, decisive=False)
 
-    def relation(self) -> _Run:
-        run = self.unary()
+    def relation(self) -> Run:
+        run = self.operand()
         while sign := self.take(*_RELATIONS):
-            run = _relation(_RELATIONS[sign], run, self.unary())
+            self.relations += 1
+            run = self.compared(sign, run, self.operand())
         return run
 
-    def unary(self) -> _Run:
+    def operand(self) -> Run:
+        return self.unary()
+
+    def compared(self, sign: str, left: Run, right: Run) -> Run:
+        compare = _RELATIONS[sign]
+        return _weighed(self, sign, left, right) if sign in ("==", "!=", "in") else _relation(compare, left, right)
+
+    def unary(self) -> Run:
         if not self.take("!"):
             return self.primary()
         if self.peek() == "!":  # the engine cancels the two out, whatever they stand before
-            raise _NotOurs
-        return _negation(self.primary())
+            raise NotOurs
+        return self.negated(self.primary())
 
-    def primary(self) -> _Run:
+    def negated(self, run: Run) -> Run:
+        return _negation(run)
+
+    def primary(self) -> Run:
         if self.take("("):
             run = self.ternary()
             self.expect(")")
@@ -170,8 +193,8 @@ class _Parser:
             return self.has()
         return self.end_of_primary(self.path())
 
-    def items(self) -> list[_Run]:
-        runs: list[_Run] = []
+    def items(self) -> list[Run]:
+        runs: list[Run] = []
         while not self.take("]"):
             runs.append(self.ternary())
             if not self.take(","):
@@ -179,20 +202,24 @@ class _Parser:
                 break
         return runs
 
-    def path(self) -> _Run:
+    def path(self) -> Run:
         found = path_at(self.tokens, self.at)
         if found is None:
-            raise _NotOurs
-        path, self.at = found
-        head = str(path[0])
-        if head not in self.roots:
-            if self.default_root is None or head in _RESERVED:
-                raise _NotOurs
-            path = (self.default_root, *path)
+            raise NotOurs
+        path, self.at = self.rooted(found[0]), found[1]
         self.paths.append(path)
         return lambda variables: walk(path, variables)
 
-    def has(self) -> _Run:
+    def rooted(self, path: tuple[Part, ...]) -> tuple[Part, ...]:
+        """The path from one of the roots."""
+        head = str(path[0])
+        if head in self.roots:
+            return path
+        if self.default_root is None or head in _RESERVED:
+            raise NotOurs
+        return (self.default_root, *path)
+
+    def has(self) -> Run:
         self.at += 1
         self.expect("(")
         run = self.path()
@@ -200,18 +227,18 @@ class _Parser:
         self.expect(")")
         *parent, _ = self.paths.pop()
         if last != "." or not parent:
-            raise _NotOurs
+            raise NotOurs
         self.paths.append(tuple(parent))
         return self.end_of_primary(_has(tuple(parent), run))
 
-    def end_of_primary(self, run: _Run) -> _Run:
+    def end_of_primary(self, run: Run) -> Run:
         """A call, an index or arithmetic that follows is for CEL."""
         if self.peek() in ("(", "[", ".", "{"):
-            raise _NotOurs
+            raise NotOurs
         return run
 
 
-def _choice(condition: _Run, then: _Run, otherwise: _Run) -> _Run:
+def _choice(condition: Run, then: Run, otherwise: Run) -> Run:
     def run(variables: Variables) -> Any:
         chosen = condition(variables)
         if chosen is True:
@@ -221,7 +248,7 @@ def _choice(condition: _Run, then: _Run, otherwise: _Run) -> _Run:
     return run
 
 
-def _connected(runs: list[_Run], *, decisive: bool) -> _Run:
+def _connected(runs: list[Run], *, decisive: bool) -> Run:
     """`||` (decided by a True) and `&&` (by a False): a decisive answer beats an error on either side."""
 
     def run(variables: Variables) -> Any:
@@ -237,7 +264,7 @@ def _connected(runs: list[_Run], *, decisive: bool) -> _Run:
     return run
 
 
-def _negation(operand: _Run) -> _Run:
+def _negation(operand: Run) -> Run:
     def run(variables: Variables) -> Any:
         value = operand(variables)
         return not value if isinstance(value, bool) else MISSING
@@ -245,7 +272,7 @@ def _negation(operand: _Run) -> _Run:
     return run
 
 
-def _listed(runs: list[_Run]) -> _Run:
+def _listed(runs: list[Run]) -> Run:
     def run(variables: Variables) -> Any:
         values = [part(variables) for part in runs]
         return MISSING if any(value is MISSING for value in values) else values
@@ -253,7 +280,7 @@ def _listed(runs: list[_Run]) -> _Run:
     return run
 
 
-def _has(parent: tuple[Part, ...], member: _Run) -> _Run:
+def _has(parent: tuple[Part, ...], member: Run) -> Run:
     def run(variables: Variables) -> Any:
         if not isinstance(walk(parent, variables), dict):
             return MISSING
@@ -262,7 +289,7 @@ def _has(parent: tuple[Part, ...], member: _Run) -> _Run:
     return run
 
 
-def _relation(compare: Callable[[Any, Any], Any], left: _Run, right: _Run) -> _Run:
+def _relation(compare: Callable[[Any, Any], Any], left: Run, right: Run) -> Run:
     def run(variables: Variables) -> Any:
         one, other = left(variables), right(variables)
         return MISSING if one is MISSING or other is MISSING else compare(one, other)
@@ -270,10 +297,41 @@ def _relation(compare: Callable[[Any, Any], Any], left: _Run, right: _Run) -> _R
     return run
 
 
+def _weighed(parser: Parser, sign: str, left: Run, right: Run) -> Run:
+    """A comparison that may look at all of a list or a map."""
+    compare = _RELATIONS[sign]
+
+    def run(variables: Variables) -> Any:
+        one, other = left(variables), right(variables)
+        if one is MISSING or other is MISSING:
+            return MISSING
+        if type(other) in _CONTAINERS and (len(other) > _FEW or type(one) in _CONTAINERS):
+            _pay(parser, sign, variables, one, other)
+        return compare(one, other)
+
+    return run
+
+
+_CONTAINERS = frozenset({list, dict})
+_FEW = 16  # scalars: to count them would take longer than to compare them
+
+
+def _pay(parser: Parser, sign: str, variables: Variables, one: Any, other: Any) -> None:
+    """For a comparison with a list or a map. Those of different lengths are told apart at once."""
+    budget = variables.get(BUDGET) or Budget(EXPRESSION_STEPS // parser.relations)
+    if sign == "in":
+        if type(one) in _CONTAINERS:  # each item may be compared with all of it
+            budget.spend_on(other)
+        else:
+            budget.spend(len(other) if isinstance(other, list) else 1)
+    elif type(one) is type(other) and len(one) == len(other):
+        budget.spend_on(other)
+
+
 def equal(one: object, other: object) -> bool:
     """CEL's equality: 1 is 1.0, true is not 1, and values of different kinds are different."""
-    if _is_number(one):
-        return _is_number(other) and one == other
+    if is_number(one):
+        return is_number(other) and one == other
     if type(one) is not type(other):
         return False
     if isinstance(one, list):
@@ -285,15 +343,15 @@ def equal(one: object, other: object) -> bool:
     return one == other
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
     def run(one: Any, other: Any) -> Any:
-        if _is_number(one) and _is_number(other):
+        if is_number(one) and is_number(other):
             return compare(one, other)
-        same = type(one) is type(other) and isinstance(one, (str, bool))
+        same = type(one) is type(other) and isinstance(one, (str, bool, datetime, timedelta, bytes))
         return compare(one, other) if same else MISSING
 
     return run

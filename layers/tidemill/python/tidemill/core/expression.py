@@ -10,19 +10,18 @@ that needs it.
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import math
 import re
-import sys
-import threading
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NoReturn, Protocol, cast
 
+from tidemill.core.cel_budget import TooMuch, weight
+from tidemill.core.cel_engine import engine, executed
 from tidemill.core.cel_subset import MISSING, TYPES, Missing, Variables, compile_subset
+from tidemill.core.cel_terms import MACROS, Unbounded, compile_terms, has_loops
 from tidemill.core.cel_tokens import Token, tokens
-from tidemill.limits import EXPRESSION_CHARS
+from tidemill.limits import EXPRESSION_CHARS, EXPRESSION_STEPS
 
 __all__ = ["MISSING", "Expression", "ExpressionError", "Missing", "Variables", "compile"]
 
@@ -35,10 +34,9 @@ _FUNCTIONS = frozenset(
         *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
     }
 )
-_MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _PLACE = r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)"
-_LOADING = threading.Lock()
 _SIZE = "size_in_characters"
+_LOOKS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "+"})
 
 
 class ExpressionError(ValueError):
@@ -95,8 +93,19 @@ def compile(text: str, roots: frozenset[str] = _EVENT, default_root: str | None 
         raise ExpressionError(
             f"an expression may have {EXPRESSION_CHARS:,} characters; this one has {len(text):,}: '{text[:40]}…'"
         )
-    subset = compile_subset(text, roots, default_root)
-    return Expression(text, subset or _Cel(text, roots, default_root))
+    try:
+        ours = compile_subset(text, roots, default_root) or compile_terms(text, roots, default_root)
+    except Unbounded as problem:
+        raise ExpressionError(f"the expression '{text}' cannot be evaluated within bounds: {problem}") from None
+    if ours is not None:
+        return Expression(text, ours)
+    rest = _Cel(text, roots, default_root)
+    if has_loops(text):
+        raise ExpressionError(
+            f"the expression '{text}' cannot be evaluated within bounds: beside all(), exists(), exists_one(), "
+            "filter(), map() and matches() use paths, literals, arithmetic and CEL's functions"
+        )
+    return Expression(text, rest)
 
 
 class _Cel:
@@ -117,6 +126,7 @@ class _Cel:
             _refuse(text, self._members[0], f"is not known here: {hint}")
         self._program = _compiled(_with_our_size(text)) if "size" in references["functions"] else program
         self._own_size = self._program is not program
+        self._operations = _operations(text)
 
     def value(self, variables: Variables) -> Any:
         result = self._executed(variables)
@@ -136,21 +146,14 @@ class _Cel:
             variables = {**cast("dict[str, Any]", members), **variables}
         for path in self._paths:
             _copy(path, variables, given)
-        try:
-            if self._own_size:
-                return self._program.execute(_cel().Context(given, {_SIZE: _size}))
-            return self._program.execute(given)
-        except Exception as error:
-            return error
-        except BaseException as error:
-            if type(error).__name__ == "PanicException":  # how the engine's own bugs look: no Exception
-                return error
-            raise
+        if weight(given) * self._operations > EXPRESSION_STEPS:
+            return TooMuch()
+        return executed(self._program, engine().Context(given, {_SIZE: _size}) if self._own_size else given)
 
 
 def _compiled(text: str) -> Any:
     try:
-        return _cel().compile(text)
+        return engine().compile(text)
     except ValueError as error:
         place = re.search(_PLACE, str(error))
         if place is None:
@@ -165,13 +168,20 @@ def _refuse(text: str, name: str, problem: str) -> NoReturn:
     raise ExpressionError(f"in the expression '{text}', column {column}: '{name}' {problem}")
 
 
+def _operations(text: str) -> int:
+    """How often the engine may look at all that it is given: at each operation; a sum of texts grows with each."""
+    found = tokens(text)
+    sums = sum(token.text == "+" for token in found)
+    return 1 + sum(token.text in _LOOKS or after.text == "(" for token, after in pairwise(found)) + sums * sums
+
+
 def _bound_by_macros(text: str) -> set[str]:
     """The names that macros bring along: x in `event.data.items.exists(x, x > 2)`."""
     found = tokens(text)
     return {
         found[at + 2].text
         for at in range(1, len(found) - 2)
-        if found[at].text in _MACROS and found[at - 1].text == "." and found[at + 1].text == "("
+        if found[at].text in MACROS and found[at - 1].text == "." and found[at + 1].text == "("
     }
 
 
@@ -219,20 +229,3 @@ def _size(value: Any) -> int:
     if isinstance(value, (str, bytes, list, dict)):
         return len(cast("str", value))
     raise TypeError("size() takes a text, a list or a map")
-
-
-@cache
-def _cel() -> Any:
-    """The engine's compiled module by itself: its package would import a command line along, for 700 ms."""
-    name = "cel.cel"  # known by this name, so that an `import cel` elsewhere finds the same module
-    with _LOADING:
-        if name not in sys.modules:
-            package = importlib.util.find_spec("cel")
-            folders = package.submodule_search_locations if package else None
-            spec = importlib.machinery.PathFinder.find_spec(name, folders)
-            if spec is None or spec.loader is None:
-                raise ImportError("the CEL engine is not installed: pip install common-expression-language")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            sys.modules[name] = module
-        return sys.modules[name]

@@ -60,12 +60,13 @@ def receive(world: World, event: Event) -> list[str]:
     return started
 
 
-def receive_in_parts(world: World, event: Event, waits: int) -> Generator[None, None, None]:
-    """As `receive`, for a process that has others to serve meanwhile: it pauses after each so many waits."""
+def receive_in_parts(world: World, event: Event) -> Generator[None, None, None]:
+    """As `receive`, for a process that has others to serve meanwhile: it pauses after each function and each wait."""
     store(world, event)
     for spec in world.registry.listeners(event.name):
         begin(world, spec, event)
-    yield from wake_in_parts(world, event, waits)
+        yield
+    yield from wake_in_parts(world, event)
 
 
 def store(world: World, event: Event) -> Keys | None:
@@ -132,18 +133,10 @@ def wake(world: World, event: Event) -> list[str]:
     return woken
 
 
-def wake_in_parts(world: World, event: Event, waits: int) -> Generator[None, None, list[str]]:
-    """As `wake`, pausing after each so many waits."""
+def wake_in_parts(world: World, event: Event) -> Generator[None, None, list[str]]:
+    """As `wake`, pausing after each wait."""
     woken: list[str] = []
-    count = 0
-
-    def stopping() -> bool:
-        nonlocal count
-        count += 1
-        return count % waits == 0
-
-    mark = None
-    while (mark := wake_on(world, event, mark, woken.append, stopping)) is not None:
+    for _ in _worked_off(world, event, None, woken.append, None):
         yield
     return woken
 
@@ -161,6 +154,13 @@ def wake_on(
     One event may have a million waiters. A wait that comes while they are worked off has looked back and seen it; so
     has one for a path that was awaited only after the event was stored under `keys`, what `store` gave.
     """
+    return next((mark for mark in _worked_off(world, event, after, woken, keys) if stopping()), None)
+
+
+def _worked_off(
+    world: World, event: Event, after: Mark | None, woken: Callable[[str], object], keys: Keys | None
+) -> Iterator[Mark]:
+    """The mark of each wait, once it is worked off."""
     for path, hash_ in sorted(keys if keys is not None else _keys(world, event)):
         if after is not None and path < after.path:
             continue
@@ -168,9 +168,7 @@ def wake_on(
         for wait in _waits(world, event.name, path, hash_, begin):
             if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
                 woken(wait.run_id)
-            if stopping():
-                return Mark(path, wait.run_id, wait.key)
-    return None
+            yield Mark(path, wait.run_id, wait.key)
 
 
 def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
@@ -180,11 +178,11 @@ def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
     return wake(world, event)
 
 
-def signal_in_parts(world: World, name: str, data: Any, event_id: str, waits: int) -> Generator[None, None, list[str]]:
-    """As `signal`, pausing after each so many waits."""
+def signal_in_parts(world: World, name: str, data: Any, event_id: str) -> Generator[None, None, list[str]]:
+    """As `signal`, pausing after each wait."""
     event = _signal(world, name, data, event_id)
     store(world, event)
-    return (yield from wake_in_parts(world, event, waits))
+    return (yield from wake_in_parts(world, event))
 
 
 def _signal(world: World, name: str, data: Any, event_id: str) -> Event:
