@@ -86,6 +86,11 @@ class Function(Construct):
         )
         if registry is not None:
             item.node.add_dependency(registry)
+        # When the function leaves, its rule goes first, then what is in its queue becomes runs, then the queue goes.
+        item.node.add_dependency(self.queues)
+        rule = self.node.try_find_child("Rule")
+        if rule is not None:
+            rule.node.add_dependency(item)
 
     def _tick(self, names: Names, declared: Declared, timers: Construct | None) -> None:
         crons = [one for one in declared.spec["triggers"] if one["type"] == "cron"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from tidemill_cdk.permissions import table
+from tidemill_cdk.permissions import consume, engine
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda
 
 
@@ -19,6 +19,9 @@ class Registry(Construct):
             platform=platform,
             what="registry",
             description="Writes what functions declare into the table when they are deployed",
-            allows=[table(platform.names, "GetItem", "PutItem", "DeleteItem")],
+            allows=[
+                *engine(platform.names, lists=True),
+                consume(platform.names.function_queues_arn, "The queue of whichever function leaves, by prefix."),
+            ],
             timeout=60,
         )

@@ -7,18 +7,20 @@ succeeded; a deployment that is rolled back deletes the new one. Everything may 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import register, unregister
+from tidemill.aws.registry import leaves, register, unregister
 from tidemill.model import FunctionSpec
 from tidemill.names import text_problem
 
 _ID_CHARS = 257  # an app's name, a dot and a function's id
 _UNKNOWN = "none"  # the physical id of what never came into being
+
+Leaving = Callable[[FunctionSpec], object]
 
 _spec = msgspec.json.Decoder(FunctionSpec)
 
@@ -27,10 +29,16 @@ class Refused(Exception):
     """What a stack asks for cannot be; the sentence stands in the stack's events."""
 
 
-def handle(event: Mapping[str, Any], table: Table, now: int) -> str:
-    """Do what CloudFormation asks. The resource's physical id. Raises Refused."""
+def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = lambda _: None) -> str:
+    """Do what CloudFormation asks. The resource's physical id. Raises Refused.
+
+    `leaving` is told of a function that nobody will declare any more, while it is still known.
+    """
     owner = f"{_stack_name(event['StackId'])}/{event['LogicalResourceId']}"
     if event["RequestType"] == "Delete":
+        last = leaves(table, event["PhysicalResourceId"], owner)
+        if last is not None:
+            leaving(last)
         unregister(table, event["PhysicalResourceId"], owner)
         return str(event["PhysicalResourceId"])
     spec = _declared(event["ResourceProperties"])

@@ -7,18 +7,38 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tidemill.aws import held
 from tidemill.aws.dynamo import Table
-from tidemill.aws.world import client
+from tidemill.aws.world import client, settings, world
+from tidemill.model import FunctionSpec
 from tidemill_lambdas.observe import logger, observed
 from tidemill_lambdas.registry import Refused, handle, physical_id
 from tidemill_lambdas.registry.answer import send
+from tidemill_lambdas.registry.emptied import emptied
+
+_SECONDS = 30  # for a function's runs and events; the Lambda has 60
 
 
 @observed
 def handler(event: Mapping[str, Any], _context: Any) -> None:
     table = Table(client(), os.environ["TIDEMILL_TABLE"])
+    until = time.monotonic() + _SECONDS
+
+    def more() -> bool:
+        return time.monotonic() < until
+
+    def leaving(spec: FunctionSpec) -> None:
+        rescued, problem = emptied(world(), client(), settings(), spec, more)
+        logger.info("%s is removed; events in its queue that became runs: %s", spec.id, rescued)
+        if problem is not None:
+            logger.error("events in the queue of %s may be lost: %s", spec.id, problem)
+
     try:
-        send(event, handle(event, table, time.time_ns() // 1_000_000))
+        now = time.time_ns() // 1_000_000
+        name = handle(event, table, now, leaving)
+        if event["RequestType"] != "Delete":
+            held.release(table, name, now, more)
+        send(event, name)
     except Refused as refused:
         send(event, physical_id(event), str(refused))
     except Exception as error:

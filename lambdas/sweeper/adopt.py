@@ -57,8 +57,8 @@ def adopt(
         spec = left.popleft()
         url = settings.dead_letter_url(spec.id)
         try:
-            found = _read(client, url) if _some(client, url) else []
-            adopted[spec.id] += sum(_take(world, client, url, spec, each) for each in found)
+            found = letters(client, url) if _some(client, url) else []
+            adopted[spec.id] += sum(take(world, client, url, spec, each) for each in found)
         except (AwsError, Unavailable) as error:
             problems.append(f"the dead letters of {spec.id}: {error}")
         else:
@@ -73,13 +73,13 @@ def _some(client: Client, url: str) -> bool:
     return int(found.get("ApproximateNumberOfMessages", 0)) > 0
 
 
-def _read(client: Client, url: str) -> list[dict[str, Any]]:
+def letters(client: Client, url: str) -> list[dict[str, Any]]:
     asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN, "WaitTimeSeconds": _WAIT}
     found: list[dict[str, Any]] = client.call("sqs", "ReceiveMessage", asked).get("Messages", [])
     return found
 
 
-def _take(world: World, client: Client, url: str, spec: FunctionSpec, letter: dict[str, Any]) -> bool:
+def take(world: World, client: Client, url: str, spec: FunctionSpec, letter: dict[str, Any]) -> bool:
     if not _begun(world, spec, letter["Body"]):
         return False
     client.call("sqs", "DeleteMessage", {"QueueUrl": url, "ReceiptHandle": letter["ReceiptHandle"]})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from tidemill.aws import world
+from tidemill.aws import held, world
+from tidemill.aws.dynamo import Table
 from tidemill_lambdas.observe import logger, metrics, observed
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import sweep
@@ -23,7 +25,8 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
         left: int = context.get_remaining_time_in_millis()
         return left > _LEFT
 
-    overdue, problems = sweep(here, more)
+    table = Table(world.client(), world.settings().table)
+    overdue, problems = sweep(here, more, partial(held.note, table))
     specs = turn(here.registry.functions(), here.clock.now(), _busy)
     adopted, more_problems, busy = adopt(here, world.client(), world.settings(), specs, more)
     _busy.clear()

@@ -19,9 +19,14 @@ GRACE = 30 * SECOND  # a run due since then is not lost, only on its way
 AGAIN = 15 * MINUTE  # so long a message may be under way before another one is sent
 _PAGE = 100
 
+Held = Callable[[str, str, int], object]
 
-def sweep(world: World, more: Callable[[], bool]) -> tuple[int, list[str]]:
-    """Look for overdue runs as long as `more()` says. How many were found, and what went wrong with which."""
+
+def sweep(world: World, more: Callable[[], bool], held: Held = lambda *_: None) -> tuple[int, list[str]]:
+    """Look for overdue runs as long as `more()` says. How many were found, and what went wrong with which.
+
+    `held` is told of each run whose function is not declared: the function, the run, the time.
+    """
     seen: set[str] = set()
     problems: list[str] = []
     while more():
@@ -31,7 +36,7 @@ def sweep(world: World, more: Callable[[], bool]) -> tuple[int, list[str]]:
             break  # or an index that has not heard yet what was done: the next minute comes anyway
         for head in found:
             seen.add(head.run_id)
-            problem = _send(world, head, now)
+            problem = _send(world, head, now, held)
             if problem is not None:
                 problems.append(f"run {head.run_id} of {head.function_id}: {problem}")
             if not more():
@@ -39,12 +44,13 @@ def sweep(world: World, more: Callable[[], bool]) -> tuple[int, list[str]]:
     return len(seen), problems
 
 
-def _send(world: World, head: Head, now: int) -> Exception | None:
+def _send(world: World, head: Head, now: int, held: Held) -> Exception | None:
     """A message first, then the due time: what dies in between is found again. What went wrong, if something did."""
     due, reason = now + AGAIN, head.reason
     refused: AwsError | None = None
     try:
         if world.registry.function(head.function_id) is None:
+            held(head.function_id, head.run_id, now)
             due, reason = now + RECHECK, f"function {head.function_id} is not declared at present"
         else:
             refused = _looked(world, head)

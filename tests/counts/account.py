@@ -264,7 +264,7 @@ class Account:
             return self.meter.transport(request)
         self.used.calls[f"{request.service} {request.operation}"] += 1
         self.used.trips[self._kind] += 1
-        if request.operation == "ReceiveMessage":
+        if request.operation in ("ReceiveMessage", "GetQueueAttributes"):
             self.used.units["sqs-requests"] += 1
             return _json({})
         if request.service == "sqs":

@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
 import pytest
 
+from tidemill.aws import held
 from tidemill.aws.dynamo import Table
 from tidemill.aws.registry import DynamoRegistry
+from tidemill.aws.settings import Settings, queue_name
+from tidemill.aws.world import build
 from tidemill.errors import Unavailable
-from tidemill.model import EventTrigger, FunctionSpec
+from tidemill.execute import receive
+from tidemill.limits import DAY, MINUTE, RECHECK
+from tidemill.model import Event, EventTrigger, FunctionSpec
 from tidemill_lambdas.registry import Refused, entry, handle
 from tidemill_lambdas.registry.answer import send
+from tidemill_lambdas.registry.emptied import emptied
+from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_local.testing import moto
 
 NOW = 1_790_000_000_000
@@ -176,3 +185,104 @@ def test_the_lambda_answers_whatever_happens(
     assert told[2][:2] == ("FAILED", "none")
     assert "ResourceNotFoundException" in told[2][2]
     assert answers.url not in capsys.readouterr().out
+
+
+class Left:
+    """A deployment with one function, whose queue holds what nobody has worked off."""
+
+    def __init__(self, table: Table) -> None:
+        self.client = table.client
+        name = moto.fresh("left").replace("-", "")
+        queue = queue_name(name, "shop.pay")
+        self.url = moto.create_queue(self.client, queue)
+        moto.create_bucket(self.client, name)
+        queues = self.url.removesuffix(queue)
+        self.settings = Settings(name, table.name, name, "bus", queues, "arn:timers", "group", "arn:role")
+        self.world = build(self.client, self.settings)
+
+    def put(self, body: object) -> None:
+        self.client.call("sqs", "SendMessage", {"QueueUrl": self.url, "MessageBody": json.dumps(body)})
+
+    def rescued(self, declared: FunctionSpec) -> tuple[int, str | None]:
+        return emptied(self.world, self.client, self.settings, declared, lambda: True)
+
+
+def start(event_id: str, name: str = "paid") -> dict[str, Any]:
+    detail = {"id": event_id, "name": name, "data": {}, "ts": 1, "received_at": NOW}
+    return {"source": "tidemill", "detail-type": name, "detail": detail}
+
+
+def test_what_is_in_the_queue_of_a_function_that_leaves_becomes_runs(table: Table) -> None:
+    here, pay = Left(table), spec("shop.pay", "paid")
+    for number in range(12):
+        here.put(start(f"e{number}"))
+    here.put(start("x", "seen"))  # none of the function's
+    found: list[tuple[int, str | None]] = []
+    handle(asked("Create", pay), table, NOW)
+    handle(
+        asked("Delete", pay, PhysicalResourceId="shop.pay"), table, NOW, lambda last: found.append(here.rescued(last))
+    )
+    assert found == [(12, None)]
+    for number in range(12):
+        (head,) = here.world.runs.of_event(f"e{number}")
+        assert (head.function_id, head.status) == ("shop.pay", "scheduled")
+        assert head.due is not None
+
+
+def test_a_queue_that_is_gone_already_keeps_no_stack_from_its_end(table: Table) -> None:
+    here = Left(table)
+    here.client.call("sqs", "DeleteQueue", {"QueueUrl": here.url})
+    rescued, problem = here.rescued(spec("shop.pay", "paid"))
+    assert rescued == 0
+    assert problem is not None
+
+
+def test_a_function_that_another_resource_declares_too_does_not_leave(table: Table) -> None:
+    pay = spec("shop.pay", "paid")
+    handle(asked("Create", pay), table, NOW)
+    handle(asked("Create", pay, LogicalResourceId="Moved"), table, NOW)
+    left: list[FunctionSpec] = []
+    handle(asked("Delete", pay, PhysicalResourceId="shop.pay"), table, NOW, left.append)
+    assert left == []
+    handle(asked("Delete", pay, PhysicalResourceId="shop.pay", LogicalResourceId="Moved"), table, NOW, left.append)
+    assert [each.id for each in left] == ["shop.pay"]
+
+
+def test_a_run_whose_function_is_gone_is_held_with_its_reason_and_due_when_it_is_back(
+    table: Table, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, pay = Left(table), spec("shop.pay", "paid")
+    handle(asked("Create", pay), table, NOW)
+    run_id = receive.begin(here.world, pay, Event("e1", "paid", {}, NOW, NOW))
+    assert run_id is not None
+    now = here.world.clock.now()
+    far = now + 30 * DAY
+    here.world.runs.redue(run_id, here.world.runs.head(run_id).due, far, None)  # it waits for a signal, for a month
+    handle(asked("Delete", pay, PhysicalResourceId="shop.pay"), table, NOW)
+    here.client.call("sqs", "DeleteQueue", {"QueueUrl": here.url})
+
+    here.world.queue.look(run_id, "shop.pay")  # the signal came, and there is nobody to tell
+    due = here.world.runs.head(run_id).due
+    assert now <= due <= here.world.clock.now()
+
+    later = replace(build(here.client, here.settings), clock=Later(now + MINUTE))  # the sweep's own process
+    assert sweep(later, lambda: True, partial(held.note, table)) == (1, [])
+    head = here.world.runs.head(run_id)
+    assert head.reason == "function shop.pay is not declared at present"
+    assert head.due == now + MINUTE + RECHECK
+
+    monkeypatch.setattr(entry, "client", lambda: table.client)
+    monkeypatch.setenv("TIDEMILL_TABLE", table.name)
+    entry.handler(asked("Create", pay, ResponseURL=answers.url), None)
+    head = here.world.runs.head(run_id)
+    assert head.due <= here.world.clock.now()
+    assert head.reason is None
+    assert list(table.query("HELD#shop.pay")) == []
+
+
+class Later:
+    def __init__(self, ms: int) -> None:
+        self._ms = ms
+
+    def now(self) -> int:
+        return self._ms

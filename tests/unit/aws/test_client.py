@@ -106,6 +106,11 @@ def test_an_endpoint_of_ones_own(environment: dict[str, str]) -> None:
             400, "TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": "TransactionConflict"}]
         ),
         refused(400, "TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}]),
+        refused(
+            400,
+            "TransactionCanceledException",
+            CancellationReasons=[{"Code": "None"}, {"Code": "ProvisionedThroughputExceeded"}],
+        ),
         refused(500, "InternalServerError"),
         refused(503, "whatever"),
         Reply(503, {}, b"<html>no JSON"),

@@ -17,7 +17,7 @@ from tidemill.aws.told import read
 LATE_AT = 1_790_000_003_500
 EARLY, LATE = LATE_AT, LATE_AT + 1
 BESIDE = {
-    "queue": "https://sqs/q", "bucket": "b", "run_id": "r1", "step_id": "crm", "attempt": 2, "late_at": LATE_AT,
+    "queue": "https://sqs/1/q", "bucket": "b", "run_id": "r1", "step_id": "crm", "attempt": 2, "late_at": LATE_AT,
     "given": None,
 }  # fmt: skip
 
@@ -32,7 +32,7 @@ class Sent:
         self.told: list[Told] = []
 
     def __call__(self, reply: Reply, body: bytes) -> None:
-        assert reply.queue == "https://sqs/q"
+        assert reply.queue == "https://sqs/1/q"
         found = read(body.decode())
         assert isinstance(found, Told)
         self.told.append(found)
@@ -93,8 +93,8 @@ class Bucket:
 
     kept: dict[str, bytes] = {}
 
-    def __init__(self, client: Any, bucket: str) -> None:
-        assert bucket == "b"
+    def __init__(self, client: Any, bucket: str, owner: str) -> None:
+        assert (bucket, owner) == ("b", "1")
 
     def put(self, data: bytes) -> str:
         self.kept["blob"] = data

@@ -14,34 +14,43 @@ from tidemill.errors import JournalError
 
 PREFIX = "blobs/"
 SIGNED = 300
+# Who may not list a bucket is told of a missing object that he may not read it.
+_MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
 _REMEMBERED = 256  # names that this process has put
 
 
 class S3Blobs:
     """The port `Blobs`."""
 
-    def __init__(self, client: Client, bucket: str) -> None:
+    def __init__(self, client: Client, bucket: str, owner: str = "") -> None:
+        """`owner`: the account of the bucket. S3 refuses a bucket of this name that is somebody else's."""
         self._client = client
+        self._headers = {"x-amz-expected-bucket-owner": owner} if owner else {}
         self._bucket = bucket
         self._put: dict[str, None] = {}  # in the order in which they were put
 
     def put(self, data: bytes) -> str:
         name = hashlib.sha256(data).hexdigest()
         if name not in self._put:
-            self._client.send("s3", "PUT", self._path(name), body=data)
+            self._client.send("s3", "PUT", self._path(name), headers=self._headers, body=data)
             self._put[name] = None
             if len(self._put) > _REMEMBERED:
                 del self._put[next(iter(self._put))]
         return name
 
     def get(self, name: str) -> bytes:
-        """Raises JournalError if there is no such object."""
+        """Raises JournalError if there is no such object, or it holds something else than its name says."""
         try:
-            return self._client.send("s3", "GET", self._path(name)).body
+            data = self._client.send("s3", "GET", self._path(name), headers=self._headers).body
         except AwsError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
+            if error.status not in _MISSING:
                 raise
-            raise JournalError(f"the value {name} that a journal refers to is not in the store") from error
+            raise JournalError(
+                f"the value {name} that a journal refers to is not in the store (S3 answered {error.code})"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != name:
+            raise JournalError(f"the value {name} that a journal refers to is not what the store holds under this name")
+        return data
 
     def address(self, name: str) -> str:
         """A URL that is good for `SIGNED` seconds, or as long as these credentials are."""

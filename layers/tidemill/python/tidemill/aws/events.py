@@ -38,12 +38,14 @@ from tidemill.aws.table import (
     SHARDS,
     SK,
     TTL,
+    USER_SHARDS,
     Index,
     event_key,
     fitting,
     shard,
     stamp,
     time_key,
+    user_shard,
 )
 from tidemill.limits import EVENT_ID_MEMORY, EVENT_RETENTION, SECOND
 from tidemill.model import SIGNAL, Event, user_key
@@ -146,7 +148,7 @@ class DynamoEvents:
         item |= {BY_TIME.pk: _time_key(shard(event.id)), BY_TIME.sk: at}
         user = user_key(event.user)
         if user is not None:
-            item |= {BY_USER.pk: _user_key(user), BY_USER.sk: at}
+            item |= {BY_USER.pk: _user_key(user, user_shard(event.id)), BY_USER.sk: at}
         return item
 
     def _remember(self, event: Event) -> None:
@@ -190,7 +192,7 @@ class DynamoEvents:
         """The pointers of a list, from just below the sort key `below` on."""
         index: Index | None = None
         if query.user is not None:
-            index, partitions = BY_USER, [_user_key(query.user)]
+            index, partitions = BY_USER, [_user_key(query.user, number) for number in range(USER_SHARDS)]
         elif query.name is not None:
             partitions = [_name_key(query.name, number) for number in range(NAME_SHARDS)]
         else:
@@ -244,8 +246,8 @@ def _time_key(number: int) -> str:
     return f"EVENTS#{number:02d}"
 
 
-def _user_key(user: str) -> str:
-    return f"EUSER#{fitting(user)}"
+def _user_key(user: str, number: int) -> str:
+    return f"EUSER#{fitting(user)}#{number:02d}"
 
 
 def _paths_key(name: str, copy: int) -> str:

@@ -34,6 +34,7 @@ from tidemill.aws.table import (
     stamp,
     time_key,
     user_key,
+    user_shard,
 )
 from tidemill.limits import KIB, RUN_RETENTION, SECOND
 from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
@@ -87,7 +88,7 @@ def item(head: Head, blobs: Blobs) -> Item:
         number = shard(head.run_id)
         made[BY_FUNCTION.pk] = function_key(head.function_id, number)
         if head.user is not None:
-            made[BY_USER.pk], made[BY_USER.sk] = user_key(head.user), at
+            made[BY_USER.pk], made[BY_USER.sk] = user_key(head.user, user_shard(head.run_id)), at
         made[BY_TIME.pk] = all_key(number)
         if head.event_ids and not head.gathers:
             made[BY_EVENT.pk] = event_key(head.event_ids[0])

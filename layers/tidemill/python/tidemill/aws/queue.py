@@ -12,6 +12,7 @@ message is done with before what follows from it has been sent.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from tidemill.aws import message
@@ -28,12 +29,16 @@ _logger = logging.getLogger("tidemill")
 
 
 class SqsQueue:
-    """The queues of a mill's functions. To a function that is not declared any more nothing is sent."""
+    """The queues of a mill's functions. To a function that is not declared any more nothing is sent: of its run `gone`
+    is told, by its id."""
 
-    def __init__(self, client: Client, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, clock: Clock, gone: Callable[[str], object] = lambda _: None
+    ) -> None:
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._gone = gone
         self._timers = Timers(client, settings)
 
     def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
@@ -69,3 +74,4 @@ class SqsQueue:
             _logger.warning(
                 "no queue for a message to %s: it is not declared any more; the sweep holds its runs", function_id
             )
+            self._gone(body["look"])

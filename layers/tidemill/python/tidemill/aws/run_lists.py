@@ -25,6 +25,7 @@ from tidemill.aws.table import (
     BY_USER,
     HEAD,
     PK,
+    USER_SHARDS,
     Index,
     all_key,
     due_key,
@@ -113,7 +114,7 @@ def _keys(table: Table, query: RunQuery) -> Iterator[str]:
 
 def _source(table: Table, query: RunQuery) -> Iterator[str]:
     if query.user is not None:
-        return _merged(table, query, BY_USER, [user_key(query.user)])
+        return _merged(table, query, BY_USER, [user_key(query.user, number) for number in range(USER_SHARDS)])
     if query.status in heads.UNFINISHED:
         ended = [ended_key(query.status, number) for number in heads.shards()]
         return heapq.merge(_merged(table, query, BY_DUE, ended), iter(_open(table, query, "ending")), reverse=True)

@@ -37,6 +37,7 @@ PASSING = frozenset(
         "InternalServerError",
         "LimitExceededException",
         "PriorRequestNotComplete",
+        "ProvisionedThroughputExceeded",  # as the reason of a cancelled transaction
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",

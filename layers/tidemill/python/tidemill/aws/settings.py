@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 QUEUE_CHARS = 80  # AWS's limit for the name of an SQS queue
 _DEAD = "-dead"
@@ -50,6 +51,12 @@ def _fitting(prefix: str, function_id: str, most: int) -> str:
     return f"{name[: most - _DIGITS - 1]}-{digest}"
 
 
+def account_of(queues: str) -> str:
+    """The account in the URL of a queue, or in what such a URL begins with; empty where it names none."""
+    account = urlsplit(queues).path.strip("/").partition("/")[0]
+    return account if account.isdecimal() else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What every Lambda of a mill is told by its environment variables."""
@@ -64,6 +71,11 @@ class Settings:
     timers_arn: str  # TIDEMILL_TIMERS_ARN: the queue that schedules send to
     schedule_group: str  # TIDEMILL_SCHEDULE_GROUP
     schedule_role: str  # TIDEMILL_SCHEDULE_ROLE: the ARN of the role under which a schedule sends
+
+    @property
+    def account(self) -> str:
+        """The account that all of it is in."""
+        return account_of(self.queues)
 
     def queue_url(self, function_id: str) -> str:
         return self.queues + queue_name(self.mill, function_id)

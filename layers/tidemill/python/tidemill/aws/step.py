@@ -107,15 +107,18 @@ def _send(reply: Reply, body: bytes) -> None:
 
 
 def _kept(reply: Reply, data: bytes) -> str:
-    from tidemill.aws.blobs import S3Blobs
-
-    return S3Blobs(_client(), reply.bucket).put(data)
+    return str(_blobs(reply).put(data))
 
 
 def _blob(reply: Reply, name: str) -> Any:
-    from tidemill.aws.blobs import S3Blobs
+    return json.loads(_blobs(reply).get(name))
 
-    return json.loads(S3Blobs(_client(), reply.bucket).get(name))
+
+def _blobs(reply: Reply) -> Any:
+    from tidemill.aws.blobs import S3Blobs  # few invocations need it
+    from tidemill.aws.settings import account_of
+
+    return S3Blobs(_client(), reply.bucket, account_of(reply.queue))
 
 
 def load(named: str) -> Handler:

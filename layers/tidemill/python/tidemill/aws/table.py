@@ -32,6 +32,7 @@ HEAD: Final = "#"  # sorts before every record, so that one query reads a head a
 RECORD_FIRST: Final = "0000000000"
 RECORD_LAST: Final = "9999999999"
 SHARDS: Final = 16
+USER_SHARDS: Final = 8  # 8,000 entries a second of one user: a tenant, or a service, may be one
 _KEY_BYTES = 900  # a sort key may have 1,024
 
 
@@ -46,7 +47,7 @@ class Index(NamedTuple):
 
 # RUNS#<function>#<shard> / <created>#<run>; KEYS#<family>#<shard> / <hash>: the keys of a limit that are in use
 BY_FUNCTION: Final = Index("by-function", "fpk", "fsk")
-BY_USER: Final = Index("by-user", "upk", "usk")  # USER#<user> / <created>#<run>, EUSER#<user> / <received>#<event>
+BY_USER: Final = Index("by-user", "upk", "usk")  # USER#<user>#<shard> / <created>#<run>, EUSER#… / <received>#<event>
 BY_TIME: Final = Index("by-time", "apk", "fsk")  # RUNS#<shard> / <created>#<run>
 BY_EVENT: Final = Index("by-event", "epk", "fsk")  # EVENT#<event> / <created>#<run>
 BY_DUE: Final = Index("by-due", "dpk", "dsk", ("f", "fsk"))  # DUE#<class>#<shard> / <due>; ENDED#<status>#<shard> / …
@@ -111,8 +112,13 @@ def all_key(number: int) -> str:
     return f"RUNS#{number:02d}"
 
 
-def user_key(user: str) -> str:
-    return "USER#" + fitting(user)
+def user_key(user: str, number: int) -> str:
+    return f"USER#{fitting(user)}#{number:02d}"
+
+
+def user_shard(id: str) -> int:
+    """Of a run or an event among those of its user."""
+    return shard(id) % USER_SHARDS
 
 
 def due_key(kind: str, number: int) -> str:

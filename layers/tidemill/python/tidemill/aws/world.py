@@ -54,6 +54,7 @@ def build(client: Client, settings: environment.Settings) -> World:
     from tidemill.aws.dynamo import Table
     from tidemill.aws.events import DynamoEvents
     from tidemill.aws.flow import DynamoFlow
+    from tidemill.aws.held import due_now
     from tidemill.aws.liveness import UntilThen
     from tidemill.aws.queue import SqsQueue
     from tidemill.aws.registry import DynamoRegistry
@@ -62,14 +63,15 @@ def build(client: Client, settings: environment.Settings) -> World:
     from tidemill.aws.waits import DynamoWaits
 
     clock = SystemClock()
-    blobs = S3Blobs(client, settings.bucket)
+    blobs = S3Blobs(client, settings.bucket, settings.account)
     table = Table(client, settings.table)
+    runs = DynamoRuns(table, blobs, clock)
     return World(
-        DynamoRuns(table, blobs, clock),
+        runs,
         DynamoEvents(table, blobs),
         DynamoWaits(table),
         blobs,
-        SqsQueue(client, settings, clock),
+        SqsQueue(client, settings, clock, lambda run_id: due_now(runs, clock, run_id)),
         EventBridgeBus(client, settings.bus),
         DynamoRegistry(table, clock),
         clock,
