@@ -11,10 +11,13 @@ each function.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -51,7 +54,7 @@ class Alarms(Construct):
         """`queues` and `dead`: the platform's own, by what they are called in the alarm."""
         super().__init__(scope, id)
         self.names = names
-        self.topic = sns.Topic(self, "Topic", topic_name=names.prefix, enforce_ssl=True)
+        self.topic = _topic(self, names)
         if settings.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
         self._some("DeadLetters", "a message could not be worked off: its function's dead-letter queue holds it")
@@ -120,6 +123,33 @@ class Alarms(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
+
+
+def _topic(scope: Construct, names: Names) -> sns.Topic:
+    """Encrypted by a key of its own: the one that AWS has for topics cannot be used by CloudWatch."""
+    alarms = iam.ServicePrincipal("cloudwatch.amazonaws.com", conditions=_only_alarms(names))
+    key = kms.Key(
+        scope,
+        "Key",
+        description=f"The topic of alarms of the deployment {names.mill}",
+        enable_key_rotation=True,
+        removal_policy=RemovalPolicy.DESTROY,  # what it has encrypted is told, and not kept
+    )
+    uses = iam.PolicyStatement(principals=[alarms], actions=["kms:Decrypt", "kms:GenerateDataKey*"], resources=["*"])
+    key.add_to_resource_policy(uses)
+    topic = sns.Topic(scope, "Topic", topic_name=names.prefix, enforce_ssl=True, master_key=key)
+    # A topic with a policy of its own takes what that allows: alarms have to be in it.
+    sends = iam.PolicyStatement(principals=[alarms], actions=["sns:Publish"], resources=[topic.topic_arn])
+    topic.add_to_resource_policy(sends)
+    return topic
+
+
+def _only_alarms(names: Names) -> dict[str, Any]:
+    """Those of this account and region."""
+    return {
+        "StringEquals": {"aws:SourceAccount": names.stack.account},
+        "ArnLike": {"aws:SourceArn": names.arn("cloudwatch", "alarm:*")},
+    }
 
 
 def ours(names: Names, metric: str, statistic: str) -> cloudwatch.Metric:

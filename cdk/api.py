@@ -18,8 +18,11 @@ from tidemill_cdk.keys import Keys
 from tidemill_cdk.nag import accepted
 from tidemill_cdk.permissions import Allow, engine, publish
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda, log_group
+from tidemill_cdk.settings import Settings
 
 _TIMEOUT = 29  # API Gateway waits for 30 s
+_FEW = 50  # requests a second for what nobody asks for often
+_BURST = 5_000  # the most that a stage takes
 _POST, _GET, _ANY = apigateway.HttpMethod.POST, apigateway.HttpMethod.GET, apigateway.HttpMethod.ANY
 
 
@@ -39,6 +42,7 @@ class Api(Construct):
             description="Takes events in over HTTPS and publishes them on the bus",
             timeout=_TIMEOUT,
             environment=environment,
+            reserved=settings.ingest_reserved,
             allows=[
                 publish(names),
                 Allow(("secretsmanager:GetSecretValue",), (event_keys,)),
@@ -53,6 +57,7 @@ class Api(Construct):
             memory=512,
             timeout=_TIMEOUT,
             environment=environment,
+            reserved=settings.api_reserved,
             allows=[
                 *engine(names, lists=True),
                 Allow(("secretsmanager:GetSecretValue",), (api_keys,)),
@@ -60,7 +65,9 @@ class Api(Construct):
         )
         self.http = apigateway.HttpApi(self, "Http", api_name=names.prefix, create_default_stage=False)
         self._route(ingest.function, (("/e/{event_key}", _POST), ("/w/{event_key}/{name+}", _POST)))
-        self._route(api.function, (("/health", _GET), ("/openapi.json", _GET), ("/v1/{rest+}", _ANY)))
+        # Reading has a route of its own, and so a throttle of its own.
+        rest = "/v1/{rest+}"
+        self._route(api.function, (("/health", _GET), ("/openapi.json", _GET), (rest, _GET), (rest, _ANY)))
         stage = apigateway.HttpStage(
             self,
             "Stage",
@@ -69,7 +76,8 @@ class Api(Construct):
             auto_deploy=True,
             throttle=apigateway.ThrottleSettings(rate_limit=settings.requests_per_second, burst_limit=settings.burst),
         )
-        _log_access(stage, log_group(self, names.log_group("access"), settings))
+        _throttle(stage, settings)
+        _log_access(stage, log_group(self, settings))
         self.url = f"https://{self.http.api_id}.execute-api.{names.stack.region}.{names.stack.url_suffix}"
 
     def _route(self, function: lambda_.IFunction, routes: tuple[tuple[str, apigateway.HttpMethod], ...]) -> None:
@@ -82,6 +90,21 @@ class Api(Construct):
                     "The Lambda checks the key itself, in constant time: event keys stand in the path, as webhooks need"
                     " it, and API keys in a header. An authorizer would be a second Lambda for each request.",
                 )
+
+
+def _throttle(stage: apigateway.HttpStage, settings: Settings) -> None:
+    """A flood of one kind of request starves no other. The routes without a line here have the senders' limit."""
+    limits = {
+        "GET /v1/{rest+}": settings.reads_per_second,
+        "ANY /v1/{rest+}": settings.acts_per_second,
+        "GET /health": _FEW,
+        "GET /openapi.json": _FEW,
+    }
+    resource = cast("apigateway.CfnStage", stage.node.default_child)
+    resource.route_settings = {
+        route: {"ThrottlingRateLimit": limit, "ThrottlingBurstLimit": min(2 * limit, _BURST)}
+        for route, limit in limits.items()
+    }
 
 
 def _log_access(stage: apigateway.HttpStage, group: logs.LogGroup) -> None:

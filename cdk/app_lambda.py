@@ -56,13 +56,9 @@ class App(Construct):
         known = {name: value for name, value in variables.items() if not Token.is_unresolved(value)}
         declared = manifest.read(import_root(folder), app, known)
         name = _app_name(declared, app)
-        log = log_group(self, names.log_group(f"app/{name}"), settings)
+        log = log_group(self, settings)
         allows = executor(names, names.app_queues_arn(name))
-        self.role = role_of_lambda(
-            self,
-            names.arn("logs", f"log-group:{names.log_group(f'app/{name}')}"),
-            [*allows, network()] if vpc else allows,
-        )
+        self.role = role_of_lambda(self, names, log, [*allows, network()] if vpc else allows)
         for secret in (secrets or {}).values():
             secret.grant_read(self.role)
         chosen: dict[str, Any] = {

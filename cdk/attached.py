@@ -16,7 +16,7 @@ from tidemill.aws.settings import queue_name
 from tidemill_cdk import declaration, manifest
 from tidemill_cdk.function import Function
 from tidemill_cdk.names import HANDLER
-from tidemill_cdk.permissions import executor, grant
+from tidemill_cdk.permissions import executor, grant, mark
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.settings import Settings
 from tidemill_cdk.wiring import Wiring
@@ -52,8 +52,10 @@ class Attached(Construct):
             own.add_environment(name, value)
         own.add_layers(wiring.layer)
         resource.handler = HANDLER
+        resource.recursive_loop = "Allow"  # a run that wakes another sends messages from Lambda to Lambda
         role = _role(own, function_id)
         queue = wiring.names.arn("sqs", queue_name(wiring.names.mill, function_id))
+        mark(role, wiring.names)
         grant(role, executor(wiring.names, queue))
         self.function: Function = wiring.connect(
             self, declared=declared, target=existing, role=role, timeout=_timeout(own.timeout)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
-from tidemill_cdk.names import Names
+from tidemill_cdk.names import ROLE_TAG, Names
 from tidemill_cdk.permissions import Allow, consume, engine
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda
 from tidemill_cdk.queues import QueuePair
@@ -26,6 +28,7 @@ class Bus(Construct):
     def __init__(self, scope: Construct, id: str, *, names: Names, archive_days: int) -> None:
         super().__init__(scope, id)
         self.bus = events.EventBus(self, "Bus", event_bus_name=names.bus)
+        cast("events.CfnEventBus", self.bus.node.default_child).policy = _only_ours(names)
         self.bus.archive(
             "Archive",
             archive_name=names.prefix,
@@ -33,6 +36,21 @@ class Bus(Construct):
             event_pattern=events.EventPattern(source=[SOURCE]),
             retention=Duration.days(archive_days),
         )
+
+
+def _only_ours(names: Names) -> dict[str, Any]:
+    """What says that it comes from the platform was checked by it: only its roles, which carry its tag, may say so."""
+    return {
+        "Sid": "OnlyThePlatformSaysThatItIsThePlatform",
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": "events:PutEvents",
+        "Resource": names.bus_arn,
+        "Condition": {
+            "ForAnyValue:StringEquals": {"events:source": [SOURCE]},
+            "StringNotEquals": {f"aws:PrincipalTag/{ROLE_TAG}": names.mill},
+        },
+    }
 
 
 class Events(Construct):
@@ -44,8 +62,6 @@ class Events(Construct):
         self.queues = QueuePair(
             self,
             "Queues",
-            name=names.own_queue("events"),
-            dead_name=names.own_queue("events-dead"),
             timeout=_TIMEOUT,
             settings=platform.settings,
         )
@@ -68,5 +84,6 @@ class Events(Construct):
                 Allow(("sqs:SendMessage",), (self.queues.queue.queue_arn,)),
             ],
             timeout=_TIMEOUT,
+            reserved=platform.settings.events_reserved,
         )
         keeper.feed(self.queues.queue, batch=_BATCH)

@@ -1,8 +1,8 @@
 """The functions without an SDK of a folder: one Lambda runs their graphs and calls their steps.
 
 Each function has its own queue, rule and registry entry, as an app's has; what its steps need (`steps`, `tasks`) lies
-beside them; and what the executor may do for it is a policy of its own. So another definition changes none of the rest
-but the file that the executor reads.
+beside them. So another definition changes none of the rest but the file that the executor reads, and the policy that
+lists the queues.
 """
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
@@ -18,8 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy
+from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -32,9 +34,10 @@ from tidemill_cdk.function import Function
 from tidemill_cdk.manifest import Defined
 from tidemill_cdk.nag import accepted
 from tidemill_cdk.names import HANDLER
-from tidemill_cdk.permissions import Allow, consume, engine, network, policy, role_of_lambda
+from tidemill_cdk.permissions import Allow, consume, engine, managed, network, role_of_lambda
 from tidemill_cdk.platform_lambda import architecture, chosen_runtime, log_group, runtime
 from tidemill_cdk.problems import DeployError
+from tidemill_cdk.removal import removal
 from tidemill_cdk.steps import Foreign, Room, StepLambda
 from tidemill_cdk.tasks import StepTask, Tasks
 from tidemill_cdk.wiring import Wiring
@@ -69,14 +72,9 @@ class Definitions(Construct):
         kinds = {step["runtime"]["type"] for one in self._defined for step in one.steps}
         self.lambdas: dict[tuple[str, str], lambda_.Function] = {}
         self.tasks: dict[tuple[str, str], StepTask] = {}
-        name = f"definitions/{id}"
-        log = log_group(self, wiring.names.log_group(name), wiring.settings)
-        allows = engine(wiring.names)
-        self.role = role_of_lambda(
-            self,
-            wiring.names.arn("logs", f"log-group:{wiring.names.log_group(name)}"),
-            [*allows, network()] if vpc else allows,
-        )
+        log = log_group(self, wiring.settings)
+        allows = [*engine(wiring.names), *self._steps_of(kinds), *([network()] if vpc else [])]
+        self.role = role_of_lambda(self, wiring.names, log, allows)
         timeout = _timeout(self._defined)
         self.executor = lambda_.Function(
             self,
@@ -100,40 +98,53 @@ class Definitions(Construct):
             vpc=vpc,
         )
         chosen_runtime(self.executor)
-        self.functions: dict[str, Function] = {one.id: self._add(one, timeout) for one in self._defined}
+        rooms = {one.id: Construct(self, f"{one.id}-steps") for one in self._defined}
+        listed = [
+            consume(self._queue_arns()),
+            *(allow for one in self._defined for allow in self._foreign_steps(rooms[one.id], one)),
+        ]
+        policies = managed(self, "Allowed", self.role, listed)
+        self.functions: dict[str, Function] = {
+            one.id: self._add(rooms[one.id], one, timeout, policies) for one in self._defined
+        }
 
-    def _add(self, defined: Defined, timeout: int) -> Function:
-        """A function with its steps, and what the executor may do for it."""
+    def _queue_arns(self) -> tuple[str, ...]:
         names = self._wiring.names
-        room = Construct(self, f"{defined.id}-steps")
-        queue = names.arn("sqs", queue_name(names.mill, defined.id))
-        allowed = policy(room, "Policy", self.role, [consume(queue), *self._steps(room, defined)])
-        function = self._wiring.connect(
-            self, declared=defined.declared, target=self.executor, role=self.role, timeout=timeout
-        )
-        function.node.find_child("Source").node.add_dependency(allowed)  # Lambda looks at the role when it is made
+        return tuple(names.arn("sqs", queue_name(names.mill, id)) for id in sorted(one.id for one in self._defined))
+
+    def _add(self, room: Construct, defined: Defined, timeout: int, policies: list[iam.ManagedPolicy]) -> Function:
+        rules: list[events.IRule] = []
         if any(step["runtime"]["type"] == "docker" for step in defined.steps):
-            self._containers.tell(room, defined.id, function.queues.queue, function.queues.dead)
+            rules.append(self._containers.tell(room, defined.id))
+        function = self._wiring.connect(
+            self, declared=defined.declared, target=self.executor, role=self.role, timeout=timeout, rules=rules
+        )
+        function.node.find_child("Source").node.add_dependency(*policies)  # Lambda looks at the role when it is made
         return function
 
-    def _steps(self, scope: Construct, defined: Defined) -> Iterator[Allow]:
-        """What the executor may do for the steps that are somewhere else, which are made here."""
+    def _steps_of(self, kinds: set[str]) -> Iterator[Allow]:
+        """What the executor may do for steps, whatever functions there are."""
+        names = self._wiring.names
+        if "lambda" in kinds:
+            because = "The Lambdas of this deployment's steps: a list would outgrow the role."
+            yield Allow(("lambda:InvokeFunction",), (names.step_lambdas_arn,), because)
+        if "docker" in kinds:
+            yield from self._containers.allows()
+        if "http" in kinds:
+            yield Allow(("secretsmanager:GetSecretValue",), (self._signing_key.secret_arn,))
+
+    def _foreign_steps(self, scope: Construct, defined: Defined) -> Iterator[Allow]:
+        """Makes what the steps of a function need. What the executor may do for those that others deploy."""
         room = Room(self._wiring, defined, self._given, self._vpc)
         foreign = Foreign(scope, room)
         for step in defined.steps:
             kind, key = step["runtime"]["type"], (defined.id, step["id"])
             if kind == "lambda" and step["runtime"]["arn"] is None:
-                made = StepLambda(scope, step["id"], room=room, step=step)
-                self.lambdas[key] = made.function
-                yield made.allow
+                self.lambdas[key] = StepLambda(scope, step["id"], room=room, step=step).function
             elif kind == "lambda":
                 yield foreign.allow(step)
             elif kind == "docker":
-                task = StepTask(scope, step["id"], room=room, step=step, tasks=self._containers)
-                self.tasks[key] = task
-                yield from task.allows
-            elif kind == "http":
-                yield Allow(("secretsmanager:GetSecretValue",), (self._signing_key.secret_arn,))
+                self.tasks[key] = StepTask(scope, step["id"], room=room, step=step, tasks=self._containers)
 
     def _told(self, kinds: set[str]) -> dict[str, str]:
         """What the executor is told besides the mill's names."""
@@ -150,16 +161,14 @@ class Definitions(Construct):
 
     @cached_property
     def _signing_key(self) -> secretsmanager.Secret:
-        keep = self._wiring.settings.removal == "retain"
         secret = secretsmanager.Secret(
             self,
             "SigningKey",
-            secret_name=self._wiring.names.secret(f"signing-key/{self.node.id}"),
             description="What the requests of http steps are signed with",
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 password_length=48, exclude_punctuation=True, include_space=False
             ),
-            removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
+            removal_policy=removal(self._wiring.settings),
         )
         reason = "Whoever checks the signatures has to be given a new key first: it is changed by hand."
         accepted(secret, "AwsSolutions-SMG4", reason)

@@ -1,4 +1,4 @@
-"""A function's own resources: rule, queue, dead-letter queue, event source, registry item, schedules.
+"""A function's own resources: rule, registry item with queue and dead-letter queue, event source, schedules.
 
 Nothing here is known to any other function, so adding or removing one changes nothing else.
 """
@@ -9,6 +9,7 @@ Nothing here is known to any other function, so adding or removing one changes n
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from aws_cdk import CustomResource
@@ -18,16 +19,15 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, IDependable
 
-from tidemill.aws.settings import dead_letter_name, queue_name
 from tidemill.model import CronTrigger
 from tidemill_cdk import cron
 from tidemill_cdk.bus import SOURCE
 from tidemill_cdk.manifest import Declared
 from tidemill_cdk.names import Names
 from tidemill_cdk.problems import DeployError
-from tidemill_cdk.queues import QueuePair
+from tidemill_cdk.queues import FunctionQueues
 from tidemill_cdk.settings import Settings
 
 _CONCURRENCY = (2, 1_000)  # what an event source takes
@@ -48,24 +48,34 @@ class Function(Construct):
         target: lambda_.IFunction,
         role: iam.IRole,
         timeout: int,
-        registry: Construct | None,
-        timers: Construct | None,
+        token: str,
+        after: Sequence[IDependable],
+        rules: Sequence[events.IRule] = (),
     ) -> None:
-        """`registry`, `timers`: what must be there before functions are written into it and schedules made in its
-        groups; None: it is another stack's."""
+        """`token`: the ARN of the registry's Lambda. `after`: what is there before the function is. `rules`: others
+        that send to its queue."""
         super().__init__(scope, id)
         spec = declared.spec
-        self.queues = QueuePair(
+        self.queues = FunctionQueues(self, "Queues", names=names, function_id=declared.id)
+        rules = list(rules)
+        queue, dead, pattern = self.queues.queue, self.queues.dead, declared.pattern
+        if pattern is not None:
+            rules.append(
+                listen(self, "Rule", bus=bus, function_id=declared.id, pattern=pattern, queue=queue, dead=dead)
+            )
+        item = CustomResource(
             self,
-            "Queues",
-            name=queue_name(names.mill, declared.id),
-            dead_name=dead_letter_name(names.mill, declared.id),
-            timeout=timeout,
-            settings=settings,
+            "Registry",
+            resource_type="Custom::TidemillFunction",
+            service_token=token,
+            properties={
+                "Function": declared.text,
+                "Queues": self.queues.properties(
+                    timeout=timeout, keep=settings.removal == "retain", rules=[rule.rule_arn for rule in rules]
+                ),
+            },
         )
-        if declared.pattern is not None:
-            queue, dead = self.queues.queue, self.queues.dead
-            listen(self, "Rule", bus=bus, function_id=declared.id, pattern=declared.pattern, queue=queue, dead=dead)
+        item.node.add_dependency(*after)
         source = lambda_.EventSourceMapping(
             self,
             "Source",
@@ -75,24 +85,10 @@ class Function(Construct):
             report_batch_item_failures=True,
             max_concurrency=_most_at_once(spec["flow"]),
         )
-        source.node.add_dependency(role)  # Lambda looks at the role when the source is made
-        self._tick(names, declared, timers)
-        item = CustomResource(
-            self,
-            "Registry",
-            resource_type="Custom::TidemillFunction",
-            service_token=names.registry_arn,
-            properties={"Function": declared.text},
-        )
-        if registry is not None:
-            item.node.add_dependency(registry)
-        # When the function leaves, its rule goes first, then what is in its queue becomes runs, then the queue goes.
-        item.node.add_dependency(self.queues)
-        rule = self.node.try_find_child("Rule")
-        if rule is not None:
-            rule.node.add_dependency(item)
+        source.node.add_dependency(role, item)  # Lambda looks at role and queue when the source is made
+        self._tick(names, declared, after)
 
-    def _tick(self, names: Names, declared: Declared, timers: Construct | None) -> None:
+    def _tick(self, names: Names, declared: Declared, after: Sequence[IDependable]) -> None:
         crons = [one for one in declared.spec["triggers"] if one["type"] == "cron"]
         for number, one in enumerate(crons):
             trigger = CronTrigger(one["cron"], one["timezone"], one["jitter"])
@@ -114,8 +110,7 @@ class Function(Construct):
                         arn=self.queues.queue.queue_arn, role_arn=names.schedule_role_arn, input=each.input
                     ),
                 )
-                if timers is not None:  # group and role are named, not referred to
-                    schedule.node.add_dependency(timers)
+                schedule.node.add_dependency(*after)  # group and role are named, not referred to
 
 
 def listen(

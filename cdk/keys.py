@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from tidemill_cdk.permissions import Allow
 from tidemill_cdk.platform_lambda import Platform, PlatformLambda
+from tidemill_cdk.removal import removal
+from tidemill_cdk.settings import Settings
 
 _CHARS = 48  # letters and digits: 285 bits, and nothing that a path would have to quote
 
@@ -22,8 +23,8 @@ class Keys(Construct):
     def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
         super().__init__(scope, id)
         names, settings = platform.names, platform.settings
-        self.event_keys = _secret(self, "EventKeys", names.secret("event-keys"), settings.removal == "retain")
-        self.api_keys = _secret(self, "ApiKeys", names.secret("api-keys"), settings.removal == "retain")
+        self.event_keys = _secret(self, "EventKeys", names.secret("event-keys"), settings)
+        self.api_keys = _secret(self, "ApiKeys", names.secret("api-keys"), settings)
         secrets = (self.event_keys, self.api_keys)
         rotation = PlatformLambda(
             self,
@@ -60,7 +61,7 @@ class Keys(Construct):
             schedule.node.add_dependency(rotation)
 
 
-def _secret(scope: Construct, id: str, name: str, keep: bool) -> secretsmanager.Secret:
+def _secret(scope: Construct, id: str, name: str, settings: Settings) -> secretsmanager.Secret:
     return secretsmanager.Secret(
         scope,
         id,
@@ -68,5 +69,5 @@ def _secret(scope: Construct, id: str, name: str, keep: bool) -> secretsmanager.
         generate_secret_string=secretsmanager.SecretStringGenerator(
             password_length=_CHARS, exclude_punctuation=True, include_space=False
         ),
-        removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
+        removal_policy=removal(settings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Annotations, RemovalPolicy
+from aws_cdk import Annotations
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
@@ -11,6 +11,7 @@ from tidemill_cdk.assets import code, layer_recipe, own_bundle
 from tidemill_cdk.bytecode import interpreter
 from tidemill_cdk.names import Names
 from tidemill_cdk.platform_lambda import architecture, runtime
+from tidemill_cdk.removal import removal
 from tidemill_cdk.settings import Settings
 
 
@@ -34,12 +35,12 @@ class Layer(Construct):
             compatible_runtimes=[runtime(settings)],
             compatible_architectures=[architecture(settings)],
             # A Lambda of another stack may still use it, and a deployment that is rolled back needs it.
-            removal_policy=RemovalPolicy.RETAIN if settings.removal == "retain" else RemovalPolicy.DESTROY,
+            removal_policy=removal(settings),
         )
         ssm.StringParameter(
             self,
             "Parameter",
-            parameter_name=names.layer_parameter,
+            parameter_name=names.layer_parameter(settings.python, settings.architecture),
             description="The ARN of the layer, for apps deployed from other repositories",
             string_value=self.version.layer_version_arn,
         )

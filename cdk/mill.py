@@ -18,6 +18,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from tidemill_cdk import counting
 from tidemill_cdk.alarms import Alarms
 from tidemill_cdk.api import Api
 from tidemill_cdk.app_lambda import App
@@ -29,6 +30,7 @@ from tidemill_cdk.keys import Keys
 from tidemill_cdk.layer import Layer
 from tidemill_cdk.names import Names
 from tidemill_cdk.platform_lambda import Platform
+from tidemill_cdk.problems import DeployError
 from tidemill_cdk.registry import Registry
 from tidemill_cdk.settings import Settings, check, of_context
 from tidemill_cdk.state import State
@@ -154,15 +156,24 @@ class Tidemill(Mill):
             sweeper=self.sweeper.function,
         )
         self.wiring = Wiring(
-            names, self.settings, self.bus.bus, self.layer.version, self.registry, self.alarms, self.timers
+            names,
+            self.settings,
+            self.bus.bus,
+            self.layer.version,
+            self.registry.token,
+            self,
+            (self.registry, self.timers),
+            self.alarms,
         )
         self._outputs()
+        counting.watch(self)
 
     @staticmethod
     def import_(scope: Construct, id: str, *, name: str) -> Mill:
         """A mill that another stack deployed in this account and region, by its name: apps are added as to one's own.
 
-        Python and architecture are those of this stack's context: they must be the layer's.
+        Python and architecture are those of this stack's context, and must be the deployment's: else it is refused,
+        with DeployError in the same CDK app, elsewhere by CloudFormation, which finds no layer's parameter for them.
         """
         return _Imported(scope, id, name=name)
 
@@ -174,18 +185,48 @@ class Tidemill(Mill):
             ("EventKeys", self.keys.event_keys.secret_arn, "The secret with the event key: who has it may send"),
             ("ApiKeys", self.keys.api_keys.secret_arn, "The secret with the API key: who has it may read and act"),
         ):
-            CfnOutput(self, name, value=value, description=what)
+            made = CfnOutput(self, name, value=value, description=what)
+            made.override_logical_id(_output_name(self, name))  # without the CDK's hash: a script can ask for it
+
+
+def _output_name(mill: Construct, name: str) -> str:
+    """ "TidemillUrl", for the construct `Tidemill` of a stack."""
+    path = mill.node.path.removeprefix(Stack.of(mill).node.path)
+    return "".join(sign for sign in path if sign.isalnum()) + name
 
 
 class _Imported(Mill):
     def __init__(self, scope: Construct, id: str, *, name: str) -> None:
         super().__init__(scope, id)
         settings = check(replace(of_context(self.node.get_all_context()), name=name))
+        _fits(self, settings)
         names = Names(name, Stack.of(self))
-        layer = ssm.StringParameter.value_for_string_parameter(self, names.layer_parameter)
+        parameter = ssm.StringParameter.value_for_string_parameter
+        layer = parameter(self, names.layer_parameter(settings.python, settings.architecture))
         self.wiring = Wiring(
             names,
             settings,
             events.EventBus.from_event_bus_name(self, "Bus", names.bus),
             lambda_.LayerVersion.from_layer_version_arn(self, "Layer", layer),
+            parameter(self, names.registry_parameter),
+            self,
         )
+        counting.watch(self)
+
+
+def _fits(mill: Construct, settings: Settings) -> None:
+    """Where the deployment is part of this CDK app, its Python and architecture are known, and have to be the same.
+
+    Elsewhere CloudFormation checks it before it makes anything: the layer's parameter has both in its name.
+    """
+    for one in mill.node.root.node.find_all():
+        theirs = getattr(one, "settings", None)
+        if not isinstance(one, Tidemill) or theirs is None or theirs.name != settings.name:
+            continue
+        for what in ("python", "architecture"):
+            own, published = getattr(settings, what), getattr(theirs, what)
+            if own != published:
+                raise DeployError(
+                    f"import_(name={settings.name!r}): this stack's apps would be built for {what} {own}, and the"
+                    f" deployment's layer is for {published}; set tidemill:{what} to {published} in the context"
+                )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import Acknowledgment, Stack, Validations
 from constructs import IConstruct
 
@@ -13,13 +15,15 @@ def accepted(construct: IConstruct, rule: str, reason: str) -> None:
 
 def wildcard(construct: IConstruct, resource: str, reason: str) -> None:
     """Note why this resource of a policy below `construct` holds a `*`."""
-    stack = Stack.of(construct)
-    shown = resource
-    for token, name in (
-        (stack.partition, "<AWS::Partition>"),
-        (stack.region, "<AWS::Region>"),
-        (stack.account, "<AWS::AccountId>"),
-    ):
-        if token.startswith("${"):  # not known before the deployment: cdk-nag shows its name
-            shown = shown.replace(token, name)
+    shown = _shown(Stack.of(construct).resolve(resource))
     accepted(construct, f"AwsSolutions-IAM5[Resource::{shown}]", reason)
+
+
+def _shown(value: Any) -> str:
+    """As cdk-nag writes it: what is not known before the deployment by its name."""
+    if isinstance(value, str):
+        return value
+    name, inner = next(iter(value.items()))
+    if name == "Fn::Join":
+        return "".join(map(_shown, inner[1]))
+    return f"<{inner if isinstance(inner, str) else '.'.join(inner)}>"

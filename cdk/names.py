@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from aws_cdk import Stack
 
-from tidemill.aws.settings import QUEUE_CHARS
+from tidemill.aws.settings import app_prefix
 
 HANDLER = "tidemill.aws.entry.handler"  # the executor in every app's Lambda
+ROLE_TAG = "tidemill:deployment"  # of every role that runs code of the platform: its deployment's name
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,20 @@ class Names:
     def schedule_role(self) -> str:
         return f"{self.prefix}-schedules-{self.stack.region}"  # roles are the account's, not the region's
 
+    def layer_parameter(self, python: str, architecture: str) -> str:
+        """A stack that wants a layer for another machine asks for a parameter that is not there."""
+        return f"/tidemill/{self.mill}/layer/python{python}/{architecture}"
+
     @property
-    def layer_parameter(self) -> str:
-        return f"/tidemill/{self.mill}/layer"
+    def registry_parameter(self) -> str:
+        return f"/tidemill/{self.mill}/registry"
 
     def own_queue(self, what: str) -> str:
         """One of the platform's queues."""
         return f"{self.prefix}_{what}"
 
-    def function(self, what: str) -> str:
-        """One of the platform's Lambdas."""
-        return f"{self.prefix}-{what}"
-
     def secret(self, what: str) -> str:
         return f"tidemill/{self.mill}/{what}"
-
-    def log_group(self, what: str) -> str:
-        return f"/tidemill/{self.mill}/{what}"
 
     # --- ARNs -----------------------------------------------------------------------------------------
 
@@ -104,9 +102,20 @@ class Names:
         return self.arn("sqs", f"{self.prefix}-*-dead")
 
     def app_queues_arn(self, app: str) -> str:
-        """The queues of one app's functions, by prefix. A long name is cut where a queue's name is, too."""
-        longest = QUEUE_CHARS - len("-dead") - len("-0123456789")
-        return self.arn("sqs", f"{self.prefix}-{app}_"[:longest] + "*")
+        """The queues of one app's functions, by a prefix that no other app's have."""
+        return self.arn("sqs", f"{app_prefix(self.mill, app)}*")
+
+    @property
+    def step_lambdas_arn(self) -> str:
+        """Every Lambda of a step."""
+        return self.arn("lambda", f"function:{self.prefix}_*")
+
+    def task_roles_arn(self, definitions: str) -> str:
+        """The roles of the containers of one folder, by their path."""
+        return self.arn("iam", f"role{self.task_path(definitions)}*", region=False)
+
+    def task_path(self, definitions: str) -> str:
+        return f"/tidemill/{self.mill}/{definitions}/"
 
     @property
     def schedules_arn(self) -> str:
@@ -116,10 +125,6 @@ class Names:
     @property
     def schedule_role_arn(self) -> str:
         return self.arn("iam", f"role/{self.schedule_role}", region=False)
-
-    @property
-    def registry_arn(self) -> str:
-        return self.arn("lambda", f"function:{self.function('registry')}")
 
     def environment(self) -> dict[str, str]:
         """What every Lambda of the mill is told: see tidemill.aws.settings."""

@@ -8,15 +8,19 @@ The names come from the mill's name, so a policy never changes when a function i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from aws_cdk import Stack, Tags
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
+from tidemill_cdk import limits
 from tidemill_cdk.nag import wildcard
-from tidemill_cdk.names import Names
+from tidemill_cdk.names import ROLE_TAG, Names
+from tidemill_cdk.problems import DeployError
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,14 @@ class Allow:
     resources: tuple[str, ...]
     because: str = ""  # why a resource holds a `*`
     only: Mapping[str, Any] = field(default_factory=dict[str, Any])  # conditions
+    effect: iam.Effect = iam.Effect.ALLOW
 
     def statement(self) -> iam.PolicyStatement:
         return iam.PolicyStatement(
-            actions=list(self.actions), resources=list(self.resources), conditions=dict(self.only) or None
+            effect=self.effect,
+            actions=list(self.actions),
+            resources=list(self.resources),
+            conditions=dict(self.only) or None,
         )
 
 
@@ -38,11 +46,50 @@ def grant(role: iam.IRole, allows: list[Allow]) -> None:
     _justify(role, allows)
 
 
-def policy(scope: Construct, id: str, role: iam.IRole, allows: list[Allow]) -> iam.Policy:
-    """A policy of its own for the role: what it allows comes and goes without a change of the others."""
-    made = iam.Policy(scope, id, roles=[role], statements=[allow.statement() for allow in allows])
-    _justify(made, allows)
+def managed(scope: Construct, id: str, role: iam.IRole, allows: list[Allow]) -> list[iam.ManagedPolicy]:
+    """Policies beside the role's own, which has 10,240 characters for everything: for what is a long list.
+
+    Raises DeployError where the list is longer than a role may be given.
+    """
+    made: list[iam.ManagedPolicy] = []
+    for number, part in enumerate(_parts(Stack.of(scope), allows)):
+        if number == limits.POLICIES_OF_A_ROLE:
+            raise DeployError(
+                f"{scope.node.path}: its role would need more than {limits.POLICIES_OF_A_ROLE} policies to list the"
+                " queues of all functions; divide the folder, and add each part by add_definitions"
+            )
+        statements = [allow.statement() for allow in part]
+        made.append(iam.ManagedPolicy(scope, f"{id}{number or ''}", roles=[role], statements=statements))
+        _justify(made[-1], part)
     return made
+
+
+def _parts(stack: Stack, allows: list[Allow]) -> Iterator[list[Allow]]:
+    """The same rights, in lists that fit a managed policy each."""
+    part: dict[int, list[str]] = {}
+    size = 0
+    for number, allow in enumerate(allows):
+        for resource in allow.resources:
+            needs = limits.characters(stack.resolve(resource)) + 1
+            needs += (
+                0
+                if number in part
+                else limits.characters(stack.resolve({"a": list(allow.actions), "c": dict(allow.only)})) + 80
+            )
+            if part and size + needs > limits.MANAGED_POLICY - 100:
+                yield _picked(allows, part)
+                part, size = {}, 0
+            part.setdefault(number, []).append(resource)
+            size += needs
+    if part:
+        yield _picked(allows, part)
+
+
+_STATEMENT = 80  # characters of a statement besides its actions, resources and conditions
+
+
+def _picked(allows: list[Allow], part: Mapping[int, list[str]]) -> list[Allow]:
+    return [replace(allows[number], resources=tuple(resources)) for number, resources in part.items()]
 
 
 def _justify(holder: IConstruct, allows: list[Allow]) -> None:
@@ -59,6 +106,16 @@ def table(names: Names, *actions: str) -> Allow:
     return Allow(tuple(f"dynamodb:{action}" for action in actions), (names.table_arn,))
 
 
+_REGISTRY = ("FUNCTIONS", "LISTENS*")  # partitions: what is declared (tidemill.aws.registry)
+
+
+def _not_the_registry(names: Names) -> Allow:
+    """No app changes what another declares. Other keys hold no function's id that a policy could be held against."""
+    denied = table(names, *_WRITE)
+    only = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": list(_REGISTRY)}}
+    return replace(denied, only=only, effect=iam.Effect.DENY)
+
+
 def indexes(names: Names) -> Allow:
     """Lists, and the search for overdue runs."""
     return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/*",), "All of the one table's indexes.")
@@ -69,12 +126,13 @@ def gathering(names: Names) -> Allow:
     return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/by-event",))
 
 
-def payloads(names: Names, *actions: str) -> Allow:
-    return Allow(
-        tuple(f"s3:{action}" for action in actions),
-        (f"{names.bucket_arn}/blobs/*",),
-        "An object is named by its content.",
-    )
+def payloads(names: Names) -> list[Allow]:
+    """Read and put objects. Without the right to list, S3 answers 403 where there is no object, not 404."""
+    objects = f"{names.bucket_arn}/blobs/*"
+    return [
+        Allow(("s3:GetObject", "s3:PutObject"), (objects,), "An object is named by its content."),
+        Allow(("s3:ListBucket",), (names.bucket_arn,)),
+    ]
 
 
 def publish(names: Names) -> Allow:
@@ -90,11 +148,11 @@ def wake(names: Names) -> Allow:
     )
 
 
-def consume(queue_arn: str, because: str = "") -> Allow:
+def consume(queues: str | tuple[str, ...], because: str = "") -> Allow:
     """What Lambda's poller does in the name of the Lambda."""
     return Allow(
         ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"),
-        (queue_arn,),
+        (queues,) if isinstance(queues, str) else queues,
         because,
     )
 
@@ -107,7 +165,11 @@ def schedules(names: Names) -> list[Allow]:
             (names.schedules_arn,),
             "A schedule is made for each long sleep; the group holds no others.",
         ),
-        Allow(("iam:PassRole",), (names.schedule_role_arn,)),
+        Allow(
+            ("iam:PassRole",),
+            (names.schedule_role_arn,),
+            only={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
     ]
 
 
@@ -115,15 +177,17 @@ _READ = ("GetItem", "BatchGetItem", "Query")
 _WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
 
 
-def engine(names: Names, *, lists: bool = False) -> list[Allow]:
+def engine(names: Names, *, lists: bool = False, declares: bool = False) -> list[Allow]:
     """What it takes to bring a run on, or to its end: journal and head, payloads, messages, events, schedules.
 
-    `lists`: and to read all of the table's indexes, as only lists and the sweep do.
+    `lists`: and to read all of the table's indexes, as only lists and the sweep do. `declares`: and to change what is
+    declared, as only the registry does.
     """
     return [
         table(names, *_READ, *_WRITE),
+        *(() if declares else (_not_the_registry(names),)),
         indexes(names) if lists else gathering(names),
-        payloads(names, "GetObject", "PutObject"),
+        *payloads(names),
         wake(names),
         publish(names),
         *schedules(names),
@@ -154,13 +218,14 @@ def network() -> Allow:
     )
 
 
-def role_of_lambda(scope: Construct, log_group_arn: str, allows: list[Allow]) -> iam.Role:
+def role_of_lambda(scope: Construct, names: Names, log: logs.ILogGroup, allows: list[Allow]) -> iam.Role:
     """A role for one Lambda: its own log, its traces, and what it is allowed."""
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    log = Allow(
-        ("logs:CreateLogStream", "logs:PutLogEvents"),
-        (f"{log_group_arn}:*",),
-        "The streams of the Lambda's own log group.",
-    )
-    grant(role, [log, tracing(), *allows])
+    mark(role, names)
+    grant(role, [Allow(("logs:CreateLogStream", "logs:PutLogEvents"), (log.log_group_arn,)), tracing(), *allows])
     return role
+
+
+def mark(role: iam.IRole, names: Names) -> None:
+    """As one that runs the platform's code: the bus takes our own events from such roles alone."""
+    Tags.of(role).add(ROLE_TAG, names.mill)

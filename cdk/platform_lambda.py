@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -18,6 +18,7 @@ from constructs import Construct
 from tidemill_cdk.nag import accepted
 from tidemill_cdk.names import Names
 from tidemill_cdk.permissions import Allow, role_of_lambda
+from tidemill_cdk.removal import removal
 from tidemill_cdk.settings import Settings
 
 
@@ -48,18 +49,18 @@ def architecture(settings: Settings) -> lambda_.Architecture:
     return lambda_.Architecture.ARM_64 if settings.architecture == "arm64" else lambda_.Architecture.X86_64
 
 
-def log_group(scope: Construct, name: str, settings: Settings) -> logs.LogGroup:
+def log_group(scope: Construct, settings: Settings) -> logs.LogGroup:
+    """Named by AWS: what is added again does not meet the log that it left."""
     return logs.LogGroup(
         scope,
         "Log",
-        log_group_name=name,
         retention=logs.RetentionDays(_RETENTION[settings.log_days]),
-        removal_policy=RemovalPolicy.RETAIN if settings.removal == "retain" else RemovalPolicy.DESTROY,
+        removal_policy=removal(settings),
     )
 
 
 class PlatformLambda(Construct):
-    """`what` names the Lambda, its log and its handler: tidemill_lambdas.<what>.entry.handler."""
+    """`what` names its handler: tidemill_lambdas.<what>.entry.handler."""
 
     function: lambda_.Function
     role: iam.Role
@@ -76,16 +77,16 @@ class PlatformLambda(Construct):
         memory: int = 256,
         timeout: int = 30,
         environment: Mapping[str, str] | None = None,
+        reserved: int = 0,
     ) -> None:
-        """`memory`: MiB; `timeout`: seconds."""
+        """`memory`: MiB; `timeout`: seconds; `reserved`: concurrent executions, 0 for none of its own."""
         super().__init__(scope, id)
         names, settings = platform.names, platform.settings
-        log = log_group(self, names.log_group(what), settings)
-        self.role = role_of_lambda(self, names.arn("logs", f"log-group:{names.log_group(what)}"), allows)
+        log = log_group(self, settings)
+        self.role = role_of_lambda(self, names, log, allows)
         self.function = lambda_.Function(
             self,
             "Function",
-            function_name=names.function(what),
             description=description,
             runtime=runtime(settings),
             architecture=architecture(settings),
@@ -98,6 +99,7 @@ class PlatformLambda(Construct):
             role=self.role,
             log_group=log,
             tracing=lambda_.Tracing.ACTIVE,
+            reserved_concurrent_executions=reserved or None,
             # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )

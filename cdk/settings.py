@@ -17,6 +17,7 @@ PREFIX = "tidemill:"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 ARCHITECTURES = ("arm64", "x86_64")
 _NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
+_IMAGE = re.compile(r"[a-z0-9][^\s]*")
 _EMAIL = re.compile(r"|[^@\s]+@[^@\s]+")
 # What CloudWatch takes as a retention, in days.
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -36,14 +37,22 @@ class Settings:
     architecture: Literal["arm64", "x86_64"] = "arm64"  # of every Lambda and the layer
     python: str = own_python()
     removal: Literal["retain", "destroy"] = "retain"  # what becomes of tables, buckets, keys and logs with the stack
+    table_protection: Literal["on", "off"] = "off"  # "on" once the first deployment has succeeded: see State
     archive_days: int = 30  # how long the bus can replay events
     payload_days: int = 430  # how long large payloads are kept: past the longest sleep (366 days) and the journals (60)
     log_days: int = 30
     key_days: int = 90  # how often event and API keys are rotated; the last one stays valid until the next rotation
-    requests_per_second: int = 1_000  # over HTTP; what is over is refused with 429
+    requests_per_second: int = 1_000  # that send events; what is over is refused with 429
     burst: int = 2_000
+    reads_per_second: int = 500  # GET requests under /v1: senders are not kept waiting by them, nor by:
+    acts_per_second: int = 500  # all other requests under /v1
+    ingest_reserved: int = 0  # concurrent executions that are the Lambda's alone, and its most; 0: the account's
+    api_reserved: int = 0
+    events_reserved: int = 0
     alarm_email: str = ""  # who is told of alarms; nobody: the topic is there to subscribe to
     alarms: Literal["mill", "function"] = "mill"  # "function" adds two alarms a function ($0.20 a month each function)
+    router_image: str = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"  # beside steps in containers
+    function_stacks: int = 0  # nested stacks that functions are divided over, each by its id; 0: they are in the stack
     rules: int = 300  # how many rules your account may have on a bus: raise it when AWS has raised your quota
 
 
@@ -102,10 +111,12 @@ def _problems(settings: Settings) -> list[str]:
         note(name, isinstance(value, str) and form.fullmatch(value) is not None, wanted)
 
     text("name", _NAME, "1 to 20 lower-case letters and digits, a letter first")
+    text("router_image", _IMAGE, "the name of an image")
     text("alarm_email", _EMAIL, "an e-mail address, or left out")
     one_of("architecture", ARCHITECTURES)
     one_of("python", PYTHONS)
     one_of("removal", ("retain", "destroy"))
+    one_of("table_protection", ("on", "off"))
     one_of("alarms", ("mill", "function"))
     one_of("log_days", LOG_DAYS)
     whole("archive_days", 1, 3_650)
@@ -113,5 +124,10 @@ def _problems(settings: Settings) -> list[str]:
     whole("key_days", 1, 1_000)
     whole("requests_per_second", 1, 10_000)
     whole("burst", 1, 5_000)
+    whole("reads_per_second", 1, 10_000)
+    whole("acts_per_second", 1, 10_000)
+    for name in ("ingest_reserved", "api_reserved", "events_reserved"):
+        whole(name, 0, 10_000)
+    whole("function_stacks", 0, 100)
     whole("rules", 1, 3_000)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -10,6 +10,7 @@ from constructs import Construct
 from tidemill.aws import table as schema
 from tidemill_cdk.nag import accepted
 from tidemill_cdk.names import Names
+from tidemill_cdk.removal import removal
 from tidemill_cdk.settings import Settings
 
 _TEXT = dynamodb.AttributeType.STRING
@@ -20,8 +21,6 @@ class State(Construct):
 
     def __init__(self, scope: Construct, id: str, *, names: Names, settings: Settings) -> None:
         super().__init__(scope, id)
-        keep = settings.removal == "retain"
-        removal = RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY
         self.table = dynamodb.Table(
             self,
             "Table",
@@ -34,8 +33,9 @@ class State(Construct):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True, recovery_period_in_days=35
             ),
-            deletion_protection=keep,
-            removal_policy=removal,
+            # A first deployment that fails could not be repeated: the protected table would stay in its way.
+            deletion_protection=settings.table_protection == "on",
+            removal_policy=removal(settings),
         )
         for index in schema.INDEXES:
             self.table.add_global_secondary_index(
@@ -60,7 +60,7 @@ class State(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )
             ],
-            removal_policy=removal,
+            removal_policy=removal(settings),
         )
         accepted(
             self.bucket,

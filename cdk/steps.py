@@ -53,14 +53,14 @@ class Room:
 
 
 class StepLambda(Construct):
-    """A Lambda of the step's folder, under the wrapper that sends what is late. `allow`: to invoke it."""
+    """A Lambda of the step's folder, under the wrapper that sends what is late."""
 
     def __init__(self, scope: Construct, id: str, *, room: Room, step: dict[str, Any]) -> None:
         super().__init__(scope, id)
         names, settings, name = room.wiring.names, room.wiring.settings, room.name(step)
-        log_name = names.log_group(f"steps/{name}")
         late = Allow(("sqs:SendMessage",), (room.queue_arn,))
-        allows = [late, payloads(names, "GetObject", "PutObject"), *([network()] if room.vpc else [])]
+        allows = [late, *payloads(names), *([network()] if room.vpc else [])]
+        log = log_group(self, settings)
         folder = room.folder(step)
         if not (folder / _module(step)).is_file():
             raise DeployError(
@@ -80,8 +80,8 @@ class StepLambda(Construct):
             memory_size=step["runtime"]["memory"],
             timeout=Duration.seconds(_seconds(step)),
             environment={**room.environment, "TIDEMILL_STEP_HANDLER": step["runtime"]["handler"]},
-            role=role_of_lambda(self, names.arn("logs", f"log-group:{log_name}"), allows),
-            log_group=log_group(self, log_name, settings),
+            role=role_of_lambda(self, names, log, allows),
+            log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=lambda_.Tracing.ACTIVE,
             # Each late step of a run comes back by way of the queue: a long graph is no loop run wild.
@@ -89,7 +89,6 @@ class StepLambda(Construct):
             vpc=room.vpc,
         )
         chosen_runtime(self.function)
-        self.allow = Allow(("lambda:InvokeFunction",), (self.function.function_arn,))
 
 
 class Foreign:

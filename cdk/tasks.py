@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Annotations, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
@@ -23,14 +23,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from tidemill.aws.settings import queue_name
+from tidemill.aws.settings import dead_letter_name, queue_name
 from tidemill_cdk.nag import accepted, wildcard
 from tidemill_cdk.permissions import Allow, grant
 from tidemill_cdk.platform_lambda import log_group
 from tidemill_cdk.steps import Room
 from tidemill_cdk.wiring import Wiring
 
-ROUTER = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"  # what AWS recommends for FireLens
 STEP, CLOCK = "step", "clock"  # as tidemill.aws.runtimes.fargate knows them
 _LONGEST = 86_400  # seconds of a step without a timeout
 _GRACE = 2  # seconds for the clock to end
@@ -42,8 +41,13 @@ class Tasks(Construct):
     def __init__(self, scope: Construct, id: str, *, wiring: Wiring, name: str, vpc: ec2.IVpc | None) -> None:
         super().__init__(scope, id)
         self._given, self._names = vpc, wiring.names
-        self.log_name = wiring.names.log_group(f"tasks/{name}")
-        self.log = log_group(self, self.log_name, wiring.settings)
+        self._folder = "".join(sign for sign in name if sign.isalnum()) or "definitions"
+        self.log = log_group(self, wiring.settings)
+        self.path = wiring.names.task_path(self._folder)
+        self.execution_role = iam.Role(
+            self, "Execution", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"), path=self.path
+        )
+        wildcard(self.execution_role, "*", "ecr:GetAuthorizationToken knows no resources.")
         self.vpc: ec2.IVpc = vpc or self._own()
         self.cluster = ecs.Cluster(self, "Cluster", vpc=self.vpc)
         accepted(
@@ -51,6 +55,13 @@ class Tasks(Construct):
             "AwsSolutions-ECS4",
             "Container Insights costs more than small tasks do; a step's times are in its run.",
         )
+        if "@sha256:" not in wiring.settings.router_image:
+            Annotations.of(self).add_warning_v2(
+                "tidemill:router_image",
+                f"the image beside steps in containers, {wiring.settings.router_image}, is named by a tag, which its"
+                " owner may move; set tidemill:router_image to <image>@sha256:<digest> (docker buildx imagetools"
+                " inspect tells the digest)",
+            )
         self.security_group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=self.vpc, description="Steps that are containers: nothing comes in"
         )
@@ -62,13 +73,37 @@ class Tasks(Construct):
             "TIDEMILL_SUBNETS": ",".join(self._subnets.subnet_ids),
             "TIDEMILL_SECURITY_GROUPS": self.security_group.security_group_id,
             "TIDEMILL_PUBLIC_IP": "true" if self._public else "false",
-            "TIDEMILL_TASK_LOGS": self.log_name,
+            "TIDEMILL_TASK_LOGS": self.log.log_group_name,
         }
 
-    def tell(self, scope: Construct, function_id: str, queue: sqs.IQueue, dead: sqs.IQueue) -> None:
-        """Have the function's queue told of each task of its steps that has stopped."""
-        group = queue_name(self._names.mill, function_id)  # the group of the task: what its family is run for
-        events.Rule(
+    def allows(self) -> list[Allow]:
+        """What the executor may do: run tasks, and read what they have put out."""
+        names = self._names
+        families = names.arn("ecs", f"task-definition/{names.prefix}_*:*")
+        streams = names.arn("logs", f"log-group:{self.log.log_group_name}:log-stream:*")
+        return [
+            Allow(
+                ("ecs:RunTask",),
+                (families,),
+                "The families of this deployment's steps: a list would outgrow the role. Only in the folder's cluster.",
+                {"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}},
+            ),
+            Allow(
+                ("iam:PassRole",),
+                (names.task_roles_arn(self._folder),),
+                "The roles of this folder's containers, by their path.",
+                {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            ),
+            Allow(("logs:GetLogEvents",), (streams,), "A stream for each task of this folder's steps."),
+        ]
+
+    def tell(self, scope: Construct, function_id: str) -> events.Rule:
+        """The rule by which the function's queue is told of each task of its steps that has stopped."""
+        names = self._names
+        group = queue_name(names.mill, function_id)  # the group of the task: what its family is run for
+        queue = sqs.Queue.from_queue_arn(scope, "Queue", names.arn("sqs", group))
+        dead = sqs.Queue.from_queue_arn(scope, "Dead", names.arn("sqs", dead_letter_name(names.mill, function_id)))
+        return events.Rule(
             scope,
             "Stopped",
             description=f"Containers of {function_id} that have stopped"[:512],
@@ -108,39 +143,26 @@ class Tasks(Construct):
 
 
 class StepTask(Construct):
-    """A task definition for a step. `definition` is it, and `role` what the program in it may do: grant it more.
-    `allows`: to run it, and to read what it has put out."""
+    """A task definition for a step. `definition` is it, and `role` what the program in it may do: grant it more."""
 
     def __init__(self, scope: Construct, id: str, *, room: Room, step: dict[str, Any], tasks: Tasks) -> None:
         super().__init__(scope, id)
         names, self._name = room.wiring.names, room.name(step)
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
-        streams = names.arn("logs", f"log-group:{tasks.log_name}:log-stream:{self._name}/*")
-        group = names.arn("logs", f"log-group:{tasks.log_name}:*")
+        service = iam.ServicePrincipal("ecs-tasks.amazonaws.com")
+        self.role = iam.Role(self, "Role", assumed_by=service, path=tasks.path)
+        streams = names.arn("logs", f"log-group:{tasks.log.log_group_name}:log-stream:{self._name}/*")
         grant(
             self.role,
             [
-                Allow(("logs:CreateLogStream",), (group,), "A group allows it or not, for all its streams."),
+                Allow(("logs:CreateLogStream",), (tasks.log.log_group_arn,)),
                 Allow(("logs:PutLogEvents",), (streams,), "A stream for each task of this step."),
             ],
         )
-        self.definition = self._definition(room, step)
+        self.definition = self._definition(room, step, tasks)
         self._step(room, step, tasks)
-        self._beside(step, tasks)
-        family = names.arn("ecs", f"task-definition/{self._name}:*")
-        self.allows = [
-            Allow(
-                ("ecs:RunTask",), (family,), "Any revision of this step's own family: the newest is run.",
-                {"ArnEquals": {"ecs:cluster": tasks.cluster.cluster_arn}},
-            ),
-            Allow(
-                ("iam:PassRole",), (self.role.role_arn, self._execution().role_arn),
-                only={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
-            ),
-            Allow(("logs:GetLogEvents",), (streams,), "A stream for each task of this step."),
-        ]  # fmt: skip
+        self._beside(step, tasks, room.wiring.settings.router_image)
 
-    def _definition(self, room: Room, step: dict[str, Any]) -> ecs.FargateTaskDefinition:
+    def _definition(self, room: Room, step: dict[str, Any], tasks: Tasks) -> ecs.FargateTaskDefinition:
         arm = room.wiring.settings.architecture == "arm64"
         return ecs.FargateTaskDefinition(
             self,
@@ -149,6 +171,7 @@ class StepTask(Construct):
             cpu=step["runtime"]["cpu"],
             memory_limit_mib=step["runtime"]["memory"],
             task_role=self.role,
+            execution_role=tasks.execution_role,
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=ecs.CpuArchitecture.ARM64 if arm else ecs.CpuArchitecture.X86_64,
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,
@@ -177,7 +200,7 @@ class StepTask(Construct):
                 options={
                     "Name": "cloudwatch_logs",
                     "region": Stack.of(self).region,
-                    "log_group_name": tasks.log_name,
+                    "log_group_name": tasks.log.log_group_name,
                     "log_stream_prefix": f"{self._name}/",
                     "auto_create_group": "false",
                 }
@@ -187,13 +210,13 @@ class StepTask(Construct):
             reason = "What environment= is given is no secret; let `role` read a secret where there is one."
             accepted(self.definition, "AwsSolutions-ECS2", reason)
 
-    def _beside(self, step: dict[str, Any], tasks: Tasks) -> None:
+    def _beside(self, step: dict[str, Any], tasks: Tasks, router: str) -> None:
         """The router, and the clock."""
         log = ecs.LogDriver.aws_logs(log_group=tasks.log, stream_prefix="beside")
         self.definition.add_firelens_log_router(
             "router",
             container_name="router",
-            image=ecs.ContainerImage.from_registry(ROUTER),
+            image=ecs.ContainerImage.from_registry(router),
             essential=True,
             memory_reservation_mib=50,
             firelens_config=ecs.FirelensConfig(
@@ -206,7 +229,7 @@ class StepTask(Construct):
         self.definition.add_container(
             CLOCK,
             container_name=CLOCK,
-            image=ecs.ContainerImage.from_registry(ROUTER),
+            image=ecs.ContainerImage.from_registry(router),
             entry_point=["sleep"],
             command=[str(seconds)],
             essential=True,
@@ -214,9 +237,3 @@ class StepTask(Construct):
             stop_timeout=Duration.seconds(_GRACE),
             logging=log,
         )
-
-    def _execution(self) -> iam.IRole:
-        """What pulls the images and writes the log of the two beside."""
-        role = self.definition.obtain_execution_role()
-        wildcard(role, "*", "ecr:GetAuthorizationToken knows no resources.")
-        return role

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
@@ -27,13 +28,13 @@ class Timers(Construct):
             self,
             "Queues",
             name=names.own_queue("timers"),
-            dead_name=names.own_queue("timers-dead"),
             timeout=_TIMEOUT,
             settings=platform.settings,
         )
         groups = (names.schedule_group, names.cron_group)
         for id_, group in zip(("Group", "CronGroup"), groups, strict=True):
-            scheduler.ScheduleGroup(self, id_, schedule_group_name=group)
+            # Made of the table's due times again, and so never kept.
+            scheduler.ScheduleGroup(self, id_, schedule_group_name=group, removal_policy=RemovalPolicy.DESTROY)
         # Only the scheduler of this account may take the role, and only for schedules of this mill's groups.
         self.role = iam.Role(
             self,

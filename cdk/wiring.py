@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
-from aws_cdk import Annotations
+from aws_cdk import Annotations, NestedStack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct
+from constructs import Construct, IDependable
 
 from tidemill_cdk.alarms import Alarms
 from tidemill_cdk.function import Function
@@ -27,22 +30,30 @@ class Wiring:
     settings: Settings
     bus: events.IEventBus
     layer: lambda_.ILayerVersion
-    registry: Construct | None = None  # None: it is another stack's, and there already
+    token: str  # the ARN of the registry's Lambda
+    home: Construct  # the deployment as it is seen from this stack
+    after: Sequence[IDependable] = ()  # what has to be there before a function; nothing where it is another stack's
     alarms: Alarms | None = None
-    timers: Construct | None = None  # as the registry
     rules: int = _OWN_RULES
     ids: set[str] = field(default_factory=set[str])
 
     def connect(
-        self, scope: Construct, *, declared: Declared, target: lambda_.IFunction, role: iam.IRole, timeout: int
+        self,
+        scope: Construct,
+        *,
+        declared: Declared,
+        target: lambda_.IFunction,
+        role: iam.IRole,
+        timeout: int,
+        rules: Sequence[events.IRule] = (),
     ) -> Function:
-        """A function's own resources below `scope`. Raises DeployError for an id taken and for a full bus."""
+        """A function's own resources below `scope`. Raises DeployError for an id taken, a full bus, a full stack."""
         if declared.id in self.ids:
             raise DeployError(f"two functions have the id {declared.id!r}; give one of them another")
         self.ids.add(declared.id)
         self._count(scope, declared)
         function = Function(
-            scope,
+            self._place(scope, declared.id),
             declared.id,
             names=self.names,
             settings=self.settings,
@@ -51,12 +62,23 @@ class Wiring:
             target=target,
             role=role,
             timeout=timeout,
-            registry=self.registry,
-            timers=self.timers,
+            token=self.token,
+            after=self.after,
+            rules=rules,
         )
         if self.alarms is not None and self.settings.alarms == "function":
             self.alarms.watch(function, declared.id, function.queues.queue, function.queues.dead)
         return function
+
+    def _place(self, scope: Construct, function_id: str) -> Construct:
+        """Where a function's resources go: a nested stack that is chosen by its id alone, so that none ever moves."""
+        number = self.settings.function_stacks
+        if number == 0:
+            return scope
+        chosen = int.from_bytes(hashlib.sha256(function_id.encode()).digest()[:4], "big") % number
+        id = f"Functions{chosen}"
+        found = self.home.node.try_find_child(id)
+        return cast("Construct", found) if found is not None else NestedStack(self.home, id)
 
     def _count(self, scope: Construct, declared: Declared) -> None:
         self.rules += declared.pattern is not None

@@ -1,4 +1,4 @@
-"""The custom resource `Custom::TidemillFunction`: a stack's function, as the registry knows it.
+"""The custom resource `Custom::TidemillFunction`: a stack's function, as the registry knows it, and its queues.
 
 CloudFormation asks with `RequestType` Create, Update or Delete. The physical id of the resource is the function's id:
 an update that gives it another one makes CloudFormation delete the old by its old physical id, after all else has
@@ -16,11 +16,13 @@ from tidemill.aws.dynamo import Table
 from tidemill.aws.registry import leaves, register, unregister
 from tidemill.model import FunctionSpec
 from tidemill.names import text_problem
+from tidemill_lambdas.registry.queues import Queues, make, queues, retire
 
 _ID_CHARS = 257  # an app's name, a dot and a function's id
 _UNKNOWN = "none"  # the physical id of what never came into being
 
 Leaving = Callable[[FunctionSpec], object]
+_SAME = "deploy with the constructs of the same version of tidemill as the deployment that this stack joins"
 
 _spec = msgspec.json.Decoder(FunctionSpec)
 
@@ -35,13 +37,18 @@ def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = 
     `leaving` is told of a function that nobody will declare any more, while it is still known.
     """
     owner = f"{_stack_name(event['StackId'])}/{event['LogicalResourceId']}"
+    wanted = _queues(event["ResourceProperties"])
     if event["RequestType"] == "Delete":
         last = leaves(table, event["PhysicalResourceId"], owner)
         if last is not None:
             leaving(last)
-        unregister(table, event["PhysicalResourceId"], owner)
+        gone = unregister(table, event["PhysicalResourceId"], owner)
+        if gone and wanted is not None and event["PhysicalResourceId"] != _UNKNOWN:
+            retire(table.client, wanted)
         return str(event["PhysicalResourceId"])
     spec = _declared(event["ResourceProperties"])
+    if wanted is not None:
+        make(table.client, wanted)
     register(table, spec, owner, now, str(event["ResourceProperties"].get("Version", "")))
     return spec.id
 
@@ -55,14 +62,18 @@ def _declared(properties: Mapping[str, Any]) -> FunctionSpec:
     try:
         spec = _spec.decode(properties["Function"])
     except (KeyError, TypeError, msgspec.DecodeError) as error:
-        raise Refused(
-            f"the property Function is not what a function declares ({error}): deploy with the constructs of the same "
-            "version of tidemill as the mill that this stack joins"
-        ) from None
+        raise Refused(f"the property Function is not what a function declares ({error}): {_SAME}") from None
     problem = text_problem(spec.id, "a function's id", _ID_CHARS)
     if problem is not None:
         raise Refused(problem)
     return spec
+
+
+def _queues(properties: Mapping[str, Any]) -> Queues | None:
+    try:
+        return queues(properties)
+    except msgspec.ValidationError as error:
+        raise Refused(f"the property Queues is not what the constructs write ({error}): {_SAME}") from None
 
 
 def _stack_name(arn: str) -> str:

@@ -1,7 +1,7 @@
 """A function leaves the stack, and its queue is deleted: the events in it become runs, which are held.
 
-The stack deletes the rule first, then asks here, then deletes the queue. So what was on its way is in the table when
-the queue goes, and goes on when the function is declared again.
+What is no event, or comes later, is kept among the dead letters (see `queues`). So what was on its way is in the table
+when the queue goes, and goes on when the function is declared again.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tidemill_lambdas.registry import Refused, handle, physical_id
 from tidemill_lambdas.registry.answer import send
 from tidemill_lambdas.registry.emptied import emptied
 
-_SECONDS = 30  # for a function's runs and events; the Lambda has 60
+_SECONDS = 30  # for a function's runs and events; the Lambda has 300, and then saves what is left of the queue
 
 
 @observed

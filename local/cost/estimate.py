@@ -28,6 +28,7 @@ OWN_QUEUES = 2  # events and timers
 ALARMS = 13  # metrics that the alarms of a mill look at; alarms for each function are a setting
 METRICS = 12  # written only when there is something to tell; the mill is their only dimension, whatever its functions
 SECRETS = 2  # event keys and API keys
+KEYS = 1  # of the topic of alarms, which CloudWatch has to be able to use
 
 RUNS = "Executor, queue, state and indexes"
 EVENTS = "Bus, event store and HTTP API"
@@ -101,6 +102,7 @@ def idle(usage: Usage) -> list[Line]:
         line(IDLE, "alarms", ALARMS),
         line(IDLE, "dashboards", 1),
         line(IDLE, "secrets", SECRETS),
+        line(IDLE, "keys", KEYS),
         *sweeps,
     ]
 

@@ -1,4 +1,5 @@
-"""One synth for the whole session, whichever worker asks first: it takes half a minute.
+"""One synth for the whole session, whichever worker asks first: it takes half a minute. While a test is written, the
+variable ASSEMBLY may name the folder of one that is there: `python tests/cdk/stacks.py FOLDER` makes it.
 
 The stacks are those of a user: `whole` has every kind of thing; `after` has one function more than `before`.
 """
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cdk.policies import resolved
 
 HERE = Path(__file__).parent
 
@@ -20,6 +23,8 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the cloud assembly."""
+    if "ASSEMBLY" in os.environ:
+        return Path(os.environ["ASSEMBLY"])
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if base.name.startswith("popen-") else base  # one for all workers of xdist
     out = shared / "cdk.out"
@@ -44,6 +49,17 @@ class Template:
     def named(self, kind: str, property: str, value: str) -> dict[str, Any]:
         (found,) = [one for one in self.of(kind).values() if one.get(property) == value]
         return found
+
+
+def queues_of(template: Template, id: str) -> dict[str, Any]:
+    """What the registry is asked to make for a function: names, and the attributes of both queues."""
+    (found,) = [
+        one["Queues"]
+        for one in template.of("Custom::TidemillFunction").values()
+        if json.loads(one["Function"])["id"] == id
+    ]
+    made: dict[str, Any] = resolved(found)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,8 @@ def whole(app: App) -> None:
 def patterns(app: App) -> None:
     """A rule for each of many conditions."""
     stack = Stack(app, "Patterns", analytics_reporting=False)
-    bus, queue = events.EventBus(stack, "Bus"), sqs.Queue(stack, "Queue")
+    bus = events.EventBus(stack, "Bus")
+    queue = sqs.Queue.from_queue_arn(stack, "Queue", "arn:aws:sqs:eu-west-1:123456789012:queue")
     for number, when in enumerate(conditions()):
         found = pattern([EventTrigger("a", when)])
         assert found is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cdk.conftest import pattern_of
+from cdk.conftest import pattern_of, queues_of
+from cdk.policies import each, statements
 
 from tidemill.aws.runtimes import fargate, lambda_
 from tidemill.aws.settings import queue_name, step_name
@@ -36,10 +37,13 @@ def flat(value: Any) -> str:
 def allowed(template: Any, role: str) -> dict[str, list[dict[str, Any]]]:
     """By action, the statements of all policies of the role whose logical id contains this."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for policy in template.of("AWS::IAM::Policy").values():
+    policies = [*template.of("AWS::IAM::Policy").values(), *template.of("AWS::IAM::ManagedPolicy").values()]
+    for policy in policies:
         if not any(role in flat(one) for one in policy["Roles"]):
             continue
         for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Deny":
+                continue
             actions = statement["Action"]
             for action in [actions] if isinstance(actions, str) else actions:
                 resources = statement["Resource"]
@@ -66,9 +70,9 @@ def role_of_the_executor(template: Any) -> str:
 
 def test_each_function_has_what_an_apps_function_has(defined: Any) -> None:
     for id in ("signup", "theirs"):
-        queue = defined.named("AWS::SQS::Queue", "QueueName", queue_name("prod", id))
-        assert queue["VisibilityTimeout"] == 90 + 15
-        assert queue["RedrivePolicy"]["maxReceiveCount"] == 500
+        queue = queues_of(defined, id)["Attributes"]
+        assert queue["VisibilityTimeout"] == str(90 + 15)
+        assert json.loads(queue["RedrivePolicy"])["maxReceiveCount"] == 500
     items = [json.loads(one["Function"]) for one in defined.of("Custom::TidemillFunction").values()]
     assert sorted(one["id"] for one in items) == ["signup", "theirs"]
     assert len(defined.of("AWS::Lambda::EventSourceMapping")) == 2
@@ -130,7 +134,7 @@ def test_a_folder_is_a_lambda_under_the_wrapper(defined: Any, synthesized: Path)
     rights = allowed(defined, found["Role"]["Fn::GetAtt"][0])
     assert set(rights) == {
         *("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"),
-        *("sqs:SendMessage", "s3:GetObject", "s3:PutObject"),
+        *("sqs:SendMessage", "s3:GetObject", "s3:PutObject", "s3:ListBucket"),
     }
     assert rights["sqs:SendMessage"][0]["Resource"][0].endswith(":" + queue_name("prod", "signup"))
 
@@ -151,11 +155,17 @@ def test_lambdas_of_others_tell_the_queue_unless_they_are_waited_for(defined: An
         assert where.endswith(":" + queue_name("prod", "theirs"))
 
 
-def test_only_the_lambdas_that_are_named_may_be_invoked(defined: Any) -> None:
+def test_only_lambdas_of_steps_and_those_that_are_named_may_be_invoked(defined: Any) -> None:
     rights = allowed(defined, role_of_the_executor(defined))["lambda:InvokeFunction"]
-    (crm,) = [name for name, one in defined.of("AWS::Lambda::Function").items() if one.get("FunctionName") == CRM]
-    named = {resource for one in rights for resource in one["Resource"]}
-    assert named == {f"{crm}.Arn", QUICK, f"{SLOW}:{queue_name('prod', 'theirs')}"}
+    named = {resource.rpartition("AWS::AccountId")[2] for one in rights for resource in one["Resource"]}
+    assert named == {":function:tidemill-prod_*", QUICK, f"{SLOW}:{queue_name('prod', 'theirs')}"}
+    assert CRM.startswith("tidemill-prod_")
+
+
+def test_messages_are_received_from_the_queues_of_these_functions_alone(defined: Any) -> None:
+    (right,) = allowed(defined, role_of_the_executor(defined))["sqs:ReceiveMessage"]
+    queues = [resource.rpartition(":")[2] for resource in right["Resource"]]
+    assert queues == [queue_name("prod", "signup"), queue_name("prod", "theirs")]
 
 
 def test_the_signing_key_may_be_read_where_requests_are_signed(defined: Any) -> None:
@@ -223,23 +233,28 @@ def test_the_queue_is_told_when_a_task_has_stopped(defined: Any) -> None:
         assert target["DeadLetterConfig"]
 
 
-def test_only_these_tasks_may_be_run_and_only_their_logs_read(defined: Any) -> None:
+def test_only_tasks_of_this_cluster_may_be_run_and_only_its_log_read(defined: Any) -> None:
     rights = allowed(defined, role_of_the_executor(defined))
     (cluster,) = defined.of("AWS::ECS::Cluster")
-    families = [SMS, step_name("prod", "theirs", "image")]
-    assert sorted(flat(one["Resource"][0]).rpartition("task-definition/")[2] for one in rights["ecs:RunTask"]) == [
-        f"{family}:*" for family in families
-    ]
-    for right in rights["ecs:RunTask"]:
-        assert right["Condition"] == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": [cluster, "Arn"]}}}
-    logs = [one["Resource"][0].rpartition("log-group:")[2] for one in rights["logs:GetLogEvents"]]
-    assert sorted(logs) == [f"/tidemill/prod/tasks/graphs:log-stream:{family}/*" for family in families]
-    passed = [one for one in rights["iam:PassRole"] if "Condition" in one]
+    (run,) = rights["ecs:RunTask"]
+    assert [one.rpartition("task-definition/")[2] for one in run["Resource"]] == ["tidemill-prod_*:*"]
+    assert all(family.startswith("tidemill-prod_") for family in (SMS, step_name("prod", "theirs", "image")))
+    assert run["Condition"] == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": [cluster, "Arn"]}}}
+    (logs,) = rights["logs:GetLogEvents"]
+    group = flat(executors(defined)["Environment"]["Variables"]["TIDEMILL_TASK_LOGS"])
+    assert group in defined.of("AWS::Logs::LogGroup")
+    assert [one.rpartition("log-group:")[2] for one in logs["Resource"]] == [f"{group}:log-stream:*"]
+
+
+def test_only_the_roles_of_this_folders_containers_may_be_passed_and_only_to_ecs(defined: Any) -> None:
+    passed = allowed(defined, role_of_the_executor(defined))["iam:PassRole"]
+    to = {one["Condition"]["StringEquals"]["iam:PassedToService"]: one["Resource"] for one in passed}
+    assert set(to) == {"ecs-tasks.amazonaws.com", "scheduler.amazonaws.com"}
+    assert [one.rpartition(":")[2] for one in to["ecs-tasks.amazonaws.com"]] == ["role/tidemill/prod/graphs/*"]
     roles = {role for one in defined.of("AWS::ECS::TaskDefinition").values() for role in task_roles(one)}
-    assert {resource for one in passed for resource in one["Resource"]} == roles
-    assert len(roles) == 4
-    for right in passed:
-        assert right["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    assert len(roles) == 3  # one for each step's program, and one that starts them all
+    for role in roles:
+        assert defined.of("AWS::IAM::Role")[role.removesuffix(".Arn")]["Path"] == "/tidemill/prod/graphs/"
 
 
 def task_roles(definition: dict[str, Any]) -> set[str]:
@@ -279,7 +294,11 @@ def test_a_new_definition_changes_only_its_own_resources(fewer: Any, more: Any) 
     assert set(fewer.resources) - set(more.resources) == set()
     assert all("thank" in name.lower() for name in added)
     assert "AWS::Lambda::Function" in {more.resources[name]["Type"] for name in added}  # its step
-    (executor,) = [name for name, one in fewer.resources.items() if more.resources[name] != one]
+    changed = [name for name, one in fewer.resources.items() if more.resources[name] != one]
+    (policy,) = [name for name in changed if fewer.resources[name]["Type"] == "AWS::IAM::ManagedPolicy"]
+    before, after = (statements(one.of("AWS::IAM::ManagedPolicy")[policy]["PolicyDocument"]) for one in (fewer, more))
+    assert before[0]["Resource"] in list(each(after[0]["Resource"]))
+    (executor,) = [name for name in changed if name != policy]
     old, new = fewer.resources[executor], more.resources[executor]
     assert "TIDEMILL_DEFINITIONS" in old["Properties"]["Environment"]["Variables"]
     for one in (old, new):  # the file that it reads has changed, and nothing else
@@ -332,4 +351,4 @@ def test_what_cannot_be_deployed_is_told(tmp_path: Path) -> None:
 def test_data_outlives_the_stack(defined: Any, kind: str) -> None:
     found = [one for one in defined.resources.values() if one["Type"] == kind]
     assert found
-    assert {one["DeletionPolicy"] for one in found} == {"Retain"}
+    assert {one["DeletionPolicy"] for one in found} == {"RetainExceptOnCreate"}

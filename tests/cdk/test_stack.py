@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cdk.conftest import pattern_of
+from cdk.conftest import pattern_of, queues_of
+from cdk.policies import resolved
 
 from tidemill.aws import table as schema
 from tidemill.aws.settings import dead_letter_name, queue_name
+from tidemill_cdk.settings import own_python
 from tidemill_local.cost import estimate
 
 
@@ -40,7 +42,7 @@ def test_table(whole: Any) -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["TimeToLiveSpecification"] == {"AttributeName": schema.TTL, "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 35}
-    assert table["DeletionProtectionEnabled"] is True
+    assert table["DeletionProtectionEnabled"] is False  # a first deployment that fails could not be repeated
     indexes = {
         one["IndexName"]: [key["AttributeName"] for key in one["KeySchema"]] for one in table["GlobalSecondaryIndexes"]
     }
@@ -57,7 +59,38 @@ def test_table(whole: Any) -> None:
 def test_data_outlives_the_stack(whole: Any, kind: str) -> None:
     found = [one for one in whole.resources.values() if one["Type"] == kind]
     assert found
-    assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in found} == {("Retain", "Retain")}
+    kept = {("RetainExceptOnCreate", "Retain")}  # a deployment that fails to make them leaves none of them
+    assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in found} == kept
+
+
+def test_nothing_is_kept_through_the_rollback_of_its_own_creation(whole: Any, defined: Any) -> None:
+    for template in (whole, defined):
+        assert [name for name, one in template.resources.items() if one.get("DeletionPolicy") == "Retain"] == []
+
+
+NAMED = {
+    "AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName", "AWS::Events::EventBus": "Name",
+    "AWS::Events::Archive": "ArchiveName", "AWS::Scheduler::ScheduleGroup": "Name", "AWS::SNS::Topic": "TopicName",
+    "AWS::CloudWatch::Dashboard": "DashboardName", "AWS::SecretsManager::Secret": "Name",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::IAM::Role": "RoleName", "AWS::SSM::Parameter": "Name", "AWS::Lambda::LayerVersion": "LayerName",
+    "AWS::Logs::LogGroup": "LogGroupName", "AWS::Lambda::Function": "FunctionName",
+}  # fmt: skip
+
+
+def test_only_what_others_have_to_find_has_a_name_of_ours(whole: Any) -> None:
+    named = {
+        resolved(one[field])
+        for kind, field in NAMED.items()
+        for one in whole.of(kind).values()
+        if one.get(field) is not None
+    }
+    assert named == {
+        *("tidemill-prod", "tidemill-prod-cron", "tidemill-prod_timers"),
+        *("tidemill-prod-123456789012-eu-west-1", "tidemill-prod-schedules-eu-west-1"),
+        *("tidemill/prod/event-keys", "tidemill/prod/api-keys", "/tidemill/prod/registry"),
+        f"/tidemill/prod/layer/python{own_python()}/arm64",
+    }
 
 
 def test_bucket_is_closed(whole: Any) -> None:
@@ -98,8 +131,7 @@ LAMBDAS = {
 
 @pytest.mark.parametrize("what", LAMBDAS)
 def test_lambdas(whole: Any, what: str) -> None:
-    found = whole.named("AWS::Lambda::Function", "FunctionName", f"tidemill-prod-{what}")
-    assert found["Handler"] == LAMBDAS[what]
+    found = whole.named("AWS::Lambda::Function", "Handler", LAMBDAS[what])
     assert found["Architectures"] == ["arm64"]
     assert found["TracingConfig"] == {"Mode": "Active"}
     assert found["RecursiveLoop"] == "Allow"
@@ -117,10 +149,13 @@ def test_doors(whole: Any) -> None:
     routes = {one["RouteKey"] for one in whole.of("AWS::ApiGatewayV2::Route").values()}
     assert routes == {
         *("POST /e/{event_key}", "POST /w/{event_key}/{name+}"),
-        *("GET /health", "GET /openapi.json", "ANY /v1/{rest+}"),
+        *("GET /health", "GET /openapi.json", "GET /v1/{rest+}", "ANY /v1/{rest+}"),
     }
     (stage,) = whole.of("AWS::ApiGatewayV2::Stage").values()
     assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 2_000, "ThrottlingRateLimit": 1_000}
+    apart = stage["RouteSettings"]
+    assert set(apart) == {"GET /health", "GET /openapi.json", "GET /v1/{rest+}", "ANY /v1/{rest+}"}
+    assert apart["GET /v1/{rest+}"] == {"ThrottlingBurstLimit": 1_000, "ThrottlingRateLimit": 500}
 
 
 def test_no_key_in_the_access_log(whole: Any) -> None:
@@ -152,7 +187,35 @@ def test_schedules_may_only_send(whole: Any) -> None:
     )  # type: ignore[arg-type]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
-    assert set(statement["Condition"]) == {"StringEquals", "ArnEquals"}
+    assert statement["Action"] == "sts:AssumeRole"
+    assert resolved(statement["Condition"]) == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnEquals": {
+            "aws:SourceArn": [
+                f"arn:aws:scheduler:eu-west-1:123456789012:schedule-group/{group}"
+                for group in ("tidemill-prod", "tidemill-prod-cron")
+            ]
+        },
+    }
+
+
+SERVICES = {
+    **dict.fromkeys(("lambda.amazonaws.com", "ecs-tasks.amazonaws.com"), None),
+    "scheduler.amazonaws.com": {"StringEquals", "ArnEquals"},
+}
+
+
+def test_roles_are_taken_by_the_service_that_they_are_for(whole: Any, defined: Any) -> None:
+    """Each trust policy by its value; the scheduler's conditions are asserted above."""
+    for template in (whole, defined):
+        for role in template.of("AWS::IAM::Role").values():
+            (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+            service = statement["Principal"]["Service"]
+            conditions = SERVICES[service]
+            wanted = {"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": {"Service": service}}
+            assert {name: statement[name] for name in wanted} == wanted
+            assert set(statement) - set(wanted) == (set() if conditions is None else {"Condition"})
+            assert set(statement.get("Condition", {})) == (conditions or set())
 
 
 def test_sweep_runs_each_minute(whole: Any) -> None:
@@ -176,6 +239,7 @@ def test_what_a_mill_costs_while_idle_is_what_is_deployed(whole: Any) -> None:
     assert sum(max(len(metrics), 1) for metrics in watched) == estimate.ALARMS
     assert len(whole.of("AWS::CloudWatch::Dashboard")) == 1
     assert len(whole.of("AWS::SecretsManager::Secret")) == estimate.SECRETS
+    assert len(whole.of("AWS::KMS::Key")) == estimate.KEYS
     sources = whole.of("AWS::Lambda::EventSourceMapping")
     assert len(sources) - len(function_sources(whole)) == estimate.OWN_QUEUES
     drawn = json.dumps(list(whole.of("AWS::CloudWatch::Dashboard").values()))
@@ -185,7 +249,8 @@ def test_what_a_mill_costs_while_idle_is_what_is_deployed(whole: Any) -> None:
 
 def test_outputs(whole: Any) -> None:
     described = {one["Description"].split()[0] for one in whole.body["Outputs"].values() if "Description" in one}
-    assert len(whole.body["Outputs"]) == 5
+    names = {"TidemillUrl", "TidemillBusName", "TidemillLayerArn", "TidemillEventKeys", "TidemillApiKeys"}
+    assert set(whole.body["Outputs"]) == names
     assert described == {"Events", "The"}
     assert not any("Export" in one for one in whole.body["Outputs"].values())
 
@@ -195,12 +260,18 @@ def test_outputs(whole: Any) -> None:
 
 @pytest.mark.parametrize(("id", "timeout"), [("shop.large", 120), ("shop.daily", 120), ("legacy", 20)])
 def test_queue_of_a_function(whole: Any, id: str, timeout: int) -> None:
-    queue = whole.named("AWS::SQS::Queue", "QueueName", queue_name("prod", id))
-    assert queue["VisibilityTimeout"] == timeout + 15
-    assert queue["MessageRetentionPeriod"] == 14 * 86_400
-    assert queue["RedrivePolicy"]["maxReceiveCount"] == 500
-    dead = whole.named("AWS::SQS::Queue", "QueueName", dead_letter_name("prod", id))
-    assert dead["MessageRetentionPeriod"] == 14 * 86_400
+    made = queues_of(whole, id)
+    assert (made["Name"], made["DeadName"]) == (queue_name("prod", id), dead_letter_name("prod", id))
+    queue, dead = made["Attributes"], made["DeadAttributes"]
+    assert queue["VisibilityTimeout"] == str(timeout + 15)
+    redrive = json.loads(queue["RedrivePolicy"])
+    assert redrive["deadLetterTargetArn"].endswith(f":{made['DeadName']}")
+    assert redrive["maxReceiveCount"] == 500
+    for each in (queue, dead):
+        assert each["MessageRetentionPeriod"] == str(14 * 86_400)
+        assert each["SqsManagedSseEnabled"] == "true"
+        assert denies_plain_http(json.loads(each["Policy"]))
+    assert made["Keep"] == "true"
 
 
 def function_sources(template: Any) -> list[dict[str, Any]]:
@@ -270,6 +341,7 @@ def test_attached_lambda_keeps_its_handler(whole: Any) -> None:
     assert legacy["Handler"] == "tidemill.aws.entry.handler"
     assert json.loads(legacy["Environment"]["Variables"]["TIDEMILL_FUNCTION"])["id"] == "legacy"
     assert len(legacy["Layers"]) == 1
+    assert legacy["RecursiveLoop"] == "Allow"
 
 
 # --- what a deployment changes -------------------------------------------------------------------------
@@ -279,10 +351,7 @@ def test_a_new_function_changes_only_its_own_resources(before: Any, after: Any) 
     added = set(after.resources) - set(before.resources)
     assert set(before.resources) - set(after.resources) == set()
     kinds = sorted(after.resources[name]["Type"] for name in added)
-    assert kinds == sorted(
-        ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy"] * 2
-        + ["AWS::Events::Rule", "AWS::Lambda::EventSourceMapping", "Custom::TidemillFunction"]
-    )
+    assert kinds == sorted(["AWS::Events::Rule", "AWS::Lambda::EventSourceMapping", "Custom::TidemillFunction"])
     assert all("thank" in name.lower() for name in added)
     changed = {name for name, one in before.resources.items() if after.resources[name] != one}
     assert {before.resources[name]["Type"] for name in changed} == {"AWS::Lambda::Function"}
@@ -300,7 +369,10 @@ def test_an_app_of_another_repository(joined: Any, before: Any) -> None:
     (rule,) = joined.of("AWS::Events::Rule").values()
     assert rule["EventBusName"] == "tidemill-prod"
     (item,) = joined.of("Custom::TidemillFunction").values()
-    assert "function:tidemill-prod-registry" in json.dumps(item["ServiceToken"])
-    (parameter,) = [one for one in joined.body["Parameters"].values() if one["Default"] == "/tidemill/prod/layer"]
-    assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+    asked = {name: one for name, one in joined.body["Parameters"].items() if "tidemill" in str(one["Default"])}
+    assert {one["Default"]: one["Type"] for one in asked.values()} == dict.fromkeys(
+        ("/tidemill/prod/registry", f"/tidemill/prod/layer/python{own_python()}/arm64"),
+        "AWS::SSM::Parameter::Value<String>",
+    )
+    assert asked[item["ServiceToken"]["Ref"]]["Default"] == "/tidemill/prod/registry"
     assert "Fn::ImportValue" not in json.dumps(joined.body)

@@ -26,7 +26,8 @@ from tidemill_cdk.wiring import Wiring
 
 stack = Stack(App(), "Stack")
 wiring = Wiring(
-    Names("prod", stack), Settings(rules=10), events.EventBus.from_event_bus_name(stack, "Bus", "tidemill-prod"), None
+    Names("prod", stack), Settings(rules=10), events.EventBus.from_event_bus_name(stack, "Bus", "tidemill-prod"), None,
+    "arn:aws:lambda:us-east-1:111122223333:function:registry", stack,
 )
 target = lambda_.Function.from_function_arn(stack, "F", "arn:aws:lambda:us-east-1:111122223333:function:f")
 role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))

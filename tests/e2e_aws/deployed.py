@@ -79,6 +79,14 @@ class Deployed:
         """What the run has given back, once it is completed."""
         return self.at("completed", event_id, function, within)["output"]
 
+    def lambda_(self, what: str) -> str:
+        """The name that AWS gave to one of the platform's Lambdas."""
+        functions = self.emulator.client("lambda").list_functions()["Functions"]
+        [name] = [
+            one["FunctionName"] for one in functions if one["Handler"] == f"tidemill_lambdas.{what}.entry.handler"
+        ]
+        return str(name)
+
     def noted(self, name: str) -> list[str]:
         """The processes that have noted it, in order."""
         path: Path = self.emulator.folder / "tmp" / "notes" / name

@@ -30,36 +30,58 @@ def covers(granted: Right, used: Right) -> bool:
     )
 
 
-def granted(emulator: Emulator, prefix: str) -> set[Right]:
-    """Every right of every Lambda of a mill; `prefix`: what the names of the platform's begin with."""
-    lambdas, iam = emulator.client("lambda"), emulator.client("iam")
+def granted(emulator: Emulator) -> set[Right]:
+    """Every right of every Lambda of a mill."""
+    iam = emulator.client("iam")
     found: set[Right] = set()
-    for function in lambdas.list_functions()["Functions"]:
-        name, role = _name(function["FunctionName"], prefix), function["Role"].rpartition("/")[2]
+    names = lambdas(emulator)
+    for function in emulator.client("lambda").list_functions()["Functions"]:
+        name, role = names[function["FunctionName"]], function["Role"].rpartition("/")[2]
         attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         assert name == "app" or not attached, f"{name} has a policy that is not its own: {attached}"
+        for policy in attached:
+            if ":aws:policy/" not in policy["PolicyArn"]:
+                version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+                found |= _rights(
+                    name,
+                    iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)["PolicyVersion"][
+                        "Document"
+                    ],
+                )
         for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-            found |= {Right(name, action, _kind(resource)) for action, resource in _allowed(document)}
+            found |= _rights(name, iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
     return found
+
+
+def lambdas(emulator: Emulator) -> dict[str, str]:
+    """What each Lambda is, by the name that AWS gave it: the platform's by their handlers, "app" otherwise."""
+    functions = emulator.client("lambda").list_functions()["Functions"]
+    return {one["FunctionName"]: _what(one["Handler"]) for one in functions}
+
+
+def _what(handler: str) -> str:
+    parts = handler.split(".")
+    return parts[1] if parts[0] == "tidemill_lambdas" else "app"
+
+
+def _rights(name: str, document: Any) -> set[Right]:
+    return {Right(name, action, _kind(resource)) for action, resource in _allowed(document)}
 
 
 def _allowed(document: Any) -> Iterator[tuple[str, str]]:
     document = json.loads(document) if isinstance(document, str) else document
     for statement in _list(document["Statement"]):
-        assert statement["Effect"] == "Allow", statement
+        if statement["Effect"] == "Deny":
+            continue
         for action in _list(statement["Action"]):
             for resource in _list(statement["Resource"]):
                 yield action, resource
 
 
-def used(emulator: Emulator, prefix: str) -> set[Right]:
+def used(emulator: Emulator) -> set[Right]:
     """What the Lambdas called, allowed or not; what differs with every run is a `*`."""
-    return {Right(_name(call["lambda"], prefix), call["action"], _kind(call["resource"])) for call in emulator.calls()}
-
-
-def _name(function: str, prefix: str) -> str:
-    return function.removeprefix(prefix) if function.startswith(prefix) else "app"
+    names = lambdas(emulator)
+    return {Right(names[call["lambda"]], call["action"], _kind(call["resource"])) for call in emulator.calls()}
 
 
 def refused(emulator: Emulator) -> list[dict[str, Any]]:
@@ -73,7 +95,8 @@ def _kind(resource: str) -> str:
     if service in ("s3", "scheduler") and "/" in resource:
         return resource.rpartition("/")[0] + "/*"
     if service == "secretsmanager":
-        return resource.rpartition("-")[0] + "-*"
+        named = ":secret:tidemill/" in resource  # else the name is AWS's
+        return resource.rpartition("-")[0] + "-*" if named else resource.partition(":secret:")[0] + ":secret:*"
     if service == "sqs":
         return _QUEUE.sub(lambda found: f"{found[1]}-*{found[2] or ''}", resource)
     return resource

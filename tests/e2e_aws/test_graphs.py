@@ -45,7 +45,9 @@ def test_a_lambda_that_takes_longer_keeps_no_executor_waiting(mill, run):
 
 def test_an_http_step_is_a_signed_request(mill, run, receiver):
     ((headers, body),) = receiver.taken
-    key = mill.emulator.client("secretsmanager").get_secret_value(SecretId="tidemill/e2e/signing-key/Graphs")
+    secrets = mill.emulator.client("secretsmanager")
+    [arn] = [one["ARN"] for one in secrets.list_secrets()["SecretList"] if "http steps" in one.get("Description", "")]
+    key = secrets.get_secret_value(SecretId=arn)
     assert signed(headers, body, key["SecretString"])
     assert not signed(headers, body, "another")
     assert headers["Idempotency-Key"]

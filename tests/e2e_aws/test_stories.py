@@ -315,7 +315,7 @@ def test_a_key_is_rotated_and_the_one_before_it_stays_good(mill, kind):
     emulator = mill.emulator
     secrets, lambdas = emulator.client("secretsmanager"), emulator.client("lambda")
     secret = secrets.describe_secret(SecretId=f"tidemill/{mill.name}/{kind}")["ARN"]
-    version, name = str(uuid.uuid4()), f"tidemill-{mill.name}-keys"
+    version, name = str(uuid.uuid4()), mill.lambda_("keys")
     arn = lambdas.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
     secrets.rotate_secret(SecretId=secret, ClientRequestToken=version, RotationLambdaARN=arn)
     for _ in range(2):  # each step may come twice
@@ -386,7 +386,7 @@ class Answers:
     def of(self, mill, request: dict) -> tuple[str, str]:
         url = f"http://127.0.0.1:{self.server.server_port}/answer"
         mill.emulator.client("lambda").invoke(
-            FunctionName=f"tidemill-{mill.name}-registry", Payload=json.dumps({**request, "ResponseURL": url})
+            FunctionName=mill.lambda_("registry"), Payload=json.dumps({**request, "ResponseURL": url})
         )
         answer = self.taken.pop()
         return answer["Status"], answer["PhysicalResourceId"]

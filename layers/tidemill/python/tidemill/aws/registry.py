@@ -120,21 +120,23 @@ def leaves(table: Table, function_id: str, owner: str) -> FunctionSpec | None:
     return _decode(item["spec"]) if item is not None and item["owners"] == {owner} else None
 
 
-def unregister(table: Table, function_id: str, owner: str) -> None:
-    """This resource declares the function no longer; where no other does either, it is gone.
+def unregister(table: Table, function_id: str, owner: str) -> bool:
+    """This resource declares the function no longer; where no other does either, it is gone, and the answer True.
 
     A function may have two owners for a while: a deployment makes the new resource before it deletes the old one, and
     deletes the new one where it has to be rolled back.
     """
     item = table.get(_FUNCTIONS, function_id)
-    if item is None or owner not in item["owners"]:
-        return
+    if item is None:
+        return True
     others = item["owners"] - {owner}
-    if others:
+    if owner in item["owners"] and others:
         table.put({**item, "owners": others})
-        return
+    if others:
+        return False
     _remove(table, _keys(_decode(item["spec"])))
     table.delete(_FUNCTIONS, function_id)
+    return True
 
 
 def _entries(spec: FunctionSpec) -> Iterator[Item]:

@@ -7,6 +7,7 @@ changes nothing but that function's own resources.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,12 +15,32 @@ from urllib.parse import urlsplit
 QUEUE_CHARS = 80  # AWS's limit for the name of an SQS queue
 _DEAD = "-dead"
 _DIGITS = 10
+_APP_CHARS = 32  # of an app's name in that of a queue: what comes before the function is never cut
+_SEVERAL = re.compile("__+")
 _LAMBDA_CHARS = 64  # AWS's limit for the name of a Lambda
 
 
 def queue_name(mill: str, function_id: str) -> str:
-    """The name of a function's queue: letters, digits, hyphens and underscores, at most 80, one function each."""
-    return _fitting(f"tidemill-{mill}-", function_id, QUEUE_CHARS - len(_DEAD))
+    """The name of a function's queue: letters, digits, hyphens and underscores, one function each.
+
+    With `-dead` it has at most 80 characters. The queue of an app's function begins with `app_prefix`.
+    """
+    app, dot, function = function_id.partition(".")
+    name = f"{app_prefix(mill, app)}{function}" if dot else f"tidemill-{mill}-{_SEVERAL.sub('_', app)}"
+    most = QUEUE_CHARS - len(_DEAD)
+    if "_" not in function_id and len(name) <= most:
+        return name
+    return f"{name[: most - _DIGITS - 1]}-{_digest(function_id)}"
+
+
+def app_prefix(mill: str, app: str) -> str:
+    """What the names of an app's queues begin with, and no other queue's does: permissions are given by it.
+
+    Two underscores end it, which stand nowhere else in these names.
+    """
+    if len(app) > _APP_CHARS or _SEVERAL.search(app) or app.endswith("_"):
+        app = f"{_SEVERAL.sub('_', app)[: _APP_CHARS - _DIGITS - 1].rstrip('_')}-{_digest(app)}"
+    return f"tidemill-{mill}-{app}__"
 
 
 def dead_letter_name(mill: str, function_id: str) -> str:
@@ -32,7 +53,7 @@ def step_name(mill: str, function_id: str, step_id: str) -> str:
 
     An underscore after the mill's name: so it is no Lambda of the platform's own.
     """
-    digest = hashlib.sha256(f"{function_id}\0{step_id}".encode()).hexdigest()[:_DIGITS]
+    digest = _digest(f"{function_id}\0{step_id}")
     name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in f"{function_id}_{step_id}")
     return f"tidemill-{mill}_{name[: _LAMBDA_CHARS - len(f'tidemill-{mill}_') - _DIGITS - 1]}-{digest}"
 
@@ -42,13 +63,8 @@ def step_mark(step_id: str) -> str:
     return hashlib.sha256(step_id.encode()).hexdigest()[:16]
 
 
-def _fitting(prefix: str, function_id: str, most: int) -> str:
-    """`app.function` as `app_function`; with a digest where that could be another function's name, or is too long."""
-    name = prefix + function_id.replace(".", "_")
-    if "_" not in function_id and len(name) <= most:
-        return name
-    digest = hashlib.sha256(function_id.encode()).hexdigest()[:_DIGITS]
-    return f"{name[: most - _DIGITS - 1]}-{digest}"
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def account_of(queues: str) -> str:
