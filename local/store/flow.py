@@ -12,7 +12,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from tidemill.core.flow import rate, throttle
+from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.model import Place
 from tidemill.ports import Holder, Usage, Waiting, Window
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 10_000  # keys
 _AHEAD = 64  # of each line
+_pack = msgspec.msgpack.Encoder().encode
+_starts = msgspec.msgpack.Decoder(throttle.Starts).decode
 _FORGET = 1_000  # rows of the past deleted at a time
 
 
@@ -235,14 +240,21 @@ class SqliteFlow:
         self._db.write("INSERT OR REPLACE INTO throttle VALUES (?, ?)", (key, spent))
         return spent
 
+    def begin(self, key: str, run_id: str, turn: Turn, now: int, limit: Limit) -> Turn | None:
+        row = self._db.row("SELECT data FROM started WHERE key = ?", (key,))
+        starts = _starts(row[0]) if row is not None else throttle.Starts()
+        later, after = throttle.begin(starts, run_id, turn, now, limit)
+        if after != starts:
+            self._db.write("INSERT OR REPLACE INTO started VALUES (?, ?)", (key, _pack(after)))
+        return later
+
     def count(self, key: str, run_id: str, now: int, limit: int, period: int) -> bool:
-        if self._db.row("SELECT 1 FROM rate WHERE key = ? AND run_id = ?", (key, run_id)) is not None:
-            return True
         since = now - period
-        rows = self._db.rows("SELECT at FROM rate WHERE key = ? AND at > ? LIMIT ?", (key, since, limit))
+        sql = "SELECT at FROM rate WHERE key = ? AND at > ? AND run_id <> ? LIMIT ?"
+        rows = self._db.rows(sql, (key, since, run_id, limit))
         if not rate.admits([row[0] for row in rows], now, limit, period):
             return False
-        self._db.write("DELETE FROM rate WHERE key = ? AND at <= ?", (key, since))
+        self._db.write("DELETE FROM rate WHERE key = ? AND (at <= ? OR run_id = ?)", (key, since, run_id))
         self._db.write("INSERT INTO rate VALUES (?, ?, ?)", (key, now, run_id))
         return True
 

@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 2  # of the tables below, kept in the file as `user_version`
+VERSION = 3  # of the tables below, kept in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -93,6 +93,7 @@ CREATE TABLE line (
     PRIMARY KEY (key, rank, n)
 ) WITHOUT ROWID;
 CREATE TABLE throttle (key TEXT PRIMARY KEY, spent INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE started (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE rate (key TEXT, at INTEGER, run_id TEXT, PRIMARY KEY (key, at, run_id)) WITHOUT ROWID;
 CREATE INDEX rate_run ON rate (key, run_id);
 CREATE TABLE idempotency (

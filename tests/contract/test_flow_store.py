@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.model import Place
 from tidemill.ports import FlowStore, Holder, Waiting, Window
 
@@ -230,10 +231,34 @@ def test_a_throttle_moves_on_by_a_period_each(flow: FlowStore) -> None:
     assert flow.spend("t/k", NOW + 1_001, 3, 1_000) == NOW * 3 + 1_001 * 3 + 1_000  # what was not used is not saved
 
 
+def test_a_throttle_counts_what_begins(flow: FlowStore) -> None:
+    limit = Limit(2, 1_000, 1)
+    begun = [flow.begin("t/k", f"a{n}", Turn(NOW), NOW + n, limit) for n in range(3)]
+    assert begun == [None, None, Turn(NOW + 1_000, True)]
+    assert flow.begin("t/k", "a1", Turn(NOW), NOW + 3, limit) is None, "begun already"
+    assert flow.begin("t/k", "a3", Turn(NOW), NOW + 4, limit) == Turn(NOW + 1_500, True), "behind the one before"
+    assert flow.begin("t/other", "b", Turn(NOW), NOW + 4, limit) is None
+    assert flow.begin("t/k", "a2", Turn(NOW + 1_000, True), NOW + 1_000, limit) is None
+    assert flow.spend("t/k", NOW, 2, 1_000) == NOW * 2 + 1_000, "what was planned is counted apart"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 40])
+def test_a_run_is_counted_at_its_start_and_no_more_when_it_was_let_in(flow: FlowStore, limit: int) -> None:
+    for n in range(limit):
+        assert flow.count("r/k", f"a{n}", NOW, limit, 1_000)
+    for n in range(limit):  # they begin later
+        assert flow.count("r/k", f"a{n}", NOW + 900, limit, 1_000)
+    assert not flow.count("r/k", "b", NOW + 1_001, limit, 1_000)
+    assert flow.count("r/k", "b", NOW + 1_900, limit, 1_000)
+    for n in range(limit - 1):
+        assert flow.count("r/k", f"b{n}", NOW + 1_901, limit, 1_000)
+    assert not flow.count("r/k", "a0", NOW + 1_902, limit, 1_000), "it is not noted any more, and there is no room"
+
+
 @pytest.mark.parametrize("limit", [1, 2, 40])
 def test_a_rate_is_counted_within_its_window(flow: FlowStore, limit: int) -> None:
     assert [flow.count("r/k", f"a{n}", NOW + n, limit, 1_000) for n in range(limit + 1)] == [True] * limit + [False]
-    assert flow.count("r/k", "a0", NOW + 5, limit, 1_000)  # counted already
+    assert flow.count("r/k", "a0", NOW, limit, 1_000)  # counted already
     assert flow.count("r/other", "b", NOW, limit, 1_000)
     assert not flow.count("r/k", "c", NOW + 999, limit, 1_000)
     assert flow.count("r/k", "c", NOW + 1_000, limit, 1_000)

@@ -27,6 +27,7 @@ from tidemill.aws.dynamo import Table  # noqa: E402
 from tidemill.aws.flow import DynamoFlow  # noqa: E402
 from tidemill.aws.table import PK, SK, flow_key  # noqa: E402
 from tidemill.core.flow import keys  # noqa: E402
+from tidemill.core.flow.throttle import Limit, Turn  # noqa: E402
 from tidemill.model import Place  # noqa: E402
 from tidemill.ports import Waiting, Window  # noqa: E402
 from tidemill_local.testing import moto  # noqa: E402
@@ -122,11 +123,15 @@ def starts() -> Iterator[tuple[str, Cost]]:
     yield "throttle: a slot", cost(lambda: flow.spend(f"{key}t", NOW, 10, 1_000))
     yield "throttle: a slot after another", cost(lambda: flow.spend(f"{key}t", NOW, 10, 1_000))
     yield "throttle: a process's first slot among others'", cost_of_a_stranger(there, key)
+    limit, turn = Limit(10, 1_000, 1), Turn(NOW)
+    yield "throttle: a start", cost(lambda: flow.begin(f"{key}t", run(1), turn, NOW, limit))
+    yield "throttle: a start after another process's", cost_of_a_late_comer(there, key)
     yield "rate limit: a start", cost(lambda: flow.count(f"{key}r", run(1), NOW, 1, 1_000))
     yield "rate limit: one too many", cost(lambda: flow.count(f"{key}r", run(2), NOW, 1, 1_000))
+    yield "rate limit: its start, later", cost(lambda: flow.count(f"{key}r", run(1), NOW + 9, 1, 1_000))
     yield (
         "rate limit: a start in an old one's place",
-        cost(lambda: flow.count(f"{key}r", run(2), NOW + 1_000, 1, 1_000)),
+        cost(lambda: flow.count(f"{key}r", run(2), NOW + 1_009, 1, 1_000)),
     )
     yield "idempotency: the first", cost(lambda: flow.first(f"{key}i", run(1), NOW, UNTIL))
     yield "idempotency: any other", cost(lambda: flow.first(f"{key}i", run(2), NOW, UNTIL))
@@ -138,6 +143,11 @@ def starts() -> Iterator[tuple[str, Cost]]:
 def cost_of_a_stranger(there: Operations, key: str) -> Cost:
     there.other.spend(f"{key}u", NOW, 10, 1_000)
     return there.cost(lambda: there.flow.spend(f"{key}u", NOW, 10, 1_000))
+
+
+def cost_of_a_late_comer(there: Operations, key: str) -> Cost:
+    there.other.begin(f"{key}t", run(2), Turn(NOW), NOW, Limit(10, 1_000, 1))
+    return there.cost(lambda: there.flow.begin(f"{key}t", run(3), Turn(NOW), NOW, Limit(10, 1_000, 1)))
 
 
 def growth() -> Iterator[tuple[int, Cost, Cost, Cost]]:

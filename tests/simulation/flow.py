@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 from simulation.system import SKEW, Execution, System
 
 from tidemill.core.flow import gather, keys, places
-from tidemill.core.journal import Claimed, Record, Skipped
+from tidemill.core.journal import Claimed, Record
 from tidemill.core.state import RunState, fold
 from tidemill.limits import IDEMPOTENCY_MEMORY
 from tidemill.model import FunctionSpec, Head, Place
@@ -113,46 +114,40 @@ def _left(system: System) -> list[str]:
 
 
 def _throttled(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState]) -> list[str]:
-    """Slots are as far apart as the throttle says, and no run begins before its own."""
+    """No run begins before its turn, and never more begin in a period than the throttle lets."""
     declared = spec.flow.get("throttle")
     if declared is None:
         return []
-    problems = []
-    slots: dict[str, list[int]] = defaultdict(list)
-    for head in heads:
-        state = states[head.run_id]
-        admitted, first = state.admitted, state.first_claim
-        if admitted is None or admitted.begin is None:
-            continue
-        slots[keys.key("", declared.get("key"), state.events[-1]).text].append(admitted.begin)
-        if first is not None and first.at < admitted.begin:
-            problems.append(f"{spec.id} {head.run_id} began {admitted.begin - first.at} ms before its slot")
-    least = declared["period"] // declared["limit"]
-    problems += [
-        f"{spec.id}: slots {one} and {other} are less than {least} apart"
-        for each in slots.values()
-        for one, other in pairwise(sorted(each))
-        if other - one < least
+    early = [
+        f"{spec.id} {head.run_id} began {state.admitted.begin - state.first_claim.at} ms before its turn"
+        for head in heads
+        if (state := states[head.run_id]).admitted is not None and state.first_claim is not None
+        if state.admitted.begin is not None and state.first_claim.at < state.admitted.begin
     ]
-    return problems
+    return early + _too_many(spec, heads, states, declared, declared["limit"] + declared["burst"] - 1)
 
 
 def _rated(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState]) -> list[str]:
     declared = spec.flow.get("rate_limit")
-    if declared is None:
-        return []
+    again = [head for head in heads if not states[head.run_id].birth.again]
+    return _too_many(spec, again, states, declared, declared["limit"]) if declared is not None else []
+
+
+def _too_many(
+    spec: FunctionSpec, heads: list[Head], states: dict[str, RunState], declared: dict[str, Any], most: int
+) -> list[str]:
+    """Where more than `most` runs of one key begin in a period; clocks differ."""
     starts: dict[str, list[int]] = defaultdict(list)
     for head in heads:
-        admitted = states[head.run_id].admitted
-        rerun = states[head.run_id].birth.again  # which no rate limit counts
-        if admitted is not None and not isinstance(states[head.run_id].terminal, Skipped) and not rerun:
-            starts[keys.key("", declared.get("key"), states[head.run_id].events[-1]).text].append(admitted.at)
-    limit, window = declared["limit"], declared["period"] - 6 * SKEW
+        state = states[head.run_id]
+        if state.first_claim is not None:
+            starts[keys.key("", declared.get("key"), state.events[-1]).text].append(state.first_claim.at)
+    window = declared["period"] - 6 * SKEW
     return [
-        f"{spec.id}: more than {limit} starts from {at} on"
+        f"{spec.id}: more than {most} starts from {at} on"
         for each in starts.values()
         for at in each
-        if sum(at <= other < at + window for other in each) > limit
+        if sum(at <= other < at + window for other in each) > most
     ]
 
 

@@ -57,9 +57,10 @@ def the_step_frees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keep.LocalKeeper, "append", early)
 
 
-def every_slot_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def every_turn_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """A throttle that does not count."""
-    monkeypatch.setattr(throttle, "slot", lambda spent, now, limit, period, burst: (now, now * limit + 3 * period))
+    monkeypatch.setattr(throttle, "begins", lambda spent, limit, period, burst: 0)
+    monkeypatch.setattr(SqliteFlow, "begin", lambda self, key, run_id, turn, now, limit: None)
 
 
 def the_rate_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +127,7 @@ MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     a_late_release_frees_a_newer_claim,
     the_end_frees_nothing,
     the_step_frees_nothing,
-    every_slot_is_now,
+    every_turn_is_now,
     the_rate_is_not_counted,
     the_first_event_wins,
     a_batch_is_joined_late,

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.core.journal import Claimed, Record, Started
 from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
 
@@ -264,8 +265,12 @@ class FlowStore(Protocol):
         """Move a throttle's stored number on by one start (see `core.flow.throttle`), in one write; what it is now."""
         ...
 
+    def begin(self, key: str, run_id: str, turn: Turn, now: int, limit: Limit) -> Turn | None:
+        """Whether the run may begin now within its throttle (None), or else when: see `core.flow.throttle.begin`."""
+        ...
+
     def count(self, key: str, run_id: str, now: int, limit: int, period: int) -> bool:
-        """Whether this run may start within its rate limit; then it counts. A run is counted once."""
+        """Whether this run may start now within its rate limit; then it counts, from now on. A run is counted once."""
         ...
 
     def first(self, key: str, run_id: str, now: int, until: int) -> str:

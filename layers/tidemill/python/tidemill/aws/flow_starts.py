@@ -4,7 +4,7 @@ Each is one item under its key, and each question one conditional write that ans
 tells by the item that it found. Nobody reads first, and nobody begins again because another one was faster, but for a
 rate limit whose starts grow old at that moment.
 
-    throttle      s: what has been spent (see `core.flow.throttle`)
+    throttle      s: what has been spent (see `core.flow.throttle`); b: what has begun, and e: how often that changed
     rate          x<digest of a run>: when it started; n: how many are noted
     idempotency   r, u: the run that has the key, and until when
     window        r: the run that gathers; q, c, s: its last record's number, its events' count, and since when
@@ -12,10 +12,13 @@ rate limit whose starts grow old at that moment.
 
 from __future__ import annotations
 
+import msgspec
+
 from tidemill import ids
 from tidemill.aws.dynamo import Item, Table
 from tidemill.aws.table import PK, TTL, flow_key
-from tidemill.core.flow import rate
+from tidemill.core.flow import rate, throttle
+from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.errors import Unavailable
 from tidemill.limits import DAY, RUN_RETENTION, SECOND, SLEEP
 from tidemill.ports import Window
@@ -27,6 +30,9 @@ _DIGEST = 10  # characters of 5 bits: what tells a start from the others of its 
 _REMEMBERED = 10_000
 _THROTTLE_KEPT = SLEEP + RUN_RETENTION  # its slots may lie far ahead
 
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(throttle.Starts).decode
+
 
 class FlowStarts:
     """The part of the port `FlowStore` that is about starts."""
@@ -34,6 +40,8 @@ class FlowStarts:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._spent: dict[str, int] = {}  # of the throttles that this process has asked
+        self._throttles: dict[str, Item] = {}  # the same, as their items were
+        self._noted: set[str] = set()  # the runs that this process has counted
 
     def spend(self, key: str, now: int, limit: int, period: int) -> int:
         """One write, of the form that fits the number as this process last saw it; else a second, of the other form.
@@ -57,24 +65,62 @@ class FlowStarts:
                 if len(self._spent) >= _REMEMBERED:
                     self._spent.clear()
                 self._spent[key] = item["s"]
+                self._see(key, item)
                 return int(item["s"])
         raise Unavailable(f"the throttle {key} could not be moved on")
 
+    def begin(self, key: str, run_id: str, turn: Turn, now: int, limit: Limit) -> Turn | None:
+        """One write where the item is as this process last saw it; else one more for each that was faster."""
+        item = self._throttles.get(key) or self._table.get(flow_key(key), _ITEM) or {}
+        ttl = {TTL: (now + _THROTTLE_KEPT) // SECOND}
+        for failures in range(1, _ROUNDS + 1):
+            starts = _begun(item)
+            later, after = throttle.begin(starts, run_id, turn, now, limit)
+            if after == starts:
+                if failures > 1:
+                    return later
+                item = self._see(key, self._table.get(flow_key(key), _ITEM) or {})  # a denial by what is remembered
+                continue
+            same = "#e = :e" if "e" in item else "attribute_not_exists(#e)"
+            done, item = self._table.tried(
+                flow_key(key), _ITEM, {"b": _pack(after), "e": item.get("e", 0) + 1, **ttl}, when=same,
+                values={"e": item["e"]} if "e" in item else {},
+            )  # fmt: skip
+            self._see(key, item)
+            if done:
+                return later
+            if failures > 1:
+                self._table.client.pause(failures - 1)
+        raise Unavailable(f"run {run_id}: others began under the throttle {key} {_ROUNDS} times in a row")
+
+    def _see(self, key: str, item: Item) -> Item:
+        if len(self._throttles) >= _REMEMBERED:
+            self._throttles.clear()
+        self._throttles[key] = item
+        return item
+
     def count(self, key: str, run_id: str, now: int, limit: int, period: int) -> bool:
-        """At most `limit` starts are noted: the first ones are added, each later one takes the place of an old one."""
+        """At most `limit` starts are noted: the first ones are added, each later one takes the place of an old one.
+
+        A run that is noted is moved to now. Bounded: twelve others may be faster in a row.
+        """
         me = "x" + ids.derived(run_id)[:_DIGEST]
         kept = {me: now, TTL: (now + period + DAY) // SECOND}
         gone: list[str] = []
+        noted = me in self._noted
         for tries in range(1, _ROUNDS + 1):
-            there = [f"attribute_not_exists(#{me})", *(f"attribute_exists(#{name})" for name in gone)]
-            room = "#n < :room" if gone else "(attribute_not_exists(#n) OR #n < :room)"
+            mine = f"attribute_{'exists' if noted else 'not_exists'}(#{me})"
+            there = [mine, *(f"attribute_exists(#{name})" for name in gone)]
+            room = "#n < :room" if gone or noted else "(attribute_not_exists(#n) OR #n < :room)"
             done, item = self._table.tried(
-                flow_key(key), _ITEM, kept, remove=gone, add={"n": 1 - len(gone)},
-                when=" AND ".join([*there, room]), values={"room": limit + len(gone)},
+                flow_key(key), _ITEM, kept, remove=gone, add={"n": (not noted) - len(gone)},
+                when=" AND ".join([*there, room]), values={"room": limit + len(gone) + noted},
             )  # fmt: skip
-            if done or me in item:
+            if done:
+                self._note(me)
                 return True
             starts = _starts(item)
+            noted = starts.pop(me, None) is not None
             if not rate.admits(list(starts.values()), now, limit, period):
                 return False
             past = sorted(name for name, at in starts.items() if at <= now - period)
@@ -89,7 +135,12 @@ class FlowStarts:
                 gone = []
             if tries > 1:
                 self._table.client.pause(tries - 1)
-        raise Unavailable(f"the rate limit {key} was counted by others, {_ROUNDS} times in a row")
+        raise Unavailable(f"run {run_id}: the rate limit {key} was counted by others {_ROUNDS} times in a row")
+
+    def _note(self, me: str) -> None:
+        if len(self._noted) >= _REMEMBERED:
+            self._noted.clear()
+        self._noted.add(me)
 
     def _forget_starts(self, key: str, names: list[str]) -> None:
         there = " AND ".join([f"attribute_exists(#{name})" for name in names])
@@ -123,6 +174,10 @@ class FlowStarts:
         kept = {**sets, TTL: (now + RUN_RETENTION) // SECOND}
         done, item = self._table.tried(flow_key(key), _ITEM, kept, when=when, values=values)
         return window if done or not item else _window(item)
+
+
+def _begun(item: Item) -> throttle.Starts:
+    return _unpack(item["b"]) if "b" in item else throttle.Starts()
 
 
 def _starts(item: Item) -> dict[str, int]:

@@ -143,11 +143,16 @@ class Skipped(_Record, frozen=True, tag=10):
 
 
 class Admitted(_Record, frozen=True, tag=11):
-    """Reserved once, however often the message comes. `begin`: the throttle's slot, where that lies ahead."""
+    """Reserved once, however often the message comes. `begin`: the throttle's slot, where that lies ahead.
+
+    The last one counts: a run that has missed its turn gets another one (`anew`). `throttle`: the key of what gave it.
+    """
 
     at: int
     standing: Standing
     begin: int | None = None
+    anew: bool = False
+    throttle: str = ""
 
 
 class Gathered(_Record, frozen=True, tag=12):

@@ -195,7 +195,7 @@ def _resolved(state: Tail, record: Resolved) -> None:
 
 
 def _admitted(state: Tail, record: Admitted) -> None:
-    state.admitted = state.admitted or record
+    state.admitted = record
 
 
 def _gathered(state: Tail, record: Gathered) -> None:

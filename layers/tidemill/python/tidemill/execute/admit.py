@@ -7,6 +7,9 @@
     throttle      when it may begin
     concurrency   its places: see `places`
 
+A throttle and a rate limit bound starts, not plans: a run that is about to begin asks both again, with its places in
+hand. It then waits for another turn, or is skipped after all.
+
 What a run is turned away by later it does not count for earlier: its idempotency key is free again, and a singleton's
 newcomer is no start under the rate limit.
 
@@ -20,6 +23,7 @@ from collections.abc import Iterable
 
 from tidemill.core import expression, match
 from tidemill.core.flow import keys, places, rate, throttle
+from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.core.journal import Admitted, Gathered, Record, Skipped
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState, Tail
@@ -72,6 +76,8 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
             return None
         place = held.hold(world, head, decision.standing, spec, state.seq + 2, until, line=False)
         if place is None:
+            if not _starts_now(world, head, state, spec, decision, now):
+                return None
             head.standing = decision.standing
             return [decision]
         head.reason = places.reason(place)
@@ -82,7 +88,7 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
     assert head.standing is not None
     place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
     if place is None:
-        return []
+        return [] if _starts_now(world, head, state, spec, None, now) else None
     state.add(world.runs.read(head.run_id, state.seq))
     if state.terminal is not None:  # another delivery was faster: the end passed by before the run stood in line
         held.leave(world, head, state, gone=False)
@@ -91,6 +97,46 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
     if (due, reason) != (head.due, head.reason):
         world.runs.redue(head.run_id, head.due, due, reason)
     return None
+
+
+def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decided: Admitted | None, now: int) -> bool:
+    """Whether the run, which has its places, is within the rate limit and the throttle as it starts; else it leaves.
+
+    Both bound starts. When the run was decided on (just now, where `decided` says so) only a plan was made: since then
+    a server may have been away, or its places taken, while the times that were planned have passed.
+    """
+    limited = "rate_limit" in spec.flow or "throttle" in spec.flow
+    part = head.parent is not None and head.parent.chunk is not None
+    admitted = decided or state.admitted
+    if not limited or part or head.started_at is not None or admitted is None:
+        return True
+    all_ = whole(world, head, state)
+    event = all_.events[-1] if all_.events else None
+    if decided is None and not all_.birth.again and (over := _over_rate(world, spec, head, event, now)) is not None:
+        key = _idempotency_key(spec, event)
+        skipped = Skipped(now, over, key.text if key is not None else "", admitted.standing.alone)
+        _record(world, head, state, spec, skipped, now)
+        return False
+    later = _turn_at_start(world, spec, head, event, admitted, now)
+    if later is None:
+        return True
+    number = state.seq + 1 + (decided is not None)
+    again = Admitted(now, admitted.standing, later.at, later.anew, admitted.throttle)
+    if _record(world, head, state, spec, again, now):  # else another delivery was faster, and may be at work
+        held.step_back(world, head, admitted.standing, number)
+    return False
+
+
+def _turn_at_start(
+    world: World, spec: FunctionSpec, head: Head, event: Event | None, admitted: Admitted, now: int
+) -> Turn | None:
+    """None: it is the run's turn."""
+    declared = spec.flow.get("throttle")
+    if declared is None:
+        return None
+    planned = Turn(admitted.begin if admitted.begin is not None else admitted.at, admitted.anew)
+    limit = Limit(declared["limit"], declared["period"], declared["burst"])
+    return world.flow.begin(_throttle_key(spec, event), head.run_id, planned, now, limit)
 
 
 def too_late(
@@ -165,7 +211,8 @@ def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: 
         over = _not_alone(world, spec, head, alone, state.seq + 1)
     if over is not None:
         return Skipped(now, over, unique.text if unique is not None else "")
-    return Admitted(now, Standing(rank, standing.places, alone), _slot(world, spec, event, now))
+    begin, key = _slot(world, spec, event, now), _throttle_key(spec, event)
+    return Admitted(now, Standing(rank, standing.places, alone), begin, throttle=key)
 
 
 def _idempotency_key(spec: FunctionSpec, event: Event | None) -> keys.Key | None:
@@ -211,15 +258,23 @@ def _not_alone(world: World, spec: FunctionSpec, head: Head, alone: Place, token
     return f"run after run{of} came at once (singleton)"
 
 
+def _throttle_key(spec: FunctionSpec, event: Event | None) -> str:
+    """Empty where there is no throttle. What is stored under it is counted in its limit and period."""
+    declared = spec.flow.get("throttle")
+    if declared is None:
+        return ""
+    family = keys.family("throttle", spec.id, str(declared["limit"]), str(declared["period"]))
+    return keys.key(family, declared.get("key"), event).text
+
+
 def _slot(world: World, spec: FunctionSpec, event: Event | None, now: int) -> int | None:
     """When the throttle lets the run begin, where that lies ahead."""
     declared = spec.flow.get("throttle")
     if declared is None:
         return None
     limit, period = declared["limit"], declared["period"]
-    family = keys.family("throttle", spec.id, str(limit), str(period))  # what is stored is counted in these
-    key = keys.key(family, declared.get("key"), event).text
-    begin = throttle.begins(world.flow.spend(key, now, limit, period), limit, period, declared["burst"])
+    spent = world.flow.spend(_throttle_key(spec, event), now, limit, period)
+    begin = throttle.begins(spent, limit, period, declared["burst"])
     return begin if begin > now else None
 
 

@@ -151,13 +151,15 @@ def _placed(it: _Intake, own: str) -> tuple[str, bool]:
             own = ids.derived(it.spec.id, it.event.id, own)
         window, head = _window(it, own, refused)
         home = _home(it, number, window.run_id)
+        if home == it.own:
+            return home, False
         if home != window.run_id:
             head = it.world.runs.head(home)
         if head is None:
             if _created(it, home):
                 return home, True
             head = it.world.runs.head(home)
-        if home == it.own or (head is not None and _join(it, head, window if home == window.run_id else None)):
+        if head is not None and _join(it, head, window if home == window.run_id else None):
             return home, False
         refused.add(home)
         number, found = number + 1, found + (home == window.run_id)
@@ -174,7 +176,7 @@ def _window(it: _Intake, own: str, refused: set[str]) -> tuple[Window, Head | No
     now = it.world.clock.now()
     was = window.run_id if window is not None else None
     there = it.world.flow.move_window(it.key, was, Window(own, 0, 1, now), now)
-    return there, it.world.runs.head(there.run_id)
+    return there, None if there.run_id == own else it.world.runs.head(there.run_id)  # its own is hardly there yet
 
 
 def _home(it: _Intake, number: int, run_id: str) -> str:

@@ -86,6 +86,12 @@ def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
     return None
 
 
+def step_back(world: World, head: Head, standing: Standing, upto: int) -> None:
+    """Give up the places that were taken for a claim with this number, which is not made."""
+    for place in standing.places:
+        _pass_on(world, place, head.run_id, upto)
+
+
 def end(world: World, head: Head) -> None:
     """Give up all that a run holds that is over, or may have been given since."""
     if head.standing is not None:
