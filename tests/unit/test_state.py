@@ -312,6 +312,7 @@ DEFAULTS: dict[type, list[Any]] = {  # what stands at the end of a record that d
     Resolved: [None, None, None, "", ""],
     Ended: [None, None],
     Gathered: [False, 0],
+    Admitted: [False, ""],
 }
 
 
