@@ -5,8 +5,8 @@ from __future__ import annotations
 from tidemill.ports import World
 from tidemill_lambdas import router
 from tidemill_lambdas.api import about, events, functions, later, runs, signals
-from tidemill_lambdas.http import Payload, Request, Response
-from tidemill_lambdas.keys import Keys, check_api_key
+from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
+from tidemill_lambdas.keys import KeyRing, Keys, api_key, check_api_key
 from tidemill_lambdas.router import Route
 from tidemill_lambdas.work import Work, run_through
 
@@ -21,11 +21,21 @@ def work(request: Payload, world: World, keys: Keys) -> Work:
     return router.work((*ROUTES, *LATER), request, world, keys, _check)
 
 
+def keyless(request: Payload) -> Response | None:
+    """The refusal of a call that names no key: it takes neither stores nor keys, for it may be one of a flood."""
+    try:
+        _check(request_of(request), _NONE)
+    except Refused as refused:
+        return refused.response() if not api_key(request_of(request)) else None
+    return None
+
+
 def _check(request: Request, keys: Keys) -> None:
     if request.path.startswith("/v1"):
         check_api_key(keys, request)
 
 
+_NONE = KeyRing((), ())
 _RUNS = ("function", "status", "user", "after", "limit", "cursor")
 _EVENTS = ("name", "user", "after", "limit", "cursor")
 

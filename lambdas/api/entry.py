@@ -13,4 +13,5 @@ from tidemill_lambdas.observe import observed
 
 @observed
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
-    return api.handle(event, world(), api_keys())
+    refusal = api.keyless(event)
+    return refusal if refusal is not None else api.handle(event, world(), api_keys())

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from tidemill import ids
 from tidemill.aws import envelope
 from tidemill.execute import receive
 from tidemill.limits import VALUE_INLINE
@@ -83,11 +82,10 @@ def _wake(
 
 def _reject(world: World, found: envelope.Envelope, refused: Refused) -> Event:
     """Keep what was refused, with the reason, as an event of the platform's; announce it if anybody listens."""
-    event_id = ids.derived(found.id, REJECTED)
-    event = world.events.get(event_id)
+    event = world.events.get(found.id)
     if event is None:
         now = world.clock.now()
-        event = Event(event_id, REJECTED, _refusal(found, refused), now, now)
+        event = Event(found.id, REJECTED, _refusal(found, refused), now, now)
         receive.store(world, event)
     if world.registry.listeners(REJECTED) or world.waits.awaited(REJECTED):
         world.bus.publish([event])

@@ -49,9 +49,14 @@ def check_event_key(keys: Keys, event_key: str) -> None:
         raise Refused(401, "this event key is not known; put a valid one into the path: /e/{event_key}")
 
 
-def check_api_key(keys: Keys, request: Request) -> None:
+def api_key(request: Request) -> str:
+    """The key that a request names; empty where it names none."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
-    if not keys.may_act(key.strip() if kind.lower() == "bearer" else ""):
+    return key.strip() if kind.lower() == "bearer" else ""
+
+
+def check_api_key(keys: Keys, request: Request) -> None:
+    if not keys.may_act(api_key(request)):
         raise Refused(
             401,
             "this call needs a valid API key; send it as a header: Authorization: Bearer <key>",

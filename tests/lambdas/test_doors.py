@@ -173,6 +173,21 @@ def test_a_value_too_large_for_an_answer_is_where_its_answer_leads(mill: Mill) -
     assert (got.status, json.loads(got.body)) == (200, {"data": value})
 
 
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer "}])
+def test_a_call_without_a_key_costs_nothing_but_its_refusal(
+    mill: Mill, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tidemill_lambdas.api import entry
+
+    def never() -> None:
+        raise AssertionError("neither stores nor keys are asked for")
+
+    monkeypatch.setattr(entry, "world", never)
+    monkeypatch.setattr(entry, "api_keys", never)
+    status, answer = _answer(entry.handler(_request("GET", "/v1/runs", None, headers), Context()))
+    assert (status, answer["status"]) == (401, 401)
+
+
 def test_a_function_is_invoked_and_its_queue_told(mill: Mill) -> None:
     run_id = mill.invoked()
     assert mill.received(mill.queue) == [{"look": run_id}]

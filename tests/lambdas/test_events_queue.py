@@ -132,6 +132,7 @@ def test_a_foreign_event_that_is_none_is_kept_as_rejected_and_starts_nothing(mil
         work(mill, body({"name": "paid", "data": 3, "id": ""}, source="legacy.shop"), rejected=told.append)
     (kept,) = mill.events.page(EventQuery(name=REJECTED))
     assert told == [kept, kept]
+    assert kept.id == "11111111-2222"  # as whoever put it was told
     assert kept.data["source"] == "legacy.shop"
     assert [error["loc"] for error in kept.data["errors"]] == [["id"], ["data"]]
     assert json.loads(kept.data["detail"]) == {"name": "paid", "data": 3, "id": ""}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -307,3 +308,23 @@ def test_a_pointer_that_leads_nowhere_does_not_count(measured: Measured) -> None
     )
     assert measured.runs.create(later, BIRTH)
     assert measured.runs.of_event(EVENT.id) == measured.runs.page(RunQuery()) == [later]
+
+
+def test_the_runs_of_an_event_are_read_as_they_are_now(measured: Measured) -> None:
+    """Only the index may be late: the heads that it names, and the pointers, are read strongly."""
+    strong: list[bool] = []
+    client = moto.client()
+    call = client.call
+
+    def noted(service: str, operation: str, body: Any, **options: Any) -> Any:
+        if operation == "BatchGetItem":
+            strong.extend(keys["ConsistentRead"] for keys in body["RequestItems"].values())
+        elif operation == "Query" and "IndexName" not in body:
+            strong.append(body["ConsistentRead"])
+        return call(service, operation, body, **options)
+
+    client.call = noted  # type: ignore[method-assign]
+    runs = DynamoRuns(Table(client, measured.table.name), S3Blobs(client, "none"), VirtualClock(NOW))
+    runs.create(head(), BIRTH)
+    assert [found.run_id for found in runs.of_event(EVENT.id)] == [RUN]
+    assert strong == [True, True]
