@@ -66,7 +66,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
         url=_url(options.host, port),
         event_key=allowed.event_key,
     )
-    control = zygote.send_order(forked[1], order)  # it loads while this process imports the rest
+    ordered = zygote.send_order(forked[1], order)  # it loads while this process imports the rest
 
     import signal
 
@@ -87,7 +87,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
         server = Server(settings, db, loop)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
-        server.start(forked, control)
+        server.start(forked, ordered)
         await server.serve(listener)
 
     with db:

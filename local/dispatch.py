@@ -17,9 +17,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tidemill.core.journal import Ended
-from tidemill.execute.open import attend, open_run
+from tidemill.core.journal import Ended, HandedOver
+from tidemill.core.state import fold
+from tidemill.execute.open import Opened, attend, open_run
+from tidemill.model import Failure, HeadChange
 from tidemill_local.claims import FOREVER, Claims
+from tidemill_local.quarantine import Quarantine
 from tidemill_local.ready import ReadyQueue
 from tidemill_local.store.errors import StoreError
 
@@ -41,6 +44,8 @@ class Dispatcher:
     def __init__(self, world: World, ready: ReadyQueue, claims: Claims, console: Console) -> None:
         self.worker: Worker | None = None  # whose code is the latest; None until a first load, or while it restarts
         self.tick: Tick
+        self.quarantine: Quarantine
+        self.crashes: dict[str, Failure] = {}  # of what the last executor of these runs died, until they are claimed
         self.popped: Callable[[str], None] = _ignore  # told of each run that leaves the ready queue
         self.stopping = False
         self._world = world
@@ -49,6 +54,7 @@ class Dispatcher:
         self._console = console
         self._idle: list[Slot] = []
         self._busy: dict[Slot, None] = {}
+        self._alone: dict[Slot, tuple[str, str]] = {}  # of slots in quarantine: run and function
         self._late: deque[tuple[str, str]] = deque()  # runs due that may need no slot
         self._beginning: dict[Slot, float] = {}  # when each was given its run, the longest ago first
         self._timer: TimerHandle | None = None
@@ -77,6 +83,8 @@ class Dispatcher:
         """Give ready runs to idle slots, until one of the two runs out."""
         while self._late:
             self._attend(*self._late.popleft())
+        while not self.stopping and (alone := self.quarantine.next()) is not None:
+            self._go_on_alone(*alone)
         while self._ready and self.worker is not None and not self.stopping:
             if self._crowded():
                 return
@@ -87,7 +95,18 @@ class Dispatcher:
                 self._idle.append(slot)
             run_id, function_id = self._ready.pop()
             self.popped(run_id)
-            self._open(slot, run_id, function_id)
+            if self.quarantine.takes(run_id, function_id):
+                self.quarantine.put(run_id, function_id)
+                self.tick.arm()
+            elif self._open(slot, run_id, function_id):
+                self._idle.pop()
+
+    def _go_on_alone(self, slot: Slot, run_id: str, function_id: str) -> None:
+        if self._open(slot, run_id, function_id):
+            self._alone[slot] = (run_id, function_id)
+        else:
+            self.quarantine.forget(run_id)
+            self._keep_alone(slot)
 
     def _attend(self, run_id: str, function_id: str) -> None:
         try:
@@ -104,7 +123,8 @@ class Dispatcher:
         else:
             self._ready.put(run_id, function_id)
 
-    def _open(self, slot: Slot, run_id: str, function_id: str) -> None:
+    def _open(self, slot: Slot, run_id: str, function_id: str) -> bool:
+        """Claim the run for this slot and push it there. False: it needs no slot now."""
         by = self._claims.new()
         try:
             opened = open_run(self._world, run_id, by, FOREVER)
@@ -115,16 +135,18 @@ class Dispatcher:
         except Exception as error:  # one run's journal that cannot be read must not stop all others
             self._claims.drop(by)
             self._console.trouble(f"run {run_id} of {function_id} cannot go on: {error}")
-            return
+            return False
         if opened is None:
             self._claims.drop(by)
-            return
-        self._idle.pop()
+            self.crashes.pop(run_id, None)
+            return False
         self._busy[slot] = None
         self._beginning[slot] = asyncio.get_running_loop().time()
-        slot.assign(opened, by)
+        slot.since = self._world.clock.now()
+        slot.assign(opened, by, self.crashes.pop(run_id, None))
         if opened.head.finish_by is not None:
             self._world.queue.look(run_id, function_id, opened.head.finish_by)
+        return True
 
     def _crowded(self) -> bool:
         """Whether enough runs are beginning; then the next is looked at when one of them is heard of, or in a while."""
@@ -151,6 +173,9 @@ class Dispatcher:
             self.tick.arm()
 
     def free(self, slot: Slot) -> None:
+        if slot.worker.alone:
+            self._free_alone(slot)
+            return
         self._release(slot)
         if slot.worker is not self.worker or self.stopping:
             slot.retire()
@@ -163,11 +188,62 @@ class Dispatcher:
         if slot in self._idle:
             self._idle.remove(slot)
         self._release(slot)
+        if slot.worker.alone:
+            self._alone.pop(slot, None)
+            self.quarantine.lost(slot.worker)
         slot.worker.dropped(slot)
+
+    def gave_up(self, slot: Slot, failure: Failure) -> None:
+        """The slot ends, and has not left its run."""
+        if slot.run is not None:
+            self.crashes[slot.run.head.run_id] = failure
+        slot.close()
 
     def ended(self, slot: Slot, ended: Ended) -> None:
         if slot.run is not None:
             self._console.ended(slot.run.head, ended)
+
+    def _free_alone(self, slot: Slot) -> None:
+        about = self._alone.pop(slot, None)
+        if about is not None and slot.run is None:
+            self.quarantine.acquit(*about)
+        self._release(slot)
+        self._keep_alone(slot)
+
+    def _keep_alone(self, slot: Slot) -> None:
+        if not self.quarantine.freed(slot) or self.stopping:
+            slot.retire()
+        else:
+            self.tick.arm()
+
+    # --- processes that end ----------------------------------------------------------------------------
+
+    def dying(self, worker: Worker, how: str) -> bool:
+        """The worker's process has ended by itself. Whether a run of its may have done that: then that will show."""
+        at_work = [slot.run for slot in self.busy(worker) if slot.run is not None]
+        if len(at_work) == 1:
+            head = at_work[0].head
+            self.crashes[head.run_id] = Failure("Crashed", f"the process died while this step ran: it {how}")
+            self.quarantine.convict(head.run_id, head.function_id)
+            self._console.trouble(f"run {head.run_id} of {head.function_id} ended worker {worker.pid}: it {how}")
+        elif at_work:
+            self.quarantine.suspect(run.head.run_id for run in at_work)
+            self.spare(worker)
+            said = f"{len(at_work)} runs were at work in worker {worker.pid}, which {how}"
+            self._console.trouble(f"{said}; each goes on alone, until the one that ended it has shown")
+        return bool(at_work)
+
+    def spare(self, worker: Worker | None = None) -> None:
+        """Hand over the runs of this worker (or of all) in its place: that its process ends is no fault of theirs."""
+        for slot in self.busy(worker):
+            if slot.run is not None:
+                self._hand_over(slot.run)
+
+    def _hand_over(self, run: Opened) -> None:
+        state = fold(self._world.runs.read(run.head.run_id))
+        if state.claim is not None:
+            now = self._world.clock.now()
+            self._world.runs.append(run.head.run_id, state.seq + 1, [HandedOver(now)], HeadChange("running", now))
 
     def _release(self, slot: Slot) -> None:
         """If the slot still has a run, its claim has lapsed: the run is looked at at once."""

@@ -8,6 +8,7 @@ which nobody in between may handle: the server has already given the run to some
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -18,7 +19,8 @@ import msgspec
 
 from tidemill import errors
 from tidemill.core.journal import AttemptFailed, Cancelled, Ended, HandedOver, Record, Skipped, Suspended
-from tidemill.model import Event, Head, HeadChange, Parent, Wait
+from tidemill.execute.host import ExecutorGone
+from tidemill.model import Event, Failure, Head, HeadChange, Parent, Wait
 from tidemill_local import wire
 
 _READ = 16 * 1024  # bytes at a time; each slot has a buffer of its own
@@ -33,7 +35,7 @@ _maybe_bytes: msgspec.msgpack.Decoder[bytes | None] = msgspec.msgpack.Decoder(by
 _bytes: msgspec.msgpack.Decoder[bytes] = msgspec.msgpack.Decoder(bytes)
 
 
-class ConnectionLostError(BaseException):
+class ConnectionLostError(ExecutorGone):
     """The server has gone, or has dropped this slot: its claim is over."""
 
 
@@ -66,6 +68,11 @@ class SocketKeeper:
             self._take(_to_slot.decode(self._receive()))
         assign, self._next = self._next, None
         return assign
+
+    def give_up(self, failure: Failure) -> None:
+        """Say that this slot ends, and why: a closed pipe says nothing while a child of this process holds it open."""
+        with contextlib.suppress(ConnectionLostError):
+            self._send(wire.GaveUp(failure))
 
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None

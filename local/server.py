@@ -11,29 +11,30 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tidemill import ids
-from tidemill.core.journal import HandedOver
-from tidemill.core.state import fold
 from tidemill.execute import receive
 from tidemill.execute.keep import LocalKeeper
-from tidemill.model import CronTrigger, FunctionSpec, HeadChange
+from tidemill.model import AtWork, CronTrigger, FunctionSpec
 from tidemill.ports import World
 from tidemill_local import targets, wire
 from tidemill_local.access import Access
 from tidemill_local.claims import Claims
+from tidemill_local.clock import ClockWatch, PlatformClock
 from tidemill_local.console import Console
 from tidemill_local.cron import Cron
 from tidemill_local.dispatch import Dispatcher
 from tidemill_local.door import Door
 from tidemill_local.handlers import Handlers
+from tidemill_local.hanging import Hanging
 from tidemill_local.http import Connection
 from tidemill_local.loop import TurnLoop
 from tidemill_local.payload import Answer, problem
+from tidemill_local.quarantine import Quarantine
 from tidemill_local.queue import LocalQueue
 from tidemill_local.ready import ReadyQueue
 from tidemill_local.registry import LocalRegistry
@@ -44,7 +45,9 @@ from tidemill_local.system import SystemClock, SystemEntropy
 from tidemill_local.tick import Tick
 from tidemill_local.timers import Timers
 from tidemill_local.workers import Worker, Workers
+from tidemill_local.zygote import Ordered
 
+T = TypeVar("T")
 GRACE = 1.0  # seconds that running steps get to end when the server stops
 _SLOW_LOAD = 0.5  # seconds; to watch from the first moment on would delay it
 _RETRY = 1.0  # seconds until work is taken up again after a write that failed
@@ -67,7 +70,7 @@ class Server:
         self._db = db
         self._loop = loop
         self._console = Console(loop)
-        clock, entropy = SystemClock(), SystemEntropy()
+        clock, entropy = PlatformClock(floor=db.events.latest()), SystemEntropy()
         self._clock = clock
         claims = Claims(ids.ulid(clock.now(), entropy.bytes(10)))
         self._ready = ReadyQueue()
@@ -75,7 +78,8 @@ class Server:
         queue = LocalQueue(self._ready)
         bus = receive.DirectBus()
         self.world = World(
-            db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims, db.flow
+            db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims, db.flow,
+            self._at_work,
         )  # fmt: skip
         bus.world = self.world
         self._keeper = LocalKeeper(self.world)
@@ -88,8 +92,13 @@ class Server:
         self._dispatcher.tick = self._tick
         self._dispatcher.popped = self._timers.popped
         self._timers.wake = self._dispatcher.wake
-        self._cron = Cron(loop, clock, self._fire)
+        self._cron = Cron(loop, SystemClock(), self._fire)
         self._workers = Workers(loop, settings.order, settings.concurrency, self._make_slot, self)
+        self._workers.set_time(clock.offset)
+        self._dispatcher.quarantine = Quarantine(loop, self._workers.isolate, self._tick.arm, self._ready.put)
+        self._hanging = Hanging(loop, db.runs, self._dispatcher, self._workers, self._console.trouble)
+        minded = (self._timers, self._cron)
+        self._watch_clock = ClockWatch(loop, clock, minded, self._each_second, self._console.trouble)
         self._door = Door(self._handle, self._tick, settings.access.hosts)
         self._handlers = Handlers(self.world, settings.access.keys)
         self._state = "the functions are not loaded yet; try again in a moment"  # why nothing runs; empty: it does
@@ -101,12 +110,13 @@ class Server:
         self._files: list[str] = []  # of the code that was loaded last
         self._places: list[str] = []  # the folders of its steps
 
-    def start(self, zygote: tuple[int, socket.socket], control: socket.socket) -> None:
+    def start(self, zygote: tuple[int, socket.socket], ordered: Ordered) -> None:
         """Take over the zygote, which loads already; queue what was under way when the last server stopped."""
-        self._workers.adopt(*zygote, control)
+        self._workers.adopt(*zygote, ordered)
         for run_id, function_id in self._db.runs.open_ready(self._clock.now()):
             self._ready.put(run_id, function_id)
         self._timers.fire()
+        self._watch_clock.look()
         self._loop.call_later(_SLOW_LOAD, self._watch_slow_load)
 
     async def serve(self, listener: socket.socket) -> None:
@@ -132,6 +142,14 @@ class Server:
         error = context.get("exception")
         what = f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
         self._console.once(f"something failed in the server, which goes on: {what}")
+
+    def _at_work(self, run_id: str) -> list[AtWork]:
+        """The steps of a run whose code runs now, as its worker has noted."""
+        return [step for slot in self._dispatcher.busy() if slot.serves(run_id) for step in slot.at_work()]
+
+    def _each_second(self, now: int) -> None:
+        self._workers.set_time(self._clock.offset)
+        self._hanging.look(now)
 
     # --- requests --------------------------------------------------------------------------------------
 
@@ -178,6 +196,8 @@ class Server:
         self._tick.arm()
 
     def broken(self, broken: wire.Broken) -> None:
+        if self._dispatcher.worker is None and not self._stopping:
+            self._dispatcher.use(self._workers.current)  # it was to be replaced
         keeps = self._dispatcher.worker is not None
         if not keeps:
             self._state = "the targets cannot be loaded: " + " ".join(broken.text.split())
@@ -185,6 +205,24 @@ class Server:
         self._console.trouble(broken.text)
         what = "the code loaded before goes on" if keeps else "no function runs"
         self._console.trouble(f"until this is mended, {what}")
+
+    def dying(self, worker: Worker, how: str) -> bool:
+        return bool(self._kept(self._dispatcher.dying, worker, how))
+
+    def spare(self, worker: Worker) -> None:
+        self._kept(self._dispatcher.spare, worker)
+
+    def isolated(self, worker: Worker, *, loaded: bool) -> None:
+        self._dispatcher.quarantine.joined(worker, loaded=loaded)
+
+    def _kept(self, write: Callable[..., T], *args: Any) -> T | None:
+        """Write what a process's end calls for; where the store cannot, this turn is told of it."""
+        self._tick.arm()
+        try:
+            return write(*args)
+        except StoreError as error:
+            self._tick.fail(error)
+            return None
 
     def died(self, what: str) -> None:
         self._dispatcher.use(None)
@@ -222,6 +260,7 @@ class Server:
     def _reload(self) -> None:
         if not self._stopping:
             self._read_at = time.time_ns()
+            self._dispatcher.quarantine.clear()
             self._workers.reload()
 
     # --- the end ---------------------------------------------------------------------------------------
@@ -235,6 +274,7 @@ class Server:
         self._state = "the server is stopping"
         self._listening.close()
         self._timers.stop()
+        self._watch_clock.stop()
         self._cron.stop()
         self._workers.stop()
         for connection in list(self._door.connections):
@@ -245,22 +285,12 @@ class Server:
         if self._dispatcher.busy() and self._loop.time() < deadline:
             self._loop.call_later(0.01, self._await_slots, deadline)
             return
+        self._kept(self._dispatcher.spare)  # a step that still runs will run again on the next server, at no charge
         for slot in self._dispatcher.busy():
-            self._hand_over(slot)
+            slot.close()
         self._tick.end()
         self._workers.kill()
         self._stopped.set_result(None)
-
-    def _hand_over(self, slot: Slot) -> None:
-        """A step is still running: it will run again on the next server, and this was not its fault."""
-        run = slot.run
-        slot.close()
-        if run is None:
-            return
-        state = fold(self.world.runs.read(run.head.run_id))
-        if state.claim is not None:
-            now = self._clock.now()
-            self.world.runs.append(run.head.run_id, state.seq + 1, [HandedOver(now)], HeadChange("running", now))
 
 
 def _triggers(spec: FunctionSpec) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from tidemill.core.journal import Ended, Record
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened
-from tidemill.model import Head
+from tidemill.model import AtWork, Failure, Head
 from tidemill_local import wire
 from tidemill_local.channel import Channel
 from tidemill_local.keeper import LEAVES
@@ -46,6 +46,10 @@ class Owner(Protocol):
 
     def ended(self, slot: Slot, ended: Ended) -> None: ...
 
+    def gave_up(self, slot: Slot, failure: Failure) -> None:
+        """The slot ends without having left its run."""
+        ...
+
 
 class Slot:
     def __init__(
@@ -60,21 +64,30 @@ class Slot:
         self.worker = worker
         self.run: Opened | None = None
         self.by = ""
+        self.since = 0  # when it was given its run
         self._owner = owner
         self._keeper = keeper
         self._tick = tick
         self._pending = bytearray()
         self._retiring = False
-        self._channel = Channel(loop, pipes, self._received, self._gone)
+        self._over = False
+        self._channel = Channel(loop, pipes, self._received, self._cut)
 
     @property
     def open(self) -> bool:
         return self._channel.open
 
-    def assign(self, opened: Opened, by: str) -> None:
-        """Push a run that has been claimed as `by`."""
+    def serves(self, run_id: str) -> bool:
+        return self.run is not None and self.run.head.run_id == run_id
+
+    def at_work(self) -> list[AtWork]:
+        """The steps of its run whose code runs under this claim."""
+        return [step for step in self.worker.board.at_work() if self.serves(step.run_id) and step.since >= self.since]
+
+    def assign(self, opened: Opened, by: str, crash: Failure | None) -> None:
+        """Push a run that has been claimed as `by`. `crash`: of what its last executor died."""
         self.run, self.by = opened, by
-        self._pending += wire.frame(wire.Assign(opened.head, opened.records, opened.base))
+        self._pending += wire.frame(wire.Assign(opened.head, opened.records, opened.base, crash))
         self._tick.hold(self)
 
     def flush(self) -> None:
@@ -97,18 +110,24 @@ class Slot:
 
     def close(self) -> None:
         """Drop the slot; its worker's thread ends, and its claim is over."""
-        if self._channel.open:
-            self._channel.close()
-            self._gone()
+        self._channel.close()
+        if not self._over:
+            self._over = True
+            self._owner.lost(self)
 
-    def _gone(self) -> None:
-        self._owner.lost(self)
+    def _cut(self) -> None:
+        """The other end has gone. With a run that its thread has not given up the process ends: that is told apart."""
+        if self.run is None:
+            self.close()
 
     def _received(self, message: bytes) -> None:
         call = _from_slot.decode(message)
         self._owner.heard(self)
         if isinstance(call, wire.Ready):
             self._owner.free(self)
+            return
+        if isinstance(call, wire.GaveUp):
+            self._owner.gave_up(self, call.failure)
             return
         try:
             value = self._do(call)

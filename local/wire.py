@@ -2,8 +2,8 @@
 
     server ── zygote     Fork →                        ← Forked, Exited
     server ── worker     Grow (with the slots' ends) →  ← Loaded or Broken
-                         Drain →
-    server ── slot       Assign, Answer, Raised →      ← Append, … (the calls of `ports.Keeper`), Ready
+                         Drain, Ping →                  ← Pong
+    server ── slot       Assign, Answer, Raised →      ← Append, … (the calls of `ports.Keeper`), Ready, GaveUp
 
 Every connection is a socket pair, or for a slot two pipes, whose other ends travelled as file descriptors: there is no
 path in the file system, so nobody else can connect, and nothing is left behind by `kill -9`.
@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tidemill.core.journal import Record
-from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Wait
+from tidemill.model import Event, Failure, FunctionSpec, Head, HeadChange, Parent, Wait
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
@@ -32,7 +32,7 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Fork(_Message, frozen=True, tag=0):
-    """Fork a worker that loads these targets; its end of the control connection comes with the message."""
+    """Fork a worker that loads these targets; its end of the control connection and its board come with the message."""
 
     load: int  # the number of this load of user code, to tell workers apart
     targets: tuple[str, ...]
@@ -84,6 +84,14 @@ class Grow(_Message, frozen=True, tag=12):
     count: int
 
 
+class Ping(_Message, frozen=True, tag=14):
+    """Say that you are there."""
+
+
+class Pong(_Message, frozen=True, tag=15):
+    pass
+
+
 class Drain(_Message, frozen=True, tag=13):
     """Begin nothing new: hand each run over at its next step boundary."""
 
@@ -97,6 +105,7 @@ class Assign(_Message, frozen=True, tag=20):
     head: Head
     records: list[Record]
     base: int  # the number of the first of `records`; what came before is in the snapshot
+    crash: Failure | None = None  # of what the executor before this one died, where that is known
 
 
 class Answer(_Message, frozen=True, tag=21):
@@ -173,11 +182,17 @@ class Ready(_Message, frozen=True, tag=39):
     """The slot has nothing to do. Not said after an append that ends a claim: the server knows."""
 
 
+class GaveUp(_Message, frozen=True, tag=42):
+    """The slot ends without having left its run; what its thread was ended by."""
+
+    failure: Failure
+
+
 Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal | WasEnded | PutSnapshot | Restore
 FromZygote = Forked | Exited
-FromWorker = Loaded | Broken
-ToWorker = Grow | Drain
-FromSlot = Call | Ready
+FromWorker = Loaded | Broken | Pong
+ToWorker = Grow | Drain | Ping
+FromSlot = Call | Ready | GaveUp
 ToSlot = Assign | Answer | Raised
 
 # --- frames --------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A worker: a process that holds one load of the user's code and runs it, each run in a slot, a thread of its own.
 
 Its main thread loads the targets, tells the server what they declare, and then only listens to the server: more slots,
-stop, or the end of the connection. A slot blocks on its own connection until a run is pushed to it.
+stop, whether it is there, or the end of the connection. A slot blocks on its own connection until it gets a run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tidemill.execute.code import drive
+from tidemill.execute.failures import failure_of
+from tidemill.execute.host import Host
 from tidemill.execute.live import LiveRun
 from tidemill.execute.open import Opened
 from tidemill.execute.parking import Resumed
-from tidemill_local import sources, wire
+from tidemill_local import orphans, sources, wire
+from tidemill_local.board import Board
+from tidemill_local.clock import SharedClock
 from tidemill_local.keeper import ConnectionLostError, SocketKeeper
 from tidemill_local.parked import ParkingLot
-from tidemill_local.system import SystemClock, SystemEntropy
+from tidemill_local.system import SystemEntropy
 
 if TYPE_CHECKING:
     from tidemill.function import Function
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 _to_worker: msgspec.msgpack.Decoder[wire.ToWorker] = msgspec.msgpack.Decoder(wire.ToWorker)
 
 
-def work(order: wire.Fork, server: socket.socket) -> int:
+def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
     """The life of a worker, until its server lets go of it. Its exit code."""
     _settle_in()
     before = set(sys.modules)
@@ -52,7 +56,7 @@ def work(order: wire.Fork, server: socket.socket) -> int:
     files = sources.of_modules(before) + loaded.files
     specs = [function.spec for function in functions.values()]
     server.sendall(wire.frame(wire.Loaded(specs, sources.version(files), files, loaded.notes, loaded.places)))
-    _Worker(server, functions).listen()
+    _Worker(server, functions, board).listen()
     return 0
 
 
@@ -64,8 +68,10 @@ class _Seat:
 
 
 class _Worker:
-    def __init__(self, server: socket.socket, functions: Functions) -> None:
+    def __init__(self, server: socket.socket, functions: Functions, board: Board) -> None:
         self._server = server
+        self._board = board
+        self._clock = SharedClock(lambda: board.offset)
         self._functions = functions
         self._draining = False
         self._lot = ParkingLot()
@@ -81,11 +87,17 @@ class _Worker:
                 return
             for message in frames.feed(data):
                 order = _to_worker.decode(message)
-                if isinstance(order, wire.Drain):
-                    self._draining = True
-                    self._lot.close()
-                    continue
-                for _ in range(order.count):
+                self._obey(order, fds)
+
+    def _obey(self, order: wire.ToWorker, fds: list[int]) -> None:
+        match order:
+            case wire.Ping():
+                self._server.sendall(wire.frame(wire.Pong()))
+            case wire.Drain():
+                self._draining = True
+                self._lot.close()
+            case wire.Grow(count):
+                for _ in range(count):
                     self._start_slot(SocketKeeper(fds.pop(0), fds.pop(0)))
 
     def _start_slot(self, keeper: SocketKeeper) -> None:
@@ -93,7 +105,7 @@ class _Worker:
 
     def _slot(self, keeper: SocketKeeper) -> None:
         seat = _Seat(keeper)
-        clock, entropy = SystemClock(), SystemEntropy()
+        entropy = SystemEntropy()
         try:
             while seat.keeper is not None:
                 assign = seat.keeper.assignment()
@@ -103,17 +115,15 @@ class _Worker:
                     seat.keeper = None  # the thread in which its code was parked serves this connection now
                     return
                 drive(
-                    function, opened, seat.keeper, clock, entropy,
-                    stopping=self._stopping, lot=lambda live: self._park(seat, live),
+                    function, opened, seat.keeper, self._clock, entropy, stopping=self._stopping,
+                    lot=lambda live: self._park(seat, live), host=Host(self._board, assign.crash),
                 )  # fmt: skip
         except ConnectionLostError:
             return
-        except Exception as error:
+        except BaseException as error:  # of the engine: what the user's code raises is its run's failure
             print(f"tidemill: a slot gave up: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        except BaseException as error:  # of the user's code; it counts as a crash, for this run alone
-            kind = type(error).__name__
-            said = f"tidemill: a function raised {kind}, which is no Exception; its attempt counts as a crash: {error}"
-            print(said, file=sys.stderr)  # noqa: T201
+            if seat.keeper is not None:
+                seat.keeper.give_up(failure_of(error, 0))
         finally:
             if seat.keeper is not None:
                 seat.keeper.close()  # whatever happened: the server learns that this claim is over
@@ -137,6 +147,7 @@ class _Worker:
 def _settle_in() -> None:
     """A process group of its own (what the code starts can be killed with it), no terminal input, prompt output."""
     os.setpgid(0, 0)
+    os.environ[orphans.MARK] = str(os.getpid())
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _die_with_the_zygote()
     null = os.open(os.devnull, os.O_RDONLY)

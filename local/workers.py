@@ -1,7 +1,8 @@
-"""The workers from the server's side: loaded, grown, drained, and replaced when they die.
+"""The workers from the server's side: loaded, grown, drained, and replaced when they die or hang.
 
 A load of the user's code is a worker of its own. While a new one loads the old one goes on; once the new one is there
-the old one drains: its steps end, its runs move over at their next step, and it exits.
+the old one drains: its steps end, its runs move over at their next step, and it exits. Beside it there may be workers
+of the same code with one slot each, in which runs that are suspected of a crash go on alone (see `quarantine`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import os
 import signal
 import socket
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
 
-from tidemill_local import wire, zygote
+from tidemill_local import orphans, wire, zygote
 from tidemill_local.channel import Channel
 from tidemill_local.slots import Slot
+from tidemill_local.zygote import Ordered
 
 _from_worker: msgspec.msgpack.Decoder[wire.FromWorker] = msgspec.msgpack.Decoder(wire.FromWorker)
 _from_zygote: msgspec.msgpack.Decoder[wire.FromZygote] = msgspec.msgpack.Decoder(wire.FromZygote)
@@ -34,29 +36,46 @@ class Owner(Protocol):
 
     def broken(self, broken: wire.Broken) -> None: ...
 
+    def dying(self, worker: Worker, how: str) -> bool:
+        """The process of this worker has ended; its claims still stand. Whether a run of its may have ended it."""
+        ...
+
+    def spare(self, worker: Worker) -> None:
+        """The process of this worker is about to end, which is the fault of no run."""
+        ...
+
     def died(self, what: str) -> None:
         """The worker whose code is the latest has died, as `what` says; another one is on its way."""
         ...
 
+    def isolated(self, worker: Worker, *, loaded: bool) -> None:
+        """This worker of one slot has loaded the code, or could not."""
+        ...
+
 
 class Worker:
-    """One load of the user's code: its control connection and its slots."""
+    """One load of the user's code: its control connection, its board and its slots. `most`: so many."""
 
-    def __init__(self, loop: AbstractEventLoop, load: int, control: socket.socket, workers: Workers) -> None:
+    def __init__(self, loop: AbstractEventLoop, load: int, ordered: Ordered, workers: Workers, most: int) -> None:
         self.load = load
+        self.most = most
+        self.board = ordered.board
+        self.given_up: set[tuple[str, str, int]] = set()  # attempts of steps that have been found to hang
+        self.answered = True  # the last question whether it is there
         self.pid = 0
         self.ready = False
         self.failed = False  # its code could not be imported
         self.draining = False
+        self.alone = False  # it has one slot, for runs suspected of a crash
         self.since = loop.time()
         self._loop = loop
         self._workers = workers
         self._slots: dict[Slot, None] = {}
-        self._control = Channel(loop, control, self._received, self.gone)
+        self._control = Channel(loop, ordered.control, self._received, _ending)
 
     def grow(self) -> Slot | None:
         """One more slot, if it may have more."""
-        if self.draining or not self._control.open or len(self._slots) >= self._workers.concurrency:
+        if self.draining or not self._control.open or len(self._slots) >= self.most:
             return None
         our_read, their_write = os.pipe()
         try:
@@ -76,6 +95,11 @@ class Worker:
         self._control.send(wire.frame(wire.Drain()))
         if not self._slots:
             self.release()
+
+    def ping(self) -> None:
+        """Ask whether it is there: see `answered`."""
+        self.answered = False
+        self._control.send(wire.frame(wire.Ping()))
 
     def dropped(self, slot: Slot) -> None:
         self._slots.pop(slot, None)
@@ -97,7 +121,11 @@ class Worker:
         self._control.read()
 
     def _received(self, message: bytes) -> None:
-        self._workers.told(self, _from_worker.decode(message))
+        told = _from_worker.decode(message)
+        if isinstance(told, wire.Pong):
+            self.answered = True
+        else:
+            self._workers.told(self, told)
 
 
 class Workers:
@@ -115,6 +143,8 @@ class Workers:
         self.make_slot = make_slot
         self._loop = loop
         self._order = order  # of the latest load
+        self._loads = order.load
+        self.offset = 0  # of the platform's time, as all boards have it
         self._owner = owner
         self._workers: dict[int, Worker] = {}
         self._current: Worker | None = None
@@ -122,10 +152,49 @@ class Workers:
         self._deaths = 0
         self._stopped = False
 
-    def adopt(self, zygote_pid: int, connection: socket.socket, control: socket.socket) -> None:
+    @property
+    def current(self) -> Worker | None:
+        """The worker of the latest code that could be loaded, as long as it answers."""
+        return self._current if self._current is not None and self._current.answered else None
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(list(self._workers.values()))
+
+    def adopt(self, zygote_pid: int, connection: socket.socket, ordered: Ordered) -> None:
         """Take over a zygote that was forked, and ordered to load, before there was a loop."""
         self._watch_zygote(zygote_pid, connection)
-        self._workers[self._order.load] = Worker(self._loop, self._order.load, control, self)
+        self._take_on(self._order.load, ordered, self.concurrency)
+
+    def set_time(self, offset: int) -> None:
+        """All workers have the server's time."""
+        if offset != self.offset:
+            self.offset = offset
+            for worker in self._workers.values():
+                worker.board.offset = offset
+
+    def isolate(self) -> bool:
+        """Fork a worker of one slot, beside the latest. False: nothing can be forked at present."""
+        if self._stopped or not self._zygote.open:
+            return False
+        order = msgspec.structs.replace(self._order, load=self._next_load())
+        self._take_on(order.load, zygote.send_order(self._connection, order), 1).alone = True
+        return True
+
+    def replace(self, worker: Worker) -> None:
+        """Something hangs in this worker: no run begins in it any more."""
+        if worker is self._current:
+            self.reload()
+        elif not worker.draining:
+            worker.drain()
+
+    def end(self, worker: Worker) -> None:
+        """Kill a worker; its claims are over, and nothing is to be learned from its end."""
+        if worker is self._current:
+            self._current = None
+            self._owner.died(f"worker {worker.pid} no longer answered and was killed")
+            self.reload()
+        self._owner.spare(worker)
+        self._kill(worker)
 
     def reload(self) -> None:
         """Load the user's code anew. A load that is still under way is given up."""
@@ -135,12 +204,16 @@ class Workers:
         for worker in list(self._workers.values()):
             if not worker.ready:
                 self._kill(worker)
-        self._order = msgspec.structs.replace(self._order, load=self._order.load + 1)
-        control = zygote.send_order(self._connection, self._order)
-        self._workers[self._order.load] = Worker(self._loop, self._order.load, control, self)
+        self._order = msgspec.structs.replace(self._order, load=self._next_load())
+        self._take_on(self._order.load, zygote.send_order(self._connection, self._order), self.concurrency)
 
-    def told(self, worker: Worker, message: wire.FromWorker) -> None:
+    def told(self, worker: Worker, message: wire.Loaded | wire.Broken) -> None:
         """What a worker says of its load."""
+        if worker.alone:
+            worker.ready = isinstance(message, wire.Loaded)
+            worker.failed = not worker.ready
+            self._owner.isolated(worker, loaded=worker.ready)
+            return
         if worker.load != self._order.load:
             return  # a later load is under way
         if isinstance(message, wire.Broken):
@@ -168,6 +241,16 @@ class Workers:
         self._zygote.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._zygote_pid, 0)
+        orphans.kill(lambda _: False)
+
+    def _next_load(self) -> int:
+        self._loads += 1
+        return self._loads
+
+    def _take_on(self, load: int, ordered: Ordered, most: int) -> Worker:
+        worker = self._workers[load] = Worker(self._loop, load, ordered, self, most)
+        worker.board.offset = self.offset
+        return worker
 
     def _cancel_restart(self) -> None:
         if self._restart is not None:
@@ -183,6 +266,7 @@ class Workers:
     # --- the zygote ------------------------------------------------------------------------------------
 
     def _watch_zygote(self, pid: int, connection: socket.socket) -> None:
+        orphans.take_in()
         self._zygote_pid = pid
         self._zygote_since = self._loop.time()
         self._connection = connection
@@ -208,7 +292,9 @@ class Workers:
             return
         workers, self._workers, self._current = self._workers, {}, None
         for worker in workers.values():
+            self._owner.spare(worker)
             self._kill(worker)
+        orphans.kill(lambda _: False)
         self._owner.died("the process that forks the workers has died, and they with it")
         delay = 0.0 if self._loop.time() - self._zygote_since > _STABLE else 1.0
         self._cancel_restart()
@@ -220,17 +306,25 @@ class Workers:
 
     def _ended(self, worker: Worker, how: str) -> None:
         worker.last_words()
+        told_apart = not (self._stopped or worker.failed) and self._owner.dying(worker, how)
         worker.gone()
+        worker.board.close()
+        if worker.alone and not (self._stopped or worker.ready):
+            self._owner.isolated(worker, loaded=False)
         current = worker is self._current  # even where a later load could not be imported
         if self._stopped or worker.failed or not (current or worker.load == self._order.load):
             return
         self._current = None if current else self._current
         lived = self._loop.time() - worker.since
-        self._deaths = 0 if lived > _STABLE else self._deaths + 1
+        self._deaths = 0 if lived > _STABLE or told_apart else self._deaths + 1  # else it dies by itself
         delay = 0.0 if self._deaths < 2 else min(0.1 * 2**self._deaths, _BACKOFF_MOST)
         self._owner.died(f"worker {worker.pid} {how}")
         self._cancel_restart()
         self._restart = self._loop.call_later(delay, self.reload)
+
+
+def _ending() -> None:
+    """A worker's connection has ended, so its process does; the zygote tells how."""
 
 
 def _how(status: int) -> str:

@@ -4,8 +4,8 @@ A fork takes a few milliseconds where a fresh interpreter with its imports takes
 workers share with the zygote costs memory once. The zygote itself never imports user code and starts no thread.
 
 It also is the one who sees to it that nothing outlives the server. When its connection to the server ends, it kills
-every worker's process group and exits. (Should the zygote itself be killed, its workers get SIGKILL
-from the kernel on Linux, and see their own connection to the server end elsewhere.)
+every worker's process group, whatever else they have left behind (`orphans`), and exits. (Should the zygote itself be
+killed, its workers get SIGKILL from the kernel on Linux, and see their own connection to the server end elsewhere.)
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import select
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from tidemill_local import wire
+from tidemill_local import board, orphans, wire
+from tidemill_local.board import Board
 
 _fork_of: msgspec.msgpack.Decoder[wire.Fork] = msgspec.msgpack.Decoder(wire.Fork)
 
@@ -47,12 +48,23 @@ def spawn_zygote() -> tuple[int, socket.socket]:
     return pid, ours
 
 
-def send_order(zygote: socket.socket, order: wire.Fork) -> socket.socket:
-    """Have a worker forked; the server's end of its control connection."""
+class Ordered(NamedTuple):
+    """What the server has of a worker that it has ordered: its end of the control connection, and the board."""
+
+    control: socket.socket
+    board: Board
+
+
+def send_order(zygote: socket.socket, order: wire.Fork) -> Ordered:
+    """Have a worker forked."""
     ours, theirs = socket.socketpair()
+    shared = board.create()
     with theirs:
-        socket.send_fds(zygote, [wire.frame(order)], [theirs.fileno()])
-    return ours
+        socket.send_fds(zygote, [wire.frame(order)], [theirs.fileno(), shared])
+    try:
+        return Ordered(ours, Board(shared))
+    finally:
+        os.close(shared)
 
 
 def _environment() -> dict[str, str]:
@@ -94,6 +106,7 @@ class _Zygote:
         self._woken.setblocking(False)
         signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
+        orphans.take_in()
         _preload()
         try:
             while self._serve():
@@ -103,6 +116,7 @@ class _Zygote:
                 kill_group(pid)
             for pid in self._workers:
                 os.waitpid(pid, 0)
+            orphans.kill(lambda _: False)
 
     def _serve(self) -> bool:
         readable, _, _ = select.select([self._server, self._wake], [], [])
@@ -117,19 +131,20 @@ class _Zygote:
             return False  # the server has gone before it had read all that it was told
         self._fds += fds
         for message in self._frames.feed(data):
-            self._fork(_fork_of.decode(message), self._fds.pop(0))
+            self._fork(_fork_of.decode(message), self._fds.pop(0), self._fds.pop(0))
         return bool(data)
 
-    def _fork(self, order: wire.Fork, fd: int) -> None:
+    def _fork(self, order: wire.Fork, control: int, shared: int) -> None:
         sys.stdout.flush()
         pid = os.fork()
         if not pid:
-            self._become_worker(order, fd)
-        os.close(fd)
+            self._become_worker(order, control, shared)
+        os.close(control)
+        os.close(shared)
         self._workers[pid] = order.load
         self._tell(wire.Forked(order.load, pid))
 
-    def _become_worker(self, order: wire.Fork, fd: int) -> NoReturn:
+    def _become_worker(self, order: wire.Fork, control: int, shared: int) -> NoReturn:
         status = 70
         try:
             signal.set_wakeup_fd(-1)
@@ -140,7 +155,9 @@ class _Zygote:
                 os.close(other)
             from tidemill_local.worker import work
 
-            status = work(order, socket.socket(fileno=fd))
+            memory = Board(shared)
+            os.close(shared)
+            status = work(order, socket.socket(fileno=control), memory)
         except ConnectionError:
             status = 0  # the server has gone, and has said why
         except BaseException as error:
@@ -149,12 +166,21 @@ class _Zygote:
             os._exit(status)
 
     def _reap(self) -> None:
-        for pid, load in list(self._workers.items()):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                del self._workers[pid]
-                kill_group(pid)  # what the user's code started dies with its worker
-                self._tell(wire.Exited(load, pid, os.waitstatus_to_exitcode(status)))
+        """Take leave of children that have ended: workers, and what came to this process from them."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                load = self._workers.pop(pid, None)
+                if load is not None:
+                    kill_group(pid)  # what the user's code started dies with its worker
+                    self._tell(wire.Exited(load, pid, os.waitstatus_to_exitcode(status)))
+                    orphans.kill(self._spared)
+
+    def _spared(self, pid: int) -> bool:
+        """A worker, or what comes from one that lives."""
+        return pid in self._workers or orphans.marked(pid) in self._workers
 
     def _tell(self, message: wire.FromZygote) -> None:
         with contextlib.suppress(OSError):  # the server is gone: the next read says so

@@ -17,6 +17,7 @@ from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import open_run
 from tidemill.execute.receive import DirectBus
 from tidemill.ports import World
+from tidemill_lambdas.keys import AnyKey
 from tidemill_local.handlers import Handlers
 from tidemill_local.payload import Answer, request_payload
 from tidemill_local.registry import LocalRegistry
@@ -81,7 +82,7 @@ class MemoryServer:
         stores = (self.database.runs, self.database.events, self.database.waits, self.database.blobs)
         bus.world = World(*stores, self._ready, bus, registry, self.clock, self._entropy, Nobody(), self.database.flow)
         self._world = bus.world
-        self._handlers = Handlers(self._world)
+        self._handlers = Handlers(self._world, AnyKey())
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"

@@ -92,7 +92,10 @@ def value(call: Call) -> Response:
 
 
 def steps(call: Call) -> Work:
-    return _rows(call, "steps", lambda head, records: steps_view(records, head, call.request.origin))
+    def view(head: Head, records: list[Record]) -> list[View]:
+        return steps_view(records, head, call.request.origin, at_work=call.world.at_work(head.run_id))
+
+    return _rows(call, "steps", view)
 
 
 def journal(call: Call) -> Work:
@@ -123,7 +126,8 @@ def _elsewhere(call: Call, body: bytes) -> Response:
 
 def _whole(call: Call, head: Head) -> Response:
     records, origin = call.world.runs.read(head.run_id), call.request.origin
-    return raw(200, pages.shrunk(lambda inline: whole_run_view(head, records, origin, inline)))
+    at_work = call.world.at_work(head.run_id)
+    return raw(200, pages.shrunk(lambda inline: whole_run_view(head, records, origin, inline, at_work)))
 
 
 def _head(call: Call) -> Head:

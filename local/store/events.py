@@ -56,6 +56,11 @@ class SqliteEvents:
             )
         return True
 
+    def latest(self) -> int:
+        """The latest receipt time; 0 where there is no event."""
+        row = self._db.row(f"SELECT max(received_at) FROM event WHERE name <> '{SIGNAL}'", ())  # noqa: S608
+        return row[0] or 0 if row else 0
+
     def get(self, event_id: str) -> Event | None:
         row = self._db.row("SELECT data FROM event WHERE id = ?", (event_id,))
         return _decode(row[0]) if row else None

@@ -16,6 +16,7 @@ from tidemill.aws.metrics import Metrics
 from tidemill.aws.settings import queue_name
 from tidemill.core.journal import Claimed, Ended, HandedOver, Started, StepDone, Suspended
 from tidemill.errors import Unavailable
+from tidemill.execute.host import ExecutorGone
 from tidemill.execute.receive import DirectBus
 from tidemill.ports import RunQuery, World
 from tidemill_local.registry import LocalRegistry
@@ -55,7 +56,7 @@ class Queue:
         pass
 
 
-class Died(BaseException):
+class Died(ExecutorGone):
     """The process is gone: nothing in it catches this."""
 
 

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from tidemill.core.journal import Claimed, Started
+from tidemill.core.state import fold
 from tidemill.execute.open import Opened
 from tidemill.execute.receive import DirectBus
-from tidemill.model import Event, EventTrigger, FunctionSpec, Head, TimeoutSpec
+from tidemill.model import Event, EventTrigger, Failure, FunctionSpec, Head, TimeoutSpec
 from tidemill.ports import World
 from tidemill_local import dispatch
 from tidemill_local.claims import Claims
 from tidemill_local.console import Console
 from tidemill_local.dispatch import BEGINNING_MOST, Dispatcher
+from tidemill_local.quarantine import Quarantine
 from tidemill_local.queue import LocalQueue
 from tidemill_local.ready import ReadyQueue
 from tidemill_local.registry import LocalRegistry
@@ -38,9 +40,11 @@ class Slot:
         self.run: Opened | None = None
         self.by = ""
         self.closed = self.retired = False
+        self.since = 0
+        self.crash: Failure | None = None
 
-    def assign(self, opened: Opened, by: str) -> None:
-        self.run, self.by = opened, by
+    def assign(self, opened: Opened, by: str, crash: Failure | None) -> None:
+        self.run, self.by, self.crash = opened, by, crash
 
     def close(self) -> None:
         self.closed = True
@@ -51,10 +55,15 @@ class Slot:
 
 
 class Worker:
+    def drain(self) -> None:
+        self.draining = True
+
     def __init__(self, place: Place, most: int) -> None:
         self.place = place
         self.most = most
         self.slots: list[Slot] = []
+        self.alone = self.draining = False
+        self.pid = 77
 
     def grow(self) -> Slot | None:
         if len(self.slots) >= self.most:
@@ -86,13 +95,48 @@ class Place:
         self.dispatcher.tick = Tick(db, before=self.dispatcher.pump, failed=lambda: None)
         self.dispatcher.popped = self.popped.append
         self.clock, self.registry = clock, registry
+        self.isolated = 0  # workers of one slot that were asked for
+        arm = self.dispatcher.tick.arm
+        self.dispatcher.quarantine = Quarantine(loop, self._isolate, arm, self.ready.put)
         self.timers = queue.timers = Timers(loop, db.runs, clock, self.ready, self.dispatcher.tick)
         self.timers.wake = self.dispatcher.wake
+
+    def _isolate(self) -> bool:
+        self.isolated += 1
+        return True
+
+    def isolate(self) -> Worker:
+        """A worker of one slot has come."""
+        worker: Any = Worker(self, 1)
+        worker.alone = True
+        self.dispatcher.quarantine.joined(worker, loaded=True)
+        self.turn()
+        return worker
+
+    def die(self, worker: Any) -> None:
+        """The worker's process is killed."""
+        self.dispatcher.dying(worker, "was killed by SIGSEGV")
+        if worker is self.dispatcher.worker:
+            self.dispatcher.use(None)
+        for slot in list(worker.slots):
+            slot.close()
+        self.turn()
 
     def use(self, most: int) -> Worker:
         worker: Any = Worker(self, most)
         self.dispatcher.use(worker)
         return worker
+
+    def use_turn(self, most: int) -> Worker:
+        worker = self.use(most)
+        self.turn()
+        return worker
+
+    def later(self) -> None:
+        """All back-offs are over."""
+        for guilt in self.dispatcher.quarantine._guilty.values():
+            guilt.until = 0.0
+        self.turn()
 
     def runs(self, *names: str) -> None:
         for name in names:
@@ -308,3 +352,90 @@ def test_a_timer_is_set_for_the_finish_timeout_of_a_run_that_begins(place: Place
     place.use(1)
     place.turn()
     assert place.timers.at == NOW + 1_000
+
+
+def crashes(place: Place, run_id: str) -> tuple[int, list[str]]:
+    """How many lapses the run is charged with, and what its records are."""
+    records = place.db.runs.read(run_id)
+    return fold(records).lapses, [type(record).__name__ for record in records]
+
+
+@on_a_loop
+def test_the_only_run_at_work_is_charged_when_its_process_dies(place: Place) -> None:
+    place.runs("r1")
+    place.die(place.use_turn(1))
+    place.use_turn(1)
+    assert place.isolated == 0, "its function has a back-off first"
+    place.later()
+    alone = place.isolate()
+    assert at_work(alone) == ["r1"]
+    assert crashes(place, "r1")[0] == 1
+    assert alone.slots[0].crash is not None
+    assert "SIGSEGV" in alone.slots[0].crash.message
+
+
+@on_a_loop
+def test_neighbours_of_a_process_that_dies_are_not_charged_and_go_on_alone(place: Place) -> None:
+    place.runs("r1", "r2")
+    worker = place.use_turn(2)
+    assert at_work(worker) == ["r1", "r2"]
+    place.die(worker)
+    place.use_turn(2)
+    first = place.isolate()
+    assert at_work(first) == ["r1"]
+    second = place.isolate()
+    assert at_work(second) == ["r2"]
+    free(place, second.slots[0])
+    place.die(first)
+    assert crashes(place, "r2") == (0, ["Started", "Claimed", "HandedOver", "Claimed"])
+    place.later()
+    assert at_work(place.isolate()) == ["r1"]
+    assert crashes(place, "r1")[0] == 1, "alone it died again: it is charged once"
+
+
+@on_a_loop
+def test_runs_of_other_functions_wait_for_no_back_off(place: Place) -> None:
+    place.registry.replace([FunctionSpec(f"a.{n}", "a", n, (EventTrigger("n"),)) for n in "fg"], "2")
+    place.runs("r1")
+    place.die(place.use_turn(1))
+    assert place.ready, "it waits for a worker to be looked at"
+    born = Started(NOW, "a.g", (Event("e1", "n", {}, 1, 1),))
+    assert place.db.runs.create(Head("r2", "a.g", "scheduled", NOW, NOW + 9_000), [born])
+    place.ready.put("r2", "a.g")
+    assert at_work(place.use_turn(1)) == ["r2"]
+
+
+@on_a_loop
+def test_a_function_is_as_others_again_once_a_run_of_it_was_left_in_order(place: Place) -> None:
+    place.runs("r1")
+    place.die(place.use_turn(1))
+    place.later()
+    worker = place.use_turn(1)
+    place.runs("r2")
+    place.turn()
+    alone = place.isolate()
+    assert (at_work(worker), at_work(alone)) == ([], ["r1"])
+    free(place, alone.slots[0])
+    place.turn()
+    assert at_work(worker) == ["r2"]
+    assert alone.draining, "nobody else needs it"
+
+
+@on_a_loop
+def test_the_end_of_a_process_that_is_replaced_charges_nobody(place: Place) -> None:
+    place.runs("r1")
+    worker = place.use_turn(1)
+    place.dispatcher.spare(worker)  # type: ignore[arg-type]  # a stand-in
+    worker.slots[0].close()
+    assert at_work(place.use_turn(1)) == ["r1"]
+    assert crashes(place, "r1") == (0, ["Started", "Claimed", "HandedOver", "Claimed"])
+
+
+@on_a_loop
+def test_what_a_slot_gives_up_for_is_told_to_the_next(place: Place) -> None:
+    place.runs("r1")
+    worker = place.use_turn(1)
+    slot: Any = worker.slots[0]
+    place.dispatcher.gave_up(slot, Failure("Odd", "so"))
+    place.turn()
+    assert [slot.crash for slot in worker.slots] == [Failure("Odd", "so")]

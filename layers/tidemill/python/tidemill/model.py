@@ -239,3 +239,17 @@ def name_matches(pattern: str, name: str) -> bool:
     if name.startswith(PLATFORM) and not prefix.startswith(PLATFORM):
         return False
     return name.startswith(prefix) and name != SIGNAL
+
+
+class AtWork(msgspec.Struct, frozen=True, array_like=True):
+    """A step whose code runs. Times in milliseconds."""
+
+    run_id: str
+    key: str
+    attempt: int
+    since: int
+    timeout: int | None = None
+
+    def late(self, now: int, grace: int) -> bool:
+        """Whether it has passed its timeout by more than the grace."""
+        return self.timeout is not None and now > self.since + self.timeout + grace

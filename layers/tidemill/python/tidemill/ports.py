@@ -15,7 +15,7 @@ import msgspec
 
 from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.core.journal import Claimed, Record, Started
-from tidemill.model import Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
+from tidemill.model import AtWork, Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -428,3 +428,4 @@ class World:
     entropy: Entropy
     liveness: Liveness
     flow: FlowStore
+    at_work: Callable[[str], Sequence[AtWork]] = lambda _: ()  # a run's steps whose code runs now, where that is known

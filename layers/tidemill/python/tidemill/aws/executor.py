@@ -31,6 +31,7 @@ from tidemill.errors import Unavailable
 from tidemill.execute.arrive import arrive, tick
 from tidemill.execute.code import drive
 from tidemill.execute.handed import ended
+from tidemill.execute.host import Host
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.load import first, tail
 from tidemill.execute.open import Opened, open_run
@@ -219,8 +220,8 @@ class Executor:
         logs.about(function_id=function.id, run_id=head.run_id, event_id=next(iter(head.event_ids), None))
         if _first(opened):
             self._metrics.count("RunsStarted")
-        world, self._claimed = self._world, head.run_id
-        drive(function, opened, LocalKeeper(world), world.clock, world.entropy, stopping=self._stopping(this))
+        world, self._claimed, stopping = self._world, head.run_id, self._stopping(this)
+        drive(function, opened, LocalKeeper(world), world.clock, world.entropy, stopping=stopping, host=Host())
         self._claimed = ""
 
     def _stopping(self, this: Turn) -> Callable[[], bool]:

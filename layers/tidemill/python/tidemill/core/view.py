@@ -32,7 +32,7 @@ from tidemill.core.view_steps import end_status, steps_view
 from tidemill.core.view_values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.limits import PAGE_MOST, VALUE_INLINE
-from tidemill.model import Event, Head, RunStatus, event_fields
+from tidemill.model import AtWork, Event, Head, RunStatus, event_fields
 
 __all__ = ["error_view", "event_view", "journal_view", "run_view", "steps_view", "whole_run_view"]
 
@@ -70,9 +70,18 @@ def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline:
     }
 
 
-def whole_run_view(head: Head, records: Sequence[Record], base: str = "", inline: int = VALUE_INLINE) -> View:
-    """One run, with the first of its journal and its steps; `more`: there are others. `records` are all of them."""
-    journal, steps = journal_view(records), steps_view(records, head, base, inline)
+def whole_run_view(
+    head: Head,
+    records: Sequence[Record],
+    base: str = "",
+    inline: int = VALUE_INLINE,
+    at_work: Iterable[AtWork] = (),
+) -> View:
+    """One run, with the first of its journal and its steps; `more`: there are others. `records` are all of them.
+
+    `at_work`: the steps whose code runs now.
+    """
+    journal, steps = journal_view(records), steps_view(records, head, base, inline, at_work)
     return {
         **run_view(head, records, base, inline),
         "journal": journal[:PAGE_MOST],

@@ -24,7 +24,7 @@ from tidemill.core.journal import (
 from tidemill.core.view_values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.limits import VALUE_INLINE
-from tidemill.model import ENDED, SIGNAL, Failure, Head, StepKind
+from tidemill.model import ENDED, SIGNAL, AtWork, Failure, Head, StepKind
 
 _BRANCH = re.compile(r"^(?:p\d+/\d+/)+")
 _REPETITION = re.compile(r":\d+$")
@@ -42,8 +42,14 @@ class _Step:
     failure: Failure | None = None
 
 
-def steps_view(records: Sequence[Record], head: Head, base: str = "", inline: int = VALUE_INLINE) -> list[View]:
-    """Every step that the journal knows, in order of first appearance; one that runs just now is not in it yet."""
+def steps_view(
+    records: Sequence[Record],
+    head: Head,
+    base: str = "",
+    inline: int = VALUE_INLINE,
+    at_work: Iterable[AtWork] = (),
+) -> list[View]:
+    """Every step that the journal knows, in order of first appearance, and then those at work for the first time."""
     steps: dict[str, _Step] = {}
     for seq, record in enumerate(records):
         match record:
@@ -63,7 +69,16 @@ def steps_view(records: Sequence[Record], head: Head, base: str = "", inline: in
                 break
             case _:
                 pass
+    else:
+        for work in at_work:
+            _run(steps, work)
     return [_step_view(key, step, steps) for key, step in steps.items()]
+
+
+def _run(steps: dict[str, _Step], work: AtWork) -> None:
+    step = steps.setdefault(work.key, _Step("run", work.since, "running"))
+    if step.status not in ENDED:
+        step.status, step.attempts, step.failure = "running", work.attempt, None
 
 
 def _end_step(steps: dict[str, _Step], record: StepDone | Resolved, output: Any) -> None:

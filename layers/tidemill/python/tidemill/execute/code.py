@@ -23,6 +23,7 @@ from tidemill.core.state import RunState, fold
 from tidemill.execute import finish
 from tidemill.execute.driver import Driver
 from tidemill.execute.failures import failure_of
+from tidemill.execute.host import Host, is_stray
 from tidemill.execute.leave import leave
 from tidemill.execute.live import Leaving, Left, LiveRun
 from tidemill.execute.load import restored
@@ -57,6 +58,7 @@ def drive(
     snapshot_every: int = SNAPSHOT_RECORDS,
     lot: Lot | None = None,
     park_from: int = PARK_RECORDS,
+    host: Host | None = None,
 ) -> None:
     """Run the code of a claimed run as far as it goes now. Blocking; never raises for what the code does,
     but whatever the keeper raised: then the claim lapses.
@@ -64,10 +66,10 @@ def drive(
     `stopping`: asked before each step; true hands the run over. `threads`: whether branches run in threads.
     `stubs`: functions that stand in for the steps with these ids. `snapshot_every`: so many records.
     `lot`: where the code of a blocked run may be parked (see `parking`), from so
-    many records on: `park_from`.
+    many records on: `park_from`. `host`: where this executor has a process to itself.
     """
     live = LiveRun(opened.head, opened.spec, _state(opened, keeper), keeper, clock, entropy, stopping, stubs or {})
-    live.snapshot_every = snapshot_every
+    live.snapshot_every, live.host = snapshot_every, host
     if lot is not None:
         live.park = lambda: live.state.seq >= park_from and park(live, lot)
     parent = opened.head.parent
@@ -179,7 +181,7 @@ def _once(live: LiveRun, body: Body) -> bool:
     """Run the code from the top. True: this executor has done what there was to do."""
     live.leaving = None
     live.blocked = {}
-    error: Exception | None = None
+    error: BaseException | None = None
     value: Any = None
     left = False
     try:
@@ -192,15 +194,21 @@ def _once(live: LiveRun, body: Body) -> bool:
         error = RuntimeError("the function raised GeneratorExit")
     except Exception as caught:
         error = caught
-    except BaseExceptionGroup:  # a TaskGroup's: its tasks were left
-        if live.leaving is None:
-            raise
+    except BaseException as caught:
+        if _leaving(live) is None or not _is_group(caught):  # a TaskGroup's: its tasks were left
+            if live.host is None or not is_stray(caught):
+                raise
+            error = caught
     leaving = _leaving(live)
     if leaving == "superseded":
         return True
     if left or leaving is not None:  # also where the code swallowed the exception by which it was left
         return leave(live)
     return _complete(live, value) if error is None else _fail(live, error)
+
+
+def _is_group(error: BaseException) -> bool:
+    return isinstance(error, BaseExceptionGroup)
 
 
 def _leaving(live: LiveRun) -> Leaving | None:
@@ -220,7 +228,7 @@ def _end(live: LiveRun, ended: Ended) -> bool:
     return True
 
 
-def _fail(live: LiveRun, error: Exception) -> bool:
+def _fail(live: LiveRun, error: BaseException) -> bool:
     """An error between steps: tried again with backoff, unless it says that this cannot help."""
     now = live.clock.now()
     failure = failure_of(error, now)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,9 @@ from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.limits import SNAPSHOT_RECORDS
 from tidemill.model import FunctionSpec, Head, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
+
+if TYPE_CHECKING:
+    from tidemill.execute.host import Host
 
 T = TypeVar("T")
 _TRIES = 3  # of a question that the keeper did not answer
@@ -78,6 +81,7 @@ class LiveRun:
         self.reached: set[str] = set()  # steps that earlier executions in this process have come to
         self.called: set[str] = set()  # steps that this execution has come to
         self.given: set[str] = set()  # steps whose outcome this execution's code was given
+        self.host: Host | None = None  # where this executor has a process to itself
         self.weight = 0  # bytes of values that this executor has appended
         self._guard = threading.Condition()
         self._queue: list[_Write] = []

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from tidemill import duration, ids, step_args, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
@@ -61,7 +63,7 @@ def run(
         yield from _rest(live, key, tried)
     if crashes:
         attempt += crashes
-        failure = Failure("Crashed", "the process died while this step ran", step_id=key)
+        failure = _crash(live, key)
         yield from _failed(live, key, live.clock.now(), attempt, limit, failure)
     while True:
         attempt += 1
@@ -71,7 +73,7 @@ def run(
                 given, started = elsewhere
                 elsewhere = None
             else:
-                given = yield Call(fn, args, kwargs, attempt, timeout)
+                given = yield Call(_noted(live, key, attempt, timeout, fn), args, kwargs, attempt, timeout)
             if isinstance(given, Handed):
                 given = yield from handed.outcome(live, key, attempt, started, given.until)
             value = values.encode(given, "result")
@@ -80,6 +82,21 @@ def run(
         else:
             live.append(StepDone(key, "run", started, live.clock.now(), attempt, value))
             return values.decode(value)
+
+
+def _noted(live: LiveRun, key: str, attempt: int, timeout: int | None, fn: Callable[..., Any]) -> Callable[..., Any]:
+    if live.host is None:
+        return fn
+    since, run_id = live.clock.now(), live.head.run_id
+    return live.host.noted(lambda notes: notes.begin(run_id, key, attempt, since, timeout), fn)
+
+
+def _crash(live: LiveRun, key: str) -> Failure:
+    """What the executor before this one died of."""
+    known = live.host.crash if live.host is not None else None
+    if known is None:
+        return Failure("Crashed", "the process died while this step ran", step_id=key)
+    return msgspec.structs.replace(known, step_id=key)
 
 
 def skip(live: LiveRun, keys: list[str]) -> Plan:
