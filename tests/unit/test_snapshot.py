@@ -68,9 +68,10 @@ def test_it_says_nothing_of_claims():
 def test_format_1():
     """These bytes are in stores: a change is a new format, with a way to read the old."""
     state = fold([Started(1, "f", (Event("e", "go", {}, 1, 1),)), Claimed(2, "x", 3), StepDone("a", "run", 4, 5)])
+    event = {"id": "e", "name": "go", "data": {}, "ts": 1, "received_at": 1}
     known = [
         2,
-        [0, 1, "f", [{"id": "e", "name": "go", "data": {}, "ts": 1, "received_at": 1}], "", None, None, [], 1, False],
+        [0, 1, "f", [event], "", None, None, [], 1, False, False],
         [1, 2, "x", 3, ""],
         [[2, "a", "run", 4, 5, 1, None, None]],
         [], [], [], [], None, ["a"],

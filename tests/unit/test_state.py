@@ -305,10 +305,10 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
 
 
 DEFAULTS: dict[type, list[Any]] = {  # what stands at the end of a record that does not say otherwise
-    Started: ["", None, None, [], 1, False],
+    Started: ["", None, None, [], 1, False, False],
     Claimed: [""],
     StepDone: [1, None, None],
-    HandedOver: [[]],
+    HandedOver: [[], []],
     Resolved: [None, None, None, "", ""],
     Ended: [None, None],
     Gathered: [False, 0],

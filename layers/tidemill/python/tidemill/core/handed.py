@@ -10,21 +10,9 @@ from __future__ import annotations
 
 from tidemill.core.journal import Blocked, Resolved
 from tidemill.core.state import RunState
+from tidemill.core.step_keys import attempt_key, is_handed, step_of
 
-_SIGN = "\x1f"  # no id of a step can hold it
-
-
-def attempt_key(key: str, attempt: int) -> str:
-    return f"{key}{_SIGN}{attempt}"
-
-
-def step_of(key: str) -> str:
-    """The step that a key of either kind belongs to."""
-    return key.partition(_SIGN)[0]
-
-
-def is_handed(key: str) -> bool:
-    return _SIGN in key
+__all__ = ["attempt_key", "concerns", "is_handed", "knows", "step_of", "under_way"]
 
 
 def knows(state: RunState, key: str) -> bool:

@@ -47,6 +47,7 @@ class Started(_Record, frozen=True, tag=0):
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     again: bool = False  # a rerun, by hand: no rate limit or idempotency key turns it away
+    escapes: bool = False  # ids of steps that look like a branch's key are escaped (see `step_keys`)
 
 
 class Claimed(_Record, frozen=True, tag=1):
@@ -101,8 +102,11 @@ class Suspended(_Record, frozen=True, tag=5):
 
 
 class HandedOver(_Record, frozen=True, tag=6):
+    """`untold`: steps whose end the code has not been told yet, and branches that have not begun."""
+
     at: int
     blocked: tuple[Blocked, ...] = ()
+    untold: tuple[str, ...] = ()
 
 
 class Resolved(_Record, frozen=True, tag=7):

@@ -38,6 +38,7 @@ from tidemill.core.journal import (
     Suspended,
     WindowSet,
 )
+from tidemill.core.step_keys import is_handed
 from tidemill.errors import JournalError
 from tidemill.limits import MESSAGE_DELAY
 from tidemill.model import Event, RunStatus
@@ -71,8 +72,12 @@ class Tail(msgspec.Struct):
     closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
     heard: dict[str, int] = {}  # in which order the code has heard of its steps
+    untold: set[str] = set()  # steps whose end no execution of this attempt is known to have been told
+    executed: bool = False  # an execution of this attempt was left in order
 
     def hear(self, key: str) -> None:
+        if not is_handed(key):
+            self.untold.add(key)
         if key in self.heard:  # resolved, then done: rare
             del self.heard[key]
             self.heard = {each: number for number, each in enumerate(self.heard)}
@@ -164,6 +169,8 @@ def _attempt_failed(state: Tail, record: AttemptFailed) -> None:
     state.failed = record
     state.claim = None
     state.lapses = 0
+    state.untold = {key for key in state.heard if not is_handed(key)}
+    state.executed = False
 
 
 def _suspended(state: Tail, record: Suspended) -> None:
@@ -171,6 +178,8 @@ def _suspended(state: Tail, record: Suspended) -> None:
     state.suspended = record
     state.ready = False  # whoever suspends has seen all that came before
     state.lapses = 0
+    state.untold = set()
+    state.executed = True
     state.blocked = {b.key: b for b in record.blocked}
     if record.due is not None and record.due - record.at > MESSAGE_DELAY:
         state.timer = max(state.timer, record.due)
@@ -181,6 +190,8 @@ def _handed_over(state: Tail, record: HandedOver) -> None:
     state.blocked.update((b.key, b) for b in record.blocked)
     state.ready = True
     state.lapses = 0
+    state.untold = set(record.untold)
+    state.executed = True
 
 
 def _resolved(state: Tail, record: Resolved) -> None:

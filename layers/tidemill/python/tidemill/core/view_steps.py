@@ -21,12 +21,12 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
 )
+from tidemill.core.step_keys import unscoped
 from tidemill.core.view_values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.limits import VALUE_INLINE
 from tidemill.model import ENDED, SIGNAL, AtWork, Failure, Head, StepKind
 
-_BRANCH = re.compile(r"^(?:p\d+/\d+/)+")
 _REPETITION = re.compile(r":\d+$")
 
 
@@ -150,4 +150,4 @@ def _step_view(key: str, step: _Step, keys: Iterable[str]) -> View:
 def step_name(key: str, keys: Iterable[str]) -> str:
     """The id as the code gives it: the key without its branch (`p0/2/a`), and `:1` if it repeats one of `keys`."""
     first = _REPETITION.sub("", key)
-    return _BRANCH.sub("", first if first in keys else key)
+    return unscoped(first if first in keys else key)

@@ -17,7 +17,7 @@ from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.execute.code import AnyFunction, Body, events_of, execute, in_branch
 from tidemill.execute.driver import Driver
 from tidemill.execute.live import Left, LiveRun
-from tidemill.execute.tape import Found
+from tidemill.execute.tape import Branch, Found
 from tidemill.model import Failure, Parent
 
 
@@ -71,7 +71,7 @@ def _each(chunk: LiveRun, found: Found, mine: list[tuple[int, Any]], threads: bo
         except StepError as error:
             return {"failure": _as_data(error)}
 
-    outcomes: list[dict[str, Any]] = in_branch(lambda: [outcome(*each) for each in mine], found.context)
+    outcomes: list[dict[str, Any]] = in_branch(lambda: [outcome(*each) for each in mine], Branch(), found.context)
     return outcomes
 
 
@@ -93,5 +93,5 @@ def _each_async(chunk: LiveRun, found: Found, mine: list[tuple[int, Any]]) -> li
                 outcomes.append({"failure": _as_data(error)})
         return outcomes
 
-    outcomes: list[dict[str, Any]] = in_branch(lambda: driver.complete(main()), found.context)
+    outcomes: list[dict[str, Any]] = in_branch(lambda: driver.complete(main()), Branch(), found.context)
     return outcomes

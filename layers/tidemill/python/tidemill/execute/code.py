@@ -118,13 +118,14 @@ def execute(
     seeking: str | None = None,
 ) -> tuple[Any, Found | None]:
     """Run the function's code once; its output, and the code of the map that was sought."""
+    trunk = Branch(escapes=live.state.birth.escapes)
     if function.is_async:
         from tidemill.execute.driver_async import AsyncDriver
 
         driver = AsyncDriver(live, seeking=seeking)
         ctx = AsyncContext(events, **_about(function, live, AsyncStep(cast("AsyncStepDriver", driver)), driver.tape))
         try:
-            return in_branch(lambda: driver.complete(function.fn(ctx))), driver.found
+            return in_branch(lambda: driver.complete(function.fn(ctx)), trunk), driver.found
         except BaseException:
             if driver.found is not None:
                 return None, driver.found
@@ -132,20 +133,20 @@ def execute(
     plain = Driver(live, threads=threads, seeking=seeking)
     context = Context(events, **_about(function, live, Step(plain), plain.tape))
     try:
-        return in_branch(lambda: function.fn(context)), plain.found
+        return in_branch(lambda: function.fn(context), trunk), plain.found
     except BaseException:
         if plain.found is not None:
             return None, plain.found
         raise
 
 
-def in_branch(work: Callable[[], Any], context: contextvars.Context | None = None) -> Any:
+def in_branch(work: Callable[[], Any], trunk: Branch, context: contextvars.Context | None = None) -> Any:
     """Do this as the one branch that every execution begins with; without a context, in one where nothing was set."""
-    return (context or contextvars.Context()).run(_as_trunk, work)
+    return (context or contextvars.Context()).run(_as_trunk, work, trunk)
 
 
-def _as_trunk(work: Callable[[], Any]) -> Any:
-    branch.set(Branch())
+def _as_trunk(work: Callable[[], Any], trunk: Branch) -> Any:
+    branch.set(trunk)
     return work()
 
 
@@ -156,7 +157,7 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[s
         "function_id": function.id,
         "attempt": lambda: attempt.get(number),
         "step": step,
-        "logger": logger(function.id, live.head.run_id, tape),
+        "logger": logger(function.id, live.head.run_id, tape, function.is_async),
         "data_type": function.data_type,
     }
 

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill import model
-from tidemill.core.journal import Blocked
+from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Left, LiveRun
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Found, Tape, attempt, branch, this_branch
+from tidemill.model import StepKind
 from tidemill.received import view
 
 Asked = tuple[tuple[str, str, str | None, str | None], ...]
@@ -47,7 +48,7 @@ class Driver:
     ) -> Any:
         here = this_branch()
         key = here.key(id)
-        done = self.tape.recall(key, "run")
+        done = self._recall(key, "run")
         if done is not None:
             return plans.outcome(done)
         return self._perform(
@@ -62,13 +63,13 @@ class Driver:
 
     def _sleep(self, id: str, ms: int, at: int | None) -> None:
         key = this_branch().key(id)
-        if self.tape.recall(key, "sleep") is None:
+        if self._recall(key, "sleep") is None:
             until = at if at is not None else self.live.clock.now() + ms
             self._perform(plans.sleep(self.live, key, until), key)
 
     def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "wait")
+        known = self._recall(key, "wait")
         if known is not None:
             found: tuple[str, model.Event] | None = plans.outcome(known)
             return found
@@ -77,7 +78,7 @@ class Driver:
 
     def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "signal")
+        known = self._recall(key, "signal")
         asked = (("", signal, None, None),)
         found = (
             plans.outcome(known)
@@ -88,14 +89,14 @@ class Driver:
 
     def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "invoke")
+        known = self._recall(key, "invoke")
         if known is not None:
             return plans.outcome(known)
         return self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
 
     def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
-        known = self.tape.recall(key, "send")
+        known = self._recall(key, "send")
         sent: list[str] = (
             plans.outcome(known) if known is not None else self._perform(plans.send(self.live, key, events), key)
         )
@@ -106,7 +107,7 @@ class Driver:
         if key == self._seeking:
             self.found = Found(fn, contextvars.copy_context())
             raise self._leave()
-        known = self.tape.recall(key, "map")
+        known = self._recall(key, "map")
         results: list[Any] = (
             plans.outcome(known)
             if known is not None
@@ -116,14 +117,18 @@ class Driver:
 
     def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
+        here = this_branch().prefix
         scopes = this_branch().branches(len(calls))
+        for scope in scopes:
+            self.tape.coverage.begin(scope.prefix, here)
         ends = [_End() for _ in calls]
         if self._threads and len(calls) > 1:
             self._in_threads(calls, scopes, ends)
         else:
             for call, scope, end in zip(calls, scopes, ends, strict=True):
-                contextvars.copy_context().run(_follow, call, scope, end)
+                contextvars.copy_context().run(self._follow, call, scope, end)
         self.live.check()
+        self.tape.coverage.join([scope.prefix for scope in scopes], here)
         if any(end.left for end in ends):
             raise self._leave_branch()
         for end in ends:
@@ -138,7 +143,7 @@ class Driver:
 
         def follow(call: Callable[[], Any], scope: Branch, end: _End) -> None:
             try:
-                _follow(call, scope, end)
+                self._follow(call, scope, end)
             finally:
                 self._branch_over(group, end)
 
@@ -150,6 +155,19 @@ class Driver:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def _follow(self, call: Callable[[], Any], scope: Branch, end: _End) -> None:
+        branch.set(scope)
+        if self.live.leaving is not None:
+            self.tape.coverage.cut(scope.prefix)
+            end.left = True
+            return
+        try:
+            end.value = call()
+        except Left:
+            end.left = True
+        except BaseException as error:
+            end.error = error
 
     def _branch_over(self, group: _Group, end: _End) -> None:
         with self._turn:
@@ -167,14 +185,27 @@ class Driver:
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
-        if self.tape.left and any(map(this_branch().prefix.startswith, self.tape.left)):
+        if self.tape.coverage.left and any(map(this_branch().prefix.startswith, self.tape.coverage.left)):
             raise Left  # its code swallowed the first
-        self.tape.go_beyond(key)
         if self._seeking is not None:
             self._block(Blocked(key, "run", 0))
-        value = self._carry_out(plan, key)
-        self.live.given.add(key)
-        return value
+        try:
+            return self._carry_out(plan, key)
+        finally:
+            self._told(key)
+
+    def _told(self, key: str) -> None:
+        """The code is about to go on with how this step ended."""
+        if key in self.live.state.heard:
+            self.live.given.add(key)
+            self.tape.coverage.told(this_branch().prefix, key)
+
+    def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
+        """How this step ended, if it has."""
+        known = self.tape.recall(key, kind)
+        if known is not None:
+            self._told(key)
+        return known
 
     def _carry_out(self, plan: Plan, key: str) -> Any:
         try:
@@ -240,7 +271,7 @@ class Driver:
         prefix = this_branch().prefix
         if not prefix:
             return self.live.leave("suspended")
-        self.tape.left.add(prefix)
+        self.tape.coverage.left.add(prefix)
         return Left()
 
     def _can_go_on(self, blocked: Blocked) -> bool:
@@ -290,16 +321,6 @@ class _Group:
 
     def __init__(self, count: int) -> None:
         self.open = count
-
-
-def _follow(call: Callable[[], Any], scope: Branch, end: _End) -> None:
-    branch.set(scope)
-    try:
-        end.value = call()
-    except Left:
-        end.left = True
-    except BaseException as error:
-        end.error = error
 
 
 def _within(timeout: int, call: Call, context: contextvars.Context) -> Any:

@@ -52,6 +52,7 @@ class AsyncDriver:
         self._news = False  # something may have come for what is blocked
         self._main: asyncio.Task[Any] | None = None
         self._gate = Gate(self.tape)
+        self._turn = 0  # what the code is told next, if nothing is left out
         self._loop: Loop
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
@@ -61,6 +62,8 @@ class AsyncDriver:
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Run `main` on a loop of its own, to its end or until the run is left."""
         self._loop = Loop(self.idle, _BARE)
+        if self.tape.uncalled:
+            self._loop.hold()
         self.live.on_news = self._hear
         try:
             self._main = self._loop.create_task(main)
@@ -166,11 +169,11 @@ class AsyncDriver:
 
     def heard(self, id: str) -> int:
         """The turn of a step that has ended, among all that have."""
-        return self.live.state.heard.get(this_branch().prefix + id, LAST)
+        return self.live.state.heard.get(this_branch().name(id), LAST)
 
     def known(self, id: str) -> bool:
         """Whether the journal remembers anything of this step."""
-        return knows(self.live.state, this_branch().prefix + id)
+        return knows(self.live.state, this_branch().name(id))
 
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
@@ -188,7 +191,7 @@ class AsyncDriver:
         known = self.tape.recall(key, kind)
         if known is not None:
             await self._told(key)
-        elif not self._alone and self._gate.closed:
+        elif self._gate.closed:
             await self._gate.passed(LAST)
             self.live.check()
         return known
@@ -200,9 +203,13 @@ class AsyncDriver:
 
     async def _told(self, key: str) -> None:
         """Wait for the turn of this step's outcome; then the code is given it."""
-        if not self._alone:
-            await self._gate.passed(self.live.state.heard.get(key, 0))
+        turn = self.live.state.heard.get(key, 0)
+        if not self._alone or turn != self._turn:
+            self._loop.hold()
+            await self._gate.passed(turn)
             self.live.check()
+        self._turn = turn + 1
+        self.tape.coverage.told("", key)
         task = asyncio.current_task()
         if isinstance(task, BareTask):
             self._unclaimed[key] = task
@@ -217,7 +224,6 @@ class AsyncDriver:
 
     async def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
-        self.tape.go_beyond(key)
         if self._seeking is not None:
             await self._block(Blocked(key, "run", 0))
         self._claim()
@@ -327,6 +333,8 @@ class AsyncDriver:
             return 0
         if timeout is not None and not self._working and self._gate.untimely():
             self._loop.jump(timeout)
+            return 0
+        if not self._gate.telling and self._loop.release():
             return 0
         if self._gate.open():
             return 0

@@ -2,7 +2,8 @@
 
 An outcome is told when nothing more follows from the one before: every task waits. The first execution tells outcomes
 through the same gate as each replay does, so code that races its steps (`asyncio.wait`, `as_completed`, a TaskGroup)
-takes the same branch in all of them, also where two steps ended in one turn of the loop.
+takes the same branch in all of them, also where two steps ended in one turn of the loop. While outcomes wait to be
+told, the clock of the loop stands still: no timer gives up a step that the journal has already.
 
 A step that the journal does not know begins after what it does know has been told. If what comes next in the journal is
 a step that the code has yet to reach, and timers of the code are pending (`asyncio.timeout` around a step), they were
@@ -32,6 +33,12 @@ class Gate:
     def closed(self) -> bool:
         """Whether a step that is not remembered has to wait: something that is has yet to be told."""
         return bool(self._line) or bool(self._tape.uncalled)
+
+    @property
+    def telling(self) -> bool:
+        """Whether the first in line is told an outcome; else it begins a step, or there is none."""
+        self._drop_given_up()
+        return bool(self._line) and self._line[0][0] < LAST
 
     async def passed(self, turn: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -8,6 +8,7 @@ from tidemill.core import snapshot
 from tidemill.core.journal import Blocked, HandedOver, Suspended
 from tidemill.core.look import bounded
 from tidemill.core.state import suspended_status
+from tidemill.execute.coverage import untold
 from tidemill.execute.live import LiveRun
 from tidemill.limits import RECHECK, SNAPSHOT_BEFORE, SNAPSHOT_BYTES
 from tidemill.model import HeadChange
@@ -21,7 +22,9 @@ def leave(live: LiveRun) -> bool:
         return False  # what a branch waited for came while another one, the last at work, was appending
     ties = True if live.head.ties else None
     if live.leaving == "handed over":
-        return live.offer([HandedOver(now, blocked)], HeadChange("running", bounded(live.head, now), ties=ties))
+        return live.offer(
+            [HandedOver(now, blocked, untold(live))], HeadChange("running", bounded(live.head, now), ties=ties)
+        )
     ends = [b.until for b in blocked if b.until is not None]
     due = min(ends) if ends else None
     change = HeadChange(

@@ -78,6 +78,10 @@ class LiveRun:
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
         self.snapshot_every = SNAPSHOT_RECORDS
         self.park: Callable[[], bool] | None = None  # suspend, and keep the code; whether it can go on
+        self.began = False  # an execution has begun in this process
+        self.told: set[str] = set()  # steps whose outcome earlier executions in this process were told
+        self.told_now: set[str] = set()  # and this one
+        self.cut: set[str] = set()  # branches that this execution could not begin
         self.reached: set[str] = set()  # steps that earlier executions in this process have come to
         self.called: set[str] = set()  # steps that this execution has come to
         self.given: set[str] = set()  # steps whose outcome this execution's code was given

@@ -13,8 +13,9 @@ from tidemill.execute.tape import Tape, attempt, branch
 class _Quiet(logging.Logger):
     """Hands its records to the logger of the same name, unless the run is being replayed."""
 
-    def __init__(self, name: str, tape: Tape) -> None:
+    def __init__(self, name: str, tape: Tape, shared: bool) -> None:
         super().__init__(name)
+        self._shared = shared
         self._tape = tape
         self.parent = logging.getLogger(name)
 
@@ -25,12 +26,15 @@ class _Quiet(logging.Logger):
         if attempt.get(0):
             return False
         here = branch.get(None)
-        return self._tape.replaying(here.prefix if here is not None else "")
+        return self._tape.coverage.covers(here.prefix if here is not None and not self._shared else "")
 
 
-def logger(function_id: str, run_id: str, tape: Tape) -> logging.Logger:
-    """A logger named `tidemill.<function id>`; its records carry `run_id` and `function_id`."""
-    quiet = _Quiet(f"tidemill.{function_id}", tape)
+def logger(function_id: str, run_id: str, tape: Tape, shared: bool) -> logging.Logger:
+    """A logger named `tidemill.<function id>`; its records carry `run_id` and `function_id`.
+
+    `shared`: all branches of the code are one scope, as those of async code are.
+    """
+    quiet = _Quiet(f"tidemill.{function_id}", tape, shared)
     quiet.addFilter(_About(function_id, run_id))
     return quiet
 

@@ -7,11 +7,18 @@ that; no private part of asyncio is touched.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import selectors
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tidemill.execute.live import Left
 from tidemill.execute.threads import Threads
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVarTuple, Unpack
+
+    Ts = TypeVarTuple("Ts")
 
 Idle = Callable[[bool, float | None], float | None]
 _RESTLESS = 1_000  # turns without a pause, after which the loop is taken to be idle: a step may never pause
@@ -45,6 +52,8 @@ class Loop(asyncio.SelectorEventLoop):
 
     def __init__(self, idle: Idle, bare: frozenset[Any]) -> None:
         self._ahead = 0.0
+        self._held: float | None = None
+        self._late: list[tuple[Callable[[], None], contextvars.Context]] = []  # timers that came due meanwhile
         super().__init__(_IdleSelector(self))
         self.tasks = 0  # that have not ended
         self.idle = idle
@@ -52,13 +61,47 @@ class Loop(asyncio.SelectorEventLoop):
         self._blocking = Threads()
         self.set_default_executor(self._blocking)
         self.set_task_factory(self._task)
+        self.set_exception_handler(_report)
 
     def time(self) -> float:
-        return super().time() + self._ahead
+        return super().time() + self._ahead if self._held is None else self._held
 
     def jump(self, seconds: float) -> None:
-        """Put the clock forward."""
-        self._ahead += seconds
+        """Put the clock forward, and let it go on."""
+        then = self.time() + seconds
+        self.release()
+        self._ahead += then - self.time()
+
+    def hold(self) -> None:
+        """Let no timer come before what is about to be told."""
+        if self._held is None:
+            self._held = self.time()
+
+    def release(self) -> bool:
+        """Let time go on. False: it does."""
+        held, self._held = self._held, None
+        late, self._late = self._late, []
+        for fire, context in late:
+            self.call_soon(fire, context=context)
+        return held is not None
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        context = context or contextvars.copy_context()
+
+        def fire() -> None:
+            if self._held is not None:  # it was due in the very turn in which a step ended
+                self._late.append((fire, context))
+            elif not handle.cancelled():
+                callback(*args)
+
+        handle = super().call_at(when, fire, context=context)
+        return handle
 
     def _task(self, loop: asyncio.AbstractEventLoop, coro: Any, **given: Any) -> asyncio.Future[Any]:
         kind = BareTask if getattr(coro, "cr_code", None) in self._bare else asyncio.Task
@@ -82,6 +125,12 @@ class Loop(asyncio.SelectorEventLoop):
         finally:
             self._blocking.shutdown()
             self.close()
+
+
+def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
+    """Tell of errors that nobody asked for; that code is left is none."""
+    if not isinstance(about.get("exception"), Left):
+        loop.default_exception_handler(about)
 
 
 class _IdleSelector(selectors.DefaultSelector):

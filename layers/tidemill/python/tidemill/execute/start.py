@@ -102,6 +102,7 @@ def bear(
             parent=parent,
             input=input,
             again=again,
+            escapes=True,
             notes=keys.notes(spec, first) if spec.flow else (),
         ),
         *copied,

@@ -7,19 +7,17 @@ that the order in which branches happen to run changes no key.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tidemill.core.handed import is_handed
 from tidemill.core.journal import Resolved, StepDone
+from tidemill.core.step_keys import escaped, is_handed
 from tidemill.errors import NonDeterministicError, NonRetriableError
+from tidemill.execute.coverage import Coverage
 from tidemill.execute.live import LiveRun
 from tidemill.model import StepKind
-
-_SCOPE = re.compile(r"(?:p\d+/\d+/)+")  # the branch in a step's key
 
 
 @dataclass(slots=True)
@@ -32,6 +30,11 @@ class Branch:
     parallels: int = 0
     siblings: dict[str, int] | None = None  # who of this parallel's branches has used an id
     number: int = 0
+    escapes: bool = True  # an older run's ids are keys as they are
+
+    def name(self, step_id: str) -> str:
+        """The key of the first step with this id."""
+        return self.prefix + (escaped(step_id) if self.escapes else step_id)
 
     def key(self, step_id: str) -> str:
         if attempt.get(0):
@@ -43,10 +46,11 @@ class Branch:
         self.counts[step_id] = count + 1
         if self.siblings is not None and count == 0:
             self._claim(step_id, self.siblings)
-        key = f"{self.prefix}{step_id}:{count}" if count else self.prefix + step_id
+        name = self.name(step_id)
+        key = f"{name}:{count}" if count else name
         while key in self.used:  # an id that looks like another's repetition
             count += 1
-            key = f"{self.prefix}{step_id}:{count}"
+            key = f"{name}:{count}"
         self.used.add(key)
         return key
 
@@ -54,7 +58,10 @@ class Branch:
         prefix = f"{self.prefix}p{self.parallels}/"
         self.parallels += 1
         siblings: dict[str, int] = {}
-        return [Branch(f"{prefix}{number}/", siblings=siblings, number=number) for number in range(count)]
+        return [
+            Branch(f"{prefix}{number}/", siblings=siblings, number=number, escapes=self.escapes)
+            for number in range(count)
+        ]
 
     def _claim(self, step_id: str, siblings: dict[str, int]) -> None:
         other = siblings.setdefault(step_id, self.number)
@@ -93,33 +100,10 @@ class Tape:
 
     def __init__(self, live: LiveRun, *, seeking: bool = False) -> None:
         self.live = live
-        self.left: set[str] = set()  # branches that have been left, where others go on
         self.uncalled = _reached(live)  # steps that an earlier execution has reached, and this one not yet
-        self._seeking = seeking
-        self._known = frozenset(self.uncalled)
-        self._within: dict[str, set[str]] = {}
-        self._beyond: set[str] = set()  # branches that have reached a step for the first time
+        self.coverage = Coverage(live, self.uncalled, seeking)
         self._order: list[str] | None = None
         live.given = set()
-        live.called = set()
-
-    def replaying(self, prefix: str = "") -> bool:
-        """Whether the code of this branch is still on ground that it has covered before."""
-        if self._seeking or self.live.leaving is not None or any(map(prefix.startswith, self.left)):
-            return True
-        if prefix in self._beyond:
-            return False
-        ahead = self._within.get(prefix)
-        if ahead is None:
-            ahead = self._within[prefix] = {key for key in self.uncalled if key.startswith(prefix)}
-        while ahead and (key := next(iter(ahead))) not in self.uncalled:
-            ahead.discard(key)
-        return bool(ahead)
-
-    def go_beyond(self, key: str) -> None:
-        """This step is carried out. If no execution has reached it before, what follows in its branch is new too."""
-        if key not in self._known:
-            self._beyond.add(_scope(key))
 
     def next_turn(self, last: int) -> int | None:
         """The turn of the first step that the code has yet to reach again; `last`: it has not ended."""
@@ -157,13 +141,10 @@ def _reached(live: LiveRun) -> set[str]:
     """The steps that earlier executions have come to, as far as the journal and this process know."""
     state = live.state
     live.reached |= live.called
+    live.told |= live.told_now
+    live.called, live.told_now, live.cut = set(), set(), set()
     keys = {*state.done, *state.resolved, *state.blocked, *state.tried, *live.reached}
     return {key for key in keys if not is_handed(key)} if state.resolved or state.blocked else keys
-
-
-def _scope(key: str) -> str:
-    found = _SCOPE.match(key)
-    return found[0] if found is not None else ""
 
 
 def _kinds(resolved: Resolved) -> tuple[StepKind, ...]:

@@ -1,0 +1,41 @@
+"""What the key of a step is made of: its branch, its id, and the number of a repetition or of an attempt.
+
+charge            the id alone, in the trunk
+charge:1          used again
+p0/2/charge       in branch 2 of the trunk's first parallel
+~p0/2/charge      in the trunk, with the id `p0/2/charge`: an id that looks like a branch's key is escaped
+charge U+001F 2   attempt 2, handed over (see `handed`)
+"""
+
+from __future__ import annotations
+
+import re
+
+_ATTEMPT = "\x1f"  # no id of a step can hold it
+_ESCAPE = "~"
+_BRANCH = re.compile(r"(?:p\d+/\d+/)+")
+_LOOKS_LIKE_A_BRANCH = re.compile(r"~*p\d+/\d+/")
+
+
+def escaped(id: str) -> str:
+    """The id as a key has it: never the key of a step in a branch. Different ids stay different."""
+    return _ESCAPE + id if id[:1] in "p~" and _LOOKS_LIKE_A_BRANCH.match(id) else id
+
+
+def unscoped(key: str) -> str:
+    """The key without its branch, as the code gives it."""
+    id = _BRANCH.sub("", key, count=1) if _BRANCH.match(key) else key
+    return id[1:] if id[:1] == _ESCAPE and _LOOKS_LIKE_A_BRANCH.match(id) else id
+
+
+def attempt_key(key: str, attempt: int) -> str:
+    return f"{key}{_ATTEMPT}{attempt}"
+
+
+def step_of(key: str) -> str:
+    """The step that a key of either kind belongs to."""
+    return key.partition(_ATTEMPT)[0]
+
+
+def is_handed(key: str) -> bool:
+    return _ATTEMPT in key
