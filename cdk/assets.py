@@ -62,6 +62,7 @@ def _folder(kind: str, folder: Path, where: str, settings: Settings) -> Recipe:
         python=settings.python,
         architecture=settings.architecture,
         place="/var/task",
+        listed=settings.files == "list",
     )
 
 

@@ -10,18 +10,19 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tidemill_cdk import bytecode, wheels
+from tidemill_cdk.sources import sources
 
-_RECIPE = 1  # counted up when the same inputs are made into something else
+_RECIPE = 2  # counted up when the same inputs are made into something else
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can tell
-_LEFT_OUT = {"__pycache__", ".git", ".venv", ".tidemill", "node_modules", "cdk.out", ".pytest_cache", ".mypy_cache"}
 _NOT_RUN = ("*.dist-info/RECORD", "*.dist-info/licenses", "*.dist-info/REQUESTED", "*.dist-info/direct_url.json", "bin")
 
 
@@ -41,6 +42,7 @@ class Recipe:
     architecture: str
     prefix: str = ""  # a folder of the zip that holds everything: "python" in a layer
     place: str  # where Lambda unpacks it: what tracebacks show
+    listed: bool = False  # say on standard error which files are in it, and which are not
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Bundle:
 
 def bundle(recipe: Recipe) -> Bundle:
     """The zip of a recipe, from the cache or made now. Raises DeployError where packages cannot be fetched."""
+    if recipe.listed:
+        sys.stderr.writelines(_lines(recipe))
     digest = _digest(recipe)
     made = _cache() / f"{recipe.name}-{digest[:32]}.zip"
     if not made.exists():
@@ -61,13 +65,13 @@ def bundle(recipe: Recipe) -> Bundle:
     return Bundle(made, digest)
 
 
-def files(folder: Path) -> list[Path]:
-    """The files of a source folder that belong into a bundle, in a fixed order."""
-    found: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT and not name.endswith(".egg-info"))
-        found += [Path(root) / name for name in sorted(names) if not name.endswith((".pyc", ".pyo"))]
-    return found
+def _lines(recipe: Recipe) -> Iterator[str]:
+    yield f"{recipe.name}: what is deployed of it\n"
+    for where, folder in recipe.sources:
+        found = sources(folder)
+        for sign, paths in (("+", found.taken), ("-", found.left_out)):
+            for path in paths:
+                yield f"  {sign} {(Path(where) / path.relative_to(folder)).as_posix()}\n"
 
 
 def _digest(recipe: Recipe) -> str:
@@ -76,7 +80,7 @@ def _digest(recipe: Recipe) -> str:
     facts = [_RECIPE, recipe.python, recipe.architecture, recipe.prefix, recipe.place, compiled]
     digest.update(json.dumps(facts).encode())
     for where, folder in recipe.sources:
-        for file in files(folder):
+        for file in sources(folder).taken:
             _add(digest, f"{where}/{file.relative_to(folder).as_posix()}", file)
     if recipe.requirements is not None:
         _add(digest, "requirements", recipe.requirements)
@@ -101,7 +105,7 @@ def _make(recipe: Recipe, content: Path, target: Path) -> None:
         )
         _drop(content)
     for where, folder in recipe.sources:
-        for file in files(folder):
+        for file in sources(folder).taken:
             copy = content / where / file.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)

@@ -53,6 +53,7 @@ class Settings:
     alarms: Literal["mill", "function"] = "mill"  # "function" adds two alarms a function ($0.20 a month each function)
     router_image: str = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"  # beside steps in containers
     function_stacks: int = 0  # nested stacks that functions are divided over, each by its id; 0: they are in the stack
+    files: Literal["quiet", "list"] = "quiet"  # "list": each synth says which files of apps and steps are deployed
     rules: int = 300  # how many rules your account may have on a bus: raise it when AWS has raised your quota
 
 
@@ -117,6 +118,7 @@ def _problems(settings: Settings) -> list[str]:
     one_of("python", PYTHONS)
     one_of("removal", ("retain", "destroy"))
     one_of("table_protection", ("on", "off"))
+    one_of("files", ("quiet", "list"))
     one_of("alarms", ("mill", "function"))
     one_of("log_days", LOG_DAYS)
     whole("archive_days", 1, 3_650)

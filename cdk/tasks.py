@@ -27,6 +27,7 @@ from tidemill.aws.settings import dead_letter_name, queue_name
 from tidemill_cdk.nag import accepted, wildcard
 from tidemill_cdk.permissions import Allow, grant
 from tidemill_cdk.platform_lambda import log_group
+from tidemill_cdk.sources import BUILT_IN
 from tidemill_cdk.steps import Room
 from tidemill_cdk.wiring import Wiring
 
@@ -186,6 +187,7 @@ class StepTask(Construct):
                 self,
                 "Image",
                 directory=str(room.folder(step)),
+                exclude=list(BUILT_IN),  # beside what .dockerignore names
                 platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
             )
             image: ecs.ContainerImage = ecs.ContainerImage.from_docker_image_asset(asset)

@@ -111,6 +111,62 @@ def test_an_interpreter_that_is_not_here_is_none() -> None:
     assert bytecode.interpreter(own_python()) == sys.executable
 
 
+# --- what is not deployed ------------------------------------------------------------------------------
+
+SECRET = "sk_live_0123456789"
+SECRETS = (
+    *(".env", ".env.production", ".npmrc", ".pypirc", ".netrc", "inner/.env", ".aws/credentials", ".ssh/id_rsa"),
+    *("id_rsa", "id_ed25519.old", "inner/id_ecdsa", "server.pem", "inner/server.key", "store.p12", "credentials.json"),
+    *("data/tidemill.db", "data/blobs/1", "env/pyvenv.cfg", "env/lib/much.py", "node_modules/a.js", "cdk.out/x.json"),
+)
+
+
+def held(made: Path) -> set[str]:
+    with zipfile.ZipFile(made) as archive:
+        assert not any(SECRET.encode() in archive.read(name) for name in archive.namelist())
+        return {name for name in archive.namelist() if "__pycache__" not in name}
+
+
+def put(folder: Path, name: str, text: str = SECRET) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_keys_caches_and_data_stay_on_the_machine(cache: Path, code: Path) -> None:
+    for name in SECRETS:
+        put(code, name)
+    assert held(bundle(recipe(code)).zip) == {"shop.py", "inner/more.py"}
+
+
+def test_an_ignore_file_leaves_out_more_and_lets_in_again(cache: Path, code: Path) -> None:
+    for name in ("dump.csv", "inner/dump.csv", "notes/a.txt", "inner/notes/b.txt", "ca.pem", "fixtures/x.json"):
+        put(code, name, "text")
+    put(code, ".tidemillignore", "# not for Lambda\n*.csv\n/notes/\nfixtures/*\n!ca.pem\n")
+    kept = {"shop.py", "inner/more.py", "inner/notes/b.txt", "ca.pem"}
+    assert held(bundle(recipe(code)).zip) == kept
+
+
+def test_a_link_within_is_its_file_and_one_that_leads_out_is_refused(cache: Path, code: Path, tmp_path: Path) -> None:
+    (code / "also.py").symlink_to(code / "shop.py")
+    assert held(bundle(recipe(code)).zip) == {"shop.py", "also.py", "inner/more.py"}
+    put(tmp_path, "elsewhere/secret.py")
+    for name, target in (("out.py", "elsewhere/secret.py"), ("folder", "elsewhere")):
+        (code / name).symlink_to(tmp_path / target)
+        with pytest.raises(DeployError, match="leads out of the folder that is deployed") as told:
+            bundle(recipe(code))
+        assert str(code / name) in str(told.value)
+        (code / name).unlink()
+
+
+def test_synth_lists_what_is_deployed_at_a_word(cache: Path, code: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(code, ".env")
+    bundle(recipe(code))
+    assert capsys.readouterr().err == ""
+    bundle(recipe(code, listed=True))
+    lines = capsys.readouterr().err.splitlines()
+    assert {"  + shop.py", "  + inner/more.py", "  - .env", "  - .venv"} <= set(lines)
+
+
 # --- the layer, as the stacks of the session hold it ---------------------------------------------------
 
 
