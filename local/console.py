@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tidemill.core.journal import Ended
 from tidemill.model import Head
+from tidemill_local.terminal import clean_lines
 
 _LINES = 10  # a second; more runs than that are counted
 _TEXT = 200
@@ -29,7 +30,7 @@ class Console:
     def say(self, text: str) -> None:
         """Something the user should know."""
         with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
-            print(text, file=self._out, flush=True)
+            print(clean_lines(text), file=self._out, flush=True)
 
     def trouble(self, text: str) -> None:
         """Something went wrong, and the server goes on."""

@@ -163,9 +163,9 @@ class Server:
             self._console.trouble(f"{request['rawPath']}: {type(error).__name__}: {error}")
             return problem(500, "something went wrong in the server; its output says what")
 
-    def _failed(self) -> None:
+    def _failed(self, reason: str) -> None:
         """Nothing of this turn was kept; what was claimed in it is ready again."""
-        self._console.trouble("the last changes could not be stored; their senders have been told")
+        self._console.once(f"the last changes could not be stored; their senders have been told: {reason}")
         self._loop.call_later(_RETRY, self._timers.again)
         self._loop.call_later(_RETRY, self._tick.arm)
 

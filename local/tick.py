@@ -48,10 +48,10 @@ class Tick:
         store: Store,
         *,
         before: Callable[[], None],
-        failed: Callable[[], None],
+        failed: Callable[[str], None],
         trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`before`: what is still to be written in this turn; `failed`: nothing of it was kept."""
+        """`before`: what is still to be written in this turn; `failed`: nothing of it was kept, and why."""
         self._trouble = trouble
         self._store = store
         self._before, self._failed = before, failed
@@ -96,7 +96,7 @@ class Tick:
         for receiver in held:
             self._guarded(receiver, partial(receiver.refuse, broken))
         self._armed = False  # trying again at once would fail again
-        self._failed()
+        self._failed(broken)
 
     def _prepare(self) -> None:
         try:

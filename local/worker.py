@@ -29,6 +29,7 @@ from tidemill_local.clock import SharedClock
 from tidemill_local.keeper import ConnectionLostError, SocketKeeper
 from tidemill_local.parked import ParkingLot
 from tidemill_local.system import SystemEntropy
+from tidemill_local.terminal import clean_lines
 
 if TYPE_CHECKING:
     from tidemill.function import Function
@@ -121,7 +122,7 @@ class _Worker:
         except ConnectionLostError:
             return
         except BaseException as error:  # of the engine: what the user's code raises is its run's failure
-            print(f"tidemill: a slot gave up: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+            print(clean_lines(f"tidemill: a slot gave up: {type(error).__name__}: {error}"), file=sys.stderr)  # noqa: T201
             if seat.keeper is not None:
                 seat.keeper.give_up(failure_of(error, 0))
         finally:
@@ -185,4 +186,17 @@ def _show_logs() -> None:
         import logging
 
         if not logging.getLogger().handlers:
-            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+            logging.basicConfig(level=logging.INFO, handlers=[_handler()])
+
+
+def _handler() -> Any:
+    """What is logged may hold an event's data: it is shown, and does nothing to the terminal."""
+    import logging
+
+    class Clean(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return clean_lines(super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Clean("%(levelname)s %(name)s: %(message)s"))
+    return handler

@@ -6,7 +6,7 @@ from functools import partial
 
 from tidemill.core.view import event_view
 from tidemill.model import SIGNAL, Event
-from tidemill.ports import EventQuery
+from tidemill.ports import Damaged, EventQuery
 from tidemill_lambdas import params
 from tidemill_lambdas.api import cursors, pages, runs
 from tidemill_lambdas.http import Refused, Response, respond
@@ -38,12 +38,16 @@ def one(call: Call) -> Response:
 
 def runs_of(call: Call) -> Work:
     """All of them: values are only named where they would not fit beside each other."""
-    heads = call.world.runs.of_event(_event(call).id)[::-1]
+    found = call.world.runs.of_event(_event(call).id)
+    entries = list(pages.entries(found, found.damaged))[::-1]
     rows = pages.Rows()
     for inline in pages.INLINES:
         rows, fits = pages.Rows(), True
-        for head in heads:
-            fits = rows.add((head.created_at, head.run_id), partial(runs.row, call, head, inline)) and fits
+        for entry in entries:
+            if isinstance(entry, Damaged):
+                rows.name((entry.at, entry.id), entry.problem)
+            else:
+                fits = rows.add((entry.created_at, entry.run_id), partial(runs.row, call, entry, inline)) and fits
             yield
         if fits:
             break

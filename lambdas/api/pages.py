@@ -41,7 +41,7 @@ class Rows:
         try:
             row = _encode(view())
         except DAMAGE as error:
-            self.name(key, str(error))
+            self.name(key, f"this row cannot be read: {error}")
             return True
         if self._rows and self.bytes + len(row) + 1 > ANSWER_BYTES:
             return False
@@ -71,7 +71,7 @@ def page(
     """
     rows = Rows()
     last: Key | None = None
-    for count, entry in enumerate(_entries(found, found.damaged)):
+    for count, entry in enumerate(entries(found, found.damaged)):
         if count == limit:
             break
         if isinstance(entry, Damaged):
@@ -88,7 +88,7 @@ def page(
     return rows.response(cursor(last) if last is not None else None)
 
 
-def _entries(found: Sequence[_T], damaged: Sequence[Damaged]) -> Iterator[_T | Damaged]:
+def entries(found: Sequence[_T], damaged: Sequence[Damaged]) -> Iterator[_T | Damaged]:
     """The rows and the damaged ones, in the list's order."""
     named = deque(damaged)
     for index, row in enumerate(found):

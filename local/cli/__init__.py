@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tidemill_local.cli.parser import Parser
 from tidemill_local.cli.stop import FAILED, INTERRUPTED, NO_READER, USAGE, Stop
+from tidemill_local.terminal import clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def _speak_any_text() -> None:
 
 def _say(sentence: str) -> None:
     if sentence:
-        print(f"tidemill: {sentence}", file=sys.stderr)
+        print(f"tidemill: {clean_lines(sentence)}", file=sys.stderr)
 
 
 def _drop_output() -> None:

@@ -12,6 +12,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tidemill_local.terminal import clean as clean
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,15 +87,16 @@ def value(anything: Any, most: int = 0) -> str:
 
 def compact(anything: Any) -> str:
     """JSON on one line, in characters that the terminal or file has."""
-    return json.dumps(anything, ensure_ascii=not _unicode(sys.stdout), separators=(", ", ": "))
-
-
-def clean(text: object) -> str:
-    """Text that cannot move the cursor or break the line."""
-    plain = str(text)
+    plain = json.dumps(anything, ensure_ascii=not _unicode(sys.stdout), separators=(", ", ": "))
     if plain.isprintable():
         return plain
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in plain)
+    return "".join(c if c.isprintable() else _escaped(c) for c in plain)
+
+
+def _escaped(char: str) -> str:
+    """As JSON may write it: the value is the same."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
 
 
 def shortened(text: str, most: int) -> str:

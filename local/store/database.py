@@ -24,12 +24,14 @@ from tidemill_local.store import lock, schema
 from tidemill_local.store.blobs import SqliteBlobs
 from tidemill_local.store.errors import StoreError, StoreFullError
 from tidemill_local.store.events import SqliteEvents
+from tidemill_local.store.file import FILE, DataFile
 from tidemill_local.store.flow import SqliteFlow
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.store.waits import SqliteWaits
 
+__all__ = ["FILE", "MEMORY", "PATIENCE", "Database", "Row", "Value"]
+
 MEMORY = ":memory:"
-FILE = "tidemill.db"
 PATIENCE = 2.0  # seconds to wait for the lock of a server that was just killed
 
 _CACHE_KIB = 8 * 1024  # the operating system caches the file as well; memory is not to grow with the data
@@ -52,10 +54,11 @@ class Database:
         self.dirty = False  # commit() has something to answer for
         self._lost: StoreError | None = None
         self._lock: int | None = None
+        self._file: DataFile | None = None
         if path == MEMORY:
             self._connection = _prepared(_connected(MEMORY), durable)
         else:
-            self._lock, self._connection = _opened(Path(path), durable, patience)
+            self._lock, self._connection, self._file = _opened(Path(path), durable, patience)
         self._execute = self._connection.execute
         self.runs = SqliteRuns(self)
         self.events = SqliteEvents(self)
@@ -104,12 +107,20 @@ class Database:
             return
         if self._lost is None:
             try:
+                self._check_kept()
                 self._execute("COMMIT")
             except sqlite3.DatabaseError as error:
                 self._lose(error)
         lost, self._lost, self.dirty = self._lost, None, False
         if lost is not None:
             raise _again(lost)
+
+    def _check_kept(self) -> None:
+        """What is committed to a file that nobody can find any more is not kept."""
+        problem = self._file.problem() if self._file is not None else None
+        if problem is not None:
+            self.rollback()
+            raise StoreError(problem)
 
     def rollback(self) -> None:
         """Forget what was written since the last commit."""
@@ -140,9 +151,10 @@ class Database:
         return self._lost
 
 
-def _opened(folder: Path, durable: bool, patience: float) -> tuple[int, sqlite3.Connection]:
+def _opened(folder: Path, durable: bool, patience: float) -> tuple[int, sqlite3.Connection, DataFile]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # events may hold what is nobody's business; also where an older version made it
         held = lock.acquire(folder, patience)
     except OSError as error:
         kind = StoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError
@@ -151,10 +163,13 @@ def _opened(folder: Path, durable: bool, patience: float) -> tuple[int, sqlite3.
             "or give --data another one"
         ) from error
     try:
-        connection = _connected(str(folder / FILE))
+        file = DataFile(folder)
+        connection = _connected(str(file.path))
         try:
             _check_version(connection, folder)
-            return held, _prepared(connection, durable)
+            prepared = _prepared(connection, durable)
+            file.opened()
+            return held, prepared, file
         except BaseException:
             connection.close()
             raise

@@ -33,5 +33,5 @@ def paged(
         try:
             found.append(decode(row))
         except DAMAGE as error:
-            damaged.append(Damaged(len(found), *key(row), f"this row of the data folder cannot be read: {error}"))
+            damaged.append(Damaged(len(found), *key(row), f"this row cannot be read: {error}"))
     return Page(found, damaged)

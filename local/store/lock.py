@@ -17,7 +17,7 @@ def acquire(folder: Path, patience: float) -> int:
 
     A child that is forked without exec shares the descriptor and would keep the lock: start workers by exec.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience
     while not _taken(descriptor):
         if time.monotonic() >= deadline:

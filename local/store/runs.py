@@ -147,9 +147,9 @@ class SqliteRuns:
         sql = f"{_HEADS}{where} ORDER BY created_at DESC, n DESC LIMIT ?"
         return paged(self._db.rows(sql, (*values, query.limit)), _head, key=lambda row: (row[3], row[0]))
 
-    def of_event(self, event_id: str) -> list[Head]:
+    def of_event(self, event_id: str) -> Page[Head]:
         sql = _HEADS + "WHERE n IN (SELECT n FROM event_run WHERE event_id = ?) ORDER BY created_at, n"  # noqa: S608
-        return _heads(self._db.rows(sql, (event_id,)))
+        return paged(self._db.rows(sql, (event_id,)), _head, key=lambda row: (row[3], row[0]))
 
     def chunk_done(self, run_id: str, key: str, chunk: int) -> int:
         self._db.write("INSERT INTO chunk VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (run_id, key, chunk))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
+import shutil
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from e2e.devserver import DevServer, eventually
+from e2e.devserver import DevServer, eventually, free_port
 
 APP = """
 from tidemill import App
@@ -98,3 +100,46 @@ def test_a_post_that_offers_h2c_keeps_its_body(shop: DevServer) -> None:
     answers = asked(shop, head + body + again)
     assert answers.count(b"HTTP/1.1 200 OK") == 2, answers
     eventually(lambda: shop.completed(1))
+
+
+def test_a_data_folder_deleted_while_the_server_runs_takes_nothing_in(shop: DevServer) -> None:
+    shop.send("order/placed", {"n": 1})
+    eventually(lambda: shop.completed(1))
+    shutil.rmtree(shop.folder / ".tidemill")
+    for _ in range(2):
+        status, answer = shop.ask("POST", "/e/test", {"name": "order/placed", "data": {}})
+        assert status == 503
+        assert "tidemill.db is gone: nothing can be kept" in answer["error"]
+    assert shop.process.poll() is None
+    assert "the last changes could not be stored" in shop.output()
+    assert shop.output().count("is gone") < 5
+
+
+def test_a_data_file_that_was_emptied_stops_the_start(shop: DevServer) -> None:
+    shop.send("order/placed", {"n": 1})
+    eventually(lambda: shop.completed(1))
+    assert shop.stop() == 0
+    (shop.folder / ".tidemill" / "tidemill.db").write_bytes(b"")
+    shop.launch("app.py")
+    assert shop.process.wait(10) == 1
+    assert "is empty, and it held data" in shop.output()
+
+
+def test_beyond_loopback_keys_are_demanded_and_named(dev: DevServer) -> None:
+    dev.write("app.py", APP)
+    dev.port = free_port()
+    dev.launch("app.py", "--no-reload", "--host", "0.0.0.0")
+    eventually(dev.healthy)
+    event_key, api_key = (
+        eventually(lambda name=name: re.search(rf"{name}=(\S+) \(made for this start\)", dev.output()))[1]
+        for name in ("TIDEMILL_EVENT_KEY", "TIDEMILL_API_KEY")
+    )
+    assert "Listens on 0.0.0.0: anyone in its networks can connect, and needs a key" in dev.output()
+    event = {"name": "order/placed", "data": {}}
+    assert dev.ask("POST", "/e/test", event)[0] == 401
+    assert dev.ask("GET", "/v1/runs")[0] == 401
+    assert dev.ask("GET", "/v1/runs", headers={"Authorization": f"Bearer {event_key}"})[0] == 401
+    assert dev.ask("POST", f"/e/{event_key}", event)[0] == 200
+    assert dev.ask("GET", "/v1/runs", headers={"Authorization": f"Bearer {api_key}"})[0] == 200
+    foreign = {"Authorization": f"Bearer {api_key}", "Origin": "http://evil.example"}
+    assert dev.ask("GET", "/v1/runs", headers=foreign)[0] == 403

@@ -76,7 +76,7 @@ class Talk:
     def __init__(self, hosts: Hosts | None = None) -> None:
         self.requests: list[dict[str, Any]] = []
         self.store = Store()
-        self.tick = Tick(self.store, before=lambda: None, failed=lambda: None)
+        self.tick = Tick(self.store, before=lambda: None, failed=lambda _: None)
         self.transport = Transport()
         self.now = 0.0  # seconds: what a turn has taken is what a test says
         self.door = Door(self._answer, self.tick, hosts, seconds=lambda: self.now)
@@ -388,7 +388,7 @@ def test_a_call_whose_sender_has_gone_is_finished_if_it_writes() -> None:
 
 def test_a_connection_too_many_takes_the_place_of_an_idle_one_or_is_sent_away() -> None:
     async def main() -> None:
-        tick = Tick(Store(), before=lambda: None, failed=lambda: None)
+        tick = Tick(Store(), before=lambda: None, failed=lambda _: None)
         talk = Talk()
         door = Door(talk.door.handle, tick, None, most=2)
         connections = [(Connection(door), Transport()) for _ in range(4)]

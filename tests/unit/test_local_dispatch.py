@@ -92,7 +92,7 @@ class Place:
             db.runs, db.events, db.waits, db.blobs, queue, bus, registry, clock, SeededEntropy(1), self.claims, db.flow
         )
         self.dispatcher = Dispatcher(self.world, self.ready, self.claims, Console(loop, self.said))
-        self.dispatcher.tick = Tick(db, before=self.dispatcher.pump, failed=lambda: None)
+        self.dispatcher.tick = Tick(db, before=self.dispatcher.pump, failed=lambda _: None)
         self.dispatcher.popped = self.popped.append
         self.clock, self.registry = clock, registry
         self.isolated = 0  # workers of one slot that were asked for

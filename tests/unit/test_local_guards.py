@@ -36,7 +36,7 @@ class Receiver:
 
 def test_a_receiver_that_fails_is_reported_and_the_others_are_answered() -> None:
     told: list[str] = []
-    tick = Tick(Store(), before=lambda: None, failed=lambda: None, trouble=told.append)
+    tick = Tick(Store(), before=lambda: None, failed=lambda _: None, trouble=told.append)
     bad, good = Receiver(fails=True), Receiver()
     tick.hold(bad)
     tick.hold(good)
@@ -51,7 +51,7 @@ def test_a_pump_that_fails_is_reported_and_the_answers_leave() -> None:
         raise OSError(24, "Too many open files")
 
     told: list[str] = []
-    tick = Tick(Store(), before=out_of_descriptors, failed=lambda: None, trouble=told.append)
+    tick = Tick(Store(), before=out_of_descriptors, failed=lambda _: None, trouble=told.append)
     receiver = Receiver()
     tick.hold(receiver)
     tick.end()

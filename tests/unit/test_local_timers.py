@@ -47,7 +47,7 @@ class Place:
         self.handles.append(Handle(self.time + seconds * 1_000, call))
         return self.handles[-1]
 
-    def _failed(self) -> None:
+    def _failed(self, _reason: str) -> None:
         self.failures += 1
 
     def due(self, run_id: str, at: int) -> None:

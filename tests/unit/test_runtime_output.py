@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from contract.programs import NOW, task_of
 
 from tidemill.core.definition import Docker
 from tidemill.errors import TaskFailed
-from tidemill.runtimes.output import Bounded, StepLog, Streams, checked, exited, printed, retry_after
+from tidemill.runtimes.output import LOG_BYTES, Bounded, StepLog, Streams, checked, exited, printed, retry_after
 
 TASK = task_of(Docker(), "press", Path())
 
@@ -106,3 +107,16 @@ def test_a_status_decides_whatever_the_exit_code(out: bytes, type: str, retriabl
     failure = exited(TASK, "its process ended with exit code 3", streams, NOW).failure
     assert (failure.type, failure.retriable, failure.retry_after) == (type, retriable, after)
     assert "exit code 3" in failure.message
+
+
+def test_what_a_step_says_is_bounded_and_steers_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    log = StepLog(TASK)
+    log.take(b"\x1b[2J\x1b]0;owned\x07red\rgreen\tblue \xc2\x9b31m\n")
+    assert caplog.messages == ["\\x1b[2J\\x1b]0;owned\\x07red\\rgreen\tblue \\x9b31m"]
+    caplog.clear()
+    for _ in range(300):
+        log.take(b"x" * 9_999 + b"\n")
+    log.end()
+    assert sum(map(len, caplog.messages)) < LOG_BYTES
+    assert re.fullmatch(r"it said \d+ bytes more, which are not shown", caplog.messages[-1])
+    assert log.last().endswith("x" * 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -317,3 +318,62 @@ def test_a_failed_read_spoils_nothing(tmp_path: Path) -> None:
         create(db, "r1")
         db.commit()
     assert issubclass(StoreFullError, StoreError)
+
+
+# The files themselves.
+
+
+def test_nobody_else_may_read_the_data(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    with Database(folder) as db:
+        create(db, "r")
+        db.commit()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == dict.fromkeys(
+            ("lock", "tidemill.begun", FILE, f"{FILE}-wal", f"{FILE}-shm"), 0o600
+        )
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_held_data_and_is_empty_is_not_taken_for_a_new_one(tmp_path: Path, gone: bool) -> None:
+    with Database(tmp_path) as db:
+        create(db, "r")
+        db.commit()
+    (tmp_path / FILE).unlink() if gone else (tmp_path / FILE).write_bytes(b"")
+    with pytest.raises(StoreError, match="is gone, and it held data" if gone else "is empty, and it held data"):
+        Database(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["file", "log", "folder", "emptied", "replaced"])
+def test_what_would_be_written_to_a_file_that_is_gone_is_refused(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "data"
+    with Database(folder) as db:
+        create(db, "kept")
+        db.commit()
+        if what == "folder":
+            shutil.rmtree(folder)
+        elif what == "emptied":
+            (folder / FILE).write_bytes(b"")
+        else:
+            (folder / (f"{FILE}-wal" if what == "log" else FILE)).unlink()
+        if what == "replaced":
+            (folder / FILE).write_bytes(b"x" * 4096)
+        for run_id in ("lost", "lost too"):
+            create(db, run_id)
+            with pytest.raises(StoreError, match="nothing can be kept"):
+                db.commit()
+            assert db.runs.head(run_id) is None
+
+
+def test_a_folder_that_is_put_back_is_good_again(tmp_path: Path) -> None:
+    with Database(tmp_path / "data") as db:
+        (tmp_path / "data").rename(tmp_path / "elsewhere")
+        create(db, "lost")
+        with pytest.raises(StoreError, match="is gone"):
+            db.commit()
+        (tmp_path / "elsewhere").rename(tmp_path / "data")
+        create(db, "kept")
+        db.commit()
+    with Database(tmp_path / "data") as db:
+        assert db.runs.head("kept") is not None

@@ -111,7 +111,7 @@ class RunStore(Protocol):
         """Newest first; the parts of a map are in no list."""
         ...
 
-    def of_event(self, event_id: str) -> list[Head]:
+    def of_event(self, event_id: str) -> Page[Head]:
         """The runs that this event started, oldest first."""
         ...
 

@@ -69,14 +69,14 @@ def page(table: Table, blobs: Blobs, query: RunQuery) -> Page[Head]:
     return Page(found[: query.limit])
 
 
-def of_event(table: Table, blobs: Blobs, event_id: str) -> list[Head]:
+def of_event(table: Table, blobs: Blobs, event_id: str) -> Page[Head]:
     """The run that the event began is found in an index, those that gathered it by pointers."""
     prefix = "RUN#"
     pointers = [item["sk"][len(prefix) :] for item in table.query(event_key(event_id), prefix=prefix)]
     keys = sorted({*pointers, *(item[BY_EVENT.sk] for item in table.query(event_key(event_id), index=BY_EVENT))})
     there = _heads(table, blobs, [key[_RUN_AT:] for key in keys], strong=True)
     found = [(there.get(key[_RUN_AT:]), key) for key in keys]
-    return [head for head, key in found if head is not None and time_key(head.created_at, head.run_id) == key]
+    return Page(head for head, key in found if head is not None and time_key(head.created_at, head.run_id) == key)
 
 
 def overdue(table: Table, blobs: Blobs, now: int, limit: int) -> list[Head]:

@@ -187,7 +187,7 @@ class DynamoRuns:
     def page(self, query: RunQuery) -> Page[Head]:
         return run_lists.page(self._table, self._blobs, query)
 
-    def of_event(self, event_id: str) -> list[Head]:
+    def of_event(self, event_id: str) -> Page[Head]:
         return run_lists.of_event(self._table, self._blobs, event_id)
 
     def counts(self) -> dict[str, dict[RunStatus, int]]:

@@ -5,7 +5,7 @@ credentials, or a database beside it. So a host name is resolved once, each of i
 connection is made to the very address that was: a name that answers differently the second time gains nothing.
 
 An IPv6 address can carry an IPv4 one and mean it: of a mapped one, and of NAT64's, the one within is looked at; the old
-tunnels (6to4, Teredo) are refused.
+tunnels (6to4, Teredo, ISATAP) are refused.
 """
 
 from __future__ import annotations
@@ -13,9 +13,38 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+    Network = IPv4Network | IPv6Network
 
 Resolve = Callable[[str, int], Sequence[str]]  # the addresses of a host, as text
 
+# What IANA's registries of special-purpose addresses hold, and some Python's `is_global` calls global (3.11 the most).
+SPECIAL = (
+    *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24"),
+    *("192.88.99.0/24", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4"),
+    *("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32"),
+    *("2002::/16", "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10"),
+)
+
+# Where clouds tell a machine its credentials. Most lie in the ranges above; some look like any other address.
+METADATA = (
+    "169.254.0.0/16",  # AWS, Google Cloud, Azure, DigitalOcean, Hetzner, IBM, OpenStack, Tencent, Vultr; ECS
+    "fd00:ec2::/32",  # AWS, and the credentials of EKS pods
+    "fd20:ce::254/128",  # Google Cloud
+    "168.63.129.16/32",  # Azure's wire server
+    "192.0.0.192/32",  # Oracle Cloud
+    "fd00:c1::a9fe:a9fe/128",  # Oracle Cloud
+    "100.100.100.200/32",  # Alibaba Cloud
+    "fd00:42::42/128",  # Scaleway
+    "192.80.8.124/32",  # Equinix Metal
+)
+
+_ISATAP, _ISATAP_BITS = 0x0000_5EFE, 0xFDFF_FFFF  # an IPv4 address in the last 32 bits of an IPv6 one
 _NAT64 = 0x0064_FF9B << 64  # the prefix 64:ff9b::/96, without the address that it carries
 
 
@@ -59,6 +88,15 @@ def public(address: str) -> bool:
             ip = ip.ipv4_mapped
         elif int(ip) >> 32 == _NAT64:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        elif ip.sixtofour is not None or ip.teredo is not None:
+        elif ip.is_site_local or int(ip) >> 32 & _ISATAP_BITS == _ISATAP:
             return False
+    if any(ip in network for network in _refused()):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_loopback)
+
+
+@cache
+def _refused() -> tuple[Network, ...]:
+    import ipaddress
+
+    return tuple(ipaddress.ip_network(text) for text in (*SPECIAL, *METADATA))

@@ -30,6 +30,7 @@ REFUSED = "DefinitionError"  # what the step names cannot be run: no attempt wou
 _AGAIN = frozenset({408, 409, 425, 429})
 _SECONDS = re.compile(r"\d{1,10}")
 _LINE = 16 * KIB  # a longer line of a log is broken up
+LOG_BYTES = MIB  # that one attempt of a step may say; of the rest only the last words are kept
 
 Clock = Callable[[], int]  # milliseconds since the epoch
 
@@ -173,6 +174,7 @@ class StepLog:
         self._logger = logging.getLogger(f"tidemill.steps.{task.function_id}.{task.step.id}")
         self._rest = b""
         self._last = b""
+        self._bytes = 0
 
     def take(self, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
@@ -188,14 +190,25 @@ class StepLog:
         if self._rest:
             self._say(self._rest)
             self._rest = b""
+        if self._bytes > LOG_BYTES:
+            self._logger.warning("it said %d bytes more, which are not shown", self._bytes - LOG_BYTES)
 
     def last(self) -> str:
         """What it said last, for the message of a failure."""
         return self._last.decode("utf-8", "replace").strip()
 
     def _say(self, line: bytes) -> None:
-        self._logger.info("%s", line.decode("utf-8", "replace").rstrip("\r"))
+        self._bytes += len(line) + 1
+        if self._bytes <= LOG_BYTES:
+            self._logger.info("%s", _plain(line.decode("utf-8", "replace").rstrip("\r")))
         self._last = (self._last + b"\n" + line)[-QUOTED:]
+
+
+def _plain(line: str) -> str:
+    """What it says is shown on terminals: nothing of it may steer one."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
 
 
 class Streams(NamedTuple):

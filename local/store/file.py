@@ -1,0 +1,70 @@
+"""The data file as the file system has it: whether it is still the one that was opened, and its owner's alone.
+
+SQLite notices neither that its file was removed (what it writes then is gone when the process ends) nor, at the next
+start, that the file was emptied (it takes it for a new one). A mark beside the file says that it has held data.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tidemill_local.store.errors import StoreError
+
+FILE = "tidemill.db"
+BEGUN = "tidemill.begun"  # the mark
+
+
+class DataFile:
+    def __init__(self, folder: Path) -> None:
+        """Makes a new file. Raises StoreError where one that held data is empty or gone, OSError where none can be."""
+        self.path = folder / FILE
+        self._mark = folder / BEGUN
+        self._known: list[tuple[str, tuple[int, int]]] = []
+        if self._mark.exists() and not _size(self.path):
+            what = "is empty" if self.path.exists() else "is gone"
+            raise StoreError(
+                f"the data file {self.path} {what}, and it held data: put a copy back, or remove the folder {folder} "
+                "to begin anew"
+            )
+        _own(self.path)
+
+    def opened(self) -> None:
+        """It is a database now; from here on it has to stay."""
+        _own(self._mark)
+        log = Path(f"{self.path}-wal")
+        self._known = [(str(path), identity) for path in (self.path, log) if (identity := _identity(str(path)))]
+
+    def problem(self) -> str | None:
+        """Why what is written now would not be kept; two system calls."""
+        for path, identity in self._known:
+            found = _identity(path)
+            if found != identity:
+                what = "is gone" if found is None else "is another one than this server opened"
+                return (
+                    f"the data file {path} {what}: nothing can be kept; stop the server, see to the folder, start again"
+                )
+        if not _size(self.path):
+            return f"the data file {self.path} was emptied: nothing can be kept; stop the server, put a copy back"
+        return None
+
+
+def _own(path: Path) -> None:
+    """Make it where it is not, and let its owner alone read it; what SQLite makes beside it takes that over."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
