@@ -31,9 +31,9 @@ def perform(system: System, act: Act) -> None:
 
 def _cancel(system: System, act: Act) -> None:
     """Cancel one open run, as `DELETE /v1/runs/{id}` does."""
-    runs = _runs(system, lambda head: head.due is not None)
-    if runs:
-        _cancel_one(system, runs[act.pick % len(runs)])
+    head = _chosen(system, act, _runs(system, lambda head: head.due is not None))
+    if head is not None:
+        _cancel_one(system, head)
 
 
 def _cancel_all(system: System, _: Act) -> None:
@@ -55,10 +55,9 @@ def _cancel_one(system: System, head: Head) -> None:
 
 def _rerun(system: System, act: Act) -> None:
     """Run one again: from the start or from one of its steps, with the old input or another."""
-    runs = _runs(system, lambda head: True)
-    if not runs:
+    head = _chosen(system, act, _runs(system, lambda head: True))
+    if head is None:
         return
-    head = runs[act.pick % len(runs)]
     from_step, edited = act.arg
 
     def work() -> None:
@@ -90,6 +89,15 @@ def _lid(system: System, act: Act) -> None:
     for head in _runs(system, lambda head: head.due is not None):
         states.note(system, head.run_id, "machine sleeps")
     system.loop.freeze(act.arg)
+
+
+def _chosen(system: System, act: Act, runs: list[Head]) -> Head | None:
+    """One of these: any, or, where `pick` is odd, one in a state in which few runs are."""
+    if not runs:
+        return None
+    if act.pick % 2 == 0:
+        return runs[act.pick % len(runs)]
+    return min(runs, key=lambda head: min(map(states.RARE.index, states.now(system, head))))
 
 
 def _runs(system: System, wanted: Callable[[Head], bool]) -> list[Head]:

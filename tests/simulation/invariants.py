@@ -78,7 +78,7 @@ def _claims(system: System, where: str, records: list[Record]) -> list[str]:
     """A claim is taken over only after it has lapsed; code writes only under a claim."""
     problems = []
     claim: Claimed | None = None
-    first = next((n for n, record in enumerate(records) if isinstance(record, Claimed)), 0)
+    first = next((n for n, record in enumerate(records) if isinstance(record, Claimed)), len(records))
     copied = first if isinstance(records[0], Started) and records[0].again else 0
     for record in records[copied:]:
         if isinstance(record, Claimed):

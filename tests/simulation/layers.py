@@ -135,6 +135,13 @@ def named_times(rng: random.Random, made: Scenario) -> None:
         _put(rng, program, ["later", "named", rng.randint(1, 2), rng.choice([0, 0.5, 3, 400])])
 
 
+def patient(rng: random.Random, made: Scenario) -> None:
+    """Attempts that fail, and minutes until the next."""
+    for program in _mine(made):
+        program.backoff, program.retries = "5m", max(1, program.retries)
+        _put(rng, program, rng.choice([["raise", 1], ["run", "again", 1]]))
+
+
 def large(rng: random.Random, made: Scenario) -> None:
     """Values that no record holds, and maps of many parts."""
     program = rng.choice(_mine(made))
@@ -243,6 +250,7 @@ LAYERS: Sequence[Layer] = (
     Layer(threads, 0.2),
     Layer(waits, 0.2),
     Layer(named_times, 0.15),
+    Layer(patient, 0.15),
     Layer(large, 0.1),
     Layer(timeouts, 0.15),
     Layer(cancels, 0.3),

@@ -29,7 +29,9 @@ class Actor:
     failed: bool = False
     parked: bool = False
     thread: greenlet.greenlet | None = None
+    turn: int = 0  # how often it has given up its turn
     claim_until: int | None = None
+    run_id: str | None = None  # whose code it is at work on
     on_end: Callable[[bool], None] = field(default=lambda done: None)
     work: Counter[Hashable] = field(default_factory=Counter)  # what it has asked of the stores: see `watchdog`
     process: Actor | None = None  # whose thread this is
@@ -79,7 +81,9 @@ class Loop:
         actor = self.actor
         if actor is None:
             return
-        self.at(self.now + ms, lambda: self._resume(actor))
+        actor.turn += 1
+        turn = actor.turn
+        self.at(self.now + ms, lambda: self._resume(actor, turn))
         running = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         self._main.switch()
@@ -92,7 +96,7 @@ class Loop:
         process = self.actor
         assert process is not None
         actor = Actor(process.name, process.skew, process=process.process or process)
-        actor.claim_until, actor.work = process.claim_until, process.work
+        actor.claim_until, actor.run_id, actor.work = process.claim_until, process.run_id, process.work
 
         def body() -> None:
             try:
@@ -107,8 +111,13 @@ class Loop:
         self.at(self.now, lambda: self._resume(actor))
         return actor
 
-    def _resume(self, actor: Actor) -> None:
-        if actor.over or actor.thread is None:
+    def wake(self, actor: Actor) -> None:
+        """Let this actor go on now, however long it meant to pause."""
+        turn = actor.turn
+        self.at(self.now, lambda: self._resume(actor, turn))
+
+    def _resume(self, actor: Actor, turn: int = 0) -> None:
+        if actor.over or actor.thread is None or actor.turn != turn:
             return
         self.actor = actor
         actor.thread.switch()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from simulation import states
 
 from tidemill.errors import Unavailable
 
@@ -35,8 +36,10 @@ class Faulty:
             chance = system.loop.random.random() / max(system.scenario.faults, 1e-9)
             if chance < 0.004:
                 raise Unavailable(f"{name} did not answer")
+            cells = states.before(system, name, args)
             result = method(*args)
             system.asked(name, args, result)
+            system.met.update(cells if result is None else ())
             if chance < 0.008:
                 raise Unavailable(f"{name} did not answer in time")
             return result

@@ -32,7 +32,7 @@ def build(programs: Sequence[Program], probe: Probe) -> App:
 
 
 def _declare(app: App, program: Program, probe: Probe) -> None:
-    options: dict[str, Any] = {"id": program.id, "retries": program.retries, "backoff": "1s"}
+    options: dict[str, Any] = {"id": program.id, "retries": program.retries, "backoff": program.backoff}
     triggers = [On(program.on, when=program.when)] if program.on is not None else []
     if program.cron is not None:
         options["on"] = [*triggers, Cron(program.cron)]

@@ -13,6 +13,7 @@ import copy
 import pprint
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,10 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 
 from simulation.layers import make
 from simulation.scenario import Scenario
-from simulation.worlds import WORLDS, check
+from simulation.states import Met, missing, table
+from simulation.worlds import WORLDS, check, outcome
+
+ENOUGH = {"local": 2_000, "sync": 2_000, "aws": 2_000, "moto": 10_000}  # seeds that fill the map
 
 
 def shrunk(scenario: Scenario, world: str = "local", tries: int = 300) -> Scenario:
@@ -86,10 +90,12 @@ def main() -> int:
     args = parser.parse_args()
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
     began = time.monotonic()
+    met: Met = Counter()
     for seed in seeds:
-        problems = check(make(seed, args.world, args.all), args.world)
+        problems, system = outcome(make(seed, args.world, args.all), args.world)
+        met += system.met if system is not None else Counter()
         if problems and args.go_on:
-            sys.stdout.write(f"seed {seed} breaks: {problems[0][-300:]}\n")
+            sys.stdout.write(f"seed {seed} breaks: {problems[0][-230:]}\n")
         elif problems:
             small = shrunk(make(seed, args.world, args.all), args.world)
             sys.stdout.write(f"seed {seed} breaks:\n" + "\n".join(f"  {p}" for p in problems[:10]) + "\n")
@@ -97,7 +103,15 @@ def main() -> int:
             sys.stdout.write("which breaks:\n" + "\n".join(f"  {p}" for p in check(small, args.world)[:10]) + "\n")
             return 1
     sys.stdout.write(f"{len(seeds)} seeds hold ({time.monotonic() - began:.0f} s)\n")
-    return 0
+    return _mapped(met, args.world) if len(seeds) >= ENOUGH[args.world] else 0
+
+
+def _mapped(met: Met, world: str) -> int:
+    """Show the map of states and operations; 1 where a cell that is possible is empty."""
+    sys.stdout.write(table(met) + "\n")
+    empty = missing(met, world)
+    sys.stdout.writelines(f"no run was {operation} while {state}\n" for state, operation in empty)
+    return 1 if empty else 0
 
 
 if __name__ == "__main__":

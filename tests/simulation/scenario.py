@@ -28,6 +28,7 @@ class Program:
     finish: int | None = None
     start: int | None = None
     cron: str | None = None
+    backoff: str = "1s"
     threads: bool = False  # the branches of a plain function run at the same time
     on_failure: bool = False
     retries: int = 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from simulation import states
 from simulation.loop import Actor
 from simulation.scenario import Sent
 from simulation.stores import InSqlite
@@ -38,8 +39,10 @@ class Counted:
 
         def call(*args: Any) -> Any:
             self._system.watchdog.note(name, args)
+            cells = states.before(self._system, name, args)
             result = method(*args)
             self._system.asked(name, args, result)
+            self._system.met.update(cells if result is None else ())
             return result
 
         return call
@@ -83,7 +86,8 @@ class SyncSystem(System):
         return cast("Keeper", Requests(self))
 
     def until(self, claim: Claimed) -> int:
-        return self.lapsed.get(claim.by, claim.until)
+        lapsed = self.lapsed.get(claim.by)
+        return claim.until if lapsed is None else lapsed + min(0, self.clock.offset)
 
     def deployed(self, new: Sequence[str]) -> None:
         """As `Server.loaded`."""

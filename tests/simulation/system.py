@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from simulation import acts, graphs
+from simulation import acts, graphs, states
 from simulation.idle_places import IdlePlaces
 from simulation.loop import Actor, Failed, Loop
 from simulation.ports import Faulty, Lease, SimBus, SimClock, SimEntropy, SimQueue
@@ -25,7 +25,7 @@ from simulation.threads import simulated
 from simulation.watchdog import Watchdog
 
 from tidemill import App
-from tidemill.core.journal import Claimed
+from tidemill.core.journal import Claimed, Record
 from tidemill.errors import Unavailable
 from tidemill.execute import receive
 from tidemill.execute.code import drive
@@ -169,12 +169,20 @@ class System:
         """A port has done this."""
         if name == "put" and isinstance(args[0], Wait) and self.loop.actor is not None:
             self.waiters[args[0].run_id, args[0].key] = self.loop.actor
+        elif name == "append" and result is None:
+            self._claimed(args[0], args[2])
+        elif name == "create" and result:
+            self._claimed(args[0].run_id, args[1])
         elif name == "put_snapshot":
             self.meter[args[0]]["snapshot bytes"] += len(args[2])
         elif name == "read":
             self.meter[args[0]]["records read"] += len(result)
         elif name == "open" and result is not None:
             self.meter[args[0]]["records read"] += len(result[1])
+
+    def _claimed(self, run_id: str, records: Sequence[Record]) -> None:
+        if self.loop.actor is not None and isinstance(records[-1], Claimed):
+            self.loop.actor.run_id = run_id
 
     def known_events(self) -> dict[str, Event]:
         """Every event that was accepted or sent."""
@@ -189,7 +197,9 @@ class System:
         chance = rng.random() / max(faults, 1e-9)
         actor = self.loop.actor
         if actor is not None and chance < 0.003:
-            actor.killed = True
+            (actor.process or actor).killed = True
+            if actor.run_id is not None:
+                states.note(self, actor.run_id, "process dies")
         ms = rng.randint(1, 20)
         if rng.random() < 0.004 * self.scenario.stalls:
             ms = rng.choice([5_000, 50_000, 120_000])  # a stall: beyond the visibility timeout, beyond the lease
@@ -359,7 +369,7 @@ class System:
         parked = Parked(live, actor)
         self.parked[live.head.run_id] = parked
         while parked.resumed is None and self.parked.get(live.head.run_id) is parked and self._is_open(live):
-            self.loop.pause(2_000)
+            self.loop.pause(1_800_000)
         if self.parked.get(live.head.run_id) is parked:
             del self.parked[live.head.run_id]
         actor.parked = False
@@ -377,6 +387,7 @@ class System:
             return False
         parked.actor.claim_until = me.claim_until
         parked.resumed = Resumed(self.keeper(), opened)
+        self.loop.wake(parked.actor)
         while not parked.actor.over and opened.head.run_id not in self.parked:
             self.loop.pause(500)
         if parked.actor.killed:
