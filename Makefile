@@ -65,6 +65,16 @@ MINISTACK_FIT := $(shell test "$$(cat .ministack/.made 2>/dev/null)" = "$(CURDIR
 	@echo "$(CURDIR)" >.ministack/.made
 	@touch $@
 
+# So have the linters of templates: checkov pins boto3.
+LINTERS_FIT := $(shell test "$$(cat .linters/.made 2>/dev/null)" = "$(CURDIR)" && .linters/bin/python -c 'print(1)' 2>/dev/null)
+.linters/.installed: tests/cdk/linters/requirements.lock .venv/.installed $(if $(LINTERS_FIT),,anew)
+	@echo "Making .linters, the environment of cfn-lint and checkov"
+	@rm -rf .linters
+	@$$(.ci/python) -m venv --without-pip .linters
+	@$(PY) -m pip --python .linters/bin/python install --quiet --require-hashes --only-binary :all: --no-compile -r $<
+	@echo "$(CURDIR)" >.linters/.made
+	@touch $@
+
 .PHONY: lock
 lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to 3.14, every platform)
 	@$(PY) -m pip install --quiet uv
@@ -74,11 +84,14 @@ lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to
 	@.venv/bin/uv pip compile tests/e2e_aws/requirements.in --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --quiet --output-file tests/e2e_aws/requirements.lock
+	@.venv/bin/uv pip compile tests/cdk/linters/requirements.in --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --quiet --output-file tests/cdk/linters/requirements.lock
 
 .PHONY: clean
 clean: ## remove everything that is made
 	@rm -rf .venv build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	    .import_linter_cache .tidemill .versions .ministack
+	    .import_linter_cache .tidemill .versions .ministack .linters
 
 # ---- the gate ---------------------------------------------------------------------------------
 
@@ -91,7 +104,7 @@ check: setup ## lint, format, types (mypy and pyright) and the walls between roo
 	.venv/bin/lint-imports
 
 .PHONY: test
-test: check .ministack/.installed ## the gate: check, and every test that is not slow, 1,000 simulated seeds among them
+test: check .ministack/.installed .linters/.installed ## the gate: check, and every test that is not slow, 1,000 simulated seeds among them
 	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 .PHONY: fmt

@@ -21,7 +21,7 @@ from tidemill_cdk.bundle import bundle
 from tidemill_cdk.function import Function
 from tidemill_cdk.names import HANDLER
 from tidemill_cdk.permissions import executor, network, role_of_lambda
-from tidemill_cdk.platform_lambda import architecture, chosen_runtime, log_group, runtime
+from tidemill_cdk.platform_lambda import architecture, chosen, log_group, runtime
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.wiring import Wiring
 
@@ -61,7 +61,7 @@ class App(Construct):
         self.role = role_of_lambda(self, names, log, [*allows, network()] if vpc else allows)
         for secret in (secrets or {}).values():
             secret.grant_read(self.role)
-        chosen: dict[str, Any] = {
+        wanted: dict[str, Any] = {
             "description": f"Tidemill app {name}",
             "tracing": lambda_.Tracing.ACTIVE,
             # Lines of JSON, which carry the ids of run, function and event.
@@ -75,7 +75,7 @@ class App(Construct):
         self.function = lambda_.Function(
             self,
             "Function",
-            **chosen,
+            **wanted,
             handler=HANDLER,
             runtime=runtime(settings),
             architecture=architecture(settings),
@@ -87,7 +87,7 @@ class App(Construct):
             log_group=log,
             vpc=vpc,
         )
-        chosen_runtime(self.function)
+        chosen(self.function)
         self.functions: dict[str, Function] = {
             one.id: wiring.connect(
                 self, declared=one, target=self.function, role=self.role, timeout=int(time.to_seconds())

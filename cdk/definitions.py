@@ -31,11 +31,12 @@ from tidemill_cdk import manifest
 from tidemill_cdk.assets import code, definitions_recipe, own_bundle, wasm_recipe
 from tidemill_cdk.bundle import Bundle, bundle
 from tidemill_cdk.function import Function
+from tidemill_cdk.keys import KEY
 from tidemill_cdk.manifest import Defined
-from tidemill_cdk.nag import accepted
+from tidemill_cdk.nag import accepted, justified
 from tidemill_cdk.names import HANDLER
 from tidemill_cdk.permissions import Allow, consume, engine, managed, network, role_of_lambda
-from tidemill_cdk.platform_lambda import architecture, chosen_runtime, log_group, runtime
+from tidemill_cdk.platform_lambda import architecture, chosen, log_group, runtime
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.removal import removal
 from tidemill_cdk.steps import Foreign, Room, StepLambda
@@ -97,7 +98,7 @@ class Definitions(Construct):
             log_group=log,
             vpc=vpc,
         )
-        chosen_runtime(self.executor)
+        chosen(self.executor)
         rooms = {one.id: Construct(self, f"{one.id}-steps") for one in self._defined}
         listed = [
             consume(self._queue_arns()),
@@ -172,6 +173,7 @@ class Definitions(Construct):
         )
         reason = "Whoever checks the signatures has to be given a new key first: it is changed by hand."
         accepted(secret, "AwsSolutions-SMG4", reason)
+        justified(secret, {"CKV_AWS_149": KEY})
         CfnOutput(self, "SigningKeyArn", value=secret.secret_arn, description="The key that http steps are signed with")
         return secret
 

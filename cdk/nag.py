@@ -1,16 +1,25 @@
-"""Findings of cdk-nag that are meant to be, each noted beside its resource with the reason."""
+"""Findings of cdk-nag and checkov that are meant to be, each noted beside its resource with the reason."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
 from constructs import IConstruct
 
 
 def accepted(construct: IConstruct, rule: str, reason: str) -> None:
     """Note that this finding is meant to be: "AwsSolutions-S1", or one with its place, "AwsSolutions-IAM5[…]"."""
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
+
+
+def justified(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Note why findings of checkov are meant to be: in the resource's metadata, where checkov looks for it."""
+    resource = construct.node.default_child
+    assert isinstance(resource, CfnResource)
+    skipped = [{"id": rule, "comment": reason} for rule, reason in reasons.items()]
+    resource.add_metadata("checkov", {"skip": skipped})
 
 
 def wildcard(construct: IConstruct, resource: str, reason: str) -> None:

@@ -15,7 +15,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from tidemill_cdk.nag import accepted
+from tidemill_cdk.nag import accepted, justified
 from tidemill_cdk.names import Names
 from tidemill_cdk.permissions import Allow, role_of_lambda
 from tidemill_cdk.removal import removal
@@ -36,12 +36,21 @@ def runtime(settings: Settings) -> lambda_.Runtime:
     return lambda_.Runtime(f"python{settings.python}", lambda_.RuntimeFamily.PYTHON)
 
 
-def chosen_runtime(function: lambda_.IFunction) -> None:
-    """Note that the runtime is meant to be."""
+def chosen(function: lambda_.IFunction) -> None:
+    """Note what is meant to be of every Lambda."""
     accepted(
         function,
         "AwsSolutions-L1",
         "The Python that the code is developed and tested with; tidemill:python changes it.",
+    )
+    justified(
+        function,
+        {
+            "CKV_AWS_115": "Concurrency that is reserved is taken from all other Lambdas: settings do it where wanted.",
+            "CKV_AWS_116": "It is fed by a queue, whose dead letters keep what fails, or called by somebody who waits.",
+            "CKV_AWS_117": "It calls AWS's own endpoints, over TLS; apps are placed in a network by vpc=.",
+            "CKV_AWS_173": "Its variables hold names and ARNs, no secret, and are encrypted by AWS's key.",
+        },
     )
 
 
@@ -51,12 +60,14 @@ def architecture(settings: Settings) -> lambda_.Architecture:
 
 def log_group(scope: Construct, settings: Settings) -> logs.LogGroup:
     """Named by AWS: what is added again does not meet the log that it left."""
-    return logs.LogGroup(
+    group = logs.LogGroup(
         scope,
         "Log",
         retention=logs.RetentionDays(_RETENTION[settings.log_days]),
         removal_policy=removal(settings),
     )
+    justified(group, {"CKV_AWS_158": "CloudWatch encrypts it by a key of its own; payloads are not logged."})
+    return group
 
 
 class PlatformLambda(Construct):
@@ -103,7 +114,7 @@ class PlatformLambda(Construct):
             # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
-        chosen_runtime(self.function)
+        chosen(self.function)
 
     def feed(self, queue: sqs.IQueue, *, batch: int, window: int = 0) -> None:
         """Hand over the queue's messages, `batch` at a time. The role must allow it."""

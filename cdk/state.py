@@ -8,7 +8,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from tidemill.aws import table as schema
-from tidemill_cdk.nag import accepted
+from tidemill_cdk.nag import accepted, justified
 from tidemill_cdk.names import Names
 from tidemill_cdk.removal import removal
 from tidemill_cdk.settings import Settings
@@ -62,8 +62,9 @@ class State(Construct):
             ],
             removal_policy=removal(settings),
         )
-        accepted(
-            self.bucket,
-            "AwsSolutions-S1",
-            "Access logs would cost more than the payloads; CloudTrail data events can be turned on where needed.",
-        )
+        logs = "Access logs would cost more than the payloads; CloudTrail data events can be turned on where needed."
+        accepted(self.bucket, "AwsSolutions-S1", logs)
+        versions = "An object is named by its content and never changes: there is nothing to go back to."
+        justified(self.bucket, {"CKV_AWS_18": logs, "CKV_AWS_21": versions})
+        key = "A key of KMS is paid for with each request, and AWS's own encrypts as well."
+        justified(self.table, {"CKV_AWS_119": key})

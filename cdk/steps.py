@@ -19,7 +19,7 @@ from tidemill_cdk.assets import code, step_recipe
 from tidemill_cdk.bundle import bundle
 from tidemill_cdk.manifest import Defined
 from tidemill_cdk.permissions import Allow, network, payloads, role_of_lambda
-from tidemill_cdk.platform_lambda import architecture, chosen_runtime, log_group, runtime
+from tidemill_cdk.platform_lambda import architecture, chosen, log_group, runtime
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.wiring import Wiring
 
@@ -88,7 +88,7 @@ class StepLambda(Construct):
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
             vpc=room.vpc,
         )
-        chosen_runtime(self.function)
+        chosen(self.function)
 
 
 class Foreign:

@@ -24,7 +24,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from tidemill.aws.settings import dead_letter_name, queue_name
-from tidemill_cdk.nag import accepted, wildcard
+from tidemill_cdk.nag import accepted, justified, wildcard
 from tidemill_cdk.permissions import Allow, grant
 from tidemill_cdk.platform_lambda import log_group
 from tidemill_cdk.sources import BUILT_IN
@@ -51,11 +51,9 @@ class Tasks(Construct):
         wildcard(self.execution_role, "*", "ecr:GetAuthorizationToken knows no resources.")
         self.vpc: ec2.IVpc = vpc or self._own()
         self.cluster = ecs.Cluster(self, "Cluster", vpc=self.vpc)
-        accepted(
-            self.cluster,
-            "AwsSolutions-ECS4",
-            "Container Insights costs more than small tasks do; a step's times are in its run.",
-        )
+        insights = "Container Insights costs more than small tasks do; a step's times are in its run."
+        accepted(self.cluster, "AwsSolutions-ECS4", insights)
+        justified(self.cluster, {"CKV_AWS_65": insights})
         if "@sha256:" not in wiring.settings.router_image:
             Annotations.of(self).add_warning_v2(
                 "tidemill:router_image",
