@@ -121,6 +121,10 @@ e2e: setup .ministack/.installed ## the slow tests: real processes, killed and r
 	.venv/bin/pytest tests/e2e tests/e2e_aws
 	.venv/bin/pytest -n $(JOBS) -m slow tests/scenarios tests/unit
 
+.PHONY: first-deploy
+first-deploy: setup ## deploy into YOUR AWS account, tell the stories, measure, destroy; BILL=2026-12-01: what that day cost
+	$(PY) tests/e2e_aws/first_deploy.py $(if $(BILL),--bill $(BILL))
+
 .PHONY: versions
 versions: setup ## the unit tests under every Python found here
 	@for python in $$(.ci/python --all); do \

@@ -7,8 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from e2e_aws import first_deploy
+from e2e_aws.account import Account
 from e2e_aws.deployed import Deployed
 from e2e_aws.receiver import Receiver
 from support.emulator import PYTHON, Emulator
@@ -17,6 +21,13 @@ from tidemill.aws.settings import dead_letter_name
 
 STACK = "Stories"
 NAME = "e2e"
+
+
+class Watched(Account):
+    """A real account, in which some stories cannot be told."""
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.skip(f"only the emulator shows its {name!r}")
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +52,15 @@ def assembly(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Pa
 
 
 @pytest.fixture(scope="session")
-def mill(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """The stack, deployed. What its Lambdas printed is in the emulator's log groups and is shown where a test fails."""
+def mill(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The stack, deployed. What its Lambdas printed is in the emulator's log groups and is shown where a test fails.
+
+    `TIDEMILL_FIRST_DEPLOY`: the URL of the stack in a real account (see first_deploy.py), in the emulator's place.
+    """
+    if url := os.environ.get(first_deploy.URL):
+        yield first_deploy.mill(Watched(url, boto3.client, os.environ.get(first_deploy.HOST, "")))
+        return
+    assembly: Path = request.getfixturevalue("assembly")
     emulator = Emulator(tmp_path_factory.mktemp("emulator"))
     emulator.start()
     try:

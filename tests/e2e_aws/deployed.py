@@ -1,4 +1,4 @@
-"""A mill in the emulated account, as its users see it: events go in over HTTP, runs are read over HTTP."""
+"""A deployment in the emulated account, or a real one, as its users see it: over HTTP, events in and runs out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from e2e_aws.account import Account
 from support.emulator import Emulator, eventually
 
 ENDED = {"completed", "failed", "cancelled", "skipped"}
@@ -15,7 +16,7 @@ ENDED = {"completed", "failed", "cancelled", "skipped"}
 class Deployed:
     """`name` is the mill's; `event_key` and `api_key` are those that its secrets hold."""
 
-    def __init__(self, emulator: Emulator, name: str, event_key: str, api_key: str) -> None:
+    def __init__(self, emulator: Emulator | Account, name: str, event_key: str, api_key: str) -> None:
         self.emulator = emulator
         self.name = name
         self.event_key = event_key

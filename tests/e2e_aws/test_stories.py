@@ -49,6 +49,7 @@ def test_the_same_id_again_starts_nothing(mill):
     ids = [mill.send("order/placed", {"order": 3, "total": 5, "items": []}, id="order-3") for _ in range(2)]
     assert ids == ["order-3", "order-3"]
     mill.output("order-3", "stories.charge")
+    mill.output("order-3", "legacy")
     again = mill.send("order/placed", {"order": "another", "total": 5, "items": []}, id="order-3")
     after = mill.send("order/placed", {"order": 4, "total": 5, "items": []})
     mill.output(after, "stories.charge")

@@ -262,3 +262,8 @@ def large(ctx: Context) -> dict[str, Any]:
 @app.function(on="story/huge")
 def huge(ctx: Context) -> int:
     return len(ctx.step.run("make", lambda: "x" * ctx.event.data["bytes"]))
+
+
+@app.function(on="story/hundred")
+def hundred(ctx: Context) -> int:
+    return sum(ctx.step.run(f"step {number}", lambda: 1) for number in range(100))
