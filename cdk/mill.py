@@ -25,6 +25,7 @@ from tidemill_cdk.app_lambda import App
 from tidemill_cdk.assets import code, lambdas_recipe, own_bundle
 from tidemill_cdk.attached import Attached
 from tidemill_cdk.bus import Bus, Events
+from tidemill_cdk.context import warn
 from tidemill_cdk.definitions import Definitions
 from tidemill_cdk.keys import Keys
 from tidemill_cdk.layer import Layer
@@ -132,7 +133,10 @@ class Tidemill(Mill):
 
     def __init__(self, scope: Construct, id: str, *, name: str | None = None, settings: Settings | None = None) -> None:
         super().__init__(scope, id)
-        given = settings or of_context(self.node.get_all_context())
+        context = self.node.get_all_context()
+        if settings is None:
+            warn(self, context)
+        given = settings or of_context(context)
         self.settings = check(replace(given, name=name) if name is not None else given)
         self.names = names = Names(self.settings.name, Stack.of(self))
         self.state = State(self, "State", names=names, settings=self.settings)
@@ -198,7 +202,9 @@ def _output_name(mill: Construct, name: str) -> str:
 class _Imported(Mill):
     def __init__(self, scope: Construct, id: str, *, name: str) -> None:
         super().__init__(scope, id)
-        settings = check(replace(of_context(self.node.get_all_context()), name=name))
+        context = self.node.get_all_context()
+        warn(self, context)
+        settings = check(replace(of_context(context), name=name))
         _fits(self, settings)
         names = Names(name, Stack.of(self))
         parameter = ssm.StringParameter.value_for_string_parameter

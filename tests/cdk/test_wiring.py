@@ -63,6 +63,53 @@ def test_a_bus_has_so_many_rules_and_an_id_is_one_functions() -> None:
     assert twice == "two functions have the id 'f7'; give one of them another"
 
 
+# The Python, the architecture and the context: one process for all of these, too.
+JOINING = """
+import json, os
+from pathlib import Path
+from tidemill_cdk import DeployError, Settings, Tidemill
+from aws_cdk import App, Stack, assertions
+
+def joined(context, **settings):
+    app = App(context=context)
+    Tidemill(Stack(app, "Mill"), "Tidemill", settings=Settings(**settings))
+    Tidemill.import_(Stack(app, "Shop"), "Mill", name="prod")
+
+for context, settings in (({"tidemill:python": "3.12"}, {"python": "3.13"}),
+                          ({"tidemill:architecture": "x86_64"}, {}),
+                          ({}, {}),
+                          ({"tidemill:python": "3.12"}, {"python": "3.13", "name": "other"})):
+    try:
+        joined(context, **settings)
+        print("joined")
+    except DeployError as error:
+        print(error)
+
+def warnings(variables):
+    os.environ.pop("CDK_CONTEXT_JSON", None)
+    os.environ.update(variables)
+    stack = Stack(App(), "Stack")
+    Tidemill.import_(stack, "Mill", name="prod")
+    found = assertions.Annotations.from_stack(stack).find_warning("*", assertions.Match.string_like_regexp("cdk.json"))
+    return [one.entry.data for one in found]
+
+Path("cdk.json").write_text(json.dumps({"app": "python app.py", "context": {"tidemill:log_days": 7, "other": 1}}))
+print(warnings({}))
+print(warnings({"CDK_CONTEXT_JSON": json.dumps({"tidemill:log_days": 7})}))
+"""
+
+
+def test_an_import_fits_what_is_deployed_and_knows_what_cdk_json_says(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", JOINING], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    python, architecture, fits, other, alone, by_cdk = done.stdout.splitlines()
+    assert "would be built for python 3.12, and the deployment's layer is for 3.13; set tidemill:python to" in python
+    assert "architecture x86_64, and the deployment's layer is for arm64" in architecture
+    assert (fits, other) == ("joined", "joined")
+    assert "cdk.json sets tidemill:log_days, but only the CDK's command line reads that file" in alone
+    assert by_cdk == "[]"
+
+
 def test_a_manifest_is_read_in_the_apps_own_folder() -> None:
     found = manifest.read(APPS / "shop", "shop:app", {"CURRENCY": "EUR"})
     assert [one.id for one in found] == ["shop.daily", "shop.invoked-only", "shop.large"]
