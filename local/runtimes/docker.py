@@ -5,8 +5,9 @@ CMD would be, the memory and the share of cores of its step, the engine's bridge
 machine. It is removed whatever happens. Its standard output is the output, standard error the log.
 
 An input that is too large for an argument is served on the bridge's gateway, which containers reach and the network
-does not; where that is no address of this machine (the engine has a virtual machine of its own) on the loopback
-address, as `host.docker.internal`.
+does not. Podman makes its bridge with the first container, so that address may come after the server that listens
+there. Where the engine has a virtual machine of its own, inputs are served on the loopback address, which containers
+reach as `host.docker.internal`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import hashlib
 import io
 import os
 import socket
+import sys
 import tarfile
 import threading
 import time
@@ -57,7 +59,7 @@ _STDOUT = 1
 
 
 class _Gateway(msgspec.Struct):
-    gateway: str = msgspec.field(name="Gateway")
+    gateway: str = msgspec.field(name="Gateway", default="")
 
 
 class _Ipam(msgspec.Struct):
@@ -65,7 +67,25 @@ class _Ipam(msgspec.Struct):
 
 
 class _Network(msgspec.Struct):
-    ipam: _Ipam = msgspec.field(name="IPAM")
+    name: str = msgspec.field(name="Name")
+    driver: str = msgspec.field(name="Driver", default="")
+    ipam: _Ipam = msgspec.field(name="IPAM", default_factory=_Ipam)
+    options: dict[str, str] | None = msgspec.field(name="Options", default=None)
+
+    @property
+    def gateways(self) -> list[str]:
+        return [config.gateway for config in self.ipam.config or () if config.gateway]
+
+    @property
+    def rank(self) -> int:
+        """How surely it is the one that containers are put on by default: Docker says so, the names are customs."""
+        if (self.options or {}).get("com.docker.network.bridge.default_bridge") == "true":
+            return 0
+        return {"bridge": 1, "podman": 2}.get(self.name, 3)
+
+
+class _Info(msgspec.Struct):
+    kernel: str = msgspec.field(name="KernelVersion", default="")
 
 
 class DockerRuntime:
@@ -180,12 +200,18 @@ class DockerRuntime:
             return self._inputs
 
     def _server(self) -> InputServer:
-        network = msgspec.convert(self._engine.call("GET", "/networks/bridge"), _Network)
-        for config in network.ipam.config or ():
-            server = InputServer(config.gateway)
+        networks = msgspec.convert(self._engine.call("GET", "/networks"), list[_Network])
+        bridges = sorted((each for each in networks if each.driver == "bridge" and each.gateways), key=lambda n: n.rank)
+        for gateway in bridges[0].gateways if bridges else ():
+            server = InputServer(gateway, early=self._is_here())
             with contextlib.suppress(OSError), server.serving(b""):
                 return server
         return InputServer(LOOPBACK, _INSIDE)
+
+    def _is_here(self) -> bool:
+        """Whether the engine's containers run on this machine's own kernel."""
+        info = msgspec.convert(self._engine.call("GET", "/info"), _Info)
+        return sys.platform == "linux" and info.kernel == os.uname().release
 
     def _sweep(self) -> None:
         """Remove what workers of this machine have left behind that were killed."""

@@ -1,8 +1,9 @@
 """The Docker engine's HTTP API, over its socket: as much of it as it takes to build an image and run a container.
 
-Held against the interface as Docker documents it (version 1.44 and below), by a server of that kind in the tests; a
-request names the version, the engine's own if that is older. Which engine: DOCKER_HOST (`unix://…`, `tcp://…`), else
-the socket in one of its usual places. Contexts of the `docker` command, TLS and ssh are not known here.
+Held against the interface as Docker documents it (version 1.44 and below), by a server of that kind in the tests, and
+against Podman's engine of the same interface where there is one; a request names the version, the engine's own if that
+is older. Which engine: DOCKER_HOST (`unix://…`, `tcp://…`), else the socket of Docker or Podman in its usual places.
+Contexts of the `docker` command, TLS and ssh are not known here.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def address(environment: Mapping[str, str] = os.environ) -> str | None:
     if named:
         return named
     home, own = environment.get("HOME", ""), environment.get("XDG_RUNTIME_DIR", "")
-    places = ["/var/run/docker.sock", *([f"{own}/docker.sock"] if own else []), f"{home}/.docker/run/docker.sock"]
+    docker = ["/var/run/docker.sock", *([f"{own}/docker.sock"] if own else []), f"{home}/.docker/run/docker.sock"]
+    podman = ["/run/podman/podman.sock", *([f"{own}/podman/podman.sock"] if own else [])]
+    places = [*docker, *podman]
     return next((f"unix://{place}" for place in places if Path(place).exists()), None)
 
 

@@ -6,18 +6,24 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import socket
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LOOPBACK = "127.0.0.1"
+_FREEBIND = 15  # IP_FREEBIND of Linux, which Python has no name for
 
 
 class InputServer:
-    """`address`: where it listens. `host`: what it is called by those who read, if not by that address."""
+    """`address`: where it listens. `host`: what it is called by those who read, if not by that address.
 
-    def __init__(self, address: str = LOOPBACK, host: str = "") -> None:
+    `early`: the address may become one of this machine later (Linux).
+    """
+
+    def __init__(self, address: str = LOOPBACK, host: str = "", *, early: bool = False) -> None:
         self._address = address
+        self._early = early
         self._host = host or address
         self._inputs: dict[str, bytes] = {}
         self._lock = threading.Lock()
@@ -43,10 +49,23 @@ class InputServer:
     def _port(self) -> int:
         with self._lock:
             if self._server is None:
-                self._server = ThreadingHTTPServer((self._address, 0), _handler(self._inputs))
-                self._server.daemon_threads = True
+                self._server = _bound(self._address, self._inputs, early=self._early)
                 threading.Thread(target=self._server.serve_forever, name="tidemill-inputs", daemon=True).start()
             return self._server.server_port
+
+
+def _bound(address: str, inputs: dict[str, bytes], *, early: bool) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer((address, 0), _handler(inputs), bind_and_activate=False)
+    server.daemon_threads = True
+    try:
+        if early:
+            server.socket.setsockopt(socket.IPPROTO_IP, _FREEBIND, 1)
+        server.server_bind()
+        server.server_activate()
+    except BaseException:
+        server.server_close()
+        raise
+    return server
 
 
 def _handler(inputs: dict[str, bytes]) -> type[BaseHTTPRequestHandler]:

@@ -113,7 +113,9 @@ def folders(folder: Path, programs: str = "echo text fail refuse later large han
     for name in programs.split():
         (folder / name).mkdir()
         (folder / name / "main.py").write_text(PROGRAM)
-        (folder / name / "Dockerfile").write_text(f'FROM python:3.11\nENTRYPOINT ["python3", "main.py", "{name}"]\n')
+        (folder / name / "Dockerfile").write_text(
+            f'FROM python:3.11\nCOPY . .\nENTRYPOINT ["python3", "main.py", "{name}"]\n'
+        )
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class Container:
 class DockerEngine:
     folder: Path
     gateway: str = "127.0.0.1"
+    kernel: str = "6.0-of-its-own"
     version: str = "1.44"
     images: dict[str, Path] = field(default_factory=dict)
     registry: dict[str, Path] = field(default_factory=dict)
@@ -123,7 +124,15 @@ def _handler(engine: DockerEngine) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_DELETE = handle_any  # noqa: N815
 
         def bridge(self) -> None:
-            self.json(200, {"Name": "bridge", "IPAM": {"Driver": "default", "Config": [{"Gateway": engine.gateway}]}})
+            own = {"Name": "shop_default", "Driver": "bridge", "IPAM": {"Config": [{"Gateway": "192.0.2.9"}]}}
+            host = {"Name": "host", "Driver": "host", "IPAM": {"Config": None}}
+            ipam = {"Driver": "default", "Config": [{"Subnet": "fe80::/64"}, {"Gateway": engine.gateway}]}
+            default = {"com.docker.network.bridge.default_bridge": "true"}
+            bridge = {"Name": "renamed", "Driver": "bridge", "IPAM": ipam, "Options": default}
+            self.json(200, [own, host, bridge])
+
+        def info(self) -> None:
+            self.json(200, {"Name": "engine", "KernelVersion": engine.kernel})
 
         def image(self, name: str) -> None:
             if tagged(name) in engine.images:
@@ -262,7 +271,8 @@ def _handler(engine: DockerEngine) -> type[BaseHTTPRequestHandler]:
             pass
 
     routes: list[tuple[str, str, Any]] = [
-        ("GET", "/networks/bridge", Api.bridge),
+        ("GET", "/networks", Api.bridge),
+        ("GET", "/info", Api.info),
         ("GET", "/images/(.+)/json", Api.image),
         ("POST", "/build", Api.build),
         ("POST", "/images/create", Api.pull),

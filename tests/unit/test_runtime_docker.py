@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,14 @@ def test_large_inputs_come_from_the_gateway_or_through_the_engines_name_for_the_
     assert near.startswith('{"input_url":"http://127.0.0.1:')
     assert far.startswith('{"input_url":"http://host.docker.internal:')
     assert running.created[1]["HostConfig"]["ExtraHosts"] == ["host.docker.internal:host-gateway"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an address that is still to come can be listened on in Linux")
+def test_a_bridge_that_comes_with_the_first_container_is_listened_on_before(running: DockerEngine) -> None:
+    running.gateway, running.kernel = "192.0.2.1", os.uname().release
+    with pytest.raises(TaskFailed):
+        run(running, input={"text": "x" * 10_000})  # this machine gets no such address
+    assert running.created[0]["Cmd"][0].startswith('{"input_url":"http://192.0.2.1:')
 
 
 def test_what_killed_workers_have_left_is_removed(running: DockerEngine) -> None:
