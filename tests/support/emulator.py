@@ -5,6 +5,7 @@ each Lambda is a process with the real layer unpacked beside it, messages go thr
 dead letters, and every call of a Lambda is signed, its signature checked, and weighed against the policies of its role.
 
 Where it differs from AWS (version 1.5.33, read in its source and tried):
+- It takes nulls, policies of any size and kept names: cloudformation.py refuses them.
 - A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, no secret rotates.
   Nor an alarm on a formula of several metrics.
 - A Lambda runs under the Python that ministack runs under, whatever its `Runtime` says, on this machine's architecture,
@@ -36,6 +37,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from support.cloudformation import policies_refused, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".ministack" / "bin" / "python"
@@ -124,8 +126,10 @@ class Emulator:
         for file in files:
             path = assembly / file["source"]["path"]
             content = _zipped(path) if file["source"]["packaging"] == "zip" else path.read_bytes()
-            if path == template:
-                content = json.dumps(fitting(json.loads(content))).encode()
+            if path.name.endswith(".template.json"):
+                written = json.loads(content)
+                assert refused(written) == [], f"AWS would refuse {path.name}"
+                content = json.dumps(fitting(written)).encode()
             for destination in file["destinations"].values():
                 bucket, key = (_in_account(destination[name]) for name in ("bucketName", "objectKey"))
                 if bucket not in buckets:
@@ -148,6 +152,7 @@ class Emulator:
         except AssertionError:  # a custom resource whose Lambda fails is waited for an hour
             raise AssertionError(f"{stack} is not created\n{self.errors()}") from None
         assert status["StackStatus"] == "CREATE_COMPLETE", _failures(formation, stack)
+        assert policies_refused(self.client("iam")) == []
         return {output["OutputKey"]: output["OutputValue"] for output in status.get("Outputs", [])}
 
     def ask(
