@@ -39,7 +39,7 @@ class Settings:
     removal: Literal["retain", "destroy"] = "retain"  # what becomes of tables, buckets, keys and logs with the stack
     table_protection: Literal["on", "off"] = "off"  # "on" once the first deployment has succeeded: see State
     archive_days: int = 30  # how long the bus can replay events
-    payload_days: int = 430  # how long large payloads are kept: past the longest sleep (366 days) and the journals (60)
+    payload_days: int = 430  # how long large payloads are kept: past the longest sleep (366 days) and its end (60)
     log_days: int = 30
     key_days: int = 90  # how often event and API keys are rotated; the last one stays valid until the next rotation
     requests_per_second: int = 1_000  # that send events; what is over is refused with 429
@@ -122,7 +122,7 @@ def _problems(settings: Settings) -> list[str]:
     one_of("alarms", ("mill", "function"))
     one_of("log_days", LOG_DAYS)
     whole("archive_days", 1, 3_650)
-    whole("payload_days", 1, 3_650)
+    whole("payload_days", 430, 3_650)  # an open run renews what it needs, but nobody looks at it while it sleeps
     whole("key_days", 1, 1_000)
     whole("requests_per_second", 1, 10_000)
     whole("burst", 1, 5_000)

@@ -17,10 +17,16 @@ class SqliteBlobs:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes, name: str | None = None) -> str:
+        if name is not None:
+            self._db.write("INSERT OR REPLACE INTO blob VALUES (?, ?)", (name, data))
+            return name
         name = hashlib.sha256(data).hexdigest()
         self._db.write("INSERT INTO blob VALUES (?, ?) ON CONFLICT DO NOTHING", (name, data))
         return name
+
+    def renew(self, name: str) -> None:
+        """Nothing expires here."""
 
     def get(self, name: str) -> bytes:
         row = self._db.row("SELECT data FROM blob WHERE name = ?", (name,))

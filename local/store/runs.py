@@ -157,7 +157,12 @@ class SqliteRuns:
         return int(count)
 
     def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
-        self._db.write("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)", (self._known(run_id), seq, data))
+        n = self._known(run_id)
+        self._db.write("DELETE FROM snapshot WHERE n = ?", (n,))
+        self._db.write("INSERT INTO snapshot VALUES (?, ?, ?)", (n, seq, data))
+
+    def renew(self, run_id: str, until: int) -> None:
+        """Nothing expires here."""
 
     def snapshot(self, run_id: str, seq: int) -> bytes | None:
         row = self._db.row("SELECT data FROM snapshot WHERE n = ? AND seq = ?", (self._number(run_id), seq))

@@ -90,8 +90,8 @@ class MotoBus(Bus):
 class InMoto:
     """Each has a table, a bus and a queue of its own; they are gone when it is closed."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._client = moto.client()
+    def __init__(self, clock: Clock, client: Client | None = None) -> None:
+        self._client = client or moto.client()
         self._name = moto.fresh("mill")
         moto.create_table(self._client, self._name)
         _create_bucket(self._client)

@@ -23,6 +23,7 @@ from tidemill.execute.failures import failure_of
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened, open_run
 from tidemill.function import Function
+from tidemill.limits import RENEW_BEFORE
 from tidemill.model import Event, Head, HeadChange, Parent
 from tidemill.ports import World
 from tidemill_local.registry import LocalRegistry
@@ -118,10 +119,14 @@ class _Keeper(LocalKeeper):
 
 
 def _unhurried(head: Head, records: Sequence[Record], change: HeadChange | None) -> HeadChange | None:
-    """In AWS a run that waits is looked at every hour, should a message be lost. Here none ever is."""
+    """In AWS a run that waits is looked at every hour, should a message be lost. Here none ever is.
+
+    Where records expire the run is looked at when it must be renewed.
+    """
     if change is None or not isinstance(records[-1], Suspended) or records[-1].due is not None:
         return change
-    return msgspec.structs.replace(change, due=bounded(head, FOREVER))
+    due = FOREVER if head.kept is None else max(change.due or 0, head.kept - RENEW_BEFORE)
+    return msgspec.structs.replace(change, due=bounded(head, due))
 
 
 class Machine:

@@ -25,6 +25,21 @@ def test_a_missing_blob_is_an_error(blobs: Blobs) -> None:
         blobs.get("0" * 64)
 
 
+def test_a_blob_under_a_name_takes_the_place_of_the_one_before(blobs: Blobs) -> None:
+    for data in (b"one", b"two"):
+        assert blobs.put(data, "snapshot-r1") == "snapshot-r1"
+        assert blobs.get("snapshot-r1") == data
+
+
+def test_renewing_a_blob_changes_nothing_that_is_read(blobs: Blobs) -> None:
+    name = blobs.put(b"a value")
+    blobs.renew(name)
+    assert blobs.get(name) == b"a value"
+    blobs.renew("0" * 64)
+    with pytest.raises(JournalError):
+        blobs.get("0" * 64)
+
+
 # What S3 alone answers.
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tidemill.core.journal import Cancelled, Claimed, Ended, HandedOver, Record, Resolved, Started, StepDone
 from tidemill.errors import JournalError
-from tidemill.limits import MAP_CHUNKS
+from tidemill.limits import DAY, MAP_CHUNKS
 from tidemill.model import Event, Failure, Head, HeadChange, Parent, Place, RunStatus, Standing
 from tidemill.ports import RunQuery, RunStore
 
@@ -33,6 +34,12 @@ def ids(heads: list[Head]) -> list[str]:
 # Creating.
 
 
+def unkept(head: Head | None) -> Head:
+    """The head without what only a store says of it in which records expire."""
+    assert head is not None
+    return msgspec.structs.replace(head, kept=None)
+
+
 def test_a_new_run_has_its_head_and_its_records(runs: RunStore) -> None:
     made = head("r1", event_ids=("e1",))
     records: list[Record] = [BORN, Claimed(NOW, "boot/1", NOW + 9)]
@@ -51,7 +58,7 @@ def test_every_field_of_a_head_comes_back(runs: RunStore) -> None:
     )  # fmt: skip
     defaults = Head("", "", "scheduled", 0, None)
     same = [f for f in Head.__struct_fields__ if getattr(made, f) == getattr(defaults, f)]
-    assert same == [], "a new field of Head belongs into this test"
+    assert same == ["kept"], "a new field of Head belongs into this test"
     runs.create(made, [BORN])
     assert runs.head("r1") == made
 
@@ -250,21 +257,21 @@ def test_what_a_caller_does_with_a_head_or_a_list_stays_with_it(runs: RunStore) 
     made.status = "failed"
     for _ in range(2):
         found = runs.head("r1")
-        assert found == before
+        assert unkept(found) == before
         found.status, found.due = "completed", None
         records = runs.read("r1")
         assert records == [BORN]
         born_again = records.pop()
         assert isinstance(born_again, Started)
         born_again.events[0].data["n"] = 2
-    assert runs.overdue(NOW + 1_000, 9) == [before]
+    assert [unkept(one) for one in runs.overdue(NOW + 1_000, 9)] == [before]
 
 
 def test_many_runs_that_nobody_has_looked_at(runs: RunStore, many: int) -> None:
     for n in range(many):
         assert runs.create(head(f"r{n}"), [BORN])
     for n in {0, 1, 4_095, 4_096, 4_097} & set(range(many)) | {many - 1}:
-        assert runs.head(f"r{n}") == head(f"r{n}")
+        assert unkept(runs.head(f"r{n}")) == head(f"r{n}")
         assert runs.read(f"r{n}") == [BORN]
         assert runs.append(f"r{n}", 1, [HandedOver(n)]) is None
 
@@ -285,9 +292,10 @@ def test_a_change_writes_all_that_it_names(runs: RunStore) -> None:
         "failed", 7, reason="why", attempt=3, version="v9", started_at=1, ended_at=2, end=4, snapshot=5, ties=True,
         standing=Standing(7), not_before=8, start_by=9, finish_by=10, event_ids=("e1", "e2"),
     )  # fmt: skip
-    assert None not in [getattr(change, name) for name in HeadChange.__struct_fields__]
+    named = [name for name in HeadChange.__struct_fields__ if name != "kept"]
+    assert None not in [getattr(change, name) for name in named]
     runs.append("r1", 1, [Ended(NOW, "failed")], change)
-    for name in HeadChange.__struct_fields__:
+    for name in named:
         setattr(made, name, getattr(change, name))
     assert runs.head("r1") == made
     runs.append("r1", 2, [HandedOver(NOW)], HeadChange("running", 8, attempt=0, ties=False))
@@ -475,13 +483,16 @@ def test_snapshots(runs: RunStore) -> None:
     born(runs, "r2")
     assert runs.snapshot("r1", 3) is None
     runs.put_snapshot("r1", 3, b"three")
-    runs.put_snapshot("r1", 9, b"")
-    runs.put_snapshot("r1", 10, b"x" * 500_000)
     runs.put_snapshot("r1", 3, b"three again")
     assert runs.snapshot("r1", 3) == b"three again"
-    assert runs.snapshot("r1", 9) == b""
-    assert runs.snapshot("r1", 10) == b"x" * 500_000
     assert runs.snapshot("r2", 3) is None
+    runs.put_snapshot("r1", 9, b"")
+    assert runs.snapshot("r1", 9) == b""
+    runs.put_snapshot("r1", 10, b"x" * 500_000)
+    assert runs.snapshot("r1", 10) == b"x" * 500_000
+    runs.put_snapshot("r1", 11, b"x" * 600_000)
+    assert runs.snapshot("r1", 11) == b"x" * 600_000
+    assert [runs.snapshot("r1", seq) for seq in (3, 9, 10)] == [None, None, None], "each takes the place of the last"
     assert runs.read("r1") == [BORN]
 
 
@@ -494,3 +505,21 @@ def test_an_outsiders_record_comes_between(runs: RunStore) -> None:
     found = runs.append("r1", 2, [StepDone("s", "run", NOW, NOW)])
     assert found == [match]
     assert runs.append("r1", 2 + len(found), [StepDone("s", "run", NOW, NOW)]) is None
+
+
+def test_renewing_a_run_changes_nothing_that_is_read(runs: RunStore) -> None:
+    made = born(runs, "r1")
+    runs.append("r1", 1, [HandedOver(NOW), HandedOver(NOW + 1)])
+    runs.put_snapshot("r1", 1, b"folded")
+    runs.chunk_done("r1", "each", 3)
+    for _ in range(2):
+        runs.renew("r1", NOW + 400 * DAY)
+    assert unkept(runs.head("r1")) == unkept(made)
+    assert runs.read("r1") == [BORN, HandedOver(NOW), HandedOver(NOW + 1)]
+    assert runs.snapshot("r1", 1) == b"folded"
+    assert runs.chunk_done("r1", "each", 4) == 2
+    found = runs.head("r1")
+    assert found is not None
+    assert found.kept is None or found.kept >= NOW + 400 * DAY
+    runs.renew("unknown", NOW)
+    assert runs.head("unknown") is None

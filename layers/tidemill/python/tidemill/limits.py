@@ -55,11 +55,12 @@ LOOKBACK_EVENTS: Final = 10_000
 # Journals.
 SNAPSHOT_RECORDS: Final = 100
 SNAPSHOT_BYTES: Final = 256 * KIB
-SNAPSHOT_BEFORE: Final = 30 * DAY  # a suspension that may last longer than this keeps one, whatever its size
 PARK_RECORDS: Final = 64  # a shorter run is replayed in less time than it takes to keep its code
 PARKED: Final = 32  # runs whose code one process keeps
 RECHECK: Final = HOUR  # every open run is looked at again at least this often
 RUN_RETENTION: Final = 60 * DAY  # in AWS a run and its journal may be gone so long after they ended
+RECORD_LIFE: Final = RUN_RETENTION + 7 * DAY  # of a record in AWS: one of a run of a week outlives its end long enough
+RENEW_BEFORE: Final = 14 * DAY  # an open run is renewed so long before the first of its items expires
 MESSAGE_DELAY: Final = 15 * MINUTE  # a queue holds a message back for at most so long; what is later takes a schedule
 
 # The HTTP API.

@@ -167,6 +167,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     ties: bool = False  # waits or chunks are registered for it, which its end must undo
     standing: Standing | None = None  # None: its function has no flow control, or nothing was decided yet
     gathers: bool = False  # events come to it after its birth (debounce, batch)
+    kept: int | None = None  # before this nothing of the run expires; None: nothing ever does
 
 
 class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -187,6 +188,7 @@ class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
     start_by: int | None = None
     finish_by: int | None = None
     event_ids: tuple[str, ...] | None = None  # all of them; each must find the run
+    kept: int | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):

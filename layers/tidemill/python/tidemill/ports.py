@@ -62,7 +62,10 @@ class Page(list[Row]):
 
 class RunStore(Protocol):
     def create(self, head: Head, records: Sequence[Record]) -> bool:
-        """Put a new run: its head, records 0, 1, …, and a pointer under each of its events. False: it exists."""
+        """Put a new run: its head, records 0, 1, …, and a pointer under each of its events. False: it exists.
+
+        A store in which records expire says in `head.kept` before when none does.
+        """
         ...
 
     def head(self, run_id: str) -> Head | None: ...
@@ -123,9 +126,18 @@ class RunStore(Protocol):
         """Note that this chunk of the map `key` has ended; how many have. Harmless to do twice."""
         ...
 
-    def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None: ...
+    def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
+        """Keep the run's snapshot, of the records 0 … `seq`, in place of the one before."""
+        ...
 
-    def snapshot(self, run_id: str, seq: int) -> bytes | None: ...
+    def snapshot(self, run_id: str, seq: int) -> bytes | None:
+        """The run's snapshot, if it is the one of the records 0 … `seq`."""
+        ...
+
+    def renew(self, run_id: str, until: int) -> None:
+        """See to it that nothing of the run expires before `until`. Harmless to do twice; a store that keeps all does
+        nothing."""
+        ...
 
 
 class EventStore(Protocol):
@@ -301,14 +313,18 @@ class FlowStore(Protocol):
 
 
 class Blobs(Protocol):
-    def put(self, data: bytes) -> str:
-        """Keep `data`; its name is made from its content."""
+    def put(self, data: bytes, name: str | None = None) -> str:
+        """Keep `data`; its name is made from its content. `name`: in place of what stands under this name."""
         ...
 
     def get(self, name: str) -> bytes: ...
 
     def address(self, name: str) -> str | None:
         """Where anybody may read it for a few minutes; None where answers have no limit, and so need none."""
+        ...
+
+    def renew(self, name: str) -> None:
+        """The blob is needed from now on as long as one that is put now. One that is not there stays so."""
         ...
 
 

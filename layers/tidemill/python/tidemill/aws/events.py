@@ -231,7 +231,8 @@ def _pointers(items: Iterable[dict[str, Any]], index: Index | None = None) -> It
 
 
 def _expiry(event: Event) -> int:
-    return (event.received_at + EVENT_RETENTION) // SECOND
+    """One that takes effect later is kept from then on."""
+    return (max(event.received_at, event.ts) + EVENT_RETENTION) // SECOND
 
 
 def _sort(at: int, event_id: str) -> str:

@@ -36,7 +36,7 @@ from tidemill.aws.table import (
     user_key,
     user_shard,
 )
-from tidemill.limits import KIB, RUN_RETENTION, SECOND
+from tidemill.limits import KIB, RECORD_LIFE, RUN_RETENTION, SECOND
 from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
 from tidemill.ports import Blobs
 
@@ -57,6 +57,7 @@ _PLAIN = {  # attributes of a head that are left out where they have their defau
     "not_before": "nb",
     "ties": "ti",
     "gathers": "ga",
+    "kept": "kp",
 }
 _PACKED: dict[str, tuple[str, Any]] = {
     "event_ids": ("ev", tuple[str, ...]),
@@ -110,6 +111,7 @@ def head(item: Item, blobs: Blobs) -> Head:
     if isinstance(user, bytes):
         user = blobs.get(user.decode()).decode("utf-8", "surrogatepass")
     created_at = int(item[BY_FUNCTION.sk][:_CREATED])
+    values.setdefault("kept", created_at + RECORD_LIFE)
     return Head(run_of(item[PK]), item["f"], item["st"], created_at, item.get("due"), user=user, **values)
 
 
@@ -144,7 +146,7 @@ def redue(due: int, reason: str | None) -> tuple[dict[str, Any], list[str]]:
 
 
 def expiry(at: int) -> int:
-    """When what belongs to a run, and is of this time, may be forgotten; as DynamoDB has it."""
+    """When a run that ended at this time may be forgotten; as DynamoDB has it."""
     return (at + RUN_RETENTION) // SECOND + 1
 
 

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tidemill.aws.dynamo import Item
-from tidemill.aws.heads import expiry
 from tidemill.aws.overflow import kept, restored
 from tidemill.aws.table import HEAD, PK, SK, TTL, record_key, run_key
-from tidemill.core.journal import Record, Started, Suspended, decode, encode
+from tidemill.core.journal import Record, Started, decode, encode
 from tidemill.errors import JournalError
-from tidemill.limits import SLEEP
+from tidemill.limits import RECORD_LIFE, SECOND
 from tidemill.ports import Blobs
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -33,8 +32,10 @@ def packed(records: Sequence[Record], blobs: Blobs) -> Item:
     return {"r": kept(_pack(encoded), blobs), "n": len(encoded)}
 
 
-def item(run_id: str, seq: int, records: Sequence[Record], blobs: Blobs) -> Item:
-    return {PK: run_key(run_id), SK: record_key(seq), TTL: expires(records), **packed(records, blobs)}
+def item(run_id: str, seq: int, records: Sequence[Record], blobs: Blobs, due: int | None = None) -> Item:
+    """`due`: when the run is to be looked at again; by then its records may be renewed."""
+    ttl = expiry(max(records[-1].at, due or 0))
+    return {PK: run_key(run_id), SK: record_key(seq), TTL: ttl, **packed(records, blobs)}
 
 
 def birth_in(head: Item, born: Item) -> Item:
@@ -56,14 +57,9 @@ def first(item: Item) -> int:
     return 0 if item[SK] == HEAD else int(item[SK])
 
 
-def expires(records: Sequence[Record]) -> int:
-    """Not before what the last of them waits for has come, or its time has run out."""
-    last = records[-1]
-    until = last.at
-    if isinstance(last, Suspended):
-        ends = [blocked.until if blocked.until is not None else last.at + SLEEP for blocked in last.blocked]
-        until = max([until, last.due or until, *ends])
-    return expiry(until)
+def expiry(at: int) -> int:
+    """When a record of this time may be forgotten, unless its run is renewed; as DynamoDB has it."""
+    return (at + RECORD_LIFE) // SECOND + 1
 
 
 def after(run_id: str, number: int, items: Iterable[Item], blobs: Blobs) -> list[Record]:

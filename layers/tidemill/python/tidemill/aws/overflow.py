@@ -12,9 +12,9 @@ from tidemill.ports import Blobs
 INLINE = 64 * KIB
 
 
-def kept(data: bytes, blobs: Blobs) -> bytes | str:
+def kept(data: bytes, blobs: Blobs, name: str | None = None) -> bytes | str:
     """What the item holds: the bytes, or as text the name of their blob, which is there by now."""
-    return data if len(data) <= INLINE else blobs.put(data)
+    return data if len(data) <= INLINE else blobs.put(data, name)
 
 
 def restored(value: bytes | str, blobs: Blobs) -> bytes:

@@ -14,34 +14,38 @@ and one that leads to no run, or to one created at another time, does not count.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from tidemill.aws import heads, journals, run_lists
 from tidemill.aws.dynamo import Item, Table
 from tidemill.aws.overflow import kept, restored
 from tidemill.aws.sizes import item_size
 from tidemill.aws.table import (
+    CHUNKS,
     HEAD,
     PK,
     RECORD_FIRST,
     RECORD_LAST,
     SK,
+    SNAPSHOT,
     TTL,
+    WAITS,
     chunks_key,
     event_key,
     pointer_key,
     record_key,
     run_key,
-    snapshot_key,
+    snapshot_name,
 )
 from tidemill.core.journal import Claimed, Ended, Record, Started
 from tidemill.errors import JournalError
-from tidemill.limits import KIB, SLEEP, SNAPSHOT_RECORDS
+from tidemill.limits import DAY, KIB, RECORD_LIFE, SECOND, SNAPSHOT_RECORDS
 from tidemill.model import Head, HeadChange, RunStatus
 from tidemill.ports import Blobs, Clock, Page, RunQuery
 
 _BORN_WITHIN = KIB - 100  # of a head with its birth: room for what changes in it until its end
 _OPENED = SNAPSHOT_RECORDS + 10  # items to read of a run before anyone knows whether it has a snapshot
+_RENEWED = 100  # items that are renewed at a time
 _THERE = f"attribute_exists({PK})"
 
 
@@ -63,19 +67,23 @@ class DynamoRuns:
         whole = journals.birth_in(item, born)
         if isinstance(born["r"], bytes) and item_size(whole) <= _BORN_WITHIN:
             found = self._table.put_or_found(whole)
-            return found is None or _mine(found, born, records)
-        return self._create_large(head.run_id, item, records)
+            created = found is None or _mine(found, born, records)
+        else:
+            created = self._create_large(head.run_id, item, records, head.due)
+        if created:
+            head.kept = head.created_at + RECORD_LIFE
+        return created
 
-    def _create_large(self, run_id: str, item: Item, records: Sequence[Record]) -> bool:
+    def _create_large(self, run_id: str, item: Item, records: Sequence[Record], due: int | None) -> bool:
         if self._table.get(run_key(run_id), HEAD) is not None:
             return False
-        born = journals.item(run_id, 0, records, self._blobs)
+        born = journals.item(run_id, 0, records, self._blobs, due)
         found = self._table.put_or_found(born)
         self._table.put(item, absent=True)
         return found is None or _mine(found, born, records)
 
     def _point(self, head: Head, event_ids: tuple[str, ...]) -> None:
-        ttl = heads.expiry(head.created_at)
+        ttl = journals.expiry(max(head.created_at, head.due or 0))
         pointers: list[Item] = [
             {PK: event_key(event_id), SK: pointer_key(head.created_at, head.run_id), TTL: ttl} for event_id in event_ids
         ]
@@ -132,7 +140,7 @@ class DynamoRuns:
             return self._standing(run_id, 0)
         if change is not None and change.event_ids:
             self._point_more(run_id, change.event_ids)
-        item = journals.item(run_id, seq, records, self._blobs)
+        item = journals.item(run_id, seq, records, self._blobs, change.due if change is not None else None)
         if change is None or isinstance(records[0], Ended):
             if not self._table.put(item, absent=True):
                 return self._standing(run_id, seq)
@@ -203,17 +211,52 @@ class DynamoRuns:
         return len(item["done"]) if item is not None else 0
 
     def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
-        self._table.put(
-            {PK: run_key(run_id), SK: snapshot_key(seq), TTL: self._expiry(), "data": kept(data, self._blobs)}
-        )
+        held = kept(data, self._blobs, snapshot_name(run_id))
+        self._table.put({PK: run_key(run_id), SK: SNAPSHOT, TTL: self._expiry(), "seq": seq, "data": held})
 
     def snapshot(self, run_id: str, seq: int) -> bytes | None:
-        item = self._table.get(run_key(run_id), snapshot_key(seq))
-        return restored(item["data"], self._blobs) if item is not None else None
+        """A large one may be newer than its item: whoever decodes it compares the number that is in it."""
+        item = self._table.get(run_key(run_id), SNAPSHOT)
+        if item is None or item["seq"] != seq:
+            return None
+        try:
+            return restored(item["data"], self._blobs)
+        except JournalError:  # its object is gone: the journal has it all
+            return None
+
+    def renew(self, run_id: str, until: int) -> None:
+        """Items are put again as they are, many a call, for but for the count of a map's parts they never change.
+
+        Where this breaks off, whoever looks next goes on with what is left: until a whole day, so that it is the same.
+        """
+        until = (until // DAY + 1) * DAY
+        items = self._table.query(run_key(run_id), low=HEAD)
+        stale = (item for item in items if self._outlived(item, until // SECOND))
+        while some := list(islice(stale, _RENEWED)):
+            for item in some:
+                self._renew_values(item)
+            counts = [item for item in some if item[SK].startswith(CHUNKS)]
+            for item in [*counts, *(item for item in some if item[SK] == HEAD)]:
+                self._table.update(item[PK], item[SK], {TTL: until // SECOND}, when=_THERE)
+            apart = (HEAD, *(item[SK] for item in counts))
+            self._table.write_many([{**item, TTL: until // SECOND} for item in some if item[SK] not in apart])
+        self._table.update(run_key(run_id), HEAD, {"kp": until}, when=_THERE)
+
+    def _outlived(self, item: Item, ttl: int) -> bool:
+        """Whether the item expires before; a head in which large values are is looked at as well."""
+        if item[SK] == HEAD and TTL not in item:
+            self._renew_values(item)
+        return TTL in item and item[TTL] < ttl and not item[SK].startswith(WAITS)
+
+    def _renew_values(self, item: Item) -> None:
+        for name in (item.get("r"), item.get("data")):
+            if isinstance(name, str):
+                self._blobs.renew(name)
+        if item[SK] == HEAD and isinstance(item.get("u"), bytes):
+            self._blobs.renew(item["u"].decode())
 
     def _expiry(self) -> int:
-        """For what must last as long as its run, however long that sleeps."""
-        return heads.expiry(self._clock.now() + SLEEP)
+        return journals.expiry(self._clock.now())
 
 
 def _mine(found: Item, born: Item, records: Sequence[Record]) -> bool:

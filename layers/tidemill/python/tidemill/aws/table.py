@@ -3,7 +3,7 @@
     item                 pk                     sk
     head of a run        RUN#<run>              #
     record(s)            RUN#<run>              <number, 10 digits>       keyed by the first that it holds
-    snapshot             RUN#<run>              S#<number>
+    snapshot             RUN#<run>              S#
     chunks that ended    RUN#<run>              C#<step key>
     pointer to a run     EVENT#<id>             RUN#<created>#<run>       of events that a run gathers
     flow control         FLOW#<key>             #                         places, a throttle, a rate, a window, …
@@ -31,6 +31,9 @@ TTL: Final = "ttl"  # seconds since the epoch, as DynamoDB wants it
 HEAD: Final = "#"  # sorts before every record, so that one query reads a head and its journal
 RECORD_FIRST: Final = "0000000000"
 RECORD_LAST: Final = "9999999999"
+SNAPSHOT: Final = "S#"
+CHUNKS: Final = "C#"
+WAITS: Final = "W#"  # where the waits of a run are: they expire by themselves
 SHARDS: Final = 16
 USER_SHARDS: Final = 8  # 8,000 entries a second of one user: a tenant, or a service, may be one
 _KEY_BYTES = 900  # a sort key may have 1,024
@@ -83,12 +86,13 @@ def record_key(number: int) -> str:
     return f"{number:010d}"
 
 
-def snapshot_key(number: int) -> str:
-    return f"S#{number:010d}"
+def snapshot_name(run_id: str) -> str:
+    """Of the blob that holds a run's snapshot where it is large."""
+    return f"snapshot-{run_id}"
 
 
 def chunks_key(step_key: str) -> str:
-    return "C#" + fitting(step_key)
+    return CHUNKS + fitting(step_key)
 
 
 def event_key(event_id: str) -> str:

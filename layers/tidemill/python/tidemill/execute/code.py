@@ -68,7 +68,9 @@ def drive(
     `lot`: where the code of a blocked run may be parked (see `parking`), from so
     many records on: `park_from`. `host`: where this executor has a process to itself.
     """
-    live = LiveRun(opened.head, opened.spec, _state(opened, keeper), keeper, clock, entropy, stopping, stubs or {})
+    state, size = _state(opened, keeper)
+    live = LiveRun(opened.head, opened.spec, state, keeper, clock, entropy, stopping, stubs or {})
+    live.restored = size
     live.snapshot_every, live.host = snapshot_every, host
     if lot is not None:
         live.park = lambda: live.state.seq >= park_from and park(live, lot)
@@ -92,12 +94,21 @@ def drive(
         raise live.failure
 
 
-def _state(opened: Opened, keeper: Keeper) -> RunState:
-    state = restored(opened.head, opened.base, keeper.restore)
+def _state(opened: Opened, keeper: Keeper) -> tuple[RunState, int]:
+    """The run's state, and of how many bytes its snapshot was."""
+    size = 0
+
+    def restore(run_id: str, seq: int) -> bytes | None:
+        nonlocal size
+        data = keeper.restore(run_id, seq)
+        size = len(data or b"")
+        return data
+
+    state = restored(opened.head, opened.base, restore)
     if state is None:
-        return fold(keeper.journal(opened.head.run_id))
+        return fold(keeper.journal(opened.head.run_id)), 0
     state.add(opened.records)
-    return state
+    return state, size
 
 
 def function_body(function: AnyFunction, threads: bool) -> Body:

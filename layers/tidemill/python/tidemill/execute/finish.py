@@ -13,7 +13,7 @@ from tidemill import ids, values
 from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped
 from tidemill.core.state import RunState
 from tidemill.core.view_values import error_view
-from tidemill.execute import outside, places, start
+from tidemill.execute import outside, places, renew, start
 from tidemill.execute.load import opened
 from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
 from tidemill.ports import World
@@ -42,6 +42,7 @@ def finish(world: World, run_id: str, gone: bool = False) -> None:
         world.runs.redue(run_id, head.due, again, head.reason)
         world.queue.look(run_id, head.function_id, again)
         return
+    renew.at_end(world, head, state.terminal.at)
     world.runs.change(run_id, closing(state.terminal, state.end or 0))
 
 

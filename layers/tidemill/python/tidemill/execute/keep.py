@@ -9,7 +9,7 @@ import msgspec
 from tidemill.core.handed import is_handed
 from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
 from tidemill.core.look import OVERDUE
-from tidemill.execute import finish, lookback, outside, places, receive, start
+from tidemill.execute import finish, lookback, outside, places, receive, renew, start
 from tidemill.execute.load import load
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill.ports import World
@@ -31,6 +31,9 @@ class LocalKeeper:
         last = records[-1]
         if isinstance(last, Ended):
             return self._end(head, seq, records, last, change)
+        if change.due is not None:
+            renew.before(self._world, head, change.due, last.blocked if isinstance(last, Suspended) else ())
+            change = renew.changed(head, change, self._world.clock.now())
         found = _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
         if found is None:
             if not isinstance(last, HandedOver):
@@ -48,6 +51,7 @@ class LocalKeeper:
         In between come the run's places: they are passed on before the head is closed, and with it the way back here.
         """
         if finish.quiet(self._world, head, ended):
+            renew.at_end(self._world, head, ended.at)
             if head.standing is None:
                 return _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
             found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)

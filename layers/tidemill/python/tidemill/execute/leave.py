@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tidemill.core import snapshot
-from tidemill.core.journal import Blocked, HandedOver, Suspended
+from tidemill.core.journal import HandedOver, Suspended
 from tidemill.core.look import bounded
 from tidemill.core.state import suspended_status
 from tidemill.execute.coverage import untold
 from tidemill.execute.live import LiveRun
-from tidemill.limits import RECHECK, SNAPSHOT_BEFORE, SNAPSHOT_BYTES
+from tidemill.limits import RECHECK, SNAPSHOT_BYTES
 from tidemill.model import HeadChange
 
 
@@ -30,21 +28,23 @@ def leave(live: LiveRun) -> bool:
     change = HeadChange(
         suspended_status(blocked),
         bounded(live.head, due if due is not None else now + RECHECK),
-        snapshot=_snapshot(live, _lasting(blocked, now)),
+        snapshot=_snapshot(live),
         ties=ties,
     )
     return live.offer([Suspended(now, due, blocked)], change)
 
 
-def _lasting(blocked: Sequence[Blocked], now: int) -> bool:
-    """Whether this may last so long that a store that lets old records expire has let these."""
-    return any(b.until is None or b.until - now > SNAPSHOT_BEFORE for b in blocked)
+def _snapshot(live: LiveRun) -> int | None:
+    """Keep a snapshot where the journal has grown by enough since the last one; its number.
 
-
-def _snapshot(live: LiveRun, lasting: bool) -> int | None:
-    """Keep a snapshot, before a long time or where the journal has grown by enough since the last one; its number."""
+    Enough is also half of what the last one holds: so all snapshots of a run together are as large as a few times its
+    last one, and what a wake-up reads besides is at most half of that.
+    """
     since = live.head.snapshot if live.head.snapshot is not None else -1
-    if not lasting and live.state.seq - since < live.snapshot_every and live.weight < SNAPSHOT_BYTES:
+    grown = live.state.seq - since >= max(live.snapshot_every, since // 2)
+    if not grown and live.weight < max(SNAPSHOT_BYTES, live.restored // 2):
         return None
-    live.ask(live.keeper.snapshot, live.head, live.state.seq, snapshot.encode(live.state))
+    data = snapshot.encode(live.state)
+    live.ask(live.keeper.snapshot, live.head, live.state.seq, data)
+    live.restored = len(data)
     return live.state.seq

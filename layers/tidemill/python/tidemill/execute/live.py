@@ -87,6 +87,7 @@ class LiveRun:
         self.given: set[str] = set()  # steps whose outcome this execution's code was given
         self.host: Host | None = None  # where this executor has a process to itself
         self.weight = 0  # bytes of values that this executor has appended
+        self.restored = 0  # bytes of the last snapshot
         self._guard = threading.Condition()
         self._queue: list[_Write] = []
         self._writing = False

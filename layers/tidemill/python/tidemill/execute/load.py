@@ -51,7 +51,8 @@ def restored(head: Head, base: int, snapshot_of: Callable[[str, int], bytes | No
     if base == 0:
         return RunState()
     data = snapshot_of(head.run_id, base - 1)
-    return snapshot.decode(data) if data is not None else None
+    state = snapshot.decode(data) if data is not None else None
+    return state if state is not None and state.seq == base - 1 else None
 
 
 def tail(base: int, records: list[Record]) -> Tail:

@@ -12,7 +12,7 @@ from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.core.look import Look, bounded, look
 from tidemill.core.state import RunState, Tail
 from tidemill.errors import Unavailable
-from tidemill.execute import admit, finish, gather, keep, outside, places
+from tidemill.execute import admit, finish, gather, keep, outside, places, renew
 from tidemill.execute.load import first, tail
 from tidemill.limits import RECHECK
 from tidemill.model import Failure, FunctionSpec, Head, HeadChange
@@ -49,6 +49,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     base = first(head)
     state = tail(base, records)
     spec = world.registry.function(head.function_id)
+    renew.before(world, head, world.clock.now(), state.blocked.values())
     for _ in range(_TRIES):
         now = world.clock.now()
         alive = state.claim is not None and world.liveness.alive(state.claim, now)
