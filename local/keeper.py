@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -90,8 +90,8 @@ class SocketKeeper:
     def send(self, events: Sequence[Event]) -> None:
         self._call(wire.Send(list(events)))
 
-    def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
-        self._call(wire.Map(head.run_id, key, chunks, items))
+    def map(self, head: Head, key: str, parts: Sequence[bytes]) -> None:
+        self._call(wire.Map(head.run_id, key, list(parts)))
 
     def snapshot(self, head: Head, seq: int, data: bytes) -> None:
         self._call(wire.PutSnapshot(head.run_id, seq, data))
@@ -99,11 +99,8 @@ class SocketKeeper:
     def restore(self, run_id: str, seq: int) -> bytes | None:
         return _maybe_bytes.decode(self._call(wire.Restore(run_id, seq)))
 
-    def ended(self, head: Head) -> None:
-        self._call(wire.WasEnded(head.run_id))
-
-    def blob(self, name: str) -> bytes:
-        return _bytes.decode(self._call(wire.Blob(name)))
+    def ended(self, head: Head, maps: Mapping[str, int]) -> None:
+        self._call(wire.WasEnded(head.run_id, dict(maps)))
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         return _records.decode(self._call(wire.Chunks(run_id, key, count)))

@@ -151,17 +151,15 @@ class Slot:
                 return keeper.invoke(parent, function_id, data, user)
             case wire.Send(events):
                 keeper.send(events)
-            case wire.Map(run_id, key, chunks, items):
-                keeper.map(self._head(run_id), key, chunks, items)
+            case wire.Map(run_id, key, parts):
+                keeper.map(self._head(run_id), key, parts)
             case wire.PutSnapshot(run_id, seq, data):
                 keeper.snapshot(self._head(run_id), seq, data)
             case wire.Restore(run_id, seq):
                 return keeper.restore(run_id, seq)
-            case wire.WasEnded(run_id):
+            case wire.WasEnded(run_id, maps):
                 if self.run is not None and self.run.head.run_id == run_id:  # else it was this slot that ended it
-                    keeper.ended(self.run.head)
-            case wire.Blob(name):
-                return keeper.blob(name)
+                    keeper.ended(self.run.head, maps)
             case wire.Chunks(run_id, key, count):
                 return keeper.chunks(run_id, key, count)
             case wire.Journal(run_id):

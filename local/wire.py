@@ -145,12 +145,7 @@ class Send(_Message, frozen=True, tag=33):
 class Map(_Message, frozen=True, tag=34):
     run_id: str
     key: str
-    chunks: int
-    items: bytes
-
-
-class Blob(_Message, frozen=True, tag=35):
-    name: str
+    parts: list[bytes]
 
 
 class Chunks(_Message, frozen=True, tag=36):
@@ -165,6 +160,7 @@ class Journal(_Message, frozen=True, tag=37):
 
 class WasEnded(_Message, frozen=True, tag=38):
     run_id: str
+    maps: dict[str, int]
 
 
 class PutSnapshot(_Message, frozen=True, tag=40):
@@ -188,7 +184,7 @@ class GaveUp(_Message, frozen=True, tag=42):
     failure: Failure
 
 
-Call = Append | PutWaits | Invoke | Send | Map | Blob | Chunks | Journal | WasEnded | PutSnapshot | Restore
+Call = Append | PutWaits | Invoke | Send | Map | Chunks | Journal | WasEnded | PutSnapshot | Restore
 FromZygote = Forked | Exited
 FromWorker = Loaded | Broken | Pong
 ToWorker = Grow | Drain | Ping

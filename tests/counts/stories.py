@@ -189,7 +189,7 @@ def table() -> dict[str, dict[str, Any]]:
             counted.story("run/retries", minutes=5).minus(ended).minus(step),
         ),
         "short sleep": ("a sleep of up to 15 minutes", counted.slept(5).minus(ended)),
-        "long sleep": ("a longer sleep, after which the run is not a week old", counted.slept(60 * 24 * 5).minus(ended)),
+        "long sleep": ("a longer sleep", counted.slept(60 * 24 * 5).minus(ended)),
         "wait": ("a wait for an event that comes", counted.wait().minus(ended).minus(event)),
         "send_event": ("an event sent by a step, and stored", counted.story("run/sends").minus(ended)),
         "invoke": ("an invoke, with the run that it starts", counted.story("run/invokes").minus(ended)),

@@ -14,6 +14,7 @@ from tidemill.core.journal import (
     FORMAT,
     Admitted,
     AttemptFailed,
+    Begun,
     Blocked,
     Cancelled,
     Claimed,
@@ -301,6 +302,7 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
     ),
     (Gathered(1, None, True, True, 7), [12, 1, None, True, True, 7]),
     (WindowSet(1, False), [13, 1, False]),
+    (Begun(1, "each", 3), [14, 1, "each", 3]),
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ a head change, which is one transaction. Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -402,8 +402,8 @@ class Keeper(Protocol):
         """Send events; their ids derive from run and step, so that sending twice is sending once."""
         ...
 
-    def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
-        """Start the chunk runs of a map step; `items` (all of them, encoded) is kept once, as a blob."""
+    def map(self, head: Head, key: str, parts: Sequence[bytes]) -> None:
+        """Start the chunk runs of a map step, each with the encoded items that are its part."""
         ...
 
     def snapshot(self, head: Head, seq: int, data: bytes) -> None:
@@ -414,11 +414,12 @@ class Keeper(Protocol):
         """The snapshot of records 0 … seq."""
         ...
 
-    def ended(self, head: Head) -> None:
-        """The run has ended while this executor was at work on it: what it left behind since may be deleted."""
-        ...
+    def ended(self, head: Head, maps: Mapping[str, int]) -> None:
+        """The run has ended while this executor was at work on it: what it left behind since may be deleted.
 
-    def blob(self, name: str) -> bytes: ...
+        `maps`: those that it has begun and not gathered, each of so many parts.
+        """
+        ...
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         """The terminal records of a map's chunks, in order."""

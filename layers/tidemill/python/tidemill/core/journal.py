@@ -16,6 +16,7 @@ that append is the only lock there is. Who writes what:
     Skipped      whoever admits the run         terminal: never begun
     Admitted     whoever admits the run         what flow control has decided about it, once
     Gathered     whoever matched the event      one more event of a debounced or batched run
+    Begun        the claim's executor           the parts of a map are started from here on
     WindowSet    whoever looks at the window    a debounced or batched run gathers from now on, or takes no more
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
@@ -178,9 +179,17 @@ class WindowSet(_Record, frozen=True, tag=13):
     open: bool
 
 
+class Begun(_Record, frozen=True, tag=14):
+    """This map is about to be started, in so many parts. Before its first part is, so that the run's end finds them."""
+
+    at: int
+    key: str
+    parts: int
+
+
 Record = (
     Started | Claimed | StepDone | StepTried | AttemptFailed | Suspended | HandedOver | Resolved
-    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet
+    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet | Begun
 )  # fmt: skip
 Terminal = (Ended, Cancelled, Skipped)
 

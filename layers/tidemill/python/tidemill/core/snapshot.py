@@ -37,6 +37,7 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     timer: int = 0
     admitted: Admitted | None = None
     gathered: list[Gathered] = []
+    begun: dict[str, int] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -60,6 +61,7 @@ def encode(state: RunState) -> bytes:
             state.timer,
             state.admitted,
             state.gathered,
+            state.begun,
         )
     )
 
@@ -81,4 +83,5 @@ def decode(data: bytes) -> RunState:
         admitted=found.admitted,
         gathered=found.gathered,
         timer=found.timer,
+        begun=found.begun,
     )

@@ -23,6 +23,7 @@ from tidemill.core.journal import (
     FORMAT,
     Admitted,
     AttemptFailed,
+    Begun,
     Blocked,
     Cancelled,
     Claimed,
@@ -71,6 +72,7 @@ class Tail(msgspec.Struct):
     gathered: list[Gathered] = []
     closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
+    begun: dict[str, int] = {}  # the maps that were started and have not been gathered: of how many parts
     heard: dict[str, int] = {}  # in which order the code has heard of its steps
     untold: set[str] = set()  # steps whose end no execution of this attempt is known to have been told
     executed: bool = False  # an execution of this attempt was left in order
@@ -157,6 +159,7 @@ def _step_done(state: Tail, record: StepDone) -> None:
         state.hear(record.key)
     state.tried.pop(record.key, None)
     state.blocked.pop(record.key, None)
+    state.begun.pop(record.key, None)
     state.lapses = 0
 
 
@@ -219,6 +222,11 @@ def _window_set(state: Tail, record: WindowSet) -> None:
     state.closed = state.closed or not record.open
 
 
+def _begun(state: Tail, record: Begun) -> None:
+    if record.key not in state.done:
+        state.begun[record.key] = record.parts
+
+
 def _terminal(state: Tail, record: Ended | Cancelled | Skipped) -> None:
     state.overtaken = state.claim if isinstance(record, Cancelled) else None
     state.terminal = record
@@ -241,4 +249,5 @@ _FOLDS: dict[type, Callable[[Tail, Any], None]] = {
     Admitted: _admitted,
     Gathered: _gathered,
     WindowSet: _window_set,
+    Begun: _begun,
 }

@@ -12,6 +12,7 @@ from tidemill.core.handed import step_of
 from tidemill.core.journal import (
     Admitted,
     AttemptFailed,
+    Begun,
     Blocked,
     Cancelled,
     Claimed,
@@ -126,6 +127,7 @@ _TYPES: dict[type, str] = {
     Admitted: "admitted",
     Gathered: "gathered",
     WindowSet: "window_set",
+    Begun: "begun",
 }
 
 
@@ -184,6 +186,8 @@ def _details(record: Record) -> View:
             return {"begin": time_view(record.begin), "rank": iso(record.standing.rank), "keys": keys}
         case Gathered():
             return {"event_id": record.event.id if record.event is not None else None}
+        case Begun():
+            return {"step": record.key, "parts": record.parts}
         case WindowSet():
             return {"open": record.open}
 

@@ -7,18 +7,22 @@ durable step per item, in its own journal.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from tidemill import values
+from tidemill.core.journal import Blocked
 from tidemill.core.state import fold
 from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.execute.code import AnyFunction, Body, events_of, execute, in_branch
 from tidemill.execute.driver import Driver
 from tidemill.execute.live import Left, LiveRun
-from tidemill.execute.tape import Branch, Found
+from tidemill.execute.tape import Branch, Found, branch
 from tidemill.model import Failure, Parent
+
+Item = tuple[int, Any]  # its number in the map, and itself
 
 
 def chunk_body(function: AnyFunction, live: LiveRun, threads: bool) -> Body:
@@ -27,19 +31,13 @@ def chunk_body(function: AnyFunction, live: LiveRun, threads: bool) -> Body:
 
     def body(chunk: LiveRun) -> list[dict[str, Any]]:
         found = _sought(function, chunk, parent, threads)
-        name = (chunk.state.birth.input or b"").decode()
-        mine = _share(values.decode(chunk.ask(chunk.keeper.blob, name)), parent)
+        low, items = values.decode(chunk.state.birth.input or b"[0, []]")
+        mine = list(enumerate(items, low))
         if function.is_async:
             return _each_async(chunk, found, mine)
         return _each(chunk, found, mine, threads)
 
     return body
-
-
-def _share(items: list[Any], parent: Parent) -> list[tuple[int, Any]]:
-    number, of = parent.chunk or 0, parent.chunks
-    low, high = number * len(items) // of, (number + 1) * len(items) // of
-    return list(enumerate(items))[low:high]
 
 
 def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool) -> Found:
@@ -62,36 +60,87 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
     return found
 
 
-def _each(chunk: LiveRun, found: Found, mine: list[tuple[int, Any]], threads: bool) -> list[dict[str, Any]]:
-    driver = Driver(chunk, threads=threads)
+class _Rests(BaseException):
+    """This item's step goes on later; the others need not wait for it."""
 
-    def outcome(number: int, item: Any) -> dict[str, Any]:
+
+class _Items(Driver):
+    """Items one after the other: one that rests makes room for the next."""
+
+    def _block(self, blocked: Blocked) -> None:
+        _rest(self.live, blocked)
+
+
+def _rest(live: LiveRun, blocked: Blocked) -> None:
+    live.check()
+    live.blocked[blocked.key] = blocked
+    raise _Rests
+
+
+def _due(chunk: LiveRun, mine: list[Item], outcomes: dict[int, Any]) -> list[Item]:
+    """The items whose step can run now, or has ended. Where only resting ones are left the chunk is left, too."""
+    left = [item for item in mine if item[0] not in outcomes]
+    ready = [item for item in left if not _resting(chunk, str(item[0]))]
+    if left and not ready:
+        raise chunk.leave("suspended")
+    for number, _ in ready:
+        chunk.blocked.pop(str(number), None)
+    return ready
+
+
+def _resting(chunk: LiveRun, key: str) -> bool:
+    blocked = chunk.blocked.get(key)
+    if blocked is None or key in chunk.state.resolved or any(own.startswith(key) for own in chunk.state.resolved):
+        return False
+    return blocked.until is None or blocked.until > chunk.clock.now()
+
+
+def _each(chunk: LiveRun, found: Found, mine: list[Item], threads: bool) -> list[dict[str, Any]]:
+    driver = _Items(chunk, threads=threads)
+    outcomes: dict[int, dict[str, Any]] = {}
+
+    def run(number: int, item: Any) -> None:
         try:
-            return {"value": driver.run(str(number), found.fn, (item,), {}, None, None)}
+            outcomes[number] = {"value": driver.run(str(number), found.fn, (item,), {}, None, None)}
         except StepError as error:
-            return {"failure": _as_data(error)}
+            outcomes[number] = {"failure": _as_data(error)}
+        except _Rests:
+            pass
 
-    outcomes: list[dict[str, Any]] = in_branch(lambda: [outcome(*each) for each in mine], Branch(), found.context)
-    return outcomes
+    while ready := _due(chunk, mine, outcomes):
+        for item in ready:
+            in_branch(partial(run, *item), Branch(), found.context)
+    return [outcomes[number] for number, _ in mine]
 
 
 def _as_data(error: StepError) -> dict[str, Any]:
     return msgspec.structs.asdict(Failure(error.type, error.message, error.stack, error.step_id or None))
 
 
-def _each_async(chunk: LiveRun, found: Found, mine: list[tuple[int, Any]]) -> list[dict[str, Any]]:
+def _each_async(chunk: LiveRun, found: Found, mine: list[Item]) -> list[dict[str, Any]]:
     from tidemill.execute.driver_async import AsyncDriver
 
-    driver = AsyncDriver(chunk)
+    class Items(AsyncDriver):
+        async def _block(self, blocked: Blocked) -> None:
+            _rest(self.live, blocked)
+
+    driver = Items(chunk)
+    outcomes: dict[int, dict[str, Any]] = {}
+
+    async def run(number: int, item: Any) -> None:
+        branch.set(Branch())  # an item that is come back to has its first key
+        try:
+            outcomes[number] = {"value": await driver.run(str(number), found.fn, (item,), {}, None, None)}
+        except StepError as error:
+            outcomes[number] = {"failure": _as_data(error)}
+        except _Rests:
+            pass
 
     async def main() -> list[dict[str, Any]]:
-        outcomes: list[dict[str, Any]] = []
-        for number, item in mine:
-            try:
-                outcomes.append({"value": await driver.run(str(number), found.fn, (item,), {}, None, None)})
-            except StepError as error:
-                outcomes.append({"failure": _as_data(error)})
-        return outcomes
+        while ready := _due(chunk, mine, outcomes):
+            for item in ready:
+                await run(*item)
+        return [outcomes[number] for number, _ in mine]
 
-    outcomes: list[dict[str, Any]] = in_branch(lambda: driver.complete(main()), Branch(), found.context)
-    return outcomes
+    gathered: list[dict[str, Any]] = in_branch(lambda: driver.complete(main()), Branch(), found.context)
+    return gathered

@@ -72,6 +72,7 @@ def drive(
     live = LiveRun(opened.head, opened.spec, state, keeper, clock, entropy, stopping, stubs or {})
     live.restored = size
     live.snapshot_every, live.host = snapshot_every, host
+    live.head.ties = live.head.ties or bool(state.begun)
     if lot is not None:
         live.park = lambda: live.state.seq >= park_from and park(live, lot)
     parent = opened.head.parent
@@ -89,7 +90,7 @@ def drive(
     terminal = live.state.terminal
     outside = live.head.standing is not None and not isinstance(terminal, Ended)  # its place is held until this is told
     if terminal is not None and (live.head.ties or outside):
-        live.keeper.ended(live.head)  # waits that this executor put after the end must not stay behind, nor its place
+        live.keeper.ended(live.head, live.state.begun)  # what this executor put after the end must not stay behind
     if live.failure is not None:
         raise live.failure
 

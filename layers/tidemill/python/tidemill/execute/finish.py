@@ -7,6 +7,8 @@ closed the run has a due time, so whoever finds it does all of this again; each 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tidemill import ids, values
@@ -88,11 +90,14 @@ def failure_of(terminal: Ended | Cancelled | Skipped) -> Failure | None:
 
 
 def _cancel_chunks(world: World, head: Head, state: RunState) -> None:
-    if isinstance(state.terminal, Ended) and state.terminal.status == "completed":
-        return
-    for blocked in [b for b in state.blocked.values() if b.kind == "map"]:
-        for number in range(int(blocked.name)):
-            outside.cancel(world, start.chunk_id(head.run_id, blocked.key, number), "its parent run has ended")
+    """The parts of maps that the run has begun and not gathered. One that is not there yet finds the end by itself."""
+    cancel_parts(world, head.run_id, {key: parts for key, parts in state.begun.items() if key not in state.resolved})
+
+
+def cancel_parts(world: World, run_id: str, maps: Mapping[str, int]) -> None:
+    for key, parts in maps.items():
+        for number in range(parts):
+            outside.cancel(world, start.chunk_id(run_id, key, number), "its parent run has ended")
 
 
 def _tell_parent(world: World, head: Head, terminal: Ended | Cancelled | Skipped) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -32,7 +32,7 @@ class LocalKeeper:
         if isinstance(last, Ended):
             return self._end(head, seq, records, last, change)
         if change.due is not None:
-            renew.before(self._world, head, change.due, last.blocked if isinstance(last, Suspended) else ())
+            renew.before(self._world, head, change.due)
             change = renew.changed(head, change, self._world.clock.now())
         found = _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
         if found is None:
@@ -85,17 +85,17 @@ class LocalKeeper:
         now = self._world.clock.now()
         self._world.bus.publish([event for event in events if receive.known(self._world, event.id, now) is None])
 
-    def map(self, head: Head, key: str, chunks: int, items: bytes) -> None:
+    def map(self, head: Head, key: str, parts: Sequence[bytes]) -> None:
         spec = self._world.registry.function(head.function_id)
         birth = self._world.runs.birth(head.run_id)
         if spec is None or birth is None:
             return
         if len(head.event_ids) > 1:
             birth = msgspec.structs.replace(birth, events=load(self._world, head).events)
-        name = self._world.blobs.put(items)
-        for number in range(chunks):
-            parent = Parent(head.run_id, head.function_id, key, number, chunks)
-            start.start_chunk(self._world, spec, birth, head, parent, name)
+        head.ties = True
+        for number, items in enumerate(parts):
+            parent = Parent(head.run_id, head.function_id, key, number, len(parts))
+            start.start_chunk(self._world, spec, birth, head, parent, items)
 
     def snapshot(self, head: Head, seq: int, data: bytes) -> None:
         self._world.runs.put_snapshot(head.run_id, seq, data)
@@ -103,15 +103,13 @@ class LocalKeeper:
     def restore(self, run_id: str, seq: int) -> bytes | None:
         return self._world.runs.snapshot(run_id, seq)
 
-    def ended(self, head: Head) -> None:
+    def ended(self, head: Head, maps: Mapping[str, int]) -> None:
         current = self._world.runs.head(head.run_id)
         if current is not None and current.due is None:
             self._world.waits.drop(head.run_id)
+            finish.cancel_parts(self._world, head.run_id, maps)
         elif head.standing is not None:
             finish.finish(self._world, head.run_id, gone=True)
-
-    def blob(self, name: str) -> bytes:
-        return self._world.blobs.get(name)
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         ends: list[Record] = []

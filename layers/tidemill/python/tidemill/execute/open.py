@@ -49,7 +49,8 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     base = first(head)
     state = tail(base, records)
     spec = world.registry.function(head.function_id)
-    renew.before(world, head, world.clock.now(), state.blocked.values())
+    head.ties = head.ties or bool(state.begun)
+    renew.before(world, head, world.clock.now(), state.begun)
     for _ in range(_TRIES):
         now = world.clock.now()
         alive = state.claim is not None and world.liveness.alive(state.claim, now)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from tidemill import duration, ids, step_args, values
 from tidemill.core import match, retry
-from tidemill.core.journal import Blocked, Ended, Record, Resolved, StepDone, StepTried
+from tidemill.core.journal import Begun, Blocked, Ended, Record, Resolved, StepDone, StepTried
 from tidemill.errors import NonRetriableError, StepError
 from tidemill.execute import finish, handed, lookback, tape
 from tidemill.execute.failures import failure_of
@@ -272,12 +273,15 @@ def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Pl
     since = live.clock.now()
     blocked = live.state.blocked.get(key)
     if blocked is None and key not in live.state.resolved:
-        chunks = min(len(items), MAP_CHUNKS, most or MAP_CHUNKS)
+        chunks = live.state.begun.get(key, min(len(items), MAP_CHUNKS, most or MAP_CHUNKS))
         if chunks:
             live.head.ties = True
-            live.ask(live.keeper.map, live.head, key, chunks, values.encode(items, "items"))
+            parts = [values.encode(part, "items") for part in _parts(items, chunks)]
+            if key not in live.state.begun:
+                live.append(Begun(since, key, chunks))
+            live.ask(live.keeper.map, live.head, key, parts)
         blocked = Blocked(key, "map", since, name=str(chunks))
-    chunks = int(blocked.name) if blocked is not None else min(len(items), MAP_CHUNKS, most or MAP_CHUNKS)
+    chunks = int(blocked.name) if blocked is not None else live.state.begun.get(key, 0)
     while chunks and key not in live.state.resolved:
         assert blocked is not None
         yield blocked
@@ -289,6 +293,12 @@ def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Pl
     if failure is not None:
         raise StepError.of(failure)
     return results
+
+
+def _parts(items: list[Any], count: int) -> list[list[Any]]:
+    """For each part the number of its first item, and its items."""
+    bounds = [number * len(items) // count for number in range(count + 1)]
+    return [[low, items[low:high]] for low, high in pairwise(bounds)]
 
 
 def _gathered(ends: list[Record], chunks: int, key: str) -> tuple[list[Any], Failure | None]:

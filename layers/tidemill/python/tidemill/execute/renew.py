@@ -8,28 +8,32 @@ about two months, and none where it ends before. The reasons are in docs/decisio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from tidemill.core.journal import Blocked
 from tidemill.execute import start
 from tidemill.limits import DAY, RECORD_LIFE, RENEW_BEFORE, RUN_RETENTION
 from tidemill.model import Head, HeadChange
 from tidemill.ports import World
 
+NONE: Mapping[str, int] = {}
 
-def before(world: World, head: Head, due: int, blocked: Iterable[Blocked] = ()) -> None:
-    """Renew the run if something of it might expire before it is looked at again, at `due`."""
+
+def before(world: World, head: Head, due: int, maps: Mapping[str, int] = NONE) -> None:
+    """Renew the run if something of it might expire before it is looked at again, at `due`.
+
+    `maps`: of how many parts those of its maps are that it has begun and not gathered.
+    """
     now = world.clock.now()
     if head.kept is not None and max(due, now) + RENEW_BEFORE > min(head.kept, _latest(now)):
-        _renew(world, head, max(due, now) + RECORD_LIFE, blocked)
+        _renew(world, head, max(due, now) + RECORD_LIFE, maps)
 
 
 def at_end(world: World, head: Head, ended_at: int) -> None:
     """Renew what is to be shown for a while after the run's end."""
     if head.kept is not None and ended_at + RUN_RETENTION > head.kept:
-        _renew(world, head, ended_at + RECORD_LIFE, ())
+        _renew(world, head, ended_at + RECORD_LIFE, NONE)
 
 
 def changed(head: Head, change: HeadChange, now: int) -> HeadChange:
@@ -44,11 +48,10 @@ def _latest(now: int) -> int:
     return now + RECORD_LIFE - DAY
 
 
-def _renew(world: World, head: Head, until: int, blocked: Iterable[Blocked]) -> None:
+def _renew(world: World, head: Head, until: int, maps: Mapping[str, int]) -> None:
     """The parts of a map that have ended are needed until the run has gathered them."""
-    for step in blocked:
-        if step.kind == "map":
-            for number in range(int(step.name)):
-                world.runs.renew(start.chunk_id(head.run_id, step.key, number), until)
+    for key, parts in maps.items():
+        for number in range(parts):
+            world.runs.renew(start.chunk_id(head.run_id, key, number), until)
     world.runs.renew(head.run_id, until)
     head.kept = until

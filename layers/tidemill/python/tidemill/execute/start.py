@@ -127,7 +127,7 @@ def bear(
     return Born(head, records, created)
 
 
-def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: str) -> None:
+def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: bytes) -> None:
     """Start one part of a map: a run of its own that replays its parent's code up to the map step."""
     assert parent.chunk is not None
     now = world.clock.now()
@@ -141,7 +141,7 @@ def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, p
         user=whole.user,
         parent=parent,
     )
-    world.runs.create(head, [Started(now, spec.id, birth.events, whole.version, parent, items.encode())])
+    world.runs.create(head, [Started(now, spec.id, birth.events, whole.version, parent, items)])
     world.queue.look(head.run_id, spec.id)
 
 
