@@ -22,7 +22,9 @@ _PAGE = 100
 Held = Callable[[str, str, int], object]
 
 
-def sweep(world: World, more: Callable[[], bool], held: Held = lambda *_: None) -> tuple[int, list[str]]:
+def sweep(
+    world: World, more: Callable[[], bool], held: Held = lambda _function, _run, _now: None
+) -> tuple[int, list[str]]:
     """Look for overdue runs as long as `more()` says. How many were found, and what went wrong with which.
 
     `held` is told of each run whose function is not declared: the function, the run, the time.

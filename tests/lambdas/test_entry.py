@@ -219,6 +219,23 @@ def test_a_bad_deploy_fails_the_messages_and_says_so_once_each(folder: Path, cap
     assert "deploy code that imports" in line.getMessage()
 
 
+@pytest.mark.parametrize("times", [9, 10, 400])
+def test_what_a_bad_deploy_cannot_work_off_becomes_a_dead_letter(folder: Path, times: int) -> None:
+    buried: list[tuple[str, str, str]] = []
+    entry = Entry(lambda: load(TIDEMILL_APP="nowhere:app"), bury=lambda *told: buried.append(told))
+    sent = record("m1", "{}")
+    sent["attributes"]["ApproximateReceiveCount"] = str(times)
+    if times < 10:
+        with pytest.raises(code.BadDeploy):
+            entry.handle({"Records": [sent]}, Context())
+        assert buried == []
+        return
+    assert entry.handle({"Records": [sent]}, Context()) == {"batchItemFailures": []}
+    ((queue, body, reason),) = buried
+    assert (queue, body) == (queue_name("test", "shop.pack"), "{}")
+    assert "deploy code that imports" in reason
+
+
 # A plain handler.
 
 

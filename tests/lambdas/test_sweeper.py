@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tidemill import ids
+from tidemill.aws import dead
 from tidemill.aws.client import AwsError, Client
-from tidemill.aws.settings import Settings, dead_letter_name
+from tidemill.aws.settings import Settings, dead_letter_name, queue_name
 from tidemill.errors import Unavailable
 from tidemill.execute import receive
 from tidemill.limits import HOUR, MINUTE
@@ -204,6 +205,12 @@ def test_starts_without_a_run_become_runs_that_are_due(world: World, letters: Le
     assert all(head is not None and head.due is not None for head in heads)
     assert sorted(run_id for run_id, *_ in looks(world)) == sorted(runs)
     assert world.runs.birth(runs[3]).events[0].data == {"n": 3}  # type: ignore[union-attr]
+
+
+def test_a_start_that_a_bad_deploy_has_buried_becomes_a_run(world: World, letters: Letters):
+    queue = queue_name(letters.settings.mill, FUNCTION)
+    dead.bury(letters.client, letters.settings.queues, queue, json.dumps(start(1)), "it cannot be\nimported")
+    assert letters.adopt(world) == 1
 
 
 def test_a_start_whose_run_exists_stays_for_people_to_see(world: World, letters: Letters):

@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidemill.aws.client import Client
-from tidemill.aws.settings import Settings
+from tidemill.aws.settings import DEAD, Settings
 
 _CHARS = 1_000  # of a reason
 
 DeadLetters = Callable[[str, str, dict[str, str]], None]  # function id, the message's body, what is said about it
+
+
+def bury(client: Client, queues: str, queue: str, body: str, reason: str) -> None:
+    """Put a message of the queue with this name there, of whose function nothing else is known. `queues`: as settings
+    have it."""
+    attributes = {"reason": {"DataType": "String", "StringValue": _line(reason)}}
+    sent = {"QueueUrl": queues + queue + DEAD, "MessageBody": body, "MessageAttributes": attributes}
+    client.call("sqs", "SendMessage", sent)
 
 
 def dead_letters(client: Client, settings: Settings) -> DeadLetters:

@@ -29,10 +29,16 @@ class Entry:
     """Answers invocations with an executor that is made once, when it is first needed."""
 
     def __init__(
-        self, functions: Callable[[], code.Functions], metrics: Metrics | None = None, again: Again | None = None
+        self,
+        functions: Callable[[], code.Functions],
+        metrics: Metrics | None = None,
+        again: Again | None = None,
+        bury: Callable[[str, str, str], object] | None = None,
     ) -> None:
-        """`again`: has a message come again sooner than its visibility timeout ends."""
+        """`again`: has a message come again sooner than its visibility timeout ends. `bury`: puts one among the dead
+        letters of its queue, with a reason."""
         self._functions = functions
+        self._bury = bury or _bury
         self._again = again or _sooner
         self._metrics = metrics or Metrics(os.environ.get("TIDEMILL_NAME", ""))
         self._executor: Executor | None = None
@@ -47,9 +53,14 @@ class Entry:
             )
         logs.install()
         self.context = context
-        executor = self._ready()
-        this = turn(context.aws_request_id, executor.now(), context.get_remaining_time_in_millis())
         records = cast("list[Event]", event["Records"])
+        try:
+            executor = self._ready()
+        except code.BadDeploy as error:
+            if not all(self._buried(record, str(error)) for record in records):
+                raise
+            return {"batchItemFailures": []}
+        this = turn(context.aws_request_id, executor.now(), context.get_remaining_time_in_millis())
         failed = [record["messageId"] for record in records if not self._work(executor, record, this)]
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
@@ -69,6 +80,16 @@ class Entry:
         if self._executor is None:
             self._executor = _executor(self._functions(), self._metrics)
         return self._executor
+
+    def _buried(self, record: Event, reason: str) -> bool:
+        """Whether a message that this deploy cannot work off has come often enough: there the sweep makes it a run."""
+        if received(record) < PATIENCE:
+            return False
+        try:
+            self._bury(str(record["eventSourceARN"]).rpartition(":")[2], record["body"], reason)
+        except (AwsError, Unavailable):
+            return False
+        return True
 
     def _failed(self, executor: Executor, record: Event, queue: str, error: Exception) -> bool:
         """Whether a message that failed for no reason known to pass is done with: it has failed often enough."""
@@ -108,6 +129,12 @@ def _sooner(record: Event) -> None:
     from tidemill.aws import world
 
     sooner(world.client(), world.settings().queues)(record)
+
+
+def _bury(queue: str, body: str, reason: str) -> None:
+    from tidemill.aws import dead, world
+
+    dead.bury(world.client(), world.settings().queues, queue, body, reason)
 
 
 def handler(event: Event, context: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 QUEUE_CHARS = 80  # AWS's limit for the name of an SQS queue
-_DEAD = "-dead"
+DEAD = "-dead"
 _DIGITS = 10
 _APP_CHARS = 32  # of an app's name in that of a queue: what comes before the function is never cut
 _SEVERAL = re.compile("__+")
@@ -27,7 +27,7 @@ def queue_name(mill: str, function_id: str) -> str:
     """
     app, dot, function = function_id.partition(".")
     name = f"{app_prefix(mill, app)}{function}" if dot else f"tidemill-{mill}-{_SEVERAL.sub('_', app)}"
-    most = QUEUE_CHARS - len(_DEAD)
+    most = QUEUE_CHARS - len(DEAD)
     if "_" not in function_id and len(name) <= most:
         return name
     return f"{name[: most - _DIGITS - 1]}-{_digest(function_id)}"
@@ -45,7 +45,7 @@ def app_prefix(mill: str, app: str) -> str:
 
 def dead_letter_name(mill: str, function_id: str) -> str:
     """The name of a function's dead-letter queue."""
-    return queue_name(mill, function_id) + _DEAD
+    return queue_name(mill, function_id) + DEAD
 
 
 def step_name(mill: str, function_id: str, step_id: str) -> str:
