@@ -104,8 +104,8 @@ class Loop(asyncio.SelectorEventLoop):
         return handle
 
     def _task(self, loop: asyncio.AbstractEventLoop, coro: Any, **given: Any) -> asyncio.Future[Any]:
-        kind = BareTask if getattr(coro, "cr_code", None) in self._bare else asyncio.Task
-        task = kind(coro, loop=loop, **given)
+        kind: Any = BareTask if getattr(coro, "cr_code", None) in self._bare else asyncio.Task
+        task: asyncio.Task[Any] = kind(coro, loop=loop, **given)
         self.tasks += 1
         asyncio.Task.add_done_callback(task, self._ended)
         return task
