@@ -48,7 +48,7 @@ def test_it_holds_every_part_of_the_state():
     assert state.tried == {"b": RECORDS[5]}
     assert state.blocked == {"w": WAITING}
     assert state.resolved == {"v": RECORDS[8], "i": RECORDS[9]}
-    assert state.taken == {("digest", "c1")}
+    assert [taken.event_id for taken in state.taken["digest"]] == ["c1"]
     assert state.heard == {"a": 0, "nap": 1, "v": 2, "i": 3}
 
 
@@ -76,7 +76,7 @@ def test_format_1():
         [[2, "a", "run", 4, 5, 1, None, None]],
         [], [], [], [], None, ["a"],
     ]  # fmt: skip
-    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0, None, [], {}]
+    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0, None, [], {}, {}]
     without_timer = snapshot.decode(msgspec.msgpack.encode(known))  # as it was first written
     assert (without_timer.done, without_timer.timer) == (state.done, 0)
 

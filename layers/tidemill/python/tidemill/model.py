@@ -223,6 +223,7 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
     cancel: bool = False
     own: str = ""  # the id of the run's own event, which is never the awaited one
     shares: bool = False  # it may be given an event that another wait of the run, for the same, has had
+    begun: int = 0  # the number of the first record that its run did not have when it began to wait
 
 
 def user_key(user: dict[str, Any] | None) -> str | None:

@@ -20,7 +20,7 @@ from tidemill.core.journal import (
     StepDone,
     StepTried,
 )
-from tidemill.core.state import RunState
+from tidemill.core.state import RunState, Taken
 
 
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -31,13 +31,14 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     tried: list[StepTried]
     blocked: list[Blocked]
     resolved: list[Resolved]
-    taken: list[tuple[str, str]]
+    taken: list[tuple[str, str]]  # in older ones: what `resolved` says too
     failed: AttemptFailed | None
     heard: list[str]
     timer: int = 0
     admitted: Admitted | None = None
     gathered: list[Gathered] = []
     begun: dict[str, int] = {}
+    takers: dict[str, int] = {}  # the numbers of the records by which events were taken, by step
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -55,13 +56,14 @@ def encode(state: RunState) -> bytes:
             list(state.tried.values()),
             list(state.blocked.values()),
             list(state.resolved.values()),
-            sorted(state.taken),
+            [],
             state.failed,
             list(state.heard),
             state.timer,
             state.admitted,
             state.gathered,
             state.begun,
+            {taken.key: taken.seq for several in state.taken.values() for taken in several},
         )
     )
 
@@ -77,7 +79,7 @@ def decode(data: bytes) -> RunState:
         tried={record.key: record for record in found.tried},
         blocked={blocked.key: blocked for blocked in found.blocked},
         resolved={record.key: record for record in found.resolved},
-        taken=set(found.taken),
+        taken=_taken(found),
         failed=found.failed,
         heard={key: number for number, key in enumerate(found.heard)},
         admitted=found.admitted,
@@ -85,3 +87,12 @@ def decode(data: bytes) -> RunState:
         timer=found.timer,
         begun=found.begun,
     )
+
+
+def _taken(found: _Snapshot) -> dict[str, list[Taken]]:
+    taken: dict[str, list[Taken]] = {}
+    for record in found.resolved:
+        if record.event is not None:
+            seq = found.takers.get(record.key, -1)
+            taken.setdefault(record.wait, []).append(Taken(record.event.id, seq, record.key))
+    return taken

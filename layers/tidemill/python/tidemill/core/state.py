@@ -45,6 +45,14 @@ from tidemill.limits import MESSAGE_DELAY
 from tidemill.model import Event, RunStatus
 
 
+class Taken(msgspec.Struct, frozen=True, array_like=True):
+    """An event that a wait was resolved with: by which record, and of which step."""
+
+    event_id: str
+    seq: int
+    key: str
+
+
 class Tail(msgspec.Struct):
     """What the latest records of a run tell, from any of them on: enough to see what the run needs.
 
@@ -61,7 +69,7 @@ class Tail(msgspec.Struct):
     tried: dict[str, StepTried] = {}
     blocked: dict[str, Blocked] = {}
     resolved: dict[str, Resolved] = {}
-    taken: set[tuple[str, str]] = set()
+    taken: dict[str, list[Taken]] = {}  # by digest of the wait, in order
     failed: AttemptFailed | None = None
     ready: bool = False  # something came for a blocked step: the run can go on before its due time
     lapses: int = 0
@@ -205,7 +213,7 @@ def _resolved(state: Tail, record: Resolved) -> None:
     state.blocked.pop(record.key, None)
     state.ready = True
     if record.event is not None:
-        state.taken.add((record.wait, record.event.id))
+        state.taken.setdefault(record.wait, []).append(Taken(record.event.id, state.seq, record.key))
 
 
 def _admitted(state: Tail, record: Admitted) -> None:

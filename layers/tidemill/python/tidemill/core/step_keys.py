@@ -14,6 +14,7 @@ import re
 _ATTEMPT = "\x1f"  # no id of a step can hold it
 _ESCAPE = "~"
 _BRANCH = re.compile(r"(?:p\d+/\d+/)+")
+_BRANCHES = re.compile(r"p(\d+)/(\d+)/")
 _LOOKS_LIKE_A_BRANCH = re.compile(r"~*p\d+/\d+/")
 
 
@@ -26,6 +27,19 @@ def unscoped(key: str) -> str:
     """The key without its branch, as the code gives it."""
     id = _BRANCH.sub("", key, count=1) if _BRANCH.match(key) else key
     return id[1:] if id[:1] == _ESCAPE and _LOOKS_LIKE_A_BRANCH.match(id) else id
+
+
+def beside(one: str, other: str) -> bool:
+    """Whether these steps are in two branches of one parallel, so that neither comes before the other."""
+    for mine, its in zip(_BRANCHES.findall(_scope(one)), _BRANCHES.findall(_scope(other)), strict=False):
+        if mine != its:
+            return bool(mine[0] == its[0])
+    return False
+
+
+def _scope(key: str) -> str:
+    found = _BRANCH.match(key)
+    return found[0] if found is not None else ""
 
 
 def attempt_key(key: str, attempt: int) -> str:

@@ -197,7 +197,7 @@ class Driver:
     def _told(self, key: str) -> None:
         """The code is about to go on with how this step ended."""
         if key in self.live.state.heard:
-            self.live.given.add(key)
+            self.live.give(key)
             self.tape.coverage.told(this_branch().prefix, key)
 
     def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:

@@ -188,6 +188,7 @@ class AsyncDriver:
 
     async def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
         """How this step ended, if it has, told in its turn."""
+        self._claim()
         known = self.tape.recall(key, kind)
         if known is not None:
             await self._told(key)
@@ -214,19 +215,18 @@ class AsyncDriver:
         if isinstance(task, BareTask):
             self._unclaimed[key] = task
         else:
-            self.live.given.add(key)
+            self.live.give(key)
 
     def _claim(self) -> None:
         """What tasks were told that nobody has asked is given to nobody."""
         for key in [key for key, task in self._unclaimed.items() if task.asked > 0]:
             del self._unclaimed[key]
-            self.live.given.add(key)
+            self.live.give(key)
 
     async def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
         if self._seeking is not None:
             await self._block(Blocked(key, "run", 0))
-        self._claim()
         try:
             value = await self._carry_out(plan, key)
         except Exception:

@@ -66,9 +66,9 @@ class LocalKeeper:
 
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
         lookback.register(self._world, waits)
-        found = lookback.oldest(self._world, waits, set(taken))
         now = self._world.clock.now()
         over = all(wait.until is not None and wait.until <= now for wait in waits)
+        found = lookback.oldest(self._world, waits, set(taken), last=over)
         if found is not None or over:  # a wait whose time has run out takes no event any more
             self._world.waits.drop(waits[0].run_id, waits[0].key)
         return found

@@ -84,7 +84,8 @@ class LiveRun:
         self.cut: set[str] = set()  # branches that this execution could not begin
         self.reached: set[str] = set()  # steps that earlier executions in this process have come to
         self.called: set[str] = set()  # steps that this execution has come to
-        self.given: set[str] = set()  # steps whose outcome this execution's code was given
+        self.given: dict[str, int] = {}  # steps whose outcome this execution's code was given, in order
+        self.asked: dict[str, int] = {}  # how many those were when the code came to a wait
         self.host: Host | None = None  # where this executor has a process to itself
         self.weight = 0  # bytes of values that this executor has appended
         self.restored = 0  # bytes of the last snapshot
@@ -187,6 +188,14 @@ class LiveRun:
             raise self.leave("superseded")
         if self.on_news is not None:
             self.on_news()
+
+    def give(self, key: str) -> None:
+        """The code is given the outcome of this step."""
+        self.given.setdefault(key, len(self.given))
+
+    def given_before(self, key: str, wait: str) -> bool:
+        """Whether the code had the outcome of this step when it came to the wait."""
+        return key in self.given and self.given[key] < self.asked.get(wait, len(self.given))
 
     def charge(self, branch: str) -> int:
         """How many crashes the first unfinished step of this branch answers for."""

@@ -12,7 +12,8 @@ Times are the platform's receipt times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tidemill import ids
@@ -34,11 +35,16 @@ def register(world: World, waits: Sequence[Wait]) -> None:
         world.waits.put(wait)
 
 
-def oldest(world: World, waits: Sequence[Wait], taken: set[tuple[str, str]]) -> tuple[Wait, Event] | None:
-    """The oldest event already received that satisfies one of the waits and is not `taken`."""
+def oldest(
+    world: World, waits: Sequence[Wait], taken: set[tuple[str, str]], *, last: bool = False
+) -> tuple[Wait, Event] | None:
+    """The oldest event already received that satisfies one of the waits and is not `taken`.
+
+    `last`: at their timeout. Each event is read once more then, however many there are: they came while it waited.
+    """
     best: tuple[Wait, Event] | None = None
     for wait in waits:
-        for event in _candidates(world, wait):
+        for event in _candidates(world, wait, last):
             if best is not None and event.received_at >= best[1].received_at:
                 break
             if accepts(world, wait, event, taken):
@@ -76,20 +82,35 @@ def _own_event(world: World, wait: Wait) -> dict[str, Any]:
     return event_fields(event) if event is not None else {}
 
 
-def _candidates(world: World, wait: Wait) -> Iterator[Event]:
+def _candidates(world: World, wait: Wait, last: bool) -> Iterator[Event]:
     """Events of the awaited name received after `wait.after`, oldest first."""
-    path, hash_ = wait.condition.path, wait.condition.hash
+    path, hash_ = wait.condition.path or "", wait.condition.hash
+    before = world.events.add_path(wait.name, path, world.clock.now()) + SKEW
+    keyed = _Pages(lambda after, limit: world.events.by_key(wait.name, path, hash_, after, limit), wait, last)
+    early = _Pages(lambda after, limit: world.events.by_name(wait.name, after, before, limit), wait, last)
     seen: set[str] = set()
-    since = world.events.add_path(wait.name, path or "", world.clock.now())
-    keyed = world.events.by_key(wait.name, path or "", hash_, wait.after, LOOKBACK_EVENTS + 1)
-    before = since + SKEW
-    early = world.events.by_name(wait.name, wait.after, before, LOOKBACK_EVENTS + 1) if wait.after < before else []
-    if max(len(keyed), len(early)) > LOOKBACK_EVENTS:
-        raise NonRetriableError(
-            f"step {wait.key!r} would have to look back through more than {LOOKBACK_EVENTS:,} events "
-            f"named {wait.name!r}; give it a `match`, or lookback=False"
-        )
-    for event in sorted([*early, *keyed], key=lambda e: e.received_at):
+    for event in heapq.merge(early.read() if wait.after < before else (), keyed.read(), key=lambda e: e.received_at):
         if event.id not in seen:
             seen.add(event.id)
             yield event
+
+
+class _Pages:
+    """What a store finds, oldest first: one page, or as many as there are."""
+
+    def __init__(self, find: Callable[[int, int], list[Event]], wait: Wait, many: bool) -> None:
+        self._find = find
+        self._wait = wait
+        self._many = many
+
+    def read(self) -> Iterator[Event]:
+        after = self._wait.after
+        while len(page := self._find(after, LOOKBACK_EVENTS + 1)) > LOOKBACK_EVENTS:
+            if not self._many or page[-1].received_at - 1 == after:  # they came in one and the same millisecond
+                raise NonRetriableError(
+                    f"step {self._wait.key!r} would have to look back through more than {LOOKBACK_EVENTS:,} events "
+                    f"named {self._wait.name!r}; give it a `match`, or lookback=False"
+                )
+            yield from page
+            after = page[-1].received_at - 1
+        yield from page

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from tidemill.execute.live import Left
@@ -41,6 +41,10 @@ class BareTask(asyncio.Task[Any]):
     def result(self) -> Any:
         self.asked += 1
         return super().result()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        self.asked += 1
+        return super().__await__()
 
 
 class Loop(asyncio.SelectorEventLoop):

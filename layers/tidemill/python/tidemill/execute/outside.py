@@ -7,13 +7,15 @@ it folds in what stands there and decides again. So a cancel, a match and a step
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from tidemill.core.journal import Cancelled, Record, Resolved
-from tidemill.core.state import RunState
+from tidemill.core.state import RunState, Taken
+from tidemill.core.step_keys import beside
 from tidemill.errors import Unavailable
 from tidemill.execute import finish
 from tidemill.execute.load import opened
-from tidemill.model import HeadChange
+from tidemill.model import HeadChange, Wait
 from tidemill.ports import World
 
 _TRIES = 100  # to append to a run to which others append at the same time
@@ -62,13 +64,41 @@ def cancel(world: World, run_id: str, reason: str) -> bool:
 def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:
     """Tell a run what one of its blocked steps waited for, and have it looked at. False: it needs no telling."""
 
+    told = tell(world, run_id, lambda state: ([record], None) if awaits(state, record.key) else None)
+    world.queue.look(run_id, function_id)  # even if it was told before: the message then may have been lost
+    return told
+
+
+def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept", "over"]:
+    """Tell a run of an event that one of its waits waits for.
+
+    `kept`: the run has had this event, and the wait may get another. `over`: nobody waits here any more.
+    """
+    over = False
+
     def decide(state: RunState) -> Decision:
-        if state.terminal is not None or record.key in state.resolved or record.key in state.done:
+        nonlocal over
+        over = not awaits(state, record.key)
+        if over or record.event is None:
             return None
-        if record.event is not None and (record.wait, record.event.id) in state.taken:
+        event_id = record.event.id
+        if any(taken.event_id == event_id for taken in taken_before(state, wait, record.wait)):
             return None
         return [record], None
 
-    told = tell(world, run_id, decide)
-    world.queue.look(run_id, function_id)  # even if it was told before: the message then may have been lost
-    return told
+    told = tell(world, wait.run_id, decide)
+    world.queue.look(wait.run_id, wait.function_id)
+    return "told" if told else "over" if over else "kept"
+
+
+def awaits(state: RunState, key: str) -> bool:
+    """Whether the run may still wait here. A run that is suspended says what it waits for; the rest was given up."""
+    if state.terminal is not None or key in state.resolved or key in state.done:
+        return False
+    return state.suspended is None or key in state.blocked
+
+
+def taken_before(state: RunState, wait: Wait, digest: str) -> list[Taken]:
+    """The events that waits for the same had taken when this one began: waits open at the same time each get theirs."""
+    several = state.taken.get(digest, ())
+    return [taken for taken in several if taken.seq < wait.begun and not beside(taken.key, wait.key)]

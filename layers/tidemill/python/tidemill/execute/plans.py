@@ -18,7 +18,7 @@ from tidemill import duration, ids, step_args, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Begun, Blocked, Ended, Record, Resolved, StepDone, StepTried
 from tidemill.errors import NonRetriableError, StepError
-from tidemill.execute import finish, handed, lookback, tape
+from tidemill.execute import finish, handed, lookback, outside, tape
 from tidemill.execute.failures import failure_of
 from tidemill.execute.live import LiveRun
 from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
@@ -200,7 +200,7 @@ def _new_wait(
             event_name, condition = name, match.resolve(event_fields(own), match=path, when=when)
         if not condition.never:
             about = (live.head.run_id, live.spec.id, key, event_name, condition, after, until, label)
-            waits.append(Wait(*about, own=own.id, shares=shares))
+            waits.append(Wait(*about, own=own.id, shares=shares, begun=live.state.seq + 1))
     return Blocked(key, kind, now, until, asked[0][1], tuple(waits))
 
 
@@ -209,13 +209,19 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
     if not blocked.waits:
         return False
     live.head.ties = True
-    digests = {lookback.digest(w) for w in blocked.waits}
-    found = live.ask(live.keeper.wait, blocked.waits, [taken for taken in live.state.taken if taken[0] in digests])
+    found = live.ask(live.keeper.wait, blocked.waits, [each for wait in blocked.waits for each in _taken(live, wait)])
     if found is None:
         return False
     wait, event = found
     live.append(Resolved(blocked.key, live.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait)))
     return True
+
+
+def _taken(live: LiveRun, wait: Wait) -> list[tuple[str, str]]:
+    """What the code was given before it came to this wait, by a wait for the same. What it gave up is not taken."""
+    digest = lookback.digest(wait)
+    earlier = outside.taken_before(live.state, wait, digest)
+    return [(digest, taken.event_id) for taken in earlier if live.given_before(taken.key, wait.key)]
 
 
 def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | None) -> Plan:

@@ -272,7 +272,7 @@ def _wake_one(world: World, wait: Wait, event: Event) -> bool:
         outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})")
         return False
     record = Resolved(wait.key, world.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait))
-    told = outside.resolve(world, wait.run_id, wait.function_id, record)
-    if told:  # else it may still wait for another: an earlier wait of its run has had this event
+    found = outside.match(world, wait, record)
+    if found != "kept":
         world.waits.drop(wait.run_id, wait.key)
-    return told
+    return found == "told"

@@ -103,7 +103,7 @@ class Tape:
         self.uncalled = _reached(live)  # steps that an earlier execution has reached, and this one not yet
         self.coverage = Coverage(live, self.uncalled, seeking)
         self._order: list[str] | None = None
-        live.given = set()
+        live.given, live.asked = {}, {}
 
     def next_turn(self, last: int) -> int | None:
         """The turn of the first step that the code has yet to reach again; `last`: it has not ended."""
@@ -118,6 +118,8 @@ class Tape:
         """How this step ended, if it has."""
         self.uncalled.discard(key)
         self.live.called.add(key)
+        if kind in ("wait", "signal"):
+            self.live.asked[key] = len(self.live.given)
         state = self.live.state
         done = state.done.get(key)
         if done is not None:
