@@ -6,6 +6,7 @@ every replay.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, cast
 
 from tidemill.limits import EXPRESSION_STEPS
@@ -38,6 +39,10 @@ class Budget:
             raise TooMuch
 
 
+def _inner(value: Any) -> Collection[object]:
+    return cast("dict[str, object]", value).values() if isinstance(value, dict) else value
+
+
 def weight(value: object, most: int = EXPRESSION_STEPS) -> int:
     """How many steps it takes to look at all of a value; counting ends beyond `most`."""
     total = 0
@@ -48,7 +53,7 @@ def weight(value: object, most: int = EXPRESSION_STEPS) -> int:
         if isinstance(item, (str, bytes)):
             total += len(item) // CHARS
         elif isinstance(item, (list, dict)):
-            inner = cast("dict[str, Any]", item).values() if isinstance(item, dict) else item
+            inner: Collection[object] = _inner(cast("Any", item))
             if total + len(inner) + len(stack) > most:
                 return most + 1
             stack += inner

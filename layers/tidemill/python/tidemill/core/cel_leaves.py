@@ -35,7 +35,7 @@ def by_engine(text: str) -> Leaf:
         budget.spend(10)
         for argument in arguments:
             if isinstance(argument, (list, dict)):
-                budget.spend_on(argument)
+                budget.spend_on(cast("object", argument))
             elif isinstance(argument, (str, bytes)):
                 budget.spend(len(argument) // CHARS)
         value = executed(program(text), dict(zip(_NAMES, arguments, strict=False)))
@@ -53,7 +53,7 @@ def arithmetic(sign: str) -> Leaf:
 
     def leaf(budget: Budget, arguments: list[Any]) -> Any:
         one, other = arguments
-        kind = type(one)
+        kind: Any = cast("object", type(one))
         if kind is type(other):
             if kind is int:
                 return _in_word(whole(one, other)) if other or sign not in "/%" else MISSING

@@ -319,11 +319,12 @@ _FEW = 16  # scalars: to count them would take longer than to compare them
 def _pay(parser: Parser, sign: str, variables: Variables, one: Any, other: Any) -> None:
     """For a comparison with a list or a map. Those of different lengths are told apart at once."""
     budget = variables.get(BUDGET) or Budget(EXPRESSION_STEPS // parser.relations)
+    many: Any = other
     if sign == "in":
         if type(one) in _CONTAINERS:  # each item may be compared with all of it
             budget.spend_on(other)
         else:
-            budget.spend(len(other) if isinstance(other, list) else 1)
+            budget.spend(1 if isinstance(other, dict) else len(many))
     elif type(one) is type(other) and len(one) == len(other):
         budget.spend_on(other)
 

@@ -38,7 +38,11 @@ def compile_terms(text: str, roots: frozenset[str], default_root: str | None) ->
         return None
     known = roots | {default_root}
     paths = tuple(path for path in parser.paths if path[0] in known)  # the others begin with a loop's name
-    return Subset(lambda variables: run({**variables, BUDGET: Budget()}), paths)
+
+    def budgeted(variables: Variables) -> Any:
+        return run({**variables, BUDGET: Budget()})
+
+    return Subset(budgeted, paths)
 
 
 def has_loops(text: str) -> bool:
