@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _REMEMBERED = 20_000  # runs whose number need not be looked up: those at work, many times over
+_INSERTED = 1_000  # records of one statement: SQLite bounds what it may hold
 _FRESH = 8_192  # runs remembered whole
 _FRESH_BYTES = 4_096  # of records; runs with more are read again
 
@@ -277,14 +278,13 @@ class SqliteRuns:
         self._fresh[head.run_id] = msgspec.structs.replace(head), blobs
 
     def _insert(self, n: int, seq: int, blobs: Sequence[bytes]) -> None:
-        """All in one statement: where one number is taken, none is written."""
-        if len(blobs) == 1:
-            self._db.write("INSERT INTO journal VALUES (?, ?, ?)", (n, seq, blobs[0]))
-        elif blobs:
+        """Where the first number is taken, none is written; where it is not, no later one is."""
+        for low in range(0, len(blobs), _INSERTED):
             values: list[Value] = []
-            for number, blob in enumerate(blobs, seq):
+            some = blobs[low : low + _INSERTED]
+            for number, blob in enumerate(some, seq + low):
                 values += (n, number, blob)
-            places = ", ".join(["(?, ?, ?)"] * len(blobs))
+            places = ", ".join(["(?, ?, ?)"] * len(some))
             self._db.write("INSERT INTO journal VALUES " + places, values)  # noqa: S608
 
     def _ready(self, status: RunStatus, now: int) -> Iterator[tuple[int, int, str, str]]:

@@ -523,3 +523,14 @@ def test_renewing_a_run_changes_nothing_that_is_read(runs: RunStore) -> None:
     assert found.kept is None or found.kept >= NOW + 400 * DAY
     runs.renew("unknown", NOW)
     assert runs.head("unknown") is None
+
+
+def test_a_run_that_is_born_with_very_many_records(runs: RunStore) -> None:
+    """As a rerun from the last step of a long run is."""
+    steps: list[Record] = [StepDone(f"step {n}", "run", NOW, NOW, value=b"1") for n in range(84_000)]
+    assert runs.create(head("r1"), [BORN, *steps])
+    assert not runs.create(head("r1"), [BORN, *steps])
+    assert runs.read("r1", 83_998) == steps[-2:]
+    assert len(runs.read("r1")) == 84_001
+    assert runs.append("r1", 84_001, steps[:3_000]) is None
+    assert runs.append("r1", 84_001, steps[:3_000]) == steps[:3_000]

@@ -73,3 +73,57 @@ def test_an_event_that_cancelled_the_old_run_does_not_cancel_the_new(serve):
         third = run.rerun()
         mill.send("stop")
         assert third.status == "cancelled"
+
+
+def test_an_edited_input_is_the_events_data_for_waits_and_cancels_too(serve):
+    from tidemill import CancelOn
+
+    app = App("shop")
+
+    @app.function(on="order", cancel_on=[CancelOn("withdrawn", match="data.order")])
+    def pay(ctx: Context) -> str:
+        paid = ctx.step.wait_for_event("paid", "paid", match="data.order", timeout="1d")
+        when = "async.data.by == event.data.order"
+        told = ctx.step.wait_for_event("told", "told", when=when, timeout="1d", lookback=False)
+        return f"{paid and paid.data['n']} {told and told.data['n']}"
+
+    with serve(app) as mill:
+        run = mill.send("order", {"order": "old"}).run()
+        again = run.rerun(input={"order": "new"})
+        mill.send("withdrawn", {"order": "old"})
+        assert (run.status, again.status) == ("cancelled", "waiting")
+        mill.send("paid", {"order": "old", "n": 1})
+        assert again.status == "waiting"
+        mill.send("paid", {"order": "new", "n": 2})
+        mill.send("told", {"by": "old", "n": 3})
+        mill.send("told", {"by": "new", "n": 4})
+        assert again.output == "2 4"
+        third = again.rerun(from_step="told")
+        mill.send("told", {"by": "new", "n": 5})
+        assert third.output == "2 5"
+
+
+def test_from_a_step_the_race_before_it_has_the_same_winner(serve):
+    import asyncio
+
+    from tidemill import AsyncContext
+
+    app = App("shop")
+
+    @app.function(on="go")
+    async def races(ctx: AsyncContext) -> str:
+        waits = asyncio.ensure_future(ctx.step.wait_for_event("wait", "came"))
+        await ctx.step.sleep("night", "8h")
+        works = asyncio.ensure_future(ctx.step.run("work", lambda: "work"))
+        done, _ = await asyncio.wait([waits, works], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(waits, works)
+        first = "wait" if waits in done else "work"
+        await ctx.step.run("last", lambda: None)
+        return first
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        mill.send("came")
+        mill.advance("8h")
+        assert run.status == "completed"
+        assert run.rerun(from_step="last").output == run.output

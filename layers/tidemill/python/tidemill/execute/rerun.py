@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidemill import ids
+import msgspec
+
+from tidemill import ids, values
 from tidemill.core.handed import step_of
-from tidemill.core.journal import HandedOver, Record, Resolved, StepDone, StepTried, Suspended
-from tidemill.core.state import fold
+from tidemill.core.journal import Begun, HandedOver, Record, Resolved, StepDone, StepTried, Suspended
+from tidemill.core.state import RunState, fold
 from tidemill.execute.start import start
+from tidemill.model import Event
 from tidemill.ports import World
 
 
@@ -28,35 +31,45 @@ def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes 
         raise LookupError(f"function {head.function_id!r} is not declared at present, so its run cannot be run again")
     records = world.runs.read(run_id)
     state = fold(records)
-    birth = state.birth
+    events, given = _edited(state, input)
     copied = _before(records, run_id, from_step) if from_step is not None else []
     new_id = ids.ulid(world.clock.now(), world.entropy.bytes(10))
     start(
-        world, spec, state.events, run_id=new_id, input=input if input is not None else birth.input,
+        world, spec, events, run_id=new_id, input=given,
         user=head.user, copied=copied, since=world.clock.now(), again=True,
     )  # fmt: skip
     return new_id
 
 
+def _edited(state: RunState, input: bytes | None) -> tuple[tuple[Event, ...], bytes | None]:
+    """The new run's events, and what an invocation passed. An input of its own is its event's data, for the code as for
+    the conditions of waits and of what cancels it."""
+    if input is None:
+        return state.events, state.birth.input
+    return (msgspec.structs.replace(state.events[0], data=values.decode(input)),), None
+
+
 def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
-    """What the run remembered when it first reached `step`."""
+    """What the run remembered when it first reached `step`, in the order in which its code was told of it."""
     for number, record in enumerate(records):
         if step in _keys(record):
             state = fold(records[:number])
             maps = _maps(records)  # the parts of a map belong to the run that started them
-            waited = [r for r in state.resolved.values() if r.key not in state.done and r.key not in maps]
-            return [*state.done.values(), *waited]
+            waited = {key: told for key, told in state.resolved.items() if key not in maps}
+            told: dict[str, StepDone | Resolved] = {**waited, **state.done}
+            return [told[key] for key in sorted(told, key=lambda key: state.heard.get(key, len(told)))]
     keys = sorted({key for record in records for key in _keys(record)})
     raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(keys) or 'none'}")
 
 
 def _maps(records: Sequence[Record]) -> set[str]:
     blocked = {b.key for r in records if isinstance(r, Suspended | HandedOver) for b in r.blocked if b.kind == "map"}
-    return blocked | {r.key for r in records if isinstance(r, StepDone) and r.kind == "map"}
+    begun = {r.key for r in records if isinstance(r, Begun)}
+    return blocked | begun | {r.key for r in records if isinstance(r, StepDone) and r.kind == "map"}
 
 
 def _keys(record: Record) -> list[str]:
     """The steps that a record speaks of."""
     if isinstance(record, Suspended):
         return [step_of(blocked.key) for blocked in record.blocked]
-    return [step_of(record.key)] if isinstance(record, StepDone | StepTried | Resolved) else []
+    return [step_of(record.key)] if isinstance(record, StepDone | StepTried | Resolved | Begun) else []
