@@ -36,6 +36,7 @@ class Wiring:
     alarms: Alarms | None = None
     rules: int = _OWN_RULES
     ids: set[str] = field(default_factory=set[str])
+    limits: dict[tuple[str, ...], tuple[str, int]] = field(default_factory=dict[tuple[str, ...], tuple[str, int]])
 
     def connect(
         self,
@@ -51,6 +52,7 @@ class Wiring:
         if declared.id in self.ids:
             raise DeployError(f"two functions have the id {declared.id!r}; give one of them another")
         self.ids.add(declared.id)
+        self._agree(declared)
         self._count(scope, declared)
         function = Function(
             self._place(scope, declared.id),
@@ -69,6 +71,22 @@ class Wiring:
         if self.alarms is not None and self.settings.alarms == "function":
             self.alarms.watch(function, declared.id, function.queues.queue, function.queues.dead)
         return function
+
+    def _agree(self, declared: Declared) -> None:
+        """A limit that functions of an app or of the account share is the same in all."""
+        spec = declared.spec
+        for one in spec.get("flow", {}).get("concurrency", ()):
+            owner = {"app": str(spec["app"]), "account": ""}.get(one["scope"])
+            if owner is None:
+                continue
+            key = (one["scope"], owner, one.get("key") or "", one["counts"])
+            other, limit = self.limits.setdefault(key, (declared.id, one["limit"]))
+            if limit != one["limit"]:
+                raise DeployError(
+                    f"{other} and {declared.id} share one concurrency limit of the {one['scope']}, but {other} gives "
+                    f"it {limit} places and {declared.id} {one['limit']}; declare the same limit in both, or give one "
+                    "of them another key"
+                )
 
     def _place(self, scope: Construct, function_id: str) -> Construct:
         """Where a function's resources go: a nested stack that is chosen by its id alone, so that none ever moves."""

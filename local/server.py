@@ -11,13 +11,16 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from tidemill import ids
-from tidemill.execute import receive
+from tidemill.execute import receive, serve
 from tidemill.execute.keep import LocalKeeper
 from tidemill.model import AtWork, CronTrigger, FunctionSpec
 from tidemill.ports import World
@@ -50,6 +53,7 @@ from tidemill_local.zygote import Ordered
 T = TypeVar("T")
 GRACE = 1.0  # seconds that running steps get to end when the server stops
 _SLOW_LOAD = 0.5  # seconds; to watch from the first moment on would delay it
+_SERVED = 50  # lines, or runs in them, that are served in one turn of the loop
 _RETRY = 1.0  # seconds until work is taken up again after a write that failed
 
 
@@ -183,6 +187,7 @@ class Server:
 
     def loaded(self, worker: Worker, loaded: wire.Loaded) -> None:
         again = bool(self._registry.version(""))
+        before = self._registry.functions()
         new = self._registry.replace(loaded.functions, loaded.version)
         self._state = ""
         for function_id in new:
@@ -193,7 +198,17 @@ class Server:
         self._files, self._places = loaded.files, loaded.places
         self._watch(self._files, self._places, [])
         self._announce(loaded, again=again)
+        if not again:  # what the last server declared is not known: as if nothing had been
+            before = [msgspec.structs.replace(spec, flow={}) for spec in loaded.functions]
+        self._serve_lines(serve.changed(self.world, before))
         self._tick.arm()
+
+    def _serve_lines(self, lines: Iterator[None]) -> None:
+        """Serve some of the lines that a reload has changed, and the others in later turns."""
+        served = sum(1 for _ in islice(lines, _SERVED))
+        self._tick.arm()
+        if served == _SERVED:
+            self._loop.call_soon(self._serve_lines, lines)
 
     def broken(self, broken: wire.Broken) -> None:
         if self._dispatcher.worker is None and not self._stopping:

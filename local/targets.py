@@ -41,7 +41,9 @@ class Targets:
     places: list[str] = field(default_factory=list[str])
 
     def functions(self) -> dict[str, Function[Any, Any]]:
-        """All functions by id. Raises TargetError for an app's name that is there twice."""
+        """All functions by id. Raises TargetError for an app's name that is there twice, or limits that differ."""
+        from tidemill.core.flow import shared
+
         problems: list[str] = []
         names: set[str] = set()
         functions: dict[str, Function[Any, Any]] = {}
@@ -50,6 +52,7 @@ class Targets:
                 problems.append(f"two apps are named {app.name!r}; give each app of a server a name of its own")
             names.add(app.name)
             functions.update(app.functions)  # their ids begin with the app's name; a definition's has no dot
+        problems += [clash for _, clash in shared.clashes(function.spec for function in functions.values())]
         if problems:
             raise TargetError("\n".join(problems))
         return functions

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tidemill.aws import held
 from tidemill.aws.dynamo import Table
+from tidemill.aws.registry import DynamoRegistry, declared
 from tidemill.aws.world import client, settings, world
+from tidemill.execute.serve import changed
 from tidemill.model import FunctionSpec
 from tidemill_lambdas.observe import logger, observed
 from tidemill_lambdas.registry import Refused, handle, physical_id
@@ -17,6 +20,19 @@ from tidemill_lambdas.registry.answer import send
 from tidemill_lambdas.registry.emptied import emptied
 
 _SECONDS = 30  # for a function's runs and events; the Lambda has 300, and then saves what is left of the queue
+
+
+def _serve_lines(table: Table, before: FunctionSpec | None, more: Callable[[], bool]) -> None:
+    """Serve the lines of limits that this deploy changes; what is not served here is looked at within the hour."""
+    if before is None or declared(table, before.id) == before:
+        return
+    try:
+        here = replace(world(), registry=DynamoRegistry(table))  # which has read nothing yet
+        for _ in changed(here, [before]):
+            if not more():
+                break
+    except Exception:
+        logger.exception("the lines of %s were not served; each is within the hour", before.id)
 
 
 @observed
@@ -35,9 +51,11 @@ def handler(event: Mapping[str, Any], _context: Any) -> None:
 
     try:
         now = time.time_ns() // 1_000_000
+        before = declared(table, str(event.get("PhysicalResourceId")))
         name = handle(event, table, now, leaving)
         if event["RequestType"] != "Delete":
             held.release(table, name, now, more)
+            _serve_lines(table, before, more)
         send(event, name)
     except Refused as refused:
         send(event, physical_id(event), str(refused))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -153,6 +153,20 @@ class SqliteFlow:
 
     def holders(self, key: str) -> list[Holder]:
         return list(self._held(key).values())
+
+    def lines(self, family: str) -> list[tuple[str, str]]:
+        sql = "SELECT key, max(label) FROM line WHERE key >= ? AND key < ? GROUP BY key"
+        return self._db.rows(sql, (f"{family}/", f"{family}0"))  # "0" comes after "/"
+
+    def in_line(self, key: str) -> Iterator[tuple[str, str]]:
+        after = (-(2**62), -1)
+        sql = (
+            "SELECT run_id, function_id, rank, n FROM line "
+            "WHERE key = ? AND (rank, n) > (?, ?) ORDER BY rank, n LIMIT ?"
+        )
+        while rows := self._db.rows(sql, (key, *after, _AHEAD)):  # ends: each page begins after the one before
+            yield from [(row[0], row[1]) for row in rows]
+            after = (rows[-1][2], rows[-1][3])
 
     def forget_all(self) -> None:
         """A transaction was rolled back."""

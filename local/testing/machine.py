@@ -17,7 +17,7 @@ import msgspec
 from tidemill import ids, values
 from tidemill.core.journal import Claimed, Record, Resolved, Suspended
 from tidemill.core.look import bounded
-from tidemill.execute import outside, receive
+from tidemill.execute import outside, receive, serve
 from tidemill.execute.code import drive
 from tidemill.execute.failures import failure_of
 from tidemill.execute.keep import LocalKeeper
@@ -155,12 +155,15 @@ class Machine:
     def load(self, functions: dict[str, Function[Any, Any]]) -> None:
         """Serve these functions in place of all others; what was held for want of one goes on."""
         self._loads += 1
+        before = self.registry.functions()
         self.functions = functions
         self.registry.replace([function.spec for function in functions.values()], str(self._loads))
         self._ticks = Ticks(self.registry.functions(), self.clock.now())
         for function_id in functions:
             for run_id in self.stores.held(function_id):
                 self._queue.look(run_id, function_id)
+        for _ in serve.changed(self.world, before):
+            pass
         self.settle()
 
     def take(self, given: Iterable[dict[str, Any]], *, by_code: bool = False) -> list[str]:

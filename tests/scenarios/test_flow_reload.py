@@ -44,3 +44,58 @@ def test_a_run_that_waits_goes_on_when_its_function_gets_flow_control(serve, add
         mill.send("call")
         mill.advance("1m")
         assert run.output == "done"
+
+
+def _busy(**flow: Any) -> App:
+    app = App("shop")
+
+    @app.function(on="go", **flow)
+    def work(ctx: Context) -> None:
+        ctx.step.sleep("work", "10m")
+
+    return app
+
+
+def _under_way(mill: Any) -> int:
+    return len(mill.runs("shop.work", status="sleeping"))
+
+
+ONE_OF_ANN = Concurrency(1, key="event.data.user", counts="runs")
+
+
+@pytest.mark.parametrize(
+    ("after", "under_way"),
+    [
+        ({"concurrency": Concurrency(3, key="event.data.user", counts="runs")}, 3),
+        ({"concurrency": Concurrency(2, counts="runs")}, 3),  # one under way has a place of the old limit
+        ({"concurrency": Concurrency(1, key="event.data.n", counts="runs")}, 5),
+        ({"throttle": Throttle(5, "1s", burst=5)}, 5),
+        ({}, 5),
+    ],
+    ids=["raised", "without a key", "another key", "another feature", "removed"],
+)
+def test_a_reload_that_changes_a_limit_serves_its_line_at_once(serve, after, under_way):
+    with serve(_busy(concurrency=ONE_OF_ANN)) as mill:
+        for n in range(5):
+            mill.send("go", {"user": "ann", "n": n})
+        assert _under_way(mill) == 1
+        mill.reload(_busy(**after))
+        assert _under_way(mill) == under_way
+        mill.advance("2h")
+        assert len(mill.runs("shop.work", status="completed")) == 5
+
+
+@pytest.mark.parametrize(
+    ("after", "under_way"),
+    [({"throttle": Throttle(10, "1s", burst=10)}, 5), ({"throttle": Throttle(1, "1m")}, 2), ({}, 5)],
+    ids=["raised", "other period", "removed"],
+)
+def test_a_reload_that_changes_a_throttle_plans_anew(serve, after, under_way):
+    with serve(_busy(throttle=Throttle(1, "1h"))) as mill:
+        runs = [mill.send("go", {"n": n}).run() for n in range(5)]
+        assert _under_way(mill) == 1
+        mill.reload(_busy(**after))
+        assert _under_way(mill) == under_way
+        mill.advance("5m")
+        order = [run.started_at for run in runs]
+        assert order == sorted(order), "in their order"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from tidemill.app import App
 from tidemill.checks import Problems
 from tidemill.core.definition import Definition
+from tidemill.core.flow import shared
 from tidemill.definition import APP, parse
 from tidemill.errors import DeclarationError, TaskFailed
 from tidemill.model import Failure
@@ -75,7 +76,14 @@ def one_of_each(found: Iterable[Read]) -> list[Read]:
         else:
             problem = f"id: {id!r} is the id of {other} too; give one of the two another"
             checked.append(Read(read.file, None, (problem,)))
-    return checked
+    clashes = dict(shared.clashes(read.definition.spec for read in checked if read.definition is not None))
+    return [_told(read, clashes) for read in checked]
+
+
+def _told(read: Read, clashes: Mapping[str, str]) -> Read:
+    """Limits that several functions share are the same in all."""
+    clash = clashes.get(read.definition.spec.id) if read.definition is not None else None
+    return read if clash is None else Read(read.file, None, (clash,))
 
 
 def read(*places: str | Path) -> list[Definition]:

@@ -7,7 +7,7 @@ a head change, which is one transaction. Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -272,6 +272,14 @@ class FlowStore(Protocol):
         ...
 
     def holders(self, key: str) -> list[Holder]: ...
+
+    def lines(self, family: str) -> list[tuple[str, str]]:
+        """The keys of a limit (their common beginning) in whose lines runs stand, each with its label."""
+        ...
+
+    def in_line(self, key: str) -> Iterator[tuple[str, str]]:
+        """The runs that stand in the line of a key, the first one first, as (run_id, function_id)."""
+        ...
 
     def spend(self, key: str, now: int, limit: int, period: int) -> int:
         """Move a throttle's stored number on by one start (see `core.flow.throttle`), in one write; what it is now."""

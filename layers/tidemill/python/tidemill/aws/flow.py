@@ -18,3 +18,6 @@ class DynamoFlow(FlowPlaces, FlowStarts):
 
     def usage(self, family: str, top: int) -> list[Usage]:
         return flow_usage.usage(self._table, family, top)
+
+    def lines(self, family: str) -> list[tuple[str, str]]:
+        return flow_usage.lines(self._table, family)

@@ -18,7 +18,7 @@ give up; but the item says to whom it gave its place and that nobody claimed it,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tidemill.aws import flow_pool
@@ -107,6 +107,10 @@ class FlowPlaces:
 
     def holders(self, key: str) -> list[Holder]:
         return self._read(Place(key, 0), 0).holders()
+
+    def in_line(self, key: str) -> Iterator[tuple[str, str]]:
+        for item in self._table.query(line_key(key)):
+            yield item[SK].partition("#")[2], item["f"]
 
     def _serve(
         self, place: Place, pool: Pool, leaver: str | None, below: int, by: str, until: int, now: int, limit: Limit

@@ -32,6 +32,17 @@ def usage(table: Table, family: str, top: int) -> list[Usage]:
     return [total, *there[:top]]
 
 
+def lines(table: Table, family: str) -> list[tuple[str, str]]:
+    """The port's `lines`; of a limit with more than `KEYS` keys, of so many."""
+    pools = {f"{family}/": pool for pool in [table.get(flow_key(f"{family}/"), POOL)] if pool is not None}
+    pools |= _keyed(table, family)
+    return [(key, _label(pool)) for key, pool in pools.items() if LINE in pool]
+
+
+def _label(pool: Item) -> str:
+    return pool[LABEL].decode("utf-8", "surrogatepass") if LABEL in pool else ""
+
+
 def _keyed(table: Table, family: str) -> dict[str, Item]:
     keys = [
         f"{family}/{item[BY_FUNCTION.sk]}"
@@ -43,6 +54,5 @@ def _keyed(table: Table, family: str) -> dict[str, Item]:
 
 
 def _usage(table: Table, key: str, pool: Item, used: int, looked: bool) -> Usage:
-    label = pool[LABEL].decode("utf-8", "surrogatepass") if LABEL in pool else ""
     waiting = list(table.query(line_key(key), strong=False, limit=IN_LINE, only=("s",))) if looked else []
-    return Usage(label, used, len(waiting), min((item["s"] for item in waiting), default=None))
+    return Usage(_label(pool), used, len(waiting), min((item["s"] for item in waiting), default=None))

@@ -114,6 +114,12 @@ def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: st
         _remove(table, [key for key in _keys(_decode(before["spec"])) if key not in keep])
 
 
+def declared(table: Table, function_id: str) -> FunctionSpec | None:
+    """What a function declares now."""
+    item = table.get(_FUNCTIONS, function_id)
+    return _decode(item["spec"]) if item is not None else None
+
+
 def leaves(table: Table, function_id: str, owner: str) -> FunctionSpec | None:
     """The function, if it is gone once this resource declares it no longer."""
     item = table.get(_FUNCTIONS, function_id)

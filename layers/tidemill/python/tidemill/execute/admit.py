@@ -85,6 +85,8 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
             world, head, state, spec, decision, now
         ):  # before it stands in line, so that its end finds it there
             return None
+    elif places.outdated(spec, head.standing.places, _is_part(head)) and not _stood_anew(world, head, state, spec, now):
+        return None
     assert head.standing is not None
     place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
     if place is None:
@@ -99,6 +101,40 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
     return None
 
 
+def plan_anew(world: World, spec: FunctionSpec, run_id: str) -> None:
+    """Give a run that waits for its turn another one, where its function's throttle is another than when it got it."""
+    head, now = world.runs.head(run_id), world.clock.now()
+    if head is None or head.due is None or head.started_at is not None:
+        return
+    state = load(world, head)
+    event = state.events[-1] if state.events else None
+    key = _throttle_key(spec, event)
+    if state.admitted is None or state.terminal is not None or state.admitted.throttle == key:
+        return
+    begin = _slot(world, spec, event, now) or now
+    again = Admitted(now, state.admitted.standing, begin, throttle=key)
+    _record(world, head, state, spec, again, now)
+
+
+def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: int) -> bool:
+    """The limits have changed since the run was decided on: it leaves its places and lines, and needs others."""
+    was, all_ = head.standing, whole(world, head, state)
+    assert was is not None
+    event = all_.events[-1] if all_.events else None
+    standing = Standing(was.rank, places.places(spec, event, _is_part(head)), was.alone)
+    before = all_.admitted
+    kept = (before.begin, before.anew, before.throttle) if before is not None else (None, False, "")
+    if not _record(world, head, state, spec, Admitted(now, standing, *kept), now):
+        return False
+    gone = [place for place in was.places if place.key not in {each.key for each in standing.places}]
+    held.leave_places(world, head, Standing(was.rank, tuple(gone)))
+    return True
+
+
+def _is_part(head: Head) -> bool:
+    return head.parent is not None and head.parent.chunk is not None
+
+
 def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decided: Admitted | None, now: int) -> bool:
     """Whether the run, which has its places, is within the rate limit and the throttle as it starts; else it leaves.
 
@@ -106,9 +142,8 @@ def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decid
     a server may have been away, or its places taken, while the times that were planned have passed.
     """
     limited = "rate_limit" in spec.flow or "throttle" in spec.flow
-    part = head.parent is not None and head.parent.chunk is not None
     admitted = decided or state.admitted
-    if not limited or part or head.started_at is not None or admitted is None:
+    if not limited or _is_part(head) or head.started_at is not None or admitted is None:
         return True
     all_ = whole(world, head, state)
     event = all_.events[-1] if all_.events else None
@@ -189,7 +224,7 @@ def _record(world: World, head: Head, state: Tail, spec: FunctionSpec, decision:
 
 def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: int) -> Admitted | Skipped:
     event = state.events[-1] if state.events else None
-    part = head.parent is not None and head.parent.chunk is not None
+    part = _is_part(head)
     rank = places.rank(spec, event, head.not_before or head.created_at)
     standing = Standing(rank, places.places(spec, event, part))
     if part or head.started_at is not None:  # or its function had no flow control when it began

@@ -66,6 +66,8 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         before = admit.admit(world, head, state, spec, until, now) if spec.flow else _NOTHING
         if before is None:
             return None
+        if base + len(records) <= state.seq:  # a decision was appended before the claim
+            records = world.runs.read(run_id, base - 1)
         claim = Claimed(now, by, until, head.version)
         change = HeadChange(
             status="running",

@@ -86,6 +86,17 @@ def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
     return None
 
 
+def serve(world: World, place: Place) -> None:
+    """Give what is free to the first in line: the limit may have been raised."""
+    _pass_on(world, place, "serve", None)
+
+
+def leave_places(world: World, head: Head, standing: Standing) -> None:
+    """Give up these places, and the positions in their lines."""
+    for place in standing.places:
+        _pass_on(world, place, head.run_id, None, standing.rank)
+
+
 def step_back(world: World, head: Head, standing: Standing, upto: int) -> None:
     """Give up the places that were taken for a claim with this number, which is not made."""
     for place in standing.places:

@@ -11,6 +11,7 @@ And nobody starves, because each line is served in its order, and who has waited
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tidemill.core import expression
@@ -45,6 +46,12 @@ def family(spec: FunctionSpec, declared: dict[str, Any]) -> str:
     scope: str = declared["scope"]
     owner = spec.id if scope == "function" else spec.app if scope == "app" else ""
     return keys.family("places", scope, owner, declared.get("key") or "", declared["counts"])
+
+
+def outdated(spec: FunctionSpec, places: Iterable[Place], part: bool) -> bool:
+    """Whether the function declares other limits than those that these places are of."""
+    declared = [each for each in in_order(spec) if not (part and each["counts"] == "runs")]
+    return {family(spec, each) for each in declared} != {place.key.partition("/")[0] for place in places}
 
 
 def limit_now(spec: FunctionSpec | None, place: Place) -> int:
