@@ -30,6 +30,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
     Terminal,
+    Validated,
     WindowSet,
     decode,
     encode,
@@ -306,6 +307,7 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
     (Gathered(1, None, True, True, 7), [12, 1, None, True, True, 7]),
     (WindowSet(1, False), [13, 1, False]),
     (Begun(1, "each", 3), [14, 1, "each", 3]),
+    (Validated(1, (b"{}",)), [15, 1, [b"{}"]]),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic
 
-from tidemill.received import view
+from tidemill.received import views
 from tidemill.step import AsyncStep, Step
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tidemill import model
-    from tidemill.received import EventView
+    from tidemill.received import EventView, Memory
 
     S = TypeVar("S")
     D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)
@@ -32,7 +32,7 @@ else:
 
 
 class _Run(Generic[S, D_co]):
-    __slots__ = ("_attempt", "_data_type", "_events", "_views", "function_id", "logger", "run_id", "step")
+    __slots__ = ("_attempt", "_data_type", "_events", "_memory", "_views", "function_id", "logger", "run_id", "step")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class _Run(Generic[S, D_co]):
         step: S,
         logger: Logger,
         data_type: type[BaseModel] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.run_id = run_id
         self.function_id = function_id
@@ -52,6 +53,7 @@ class _Run(Generic[S, D_co]):
         self._attempt = attempt
         self._events = events
         self._data_type = data_type
+        self._memory = memory
         self._views: tuple[EventView[D_co], ...] | None = None
 
     @property
@@ -63,7 +65,7 @@ class _Run(Generic[S, D_co]):
     def events(self) -> tuple[EventView[D_co], ...]:
         """All events of a batch, oldest first; else the one event."""
         if self._views is None:
-            self._views = tuple(view(event, self._data_type) for event in self._events)
+            self._views = views(self._events, self._data_type, self._memory)
         return self._views
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import msgspec
 
@@ -37,12 +37,61 @@ class EventView(Generic[D_co]):
     v: str | None
 
 
+class Memory(Protocol):
+    """What a run remembers of its validated data."""
+
+    def recall(self) -> tuple[bytes, ...] | None: ...
+
+    def keep(self, data: tuple[bytes, ...]) -> None: ...
+
+
+def views(
+    events: tuple[model.Event, ...], data_type: type[BaseModel] | None, memory: Memory | None
+) -> tuple[EventView[Any], ...]:
+    """The events as the code sees them.
+
+    A model that draws something of its own (an id, the time) would give other data in each replay: what it gave first
+    is remembered, where validating the same event again gives something else.
+    """
+    if data_type is None or memory is None:
+        return tuple(view(event, data_type) for event in events)
+    data = _recalled(memory, data_type)
+    if data is None:
+        data = [_parsed(event, data_type) for event in events]
+        _keep(memory, events, data, data_type)
+    return tuple(_view(event, each) for event, each in zip(events, data, strict=True))
+
+
+def _recalled(memory: Memory, data_type: type[BaseModel]) -> list[Any] | None:
+    """None where there is nothing to recall, or the code asks for another model than it did."""
+    from tidemill import values
+
+    known = memory.recall()
+    try:
+        data = [values.decode(each) for each in known or ()]
+    except ValueError:
+        return None
+    return data if data and all(type(each) is data_type for each in data) else None
+
+
+def _keep(memory: Memory, events: tuple[model.Event, ...], data: list[Any], data_type: type[BaseModel]) -> None:
+    from tidemill import values
+    from tidemill.values_identical import identical
+
+    if not identical([_parsed(event, data_type) for event in events], data):
+        memory.keep(tuple(values.encode(each, "ctx.event.data") for each in data))
+
+
 def view(event: model.Event, data_type: type[BaseModel] | None = None) -> EventView[Any]:
     """A view of its own for each execution: code may change what it is given, and the next must not see that.
 
     Raises NonRetriableError where the data does not fit the model: the same event never will.
     """
     data = _copied(event.data) if data_type is None else _parsed(event, data_type)
+    return _view(event, data)
+
+
+def _view(event: model.Event, data: Any) -> EventView[Any]:
     return EventView(event.id, event.name, data, _copied(event.user), event.ts, event.v)
 
 

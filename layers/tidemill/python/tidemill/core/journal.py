@@ -18,6 +18,7 @@ that append is the only lock there is. Who writes what:
     Gathered     whoever matched the event      one more event of a debounced or batched run
     Begun        the claim's executor           the parts of a map are started from here on
     WindowSet    whoever looks at the window    a debounced or batched run gathers from now on, or takes no more
+    Validated    the claim's executor           what a model made of the events' data, once and for all
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
 each still has its number.
@@ -187,9 +188,18 @@ class Begun(_Record, frozen=True, tag=14):
     parts: int
 
 
+class Validated(_Record, frozen=True, tag=15):
+    """What the function's model made of the events' data, one value an event, where it would make something else of
+    it the next time (a `default_factory` that draws an id). Appended with the first record that the code makes.
+    """
+
+    at: int
+    data: tuple[bytes, ...]
+
+
 Record = (
     Started | Claimed | StepDone | StepTried | AttemptFailed | Suspended | HandedOver | Resolved
-    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet | Begun
+    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet | Begun | Validated
 )  # fmt: skip
 Terminal = (Ended, Cancelled, Skipped)
 

@@ -19,6 +19,7 @@ from tidemill.core.journal import (
     Started,
     StepDone,
     StepTried,
+    Validated,
 )
 from tidemill.core.state import RunState, Taken
 
@@ -39,6 +40,7 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     gathered: list[Gathered] = []
     begun: dict[str, int] = {}
     takers: dict[str, int] = {}  # the numbers of the records by which events were taken, by step
+    validated: Validated | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -64,6 +66,7 @@ def encode(state: RunState) -> bytes:
             state.gathered,
             state.begun,
             {taken.key: taken.seq for several in state.taken.values() for taken in several},
+            state.validated,
         )
     )
 
@@ -86,6 +89,7 @@ def decode(data: bytes) -> RunState:
         gathered=found.gathered,
         timer=found.timer,
         begun=found.begun,
+        validated=found.validated,
     )
 
 

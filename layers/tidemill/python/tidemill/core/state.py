@@ -37,6 +37,7 @@ from tidemill.core.journal import (
     StepDone,
     StepTried,
     Suspended,
+    Validated,
     WindowSet,
 )
 from tidemill.core.step_keys import is_handed
@@ -77,6 +78,7 @@ class Tail(msgspec.Struct):
     end: int | None = None  # the number of the terminal record
     timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
     admitted: Admitted | None = None
+    validated: Validated | None = None
     gathered: list[Gathered] = []
     closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
@@ -230,6 +232,10 @@ def _window_set(state: Tail, record: WindowSet) -> None:
     state.closed = state.closed or not record.open
 
 
+def _validated(state: Tail, record: Validated) -> None:
+    state.validated = state.validated or record
+
+
 def _begun(state: Tail, record: Begun) -> None:
     if record.key not in state.done:
         state.begun[record.key] = record.parts
@@ -257,5 +263,6 @@ _FOLDS: dict[type, Callable[[Tail, Any], None]] = {
     Admitted: _admitted,
     Gathered: _gathered,
     WindowSet: _window_set,
+    Validated: _validated,
     Begun: _begun,
 }

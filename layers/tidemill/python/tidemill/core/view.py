@@ -27,6 +27,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
     Terminal,
+    Validated,
     WindowSet,
 )
 from tidemill.core.view_steps import end_status, steps_view
@@ -128,6 +129,7 @@ _TYPES: dict[type, str] = {
     Gathered: "gathered",
     WindowSet: "window_set",
     Begun: "begun",
+    Validated: "validated",
 }
 
 
@@ -188,6 +190,8 @@ def _details(record: Record) -> View:
             return {"event_id": record.event.id if record.event is not None else None}
         case Begun():
             return {"step": record.key, "parts": record.parts}
+        case Validated():
+            return {}
         case WindowSet():
             return {"open": record.open}
 

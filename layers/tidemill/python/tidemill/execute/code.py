@@ -17,7 +17,7 @@ import msgspec
 from tidemill import values
 from tidemill.context import AsyncContext, Context
 from tidemill.core import retry
-from tidemill.core.journal import AttemptFailed, Ended
+from tidemill.core.journal import AttemptFailed, Ended, Validated
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState, fold
 from tidemill.execute import finish
@@ -171,7 +171,22 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[s
         "step": step,
         "logger": logger(function.id, live.head.run_id, tape, function.is_async),
         "data_type": function.data_type,
+        "memory": _Validations(live) if function.data_type is not None else None,
     }
+
+
+class _Validations:
+    """The validated data of a run, in its journal: with the first record that its code makes."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+
+    def recall(self) -> tuple[bytes, ...] | None:
+        validated = self._live.state.validated
+        return validated.data if validated is not None else None
+
+    def keep(self, data: tuple[bytes, ...]) -> None:
+        self._live.pending = [Validated(self._live.clock.now(), data)]
 
 
 def events_of(live: LiveRun) -> tuple[Event, ...]:

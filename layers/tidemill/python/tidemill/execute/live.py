@@ -86,6 +86,7 @@ class LiveRun:
         self.called: set[str] = set()  # steps that this execution has come to
         self.given: dict[str, int] = {}  # steps whose outcome this execution's code was given, in order
         self.asked: dict[str, int] = {}  # how many those were when the code came to a wait
+        self.pending: list[Record] = []  # to be appended before the next record
         self.host: Host | None = None  # where this executor has a process to itself
         self.weight = 0  # bytes of values that this executor has appended
         self.restored = 0  # bytes of the last snapshot
@@ -149,6 +150,7 @@ class LiveRun:
 
     def write(self, records: list[Record], change: HeadChange | None = None) -> None:
         """Append until it holds: fold in what outsiders wrote first. Raises Left if another executor or an end did."""
+        records = [*self._pending(), *records]
         while True:
             self._mine()
             numbered = _renumbered(change, self.state, records)
@@ -166,9 +168,14 @@ class LiveRun:
         """An outsider was first to tell what a step waited for."""
         return isinstance(record, Resolved) and record.key in self.state.resolved
 
+    def _pending(self) -> list[Record]:
+        pending, self.pending = self.pending, []
+        return pending
+
     def offer(self, records: list[Record], change: HeadChange) -> bool:
         """Append once. False if outsiders wrote first: what they wrote is folded in, so look again."""
         self._mine()
+        records = [*self._pending(), *records]
         found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
         if found is None:
             self.state.add(records)

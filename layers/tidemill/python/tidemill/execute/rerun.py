@@ -33,6 +33,8 @@ def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes 
     state = fold(records)
     events, given = _edited(state, input)
     copied = _before(records, run_id, from_step) if from_step is not None else []
+    if from_step is not None and input is None and state.validated is not None:
+        copied.insert(0, state.validated)  # the steps that are copied have seen this data
     new_id = ids.ulid(world.clock.now(), world.entropy.bytes(10))
     start(
         world, spec, events, run_id=new_id, input=given,
