@@ -68,7 +68,7 @@ def characters(value: Any) -> int:
 def _longest(value: Any) -> Any:
     """The value with as many characters in the place of each reference as it may become."""
     if isinstance(value, list):
-        return [_longest(one) for one in value]
+        return [_longest(one) for one in cast("list[Any]", value)]  # type: ignore[redundant-cast]
     if not isinstance(value, dict):
         return value
     fields = cast("dict[str, Any]", value)
@@ -159,4 +159,4 @@ def _roles(stack: str, resources: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _role(reference: Any) -> str:
-    return str(reference.get("Ref", reference) if isinstance(reference, dict) else reference)
+    return reference if type(reference) is str else str(reference["Ref"])

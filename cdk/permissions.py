@@ -68,24 +68,33 @@ def _parts(stack: Stack, allows: list[Allow]) -> Iterator[list[Allow]]:
     """The same rights, in lists that fit a managed policy each."""
     part: dict[int, list[str]] = {}
     size = 0
-    for number, allow in enumerate(allows):
+    merged = _merged(allows)
+    for number, allow in enumerate(merged):
         for resource in allow.resources:
-            needs = limits.characters(stack.resolve(resource)) + 1
-            needs += (
-                0
-                if number in part
-                else limits.characters(stack.resolve({"a": list(allow.actions), "c": dict(allow.only)})) + 80
-            )
+            needs = limits.characters(stack.resolve(resource)) + _BESIDE
+            if number not in part:
+                needs += limits.characters(stack.resolve([*allow.actions, dict(allow.only)])) + _STATEMENT
             if part and size + needs > limits.MANAGED_POLICY - 100:
-                yield _picked(allows, part)
+                yield _picked(merged, part)
                 part, size = {}, 0
             part.setdefault(number, []).append(resource)
             size += needs
     if part:
-        yield _picked(allows, part)
+        yield _picked(merged, part)
 
 
-_STATEMENT = 80  # characters of a statement besides its actions, resources and conditions
+def _merged(allows: list[Allow]) -> list[Allow]:
+    """One for all that allow the same, with all their resources, each once."""
+    found: dict[tuple[object, ...], Allow] = {}
+    for allow in allows:
+        key = (allow.actions, str(allow.only), allow.effect, allow.because)
+        before = found[key].resources if key in found else ()
+        found[key] = replace(allow, resources=tuple(dict.fromkeys((*before, *allow.resources))))
+    return list(found.values())
+
+
+_BESIDE = 4  # characters of a resource besides itself
+_STATEMENT = 120  # characters of a statement besides its actions, resources and conditions
 
 
 def _picked(allows: list[Allow], part: Mapping[int, list[str]]) -> list[Allow]:

@@ -79,11 +79,13 @@ folder = Path(sys.argv[1]) / "functions"
 folder.mkdir()
 for number in range(functions):
     arn = f"arn:aws:lambda:us-east-1:111122223333:function:crm{number}"
-    steps = {"crm": {"runtime": {"type": "lambda", "arn": arn}}}
+    steps = {"call": {"runtime": {"type": "http", "url": "https://example.com"}}}
+    if number % 3 == 0:
+        steps["crm"] = {"runtime": {"type": "lambda", "arn": arn}}
     if number % 30 == 0:
         (folder / "steps" / f"s{number}").mkdir(parents=True)
         (folder / "steps" / f"s{number}" / "handler.py").write_text("def handler(event, context): ...")
-        steps["own"] = {"runtime": {"type": "lambda", "path": f"steps/s{number}"}}
+        steps["own"] = {"path": f"steps/s{number}", "runtime": {"type": "lambda"}}
         steps["box"] = {"runtime": {"type": "docker", "image": "public.ecr.aws/docker/library/busybox:1"}}
     declared = {"name": f"f{number}", "id": f"f{number}", "triggers": [{"event": f"a{number}"}], "steps": steps}
     (folder / f"f{number}.function.json").write_text(json.dumps(declared))
