@@ -105,8 +105,8 @@ class SocketKeeper:
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         return _records.decode(self._call(wire.Chunks(run_id, key, count)))
 
-    def journal(self, run_id: str) -> list[Record]:
-        return _records.decode(self._call(wire.Journal(run_id)))
+    def journal(self, run_id: str, after: int = -1) -> list[Record]:
+        return _records.decode(self._call(wire.Journal(run_id, after)))
 
     def _call(self, call: wire.Call) -> msgspec.Raw:
         with self._lock:

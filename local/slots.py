@@ -162,8 +162,8 @@ class Slot:
                     keeper.ended(self.run.head, maps)
             case wire.Chunks(run_id, key, count):
                 return keeper.chunks(run_id, key, count)
-            case wire.Journal(run_id):
-                return keeper.journal(run_id)
+            case wire.Journal(run_id, after):
+                return keeper.journal(run_id, after)
         return None
 
     def _append(self, call: wire.Append) -> list[Record] | None:

@@ -156,6 +156,7 @@ class Chunks(_Message, frozen=True, tag=36):
 
 class Journal(_Message, frozen=True, tag=37):
     run_id: str
+    after: int = -1
 
 
 class WasEnded(_Message, frozen=True, tag=38):

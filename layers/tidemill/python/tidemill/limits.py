@@ -45,6 +45,8 @@ TOP_KEYS: Final = 10
 # Steps.
 STEP_ID_CHARS: Final = 256
 SLEEP: Final = 366 * DAY
+NEWS: Final = 5.0  # seconds between two looks for what was told to a run while a step of it is at work
+NEWS_LOCAL: Final = 0.05  # the same where the store is on this machine
 BLOCKING_CALLS: Final = 32  # plain functions of one async run that are at work at the same time
 MAP_ITEMS: Final = 100_000
 MAP_CHUNKS: Final = 256  # a parent's counter is brought to its total by at most this many writers

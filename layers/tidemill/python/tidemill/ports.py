@@ -433,7 +433,7 @@ class Keeper(Protocol):
         """The terminal records of a map's chunks, in order."""
         ...
 
-    def journal(self, run_id: str) -> list[Record]:
+    def journal(self, run_id: str, after: int = -1) -> list[Record]:
         """All records of a run: a chunk replays its parent's."""
         ...
 

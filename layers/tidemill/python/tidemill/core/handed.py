@@ -12,7 +12,12 @@ from tidemill.core.journal import Blocked, Resolved
 from tidemill.core.state import RunState
 from tidemill.core.step_keys import attempt_key, is_handed, step_of
 
-__all__ = ["attempt_key", "concerns", "is_handed", "knows", "step_of", "under_way"]
+__all__ = ["attempt_key", "concerns", "is_handed", "knows", "step_of", "told_outside", "under_way"]
+
+
+def told_outside(blocked: Blocked) -> bool:
+    """Whether what the step waits for is told by an outsider."""
+    return blocked.kind in ("wait", "signal", "invoke", "map") or is_handed(blocked.key)
 
 
 def knows(state: RunState, key: str) -> bool:

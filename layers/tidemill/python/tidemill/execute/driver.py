@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill import model
+from tidemill.core.handed import told_outside
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
 from tidemill.execute.live import AttemptTimeout, Left, LiveRun
@@ -35,6 +36,7 @@ class Driver:
         self._seeking = seeking
         self._active = 1
         self._turn = threading.Condition()
+        self._asking = False
         live.on_news = self._news
 
     def run(
@@ -254,9 +256,34 @@ class Driver:
                 if live.leaving is not None:
                     raise Left
                 if not self._can_go_on(blocked):  # it may, now that its parked code has been resumed
-                    self._turn.wait(_seconds_until(blocked, live))
+                    self._rest(blocked)
             self._active += 1
+            self._turn.notify_all()
         del live.blocked[blocked.key]
+
+    def _rest(self, blocked: Blocked) -> None:
+        """Wait until something happens. One line of execution asks now and then whether the run was told something."""
+        seconds = _seconds_until(blocked, self.live)
+        if self._asking or not told_outside(blocked):
+            self._turn.wait(seconds)
+            return
+        self._asking = True
+        pause = self.live.news_every
+        try:
+            woken = self._turn.wait(pause if seconds is None else min(seconds, pause))
+            if not woken and self.live.leaving is None:
+                self._ask()
+        finally:
+            self._asking = False
+
+    def _ask(self) -> None:
+        self._turn.release()  # who appends meanwhile may need the turn
+        try:
+            self.live.hear_news()
+        finally:
+            self._turn.acquire()
+            if self.live.leaving is not None:
+                self._turn.notify_all()
 
     def _block_alone(self, blocked: Blocked) -> None:
         """The same where nothing else is at work, ever."""

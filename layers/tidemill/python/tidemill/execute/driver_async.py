@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
 import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -21,9 +20,10 @@ from tidemill import model
 from tidemill.core.handed import knows
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
+from tidemill.execute.blocks import Blocks
 from tidemill.execute.gate import LAST, Gate
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
-from tidemill.execute.loop import BareTask, Loop
+from tidemill.execute.loop import BareTask, Loop, awaited, cancelling
 from tidemill.execute.plans import Call, Plan
 from tidemill.execute.tape import Branch, Found, Tape, attempt, branch, this_branch
 from tidemill.execute.threads import Threads
@@ -47,9 +47,7 @@ class AsyncDriver:
         self._seeking = seeking
         self._working = 0
         self._handing = False  # the run is handed over as soon as no step is at work
-        self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
-        self._timed: list[tuple[int, str]] = []  # when what is blocked can go on by itself
-        self._news = False  # something may have come for what is blocked
+        self._blocks = Blocks(self._can_go_on)
         self._main: asyncio.Task[Any] | None = None
         self._gate = Gate(self.tape)
         self._turn = 0  # what the code is told next, if nothing is left out
@@ -57,6 +55,7 @@ class AsyncDriver:
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
         self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
+        self._asked: float | None = None  # when (the loop's time) the run was last asked what it was told
         self._outside: float | None = None  # since when (the loop's time) the code awaits no step that is at work
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
@@ -64,7 +63,7 @@ class AsyncDriver:
         self._loop = Loop(self.idle, _BARE)
         if self.tape.uncalled:
             self._loop.hold()
-        self.live.on_news = self._hear
+        self.live.on_news = self._blocks.hear
         try:
             self._main = self._loop.create_task(main)
             self._loop.watching = True
@@ -273,7 +272,7 @@ class AsyncDriver:
         except SystemExit as stop:
             raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
         except asyncio.CancelledError as cancelled:
-            if _cancelling():
+            if cancelling():
                 raise
             raise RuntimeError("the step awaited what had been cancelled") from cancelled
         finally:
@@ -291,27 +290,20 @@ class AsyncDriver:
             )
         if not inspect.isawaitable(result):
             return result
-        work = result if inspect.iscoroutine(result) else _awaited(result)
+        work = result if inspect.iscoroutine(result) else awaited(result)
         return await self._loop.create_task(work, context=context)
 
     async def _block(self, blocked: Blocked) -> None:
         live = self.live
         live.check()
         live.blocked[blocked.key] = blocked
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting[blocked.key] = (blocked, future)
-        self._news = True
-        if blocked.until is not None:
-            heapq.heappush(self._timed, (blocked.until, blocked.key))
         self._outside = None
         try:
-            await future
+            await self._blocks.wait(blocked)
         except asyncio.CancelledError:
             if live.leaving is None:  # the code itself gave up waiting: nothing is blocked here any more
                 del live.blocked[blocked.key]
             raise
-        finally:
-            del self._waiting[blocked.key]
         live.check()
         del live.blocked[blocked.key]
 
@@ -329,7 +321,7 @@ class AsyncDriver:
 
     def idle(self, watched: bool, timeout: float | None) -> float | None:
         """The loop is about to wait. How long it may at most; 0 after something was made ready."""
-        if self._resume():
+        if self._blocks.resume():
             return 0
         if timeout is not None and not self._working and self._gate.untimely():
             self._loop.jump(timeout)
@@ -343,49 +335,40 @@ class AsyncDriver:
         if self.live.leaving is None and not self._working:
             if self._handing:
                 return self._left_as("handed over")
-            if self._waiting:
+            if self._blocks:
                 patience = self._patience() if watched or timeout is not None else 0
                 if patience <= 0:
                     return self._suspend()
                 timeout = patience if timeout is None else min(timeout, patience)
-        if not self._timed:
+        if self._working and self.live.leaving is None and self._blocks.hopeful:
+            timeout = self._until_asked(timeout)
+        until = self._blocks.next_time
+        if until is None or timeout == 0:
             return timeout
-        wait = max(0, self._timed[0][0] - self.live.clock.now()) / 1_000
+        wait = max(0, until - self.live.clock.now()) / 1_000
         return wait if timeout is None else min(wait, timeout)
+
+    def _until_asked(self, timeout: float | None) -> float:
+        """How long the loop may wait until the run is asked again whether it was told something. 0: it has been."""
+        now, pause = self._loop.time(), self.live.news_every
+        if self._asked is None or now - self._asked > 2 * pause:
+            self._asked = now  # nothing has been waited for until now
+        left = self._asked + pause - now
+        if left > 0:
+            return left if timeout is None else min(left, timeout)
+        self._asked = now
+        try:
+            self.live.hear_news()
+        except Left:
+            assert self._main is not None
+            self._main.cancel()
+        return 0
 
     def _suspend(self) -> float:
         self._outside = None
         kept = self.live.park is not None and self._seeking is None and self.live.park()
-        self._news = True
+        self._blocks.hear()
         return 0 if kept else self._left_as("suspended")
-
-    def _hear(self) -> None:
-        self._news = True
-
-    def _resume(self) -> bool:
-        """Let the plans go on that are blocked no longer; what comes of them is told in its turn."""
-        ready = self._due()
-        if self._news:
-            self._news = False
-            ready += [each for each in self._waiting.values() if self._can_go_on(each[0])]
-        futures = [future for _, future in ready if not future.done()]
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
-        return bool(futures)
-
-    def _due(self) -> list[tuple[Blocked, asyncio.Future[None]]]:
-        """What can go on by itself, the earliest first."""
-        due: list[tuple[Blocked, asyncio.Future[None]]] = []
-        while self._timed:
-            until, key = self._timed[0]
-            waiting = self._waiting.get(key)
-            if waiting is not None and waiting[0].until == until and not waiting[1].done():
-                if not self._can_go_on(waiting[0]):
-                    break
-                due.append(waiting)
-            heapq.heappop(self._timed)
-        return due
 
     def _patience(self) -> float:
         """For how many seconds the code may still await something other than its steps."""
@@ -411,16 +394,6 @@ async def _follow(call: Callable[[], Any], scope: Branch) -> Any:
     branch.set(scope)
     result = call()
     return await result if inspect.isawaitable(result) else result
-
-
-def _cancelling() -> bool:
-    """Whether somebody asked the current task to stop."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-async def _awaited(result: Any) -> Any:
-    return await result
 
 
 _BARE = frozenset({AsyncStep.wait_for_event.__code__, AsyncDriver.signal.__code__, AsyncStep.wait_for_any.__code__})

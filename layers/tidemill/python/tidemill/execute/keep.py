@@ -120,8 +120,8 @@ class LocalKeeper:
                 ends += [record for record in records if isinstance(record, Terminal)][:1]
         return ends
 
-    def journal(self, run_id: str) -> list[Record]:
-        return self._world.runs.read(run_id)
+    def journal(self, run_id: str, after: int = -1) -> list[Record]:
+        return self._world.runs.read(run_id, after)
 
 
 def _patient(suspended: Suspended) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 from tidemill.core.journal import Blocked, Claimed, Record, Resolved, StepDone
 from tidemill.core.state import RunState
 from tidemill.errors import NonRetriableError, Unavailable
-from tidemill.limits import SNAPSHOT_RECORDS
+from tidemill.limits import NEWS, NEWS_LOCAL, SNAPSHOT_RECORDS
 from tidemill.model import FunctionSpec, Head, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
 
@@ -129,6 +129,26 @@ class LiveRun:
             self._guard.notify_all()
         if error is not None:
             raise error
+
+    @property
+    def news_every(self) -> float:
+        """Seconds between two looks for what outsiders have told the run while a step is at work."""
+        return NEWS_LOCAL if self.host is not None else NEWS
+
+    def hear_news(self) -> None:
+        """Fold in what outsiders have told the run. Raises Left if it is not ours any more."""
+        with self._guard:
+            if self._writing:
+                return  # whoever writes meets it
+            self._writing = True
+        try:
+            found = self.ask(self.keeper.journal, self.head.run_id, self.state.seq)
+            if found:
+                self.add(found)
+        finally:
+            with self._guard:
+                self._writing = False
+                self._guard.notify_all()
 
     def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the keeper. If it does not answer, this executor is as good as dead: Left, and `drive` raises why.

@@ -152,3 +152,13 @@ class _IdleSelector(selectors.DefaultSelector):
                 timeout = wait if not self._busy else 0
                 self._busy = 0
         return super().select(timeout)
+
+
+def cancelling() -> bool:
+    """Whether somebody asked the current task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def awaited(result: Any) -> Any:
+    return await result
