@@ -1,4 +1,6 @@
-"""Which tests share what is dear to make, and so stay together on one worker of pytest-xdist.
+"""What holds for all tests: no clock judges them, and tests that share what is dear to make stay on one worker.
+
+Hypothesis judges an example by its milliseconds, which on a busy machine says nothing about the code.
 
 xdist's own groups (`xdist_group`) have no effect with pytest 9.2: it sets a node's id where pytest no longer reads it.
 Folders say it as well.
@@ -9,7 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadGroupScheduling
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 TOGETHER = {
     "tests/cdk/": "the synthesized templates",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from tidemill.execute.receive import known, receive_in_parts
-from tidemill.model import Event
+from tidemill.model import PLATFORM, Event
 from tidemill.ports import World
 from tidemill_lambdas import router
 from tidemill_lambdas.http import Payload, Response, respond
@@ -23,10 +23,15 @@ Take = Callable[[World, Sequence[Event]], Parts[None]]
 
 
 def take_in(world: World, events: Sequence[Event]) -> Parts[None]:
-    """Store the events, start what listens for them, wake who waits; nothing for an id that is known."""
+    """Store the events, start what listens for them, wake who waits.
+
+    An id that is known stands for its first content, which is taken in again: a process that died, or whose disk was
+    full, may have done a part of it. What was done is not done twice.
+    """
     for event in events:
-        if known(world, event.id, event.received_at) is None:
-            yield from receive_in_parts(world, event)
+        standing = known(world, event.id, event.received_at)
+        if standing is None or not standing.name.startswith(PLATFORM):
+            yield from receive_in_parts(world, standing or event)
             yield
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from support import http_api
 
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import Event
+from tidemill_lambdas import ingest
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -57,6 +61,29 @@ def test_the_same_id_again_starts_nothing_and_the_first_content_stands(call: Cal
     assert kept is not None
     assert kept.data == WHOLE["data"]
     assert len(call.world.runs.of_event("signup-u1")) == 2
+
+
+@pytest.mark.parametrize("parts", range(6))
+def test_sent_again_with_its_id_an_event_that_was_taken_in_part_starts_what_it_had_not(
+    call: Caller, parts: int
+) -> None:
+    """A server that dies, or whose disk is full, between two parts has answered nothing, or 503."""
+    body = msgspec.json.encode([WHOLE, {**WHOLE, "id": "signup-u2"}]).decode()
+    request = {**http_api.event("POST", "/e/key", None, {}), "body": body}
+    work = ingest.work(request, call.world, call.keys)
+    assert len(list(islice(work, parts))) == parts
+    work.close()
+    assert call.send(WHOLE, {**WHOLE, "id": "signup-u2"}) == ["signup-u1", "signup-u2"]
+    for event_id in ("signup-u1", "signup-u2"):
+        assert {head.function_id for head in call.world.runs.of_event(event_id)} == {"shop.welcome", "shop.pro"}
+        assert len(call.runs_of(event_id)) == 2
+
+
+def test_an_event_of_the_platform_is_not_taken_in_by_its_id(call: Caller) -> None:
+    event = Event("timer-1", "tidemill/timer", {}, NOW, NOW)
+    assert call.world.events.put(event, ())
+    assert call.send({"name": "user/signed.up", "id": "timer-1"}) == ["timer-1"]
+    assert call.runs_of("timer-1") == []
 
 
 def test_the_same_id_twice_in_one_request(call: Caller) -> None:

@@ -193,7 +193,7 @@ def tell(mill: Mill, sent: list[tuple[int, str]]) -> None:
 
 @pytest.mark.parametrize("replays", [False, True])
 @given(program=programs, sent=sends)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_race_has_one_winner(replays, program, sent):
     differs: list[Any] = []
     with Mill(app_of(program, differs), replays=replays) as mill:

@@ -145,13 +145,13 @@ def bent(draw: Any) -> Any:
 
 
 @given(value=bent())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_schema_and_parser_refuse_the_same_places(value: Any) -> None:
     assert refused_by_parser(value) == refused_by_schema(value)
 
 
 @given(value=bent())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_whole_parser_refuses_all_of_these_places_and_never_breaks(value: Any) -> None:
     problems = Problems()
     definition = parse(json.dumps(value).encode(), DOCS, problems)

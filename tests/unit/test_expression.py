@@ -275,7 +275,7 @@ def _grow(some: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 _texts = st.recursive(_paths | _literals, _grow, max_leaves=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_texts, _data)
 def test_the_subset_means_what_the_engine_means(text: str, data: dict[str, Any]) -> None:
     subset = compile_subset(text, EVENT_ROOT, None)
@@ -327,7 +327,7 @@ def _grow_terms(some: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 _terms = st.recursive(_leaves, _grow_terms, max_leaves=6)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_terms, _small_maps)
 def test_what_is_run_step_by_step_means_what_the_engine_means(text: str, data: dict[str, Any]) -> None:
     try:
@@ -341,7 +341,7 @@ def test_what_is_run_step_by_step_means_what_the_engine_means(text: str, data: d
     assert (ours, type(ours)) == (theirs, type(theirs))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.sampled_from("eventasync.[]()'\"\\&|=!<>?:0123456789-+uxr,{} \n\t/true in null has")))
 def test_no_text_breaks_the_compiler(text: str) -> None:
     with suppress(ExpressionError):

@@ -52,7 +52,7 @@ def reference(graph: list[Node], outcome: dict[EdgeId, bool]) -> dict[str, bool]
     return {id: runs(id) for id in by_id}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(nodes(), st.randoms(use_true_random=False))
 def test_what_runs_does_not_depend_on_the_order_of_ends(graph: list[Node], rng: random.Random) -> None:
     outcome = {EdgeId(node.id, n): rng.random() < 0.7 for node in graph for n in range(len(node.after))}
@@ -77,7 +77,7 @@ def test_what_runs_does_not_depend_on_the_order_of_ends(graph: list[Node], rng: 
     assert set(machine.order) == ended.keys()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(nodes(), st.randoms(use_true_random=False))
 def test_the_function_runs_what_the_reference_runs(graph: list[Node], rng: random.Random) -> None:
     """Conditions read the event, or outputs of steps before them; waits have lengths of their own."""

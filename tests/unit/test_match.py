@@ -194,7 +194,7 @@ _events = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_conditions, _events, _events)
 def test_key_and_rest_mean_what_the_whole_condition_means(
     when: str, mine: dict[str, Any], incoming: dict[str, Any]
