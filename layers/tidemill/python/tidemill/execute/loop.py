@@ -27,7 +27,7 @@ _RESTLESS = 1_000  # turns without a pause, after which the loop is taken to be 
 class BareTask(asyncio.Task[Any]):
     """A task that is nothing but a step; it knows whether anybody has asked for what it gives."""
 
-    asked = 0
+    asked = -1  # the loop itself asks
 
     def add_done_callback(self, fn: Any, /, *, context: Any = None) -> None:
         self.asked += 1
@@ -111,7 +111,7 @@ class Loop(asyncio.SelectorEventLoop):
         kind: Any = BareTask if getattr(coro, "cr_code", None) in self._bare else asyncio.Task
         task: asyncio.Task[Any] = kind(coro, loop=loop, **given)
         self.tasks += 1
-        asyncio.Task.add_done_callback(task, self._ended)
+        task.add_done_callback(self._ended)
         return task
 
     def _ended(self, _: object) -> None:
