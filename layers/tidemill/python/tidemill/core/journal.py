@@ -101,6 +101,8 @@ class Suspended(_Record, frozen=True, tag=5):
     at: int
     due: int | None  # the earliest time at which a blocked step can go on by itself
     blocked: tuple[Blocked, ...]
+    more: bool = False  # they come to those that the journal knew before; else they are all
+    gone: tuple[str, ...] = ()  # steps that the journal knew as blocked, and that the code waits for no more
 
 
 class HandedOver(_Record, frozen=True, tag=6):
@@ -125,6 +127,7 @@ class Resolved(_Record, frozen=True, tag=7):
     event: Event | None = None
     label: str = ""
     wait: str = ""
+    after: int | None = None  # the wait looked for events received later than this
 
 
 class Ended(_Record, frozen=True, tag=8):

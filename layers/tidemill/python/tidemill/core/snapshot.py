@@ -21,7 +21,7 @@ from tidemill.core.journal import (
     StepTried,
     Validated,
 )
-from tidemill.core.state import RunState, Taken
+from tidemill.core.state import RunState, Taken, taken_by
 
 
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -98,5 +98,5 @@ def _taken(found: _Snapshot) -> dict[str, list[Taken]]:
     for record in found.resolved:
         if record.event is not None:
             seq = found.takers.get(record.key, -1)
-            taken.setdefault(record.wait, []).append(Taken(record.event.id, seq, record.key))
+            taken.setdefault(record.wait, []).append(taken_by(record, record.event, seq))
     return taken

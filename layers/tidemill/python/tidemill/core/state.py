@@ -52,6 +52,8 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
     event_id: str
     seq: int
     key: str
+    at: int  # when the event was received
+    after: int | None  # later than this the wait looked for its event
 
 
 class Tail(msgspec.Struct):
@@ -193,7 +195,10 @@ def _suspended(state: Tail, record: Suspended) -> None:
     state.lapses = 0
     state.untold = set()
     state.executed = True
-    state.blocked = {b.key: b for b in record.blocked}
+    known = state.blocked if record.more else {}
+    state.blocked = {**known, **{b.key: b for b in record.blocked}}
+    for key in record.gone:
+        state.blocked.pop(key, None)
     if record.due is not None and record.due - record.at > MESSAGE_DELAY:
         state.timer = max(state.timer, record.due)
 
@@ -215,7 +220,11 @@ def _resolved(state: Tail, record: Resolved) -> None:
     state.blocked.pop(record.key, None)
     state.ready = True
     if record.event is not None:
-        state.taken.setdefault(record.wait, []).append(Taken(record.event.id, state.seq, record.key))
+        state.taken.setdefault(record.wait, []).append(taken_by(record, record.event, state.seq))
+
+
+def taken_by(record: Resolved, event: Event, seq: int) -> Taken:
+    return Taken(event.id, seq, record.key, event.received_at, record.after)
 
 
 def _admitted(state: Tail, record: Admitted) -> None:

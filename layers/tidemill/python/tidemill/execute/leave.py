@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from tidemill.core import snapshot
-from tidemill.core.journal import HandedOver, Suspended
+from tidemill.core.handed import is_handed
+from tidemill.core.journal import Blocked, HandedOver, Suspended
 from tidemill.core.look import bounded
 from tidemill.core.state import suspended_status
 from tidemill.execute.coverage import untold
@@ -20,9 +23,8 @@ def leave(live: LiveRun) -> bool:
         return False  # what a branch waited for came while another one, the last at work, was appending
     ties = True if live.head.ties else None
     if live.leaving == "handed over":
-        return live.offer(
-            [HandedOver(now, blocked, untold(live))], HeadChange("running", bounded(live.head, now), ties=ties)
-        )
+        left = HandedOver(now, _new(live), untold(live))
+        return live.offer([left], HeadChange("running", bounded(live.head, now), ties=ties))
     ends = [b.until for b in blocked if b.until is not None]
     due = min(ends) if ends else None
     change = HeadChange(
@@ -31,18 +33,37 @@ def leave(live: LiveRun) -> bool:
         snapshot=_snapshot(live),
         ties=ties,
     )
-    return live.offer([Suspended(now, due, blocked)], change)
+    return live.offer([_suspended(live, now, due, whole=change.snapshot is not None)], change)
+
+
+def _suspended(live: LiveRun, now: int, due: int | None, *, whole: bool) -> Suspended:
+    """What is blocked besides what the journal knows, so that many branches are not told again at each suspension.
+
+    After a snapshot they are all told: the tail of a journal begins with this record. And the step that the run is due
+    for is told, by which the queue knows how punctual it must be.
+    """
+    if whole or not live.state.blocked:
+        return Suspended(now, due, tuple(live.blocked.values()))
+    new = _new(live)
+    at_due = (b for b in live.blocked.values() if b.until == due and not is_handed(b.key))
+    timely = tuple(islice(at_due, 1)) if due is not None else ()
+    gone = tuple(key for key in live.state.blocked if key not in live.blocked)
+    return Suspended(now, due, new + tuple(b for b in timely if b not in new), True, gone)
+
+
+def _new(live: LiveRun) -> tuple[Blocked, ...]:
+    return tuple(b for b in live.blocked.values() if live.state.blocked.get(b.key) != b)
 
 
 def _snapshot(live: LiveRun) -> int | None:
     """Keep a snapshot where the journal has grown by enough since the last one; its number.
 
-    Enough is also half of what the last one holds: so all snapshots of a run together are as large as a few times its
-    last one, and what a wake-up reads besides is at most half of that.
+    Enough is also as much as the last one holds: so all snapshots of a run together are at most twice as large as its
+    last one, and a wake-up reads at most as many records besides.
     """
     since = live.head.snapshot if live.head.snapshot is not None else -1
-    grown = live.state.seq - since >= max(live.snapshot_every, since // 2)
-    if not grown and live.weight < max(SNAPSHOT_BYTES, live.restored // 2):
+    grown = live.state.seq - since >= max(live.snapshot_every, since)
+    if not grown and live.weight < max(SNAPSHOT_BYTES, live.restored):
         return None
     data = snapshot.encode(live.state)
     live.ask(live.keeper.snapshot, live.head, live.state.seq, data)

@@ -18,6 +18,7 @@ from typing import Any
 
 from tidemill import ids
 from tidemill.core import match
+from tidemill.core.journal import Resolved
 from tidemill.errors import NonRetriableError
 from tidemill.execute.load import own_event
 from tidemill.limits import LOOKBACK_EVENTS, MINUTE
@@ -64,6 +65,11 @@ def accepts(world: World, wait: Wait, event: Event, taken: set[tuple[str, str]])
     if (digest(wait), event.id) in taken:
         return False
     return match.condition_holds(wait.condition, _own_event(world, wait), event_fields(event))
+
+
+def resolved(wait: Wait, event: Event, now: int) -> Resolved:
+    """What the run is told: this event is the one that the wait has waited for."""
+    return Resolved(wait.key, now, event=event, label=wait.label, wait=digest(wait), after=wait.after)
 
 
 def digest(wait: Wait) -> str:

@@ -50,7 +50,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     state = tail(base, records)
     spec = world.registry.function(head.function_id)
     head.ties = head.ties or bool(state.begun)
-    renew.before(world, head, world.clock.now(), state.begun)
+    renew.before(world, head, world.clock.now())
     for _ in range(_TRIES):
         now = world.clock.now()
         alive = state.claim is not None and world.liveness.alive(state.claim, now)

@@ -200,8 +200,24 @@ def _new_wait(
             event_name, condition = name, match.resolve(event_fields(own), match=path, when=when)
         if not condition.never:
             about = (live.head.run_id, live.spec.id, key, event_name, condition, after, until, label)
-            waits.append(Wait(*about, own=own.id, shares=shares, begun=live.state.seq + 1))
+            wait = Wait(*about, own=own.id, shares=shares, begun=live.state.seq + 1)
+            waits.append(_looking_on(live, wait) if look_back else wait)
     return Blocked(key, kind, now, until, asked[0][1], tuple(waits))
+
+
+def _looking_on(live: LiveRun, wait: Wait) -> Wait:
+    """The wait, which begins to look where those for the same that the code was given an event by have come to.
+
+    Each of them took the oldest event that there was, so all that came before is taken, or fits none of them. An event
+    that the code gave up is to be found again.
+    """
+    reached = wait.after
+    for taken in outside.taken_before(live.state, wait, lookback.digest(wait)):
+        if not live.given_before(taken.key, wait.key):
+            reached = min(reached, taken.at - 1)
+        elif taken.after is not None and taken.after <= reached:
+            reached = max(reached, taken.at - lookback.SKEW)
+    return msgspec.structs.replace(wait, after=max(wait.after, reached))
 
 
 def _look(live: LiveRun, blocked: Blocked) -> bool:
@@ -213,7 +229,7 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
     if found is None:
         return False
     wait, event = found
-    live.append(Resolved(blocked.key, live.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait)))
+    live.append(lookback.resolved(wait, event, live.clock.now()))
     return True
 
 
@@ -221,7 +237,8 @@ def _taken(live: LiveRun, wait: Wait) -> list[tuple[str, str]]:
     """What the code was given before it came to this wait, by a wait for the same. What it gave up is not taken."""
     digest = lookback.digest(wait)
     earlier = outside.taken_before(live.state, wait, digest)
-    return [(digest, taken.event_id) for taken in earlier if live.given_before(taken.key, wait.key)]
+    given = (taken for taken in earlier if taken.at > wait.after and live.given_before(taken.key, wait.key))
+    return [(digest, taken.event_id) for taken in given]
 
 
 def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | None) -> Plan:

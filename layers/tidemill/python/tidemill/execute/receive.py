@@ -13,7 +13,6 @@ import msgspec
 
 from tidemill import ids, values
 from tidemill.core import expression, match
-from tidemill.core.journal import Resolved
 from tidemill.execute import gather, lookback, outside
 from tidemill.execute.start import start
 from tidemill.limits import EVENT_ID_MEMORY
@@ -271,7 +270,7 @@ def _wake_one(world: World, wait: Wait, event: Event) -> bool:
     if wait.cancel:
         outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})")
         return False
-    record = Resolved(wait.key, world.clock.now(), event=event, label=wait.label, wait=lookback.digest(wait))
+    record = lookback.resolved(wait, event, world.clock.now())
     found = outside.match(world, wait, record)
     if found != "kept":
         world.waits.drop(wait.run_id, wait.key)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from tidemill.execute import start
+from tidemill.execute.load import load
 from tidemill.limits import DAY, RECORD_LIFE, RENEW_BEFORE, RUN_RETENTION
 from tidemill.model import Head, HeadChange
 from tidemill.ports import World
@@ -20,14 +21,11 @@ from tidemill.ports import World
 NONE: Mapping[str, int] = {}
 
 
-def before(world: World, head: Head, due: int, maps: Mapping[str, int] = NONE) -> None:
-    """Renew the run if something of it might expire before it is looked at again, at `due`.
-
-    `maps`: of how many parts those of its maps are that it has begun and not gathered.
-    """
+def before(world: World, head: Head, due: int) -> None:
+    """Renew the run if something of it might expire before it is looked at again, at `due`."""
     now = world.clock.now()
     if head.kept is not None and max(due, now) + RENEW_BEFORE > min(head.kept, _latest(now)):
-        _renew(world, head, max(due, now) + RECORD_LIFE, maps)
+        _renew(world, head, max(due, now) + RECORD_LIFE, load(world, head).begun if head.ties else NONE)
 
 
 def at_end(world: World, head: Head, ended_at: int) -> None:
