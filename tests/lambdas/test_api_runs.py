@@ -169,7 +169,8 @@ def test_a_run_runs_again(call: Caller, body: Any) -> None:
     assert (run["function_id"], run["user"], run["status"]) == ("shop.welcome", "u1", "scheduled")
     birth = call.world.runs.birth(run["run_id"])
     assert birth is not None
-    assert birth.input == (b'{"plan":"pro"}' if body and isinstance(body, dict) else None)
+    edited = isinstance(body, dict) and bool(body)
+    assert (birth.events[0].data == {"plan": "pro"}) is edited
 
 
 def test_a_run_runs_again_from_a_step(call: Caller) -> None:
