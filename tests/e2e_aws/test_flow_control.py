@@ -64,3 +64,17 @@ def test_a_throttle_spaces_the_starts(mill):
     sent = [mill.send("story/paced") for _ in range(3)]
     begun = sorted(mill.output(event, "stories.paced") for event in sent)
     assert all(later - earlier > 2.5 for earlier, later in pairwise(begun))
+
+
+def test_eight_edits_of_one_document_in_one_request_make_one_run(mill):
+    sent = mill.send_all([{"name": "story/typed", "data": {"page": "burst", "text": str(n)}} for n in range(8)])
+    runs = {mill.at("completed", event, "stories.typed")["run_id"] for event in sent}
+    assert len(runs) == 1
+    assert len(mill.run(sent[0], "stories.typed")["event_ids"]) == 8
+
+
+def test_five_events_in_one_request_make_one_batch_of_five(mill):
+    sent = mill.send_all([{"name": "story/counted", "data": {"n": n}} for n in range(5)])
+    runs = {mill.at("completed", event, "stories.counted")["run_id"] for event in sent}
+    assert len(runs) == 1
+    assert mill.run(sent[0], "stories.counted")["output"] == 5

@@ -14,6 +14,7 @@ from typing import Any
 
 from tidemill import (
     App,
+    Batch,
     CancelOn,
     Concurrency,
     Context,
@@ -199,6 +200,11 @@ def desk(ctx: Context) -> list[float]:
 @app.function(on="story/typed", debounce=Debounce("4s", key="event.data.page"))
 def typed(ctx: Context) -> str:
     return ctx.event.data["text"]
+
+
+@app.function(on="story/counted", batch=Batch(5, "30s"))
+def counted(ctx: Context) -> int:
+    return len(ctx.events)
 
 
 @app.function(on="story/paced", throttle=Throttle(1, "3s"))
