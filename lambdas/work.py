@@ -18,7 +18,7 @@ Work = Parts[Response]
 
 def run_through(parts: Parts[T]) -> T:
     """Do all parts, one after the other; what they come to."""
-    while True:
+    while True:  # ends with the parts
         try:
             next(parts)
         except StopIteration as end:

@@ -139,7 +139,7 @@ class SqliteFlow:
         if leaver not in held:
             leaver = None
         granted: list[tuple[str, str]] = []
-        while (first := self._first(place.key)) is not None:
+        while (first := self._first(place.key)) is not None:  # ends: each turn takes one out of the line
             if len(held) - (leaver is not None) >= limit(first.function_id):
                 break
             self._give(place, first, until, held, leaver)

@@ -224,7 +224,7 @@ class Table:
             body["ExpressionAttributeNames"].update({f"#o{n}": name for n, name in enumerate(only)})
             body["ProjectionExpression"] = ", ".join([f"#o{n}" for n in range(len(only))])
         left = limit
-        while left is None or left > 0:
+        while left is None or left > 0:  # ends: each page begins after the one before
             if left is not None or page is not None:
                 body["Limit"] = min(size for size in (left, page) if size is not None)
             answer = self._call("Query", body)
@@ -240,7 +240,7 @@ class Table:
         """How many items there are."""
         body = {**self._query(pk, low, high, prefix, None), "ConsistentRead": strong, "Select": "COUNT"}
         total = 0
-        while True:
+        while True:  # ends: each page begins after the one before
             answer = self._call("Query", body)
             total += int(answer["Count"])
             if "LastEvaluatedKey" not in answer:
@@ -297,7 +297,7 @@ class Table:
     def _batches(self, requests: list[Any], size: int, work: Callable[[list[Any]], list[Any]]) -> None:
         """Work through the requests; what a call leaves undone is asked again, later and later."""
         failures = 0
-        while requests:
+        while requests:  # bounded: a batch of which nothing is done is asked again so many times
             batch, requests = requests[:size], requests[size:]
             undone = work(batch)
             failures = failures + 1 if undone else 0

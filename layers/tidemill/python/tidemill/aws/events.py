@@ -47,6 +47,7 @@ from tidemill.aws.table import (
     time_key,
     user_shard,
 )
+from tidemill.errors import Unavailable
 from tidemill.limits import EVENT_ID_MEMORY, EVENT_RETENTION, SECOND
 from tidemill.model import SIGNAL, Event, user_key
 from tidemill.ports import Blobs, EventQuery, Page
@@ -56,6 +57,7 @@ NAME_SHARDS = 8  # 8,000 events a second of one name; whoever looks back at a na
 
 _CHUNK = 1_000  # pointers that are read at a time
 _REMEMBERED = 8  # events that this process has just stored
+_TRIES = 5  # to put an event in the place of one whose id may be used again
 _PATHS = 4_096  # awaited paths that need not be added again
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -133,11 +135,14 @@ class DynamoEvents:
     def _stands(self, event: Event) -> bool:
         """Whether this is the event that stands under its id now; it is stored if none does."""
         item = self._item(event)
-        while (standing := self._table.put_or_found(item)) is not None:
+        for _ in range(_TRIES):  # bounded: another event of the same old id may be faster each time
+            standing = self._table.put_or_found(item)
+            if standing is None:
+                return True
             if event.received_at - standing["at"] <= EVENT_ID_MEMORY:
                 return bool(standing["d"] == item["d"])
             self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": standing["at"]})
-        return True
+        raise Unavailable(f"the id of event {event.id} was taken by others {_TRIES} times in a row")
 
     def _item(self, event: Event) -> Item:
         item: Item = {PK: event_key(event.id), SK: HEAD, "at": event.received_at, TTL: _expiry(event)}

@@ -199,7 +199,7 @@ class Executor:
 
     def _go(self, opened: Opened | None, this: Turn) -> None:
         """Run the code of what was opened, and again as long as what it waits for is a moment away."""
-        while True:
+        while True:  # ends at the latest at `leave_at`: what is due later is a message
             if opened is not None:
                 self._drive(opened, this)
             due = self._near.due

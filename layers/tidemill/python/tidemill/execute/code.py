@@ -83,7 +83,7 @@ def drive(
             body = chunk_body(function, live, threads)
         else:
             body = function_body(function, threads)
-        while not _once(live, body):
+        while not _once(live, body):  # ends: each turn has new records, and at least the step that they are for goes on
             pass
     except Left:
         pass  # another executor, or an end, took the run

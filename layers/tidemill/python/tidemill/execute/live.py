@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidemill.execute.host import Host
 
 T = TypeVar("T")
+_LOST = 1_000  # appends in a row that others were faster than
 _TRIES = 3  # of a question that the keeper did not answer
 
 Leaving = Literal["suspended", "handed over", "superseded"]
@@ -109,7 +110,7 @@ class LiveRun:
         write = _Write(list(records))
         with self._guard:
             self._queue.append(write)
-            while self._writing and not write.done:
+            while self._writing and not write.done:  # ends: who writes always tells, whatever comes of it
                 self._guard.wait()
             if write.done:
                 if write.error is not None:
@@ -171,7 +172,7 @@ class LiveRun:
     def write(self, records: list[Record], change: HeadChange | None = None) -> None:
         """Append until it holds: fold in what outsiders wrote first. Raises Left if another executor or an end did."""
         records = [*self._pending(), *records]
-        while True:
+        for _ in range(_LOST):  # bounded: each turn but the first has found records of others
             self._mine()
             numbered = _renumbered(change, self.state, records)
             found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, numbered)
@@ -183,6 +184,10 @@ class LiveRun:
             records = [record for record in records if not self._told_already(record)]
             if not records:
                 return
+        self.failure = Unavailable(
+            f"run {self.head.run_id}: others appended {_LOST} times in a row before a step's end"
+        )
+        raise self.leave("superseded")
 
     def _told_already(self, record: Record) -> bool:
         """An outsider was first to tell what a step waited for."""

@@ -66,7 +66,7 @@ def run(
         attempt += crashes
         failure = _crash(live, key)
         yield from _failed(live, key, live.clock.now(), attempt, limit, failure)
-    while True:
+    while True:  # bounded: `_failed` raises after the last attempt
         attempt += 1
         started = live.clock.now()
         try:
@@ -135,7 +135,7 @@ def _failed(live: LiveRun, key: str, started: int, attempt: int, limit: int, fai
 
 
 def _rest(live: LiveRun, key: str, tried: StepTried) -> Plan:
-    while live.clock.now() < tried.retry_at:
+    while live.clock.now() < tried.retry_at:  # the driver waits, or leaves the run
         yield Blocked(key, "run", tried.at, tried.retry_at)
 
 
@@ -149,7 +149,7 @@ def sleep(live: LiveRun, key: str, until: int) -> Plan:
         raise NonRetriableError(
             f"step {key!r} would sleep until {duration.iso(until)}; the longest sleep is {duration.text(SLEEP)}"
         )
-    while live.clock.now() < until:
+    while live.clock.now() < until:  # the driver waits, or leaves the run
         yield Blocked(key, "sleep", started, until)
     if key not in live.state.done:  # the claim that a parked run goes on under may have ended it
         live.append(StepDone(key, "sleep", started, live.clock.now()))

@@ -241,7 +241,7 @@ class DirectBus:
             return
         self._busy = True
         try:
-            while self._queue:
+            while self._queue:  # ends: each event is taken once, and no function is started by its own end
                 receive(self.world, self._queue.popleft())
         finally:
             self._busy = False
@@ -261,7 +261,7 @@ def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:
 
 
 def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str] | None = None) -> Iterator[Wait]:
-    while page := world.waits.find(name, path, hash_, after, _PAGE):
+    while page := world.waits.find(name, path, hash_, after, _PAGE):  # ends: each page begins after the one before
         yield from page
         after = (page[-1].run_id, page[-1].key)
 

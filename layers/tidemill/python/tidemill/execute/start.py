@@ -162,6 +162,7 @@ def first_id(world: World, spec: FunctionSpec, event: Event) -> str:
 
 def _generation(world: World, function_id: str, event: Event, run_id: str) -> str:
     """The id, from `run_id` on, under which this event starts the function, or has within the memory of its id."""
+    # Ends: each turn is a run that this id began, at least a day after the one before.
     while (since := _began(world, run_id)) is not None and event.received_at - since > EVENT_ID_MEMORY:
         run_id = ids.derived(function_id, event.id, run_id)
     return run_id

@@ -72,7 +72,7 @@ def looks_whole(text: bytes | None) -> bool:
 def _messages(client: Client, group: str, stream: str) -> Iterator[str]:
     asked: dict[str, Any] = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
     token: str | None = None
-    while True:
+    while True:  # ends: each page begins after the one before
         page = client.call("logs", "GetLogEvents", {**asked, "nextToken": token} if token else asked)
         yield from (str(event["message"]) for event in page.get("events", ()))
         following = page.get("nextForwardToken")
