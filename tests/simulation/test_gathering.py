@@ -51,3 +51,9 @@ def test_five_events_at_once_make_one_batch_of_five(world, seed):
 def test_more_events_at_once_than_a_batch_holds(world, seed):
     runs = _runs(world, seed, {"batch": [10, 30, None]}, [0] * 23)
     assert sorted(map(len, runs)) == [3, 10, 10]
+
+
+def test_a_window_that_takes_a_hundred_events_a_second():
+    """What docs/flow-in-aws.md promises, under latencies as AWS has them."""
+    runs = _runs("aws", 1, {"batch": [100, 10, None]}, [10 * number for number in range(300)])
+    assert sorted(map(len, runs)) == [100, 100, 100]
