@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from tidemill import App, AsyncContext, Context, EventView, NonRetriableError, Wait, values
 from tidemill.model import Event
-from tidemill.step import AsyncStep, Step
+from tidemill.step import Step
+from tidemill.step_async import AsyncStep
 
 APPROVED = Event(id="e2", name="video/approved", data={"ok": True}, ts=7, received_at=9)
 

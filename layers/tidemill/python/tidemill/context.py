@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic
 
 from tidemill.received import views
-from tidemill.step import AsyncStep, Step
+from tidemill.step import Step
+from tidemill.step_async import AsyncStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

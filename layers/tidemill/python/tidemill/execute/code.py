@@ -21,6 +21,7 @@ from tidemill.core.journal import AttemptFailed, Ended, Validated
 from tidemill.core.look import bounded
 from tidemill.core.state import RunState, fold
 from tidemill.execute import finish
+from tidemill.execute.calls import Calls
 from tidemill.execute.driver import Driver
 from tidemill.execute.failures import failure_of
 from tidemill.execute.host import Host, is_stray
@@ -35,7 +36,8 @@ from tidemill.function import Function
 from tidemill.limits import PARK_RECORDS, SNAPSHOT_RECORDS
 from tidemill.model import Event, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
-from tidemill.step import AsyncStep, AsyncStepDriver, Step
+from tidemill.step import Step, StepDriver
+from tidemill.step_async import AsyncStep, AsyncStepDriver
 
 AnyFunction = Function[Any, Any]
 Body = Callable[[LiveRun], Any]
@@ -132,20 +134,30 @@ def execute(
     """Run the function's code once; its output, and the code of the map that was sought."""
     trunk = Branch(escapes=live.state.birth.escapes)
     if function.is_async:
+        from tidemill.execute.calls_async import AsyncCalls
         from tidemill.execute.driver_async import AsyncDriver
 
         driver = AsyncDriver(live, seeking=seeking)
-        ctx = AsyncContext(events, **_about(function, live, AsyncStep(cast("AsyncStepDriver", driver)), driver.tape))
+        made = AsyncCalls(driver)
+        step = AsyncStep(cast("AsyncStepDriver", made), made.made)
+        ctx = AsyncContext(events, **_about(function, live, step, driver.tape))
         try:
-            return in_branch(lambda: driver.complete(function.fn(ctx)), trunk), driver.found
+            value = in_branch(lambda: driver.complete(function.fn(ctx)), trunk)
+            made.check()
+            return value, driver.found
         except BaseException:
             if driver.found is not None:
                 return None, driver.found
             raise
+        finally:
+            made.close()
     plain = Driver(live, threads=threads, seeking=seeking)
-    context = Context(events, **_about(function, live, Step(plain), plain.tape))
+    calls = Calls(plain)
+    context = Context(events, **_about(function, live, Step(cast("StepDriver", calls)), plain.tape))
     try:
-        return in_branch(lambda: function.fn(context), trunk), plain.found
+        value = in_branch(lambda: function.fn(context), trunk)
+        calls.check()
+        return value, plain.found
     except BaseException:
         if plain.found is not None:
             return None, plain.found

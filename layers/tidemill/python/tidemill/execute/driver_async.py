@@ -30,7 +30,7 @@ from tidemill.execute.threads import Threads
 from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
 from tidemill.received import view
-from tidemill.step import AsyncStep
+from tidemill.step_async import BARE
 
 PATIENCE = 2.0  # seconds
 
@@ -396,4 +396,4 @@ async def _follow(call: Callable[[], Any], scope: Branch) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-_BARE = frozenset({AsyncStep.wait_for_event.__code__, AsyncDriver.signal.__code__, AsyncStep.wait_for_any.__code__})
+_BARE = BARE | {AsyncDriver.signal.__code__}

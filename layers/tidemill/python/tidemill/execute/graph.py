@@ -24,7 +24,7 @@ from tidemill.execute.threads import in_thread
 from tidemill.function import AsyncFunction
 from tidemill.limits import SLEEP
 from tidemill.received import plain
-from tidemill.step import driver_of
+from tidemill.step_async import driver_of
 from tidemill.task import Runtime, Task
 
 Perform = Callable[[Runtime, Task], Coroutine[Any, Any, Any]]
