@@ -50,7 +50,7 @@ class QueuePair(Construct):
 
 
 class FunctionQueues(Construct):
-    """Of a function: known by name, made by the registry's Lambda, which leaves what is there (see decision 0011)."""
+    """Of a function: known by name, made by the registry's Lambda, which leaves what is there (see decision 0016)."""
 
     def __init__(self, scope: Construct, id: str, *, names: Names, function_id: str) -> None:
         super().__init__(scope, id)
