@@ -413,7 +413,7 @@ def test_what_is_no_message_is_a_dead_letter(fn: Lambda, body: str) -> None:
 
 
 def test_a_queue_of_no_function_is_refused_in_a_sentence(fn: Lambda) -> None:
-    with pytest.raises(Refused, match=r"tidemill-test-shop_gone.*declares no function.*shop\.pack.*deploy"):
+    with pytest.raises(Refused, match=r"tidemill-test-shop__gone.*declares no function.*shop\.pack.*deploy"):
         fn.work("shop.gone", fn.event("order/placed"))
     assert fn.dead == []
 

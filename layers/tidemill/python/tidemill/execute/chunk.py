@@ -8,7 +8,7 @@ durable step per item, in its own journal.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -31,7 +31,7 @@ def chunk_body(function: AnyFunction, live: LiveRun, threads: bool) -> Body:
 
     def body(chunk: LiveRun) -> list[dict[str, Any]]:
         found = _sought(function, chunk, parent, threads)
-        low, items = values.decode(chunk.state.birth.input or b"[0, []]")
+        low, items = cast("tuple[int, list[Any]]", values.decode(chunk.state.birth.input or b"[0, []]"))
         mine = list(enumerate(items, low))
         if function.is_async:
             return _each_async(chunk, found, mine)
