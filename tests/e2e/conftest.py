@@ -18,7 +18,7 @@ def dev(tmp_path: Path) -> Iterator[DevServer]:
     if hasattr(server, "process"):
         server.kill()
         try:
-            eventually(lambda: not server.descendants(), within=5)
+            eventually(lambda: not server.descendants())
         finally:
             for pid in server.descendants():
                 with contextlib.suppress(ProcessLookupError):

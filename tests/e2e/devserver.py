@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 T = TypeVar("T")
+PATIENCE = 120.0  # seconds: what hangs fails by it; what is slow, on a machine that does much else, does not
 
 
-def eventually(look: Callable[[], T], within: float = 15.0) -> T:
+def eventually(look: Callable[[], T], within: float = PATIENCE) -> T:
     """The first true answer of `look`; fails with its last one."""
     deadline = time.monotonic() + within
     while not (found := look()):
@@ -80,7 +81,7 @@ class DevServer:
     def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
             connection.request(method, path, data, headers or {})
@@ -137,7 +138,7 @@ class DevServer:
         """As Ctrl-C does; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE)
 
 
 def free_port() -> int:

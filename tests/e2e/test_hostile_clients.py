@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from e2e.devserver import DevServer, eventually, free_port
+from e2e.devserver import PATIENCE, DevServer, eventually, free_port
 
 APP = """
 from tidemill import App
@@ -41,7 +41,7 @@ def shop(dev: DevServer) -> DevServer:
 
 
 def connected(server: DevServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
 
 
 def asked(server: DevServer, data: bytes) -> bytes:
@@ -121,7 +121,7 @@ def test_a_data_file_that_was_emptied_stops_the_start(shop: DevServer) -> None:
     assert shop.stop() == 0
     (shop.folder / ".tidemill" / "tidemill.db").write_bytes(b"")
     shop.launch("app.py")
-    assert shop.process.wait(10) == 1
+    assert shop.process.wait(PATIENCE) == 1
     assert "is empty, and it held data" in shop.output()
 
 

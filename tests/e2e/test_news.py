@@ -13,7 +13,7 @@ app = App("news")
 
 def work():
     note("at work")
-    for _ in range(400):
+    for _ in range(4_000):
         if os.path.exists("heard.txt"):
             return "heard"
         time.sleep(0.05)

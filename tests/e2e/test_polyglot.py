@@ -46,7 +46,7 @@ def run_of(dev: DevServer, function: str) -> dict[str, Any]:
         runs = dev.ask("GET", f"/v1/runs?function={function}")[1]["data"]
         return runs[0] if runs and runs[0]["status"] not in ("scheduled", "running", "sleeping", "waiting") else None
 
-    found = eventually(ended, within=30)
+    found = eventually(ended)
     assert found is not None
     run: dict[str, Any] = dev.ask("GET", f"/v1/runs/{found['run_id']}")[1]["data"]
     assert run["status"] == "completed", json.dumps(run, indent=1) + dev.output()

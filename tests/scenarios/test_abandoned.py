@@ -16,7 +16,7 @@ def abandons(how: str, hold: threading.Event) -> App:
     app = App("shop")
 
     async def race(ctx: AsyncContext) -> None:
-        tasks = [asyncio.ensure_future(ctx.step.run("hangs", hold.wait, 60)), asyncio.create_task(quick(ctx))]
+        tasks = [asyncio.ensure_future(ctx.step.run("hangs", hold.wait, 600)), asyncio.create_task(quick(ctx))]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def quick(ctx: AsyncContext) -> None:
@@ -27,19 +27,19 @@ def abandons(how: str, hold: threading.Event) -> App:
             raise NonRetriableError("no")
 
         try:
-            await asyncio.gather(ctx.step.run("hangs", hold.wait, 60), ctx.step.run("fails", no))
+            await asyncio.gather(ctx.step.run("hangs", hold.wait, 600), ctx.step.run("fails", no))
         except StepError:
             return
 
     async def late(ctx: AsyncContext) -> None:
         try:
             async with asyncio.timeout(0.05):
-                await ctx.step.run("hangs", hold.wait, 60)
+                await ctx.step.run("hangs", hold.wait, 600)
         except TimeoutError:
             await ctx.step.run("noted", lambda: 1)
 
     async def beside(ctx: AsyncContext) -> None:
-        task = asyncio.ensure_future(asyncio.to_thread(hold.wait, 60))
+        task = asyncio.ensure_future(asyncio.to_thread(hold.wait, 600))
         await quick(ctx)
         task.cancel()
 
@@ -61,7 +61,7 @@ def test_a_run_ends_while_a_step_that_it_gave_up_still_works(how):
             began = time.monotonic()
             run = mill.send("go").run()
             assert run.output == "done"
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 300
             records = len(run.journal)
             hold.set()
             mill.advance("1s")
@@ -114,7 +114,7 @@ def test_steps_that_hang_keep_no_other_from_its_turn():
 
     @app.function(on="go", retries=0)
     async def work(ctx: AsyncContext) -> list[str]:
-        hung = [ctx.step.options(timeout=0.05).run(f"hangs {n}", hold.wait, 60) for n in range(40)]
+        hung = [ctx.step.options(timeout=0.05).run(f"hangs {n}", hold.wait, 600) for n in range(40)]
         found = await asyncio.gather(*hung, return_exceptions=True)
         return [*{type(each).__name__ for each in found}, await ctx.step.run("last", lambda: "last")]
 

@@ -156,7 +156,7 @@ def test_a_timeout_of_asyncios_own_over_work_in_a_step(serve):
     async def work(ctx: AsyncContext) -> str:
         async def slow() -> None:
             async with asyncio.timeout(0.01):
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
 
         try:
             await ctx.step.run("slow", slow)
@@ -171,7 +171,7 @@ def test_a_timeout_of_asyncios_own_over_work_in_a_step(serve):
 def test_plain_functions_run_in_threads_beside_each_other(serve):
     import threading
 
-    app, both = App("shop"), threading.Barrier(2, timeout=20)
+    app, both = App("shop"), threading.Barrier(2, timeout=120)
 
     @app.function(on="go")
     async def work(ctx: AsyncContext) -> int:

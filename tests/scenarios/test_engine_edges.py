@@ -387,7 +387,7 @@ def test_a_plain_step_that_hangs_is_given_up_and_the_run_ends():
     @app.function(on="go", retries=0)
     async def work(ctx: AsyncContext) -> str:
         try:
-            await ctx.step.options(timeout=0.02).run("hangs", hold.wait, 30)
+            await ctx.step.options(timeout=0.02).run("hangs", hold.wait, 600)
         except StepTimeoutError:
             return "given up"
         return "?"
@@ -396,7 +396,7 @@ def test_a_plain_step_that_hangs_is_given_up_and_the_run_ends():
         with Mill(app) as mill:
             began = time.monotonic()
             assert mill.send("go").run().output == "given up"
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 300
     finally:
         hold.set()
 
@@ -638,6 +638,6 @@ def test_a_run_cancelled_as_its_last_branch_at_work_ends_is_left(monkeypatch):
     with Mill(app) as mill:
         thread = threading.Thread(target=mill.send, args=("go",), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(120)
         assert not thread.is_alive(), "nobody waits for what nobody will say"
         assert mill.run().status == "cancelled"

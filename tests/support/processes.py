@@ -16,7 +16,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def wait_until_gone(pid: int, within: float = 5) -> None:
+def wait_until_gone(pid: int, within: float = 120) -> None:
     until = time.monotonic() + within
     while not gone(pid):
         assert time.monotonic() < until, f"process {pid} still runs after {within:g} s"

@@ -16,7 +16,7 @@ from queue import Queue
 from typing import Any
 
 SRC = Path(__file__).parents[2] / "src"
-_INIT = 20  # seconds that a process has for its start; Lambda gives 10, on a machine that does nothing else
+_INIT = 120  # seconds that a process has for its start; Lambda gives 10, on a machine that does nothing else
 
 
 class LambdaDied(Exception):
@@ -113,7 +113,7 @@ class Function:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._reader.join(5)
+            self._reader.join(60)
             if self._process.stdout is not None:
                 self._process.stdout.close()
         self._process = None

@@ -131,7 +131,7 @@ def test_the_loop_goes_on_while_it_is_sent(server: Server) -> None:
 
     class Held(list[Any]):
         def pop(self, _: Any = 0) -> Any:
-            assert held.wait(10)
+            assert held.wait(120)
             return OK
 
     server.answers = Held()

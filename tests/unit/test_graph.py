@@ -135,7 +135,7 @@ def test_branches_really_run_side_by_side() -> None:
     meeting = threading.Barrier(12)
 
     def meet(task: Task) -> int:
-        return meeting.wait(20)
+        return meeting.wait(120)
 
     graph = [Node(f"s{n}") for n in range(12)]
     with Mill(app_of(graph, meet)) as mill:

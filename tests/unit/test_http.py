@@ -11,7 +11,7 @@ import pytest
 
 from tidemill.limits import REQUEST_BYTES
 from tidemill_local.door import Door, Hosts
-from tidemill_local.http import Connection
+from tidemill_local.http import IDLE, LINGER, PATIENCE, Connection
 from tidemill_local.payload import Answer
 from tidemill_local.request import HEADER_BYTES
 from tidemill_local.tick import Tick
@@ -307,6 +307,64 @@ def test_no_request_is_read_while_the_turn_has_had_its_share() -> None:
         talk.connection.connection_lost(None)
 
     asyncio.run(main())
+
+
+class Hours(asyncio.SelectorEventLoop):
+    """An event loop whose clock a test moves."""
+
+    seconds = 0.0
+
+    def time(self) -> float:
+        return self.seconds
+
+    async def pass_(self, seconds: float) -> None:
+        self.seconds += seconds
+        for _ in range(3):  # timers that are due are called in the next turn
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: me\r\nContent-Length: 99\r\n\r\n"]
+)
+def test_a_sender_of_a_byte_a_second_is_cut_when_its_time_is_over(head: bytes) -> None:
+    loop = Hours()
+
+    async def main() -> None:
+        talk = Talk()
+        assert talk.say(head) == b""
+        for _ in range(int(PATIENCE) - 1):
+            await loop.pass_(1)
+            assert talk.say(b"a") == b""
+            assert not talk.transport.ended
+        await loop.pass_(2)
+        answer = talk.say(b"a")
+        assert status(answer) == 408
+        assert error(answer) == "the request did not come in within 30 seconds"
+        await loop.pass_(LINGER + 1)
+        assert talk.transport.ended
+        assert talk.requests == []
+        talk.connection.connection_lost(None)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+
+
+def test_a_sender_that_asks_now_and_then_is_not_cut() -> None:
+    loop = Hours()
+
+    async def main() -> None:
+        talk = Talk()
+        for _ in range(5):
+            await loop.pass_(PATIENCE - 1)
+            assert status(talk.say(b"GET / HTTP/1.1\r\nHost: me\r\n\r\n")) == 200
+        await loop.pass_(IDLE - 1)
+        assert not talk.transport.ended
+        await loop.pass_(2)
+        assert talk.transport.ended, "nobody asks"
+        talk.connection.connection_lost(None)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
 
 
 def test_a_connection_that_does_not_take_its_answers_is_read_no_further() -> None:

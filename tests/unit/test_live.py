@@ -35,7 +35,7 @@ class Journal:
     ) -> list[Record] | None:
         self.begun.set()
         if self.gate is not None:
-            self.gate.wait(20)
+            self.gate.wait(120)
         with self._lock:
             self.writes += 1
             failure = self.failures.pop(0) if self.failures else None
@@ -77,7 +77,7 @@ def in_threads(count: int, work: Any) -> list[BaseException | None]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive()
     return errors
 
@@ -88,7 +88,7 @@ def test_branches_that_append_at_the_same_moment_share_a_write():
     live = live_run(journal)
     first = threading.Thread(target=live.append, args=(done("first"),))
     first.start()
-    assert journal.begun.wait(20)
+    assert journal.begun.wait(120)
 
     def work(number: int) -> None:
         if number == 0:
@@ -99,7 +99,7 @@ def test_branches_that_append_at_the_same_moment_share_a_write():
             live.append(done(f"s{number}"))
 
     assert in_threads(8, work) == [None] * 8
-    first.join(20)
+    first.join(120)
     assert journal.writes == 2
     assert {r.key for r in journal.records[2:]} == {"first", *(f"s{n}" for n in range(1, 8))}
     assert fold(journal.records) == live.state
@@ -150,7 +150,7 @@ def test_all_whose_write_failed_are_told():
     live = live_run(journal)
     first = threading.Thread(target=live.append, args=(done("first"),))
     first.start()
-    assert journal.begun.wait(20)
+    assert journal.begun.wait(120)
 
     def work(number: int) -> None:
         if number == 0:
@@ -164,7 +164,7 @@ def test_all_whose_write_failed_are_told():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threading, "excepthook", lambda args: None)  # the first has lost, too
         errors = in_threads(4, work)
-        first.join(20)
+        first.join(120)
     assert [type(error) for error in errors[1:]] == [Left, Left, Left]
     assert [type(record) for record in journal.records[2:]] == [Claimed]
 

@@ -197,7 +197,7 @@ def test_so_is_the_resolver_given() -> None:
     held = threading.Event()
 
     def never(host: str, port: int) -> list[str]:
-        held.wait(10)
+        held.wait(120)
         return []
 
     runtime = HttpRuntime("a key", refuse_private=True, clock=clock, ask=never)

@@ -115,7 +115,7 @@ def test_a_changed_dockerfile_is_read_again(tmp_path: Path) -> None:
 def test_what_it_leaves_behind_neither_holds_it_up_nor_lives_on(tmp_path: Path) -> None:
     began = time.monotonic()
     output = run(tmp_path, "sleep 600 & echo $!")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 120
     wait_until_gone(output)
 
 
@@ -163,7 +163,7 @@ def test_the_guard_kills_what_its_process_leaves_alive() -> None:
         for each in (ended, left):
             guard.watch(each.pid)
         guard.end(ended.pid)
-        assert ended.wait(5) == -9
+        assert ended.wait(120) == -9
         assert left.poll() is None
         guard.close()
-        assert left.wait(5) == -9
+        assert left.wait(120) == -9
