@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tidemill_local.cli import text
@@ -11,8 +12,9 @@ ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})
 BAD = frozenset({"failed", "cancelled"})
 
 _VALUE = 80  # characters of a value in a table
-_STACK = 4  # lines of a stack: the last ones say where
-_BEGIN = "Traceback (most recent call last):"
+_FRAMES = 3  # of a stack: the last ones say where
+_LINES = 4  # of a stack that is not Python's
+_FRAME = re.compile(r'  File "(.+)", line \d+')
 
 
 def timeline(run: Run, now: int) -> str:
@@ -68,11 +70,32 @@ def error_block(error: Run) -> str:
 
 
 def stack_end(error: Run) -> list[str]:
-    """The last lines of a stack, without the error itself."""
-    lines = [line for line in (error.get("stack") or "").splitlines() if line.strip() and line != _BEGIN]
+    """The last frames of a stack, and the last one of the user's own, without the error itself."""
+    frames = _frames(error)
+    if not frames:
+        return []
+    from tidemill.execute.frames import is_library  # costs more than the rest of this command
+
+    own = max((number for number, frame in enumerate(frames) if not is_library(frame[0])), default=len(frames) - 1)
+    first = max(len(frames) - _FRAMES, 0)
+    shown = [*frames[first:]] if own >= first else [frames[own], *frames[first + 1 :]]
+    return [f"  {_indented(line)}" for _, *lines in shown for line in lines]
+
+
+def _frames(error: Run) -> list[list[str]]:
+    """Of what was raised last: for each frame its file, then its lines; a stack of another language is one."""
+    lines = [line for line in (error.get("stack") or "").splitlines() if line.strip(" ~^")]
     if lines and lines[-1].partition(":")[0].endswith(error["type"]):
         del lines[-1]
-    return [f"  {_indented(line)}" for line in lines[-_STACK:]]
+    found: list[list[str]] = []
+    for line in lines:
+        if begin := _FRAME.match(line):
+            found.append([begin[1], line])
+        elif line.startswith("    ") and found:
+            found[-1].append(line)
+        elif line.startswith("Traceback "):
+            found = []
+    return found or [["", *lines[-_LINES:]]] if lines else []
 
 
 def _facts(run: Run, now: int) -> str:

@@ -6,14 +6,14 @@ of several times to try again the latest counts. A group of one error is that er
 
 from __future__ import annotations
 
-import traceback
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
 from tidemill import values
 from tidemill.errors import NonRetriableError, RetryAfterError, StepError, TaskFailed
 from tidemill.execute.live import AttemptTimeout
+from tidemill.execute.stacks import stack_of
 from tidemill.limits import SLEEP
 from tidemill.model import Failure
 
@@ -83,16 +83,10 @@ def _message(error: BaseException) -> str:
 
 
 def _stack(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(type(error), error, _below_engine(error)))
-    return _clean(text[-_TEXT:])
-
-
-def _below_engine(error: BaseException) -> Any:
-    """The part of the traceback that is the user's own."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("tidemill.execute"):
-        trace = trace.tb_next
-    return trace if trace is not None else error.__traceback__
+    try:
+        return _clean(stack_of(error, _TEXT))
+    except Exception:  # what formats a traceback asks the error for its text
+        return ""
 
 
 def _clean(text: str) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sys
-import sysconfig
 from types import FrameType
 
 _PLATFORM = frozenset({"tidemill", "tidemill_lambdas", "tidemill_local", "tidemill_cdk"})
-_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {"<frozen "})
-_SITE = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
+_HERE = __file__.rpartition("tidemill")[0]  # the folder in which the platform's packages are
+_LIBRARY = re.compile(r"[\\/](?:(?:site|dist)-packages|lib[\\/]python3\.\d+)[\\/]|^/opt/python/|^<frozen ")
 
 
 def is_platform(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _PLATFORM
 
 
+def is_platform_file(file: str) -> bool:
+    return file.startswith(_HERE) and re.split(r"[\\/]", file[len(_HERE) :], maxsplit=1)[0] in _PLATFORM
+
+
 def is_library(file: str) -> bool:
-    """Whether a file came with Python or was installed: it is not what the user edits."""
-    return file.startswith(_INSTALLED) or any(part in file for part in _SITE)
+    """Whether a file came with Python, or was installed: it is not what the user edits."""
+    return _LIBRARY.search(file) is not None
 
 
 def called_at() -> str:
