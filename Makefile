@@ -116,6 +116,10 @@ fmt: setup ## format, and fix what can be fixed by itself
 simulate: setup ## simulate SEEDS=10000 systems under faults, in WORLD=local, aws or moto; or replay one: SEED=123
 	$(PY) tests/simulation/run.py --world $(WORLD) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
+.PHONY: mutants
+mutants: setup ## put N=60 subtle mistakes into the code, drawn by SEED=1 (ROOM=core), and name those that no test notices
+	$(PY) tests/mutants/run.py --sample $(or $(N),60) --seed $(or $(SEED),1) --jobs $(JOBS) $(if $(ROOM),--room $(ROOM))
+
 .PHONY: e2e
 e2e: setup .ministack/.installed ## the slow tests: real processes, killed and restarted, here and in an emulated AWS account; every story on moto
 	.venv/bin/pytest tests/e2e tests/e2e_aws

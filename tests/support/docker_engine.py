@@ -23,6 +23,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tidemill_local.runtimes import dockerfile
 
+_FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since Python 3.11.4
+
 
 @dataclass
 class Container:
@@ -65,7 +67,7 @@ class DockerEngine:
         place = self.folder / f"image-{len(self.builds)}"
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             self.builds.append(sorted(tar.getnames()))
-            tar.extractall(place, filter="data")
+            tar.extractall(place, **_FILTER)
         text = (place / "Dockerfile").read_text()
         if "RUN false" in text:
             message = "The command '/bin/sh -c false' returned a non-zero code: 1"
