@@ -62,7 +62,17 @@ class Bench:
     def __init__(self, folder: Path, patience: float) -> None:
         self.root = folder / "checkout"
         self._patience = patience
+        self._sound: set[tuple[str, ...]] = set()
         shutil.copytree(ROOT, self.root, symlinks=True, ignore=_LEFT_OUT)
+
+    def fails(self, room: Room) -> tuple[str, ...] | None:
+        """Tests of the room that fail where there is no mistake, if any do: they would notice everything."""
+        for tests in room.tests:
+            if tests not in self._sound:
+                if not self.passes(tests):
+                    return tests
+                self._sound.add(tests)
+        return None
 
     def judge(self, mutant: Mutant, room: Room) -> str:
         """`killed`, `timeout` or `survived`."""
@@ -87,7 +97,7 @@ class Bench:
         if tests == SEEDS:
             command = ["tests/simulation/run.py", "--world", "local", "--seeds", str(_SIMULATED)]
         else:
-            command = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests]
+            command = ["-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests]
         environment = {**os.environ, "PYTHONPATH": str(self.root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         process = subprocess.Popen(
             [sys.executable, *command], cwd=self.root, env=environment, start_new_session=True,
@@ -129,8 +139,11 @@ def _judged(sample: list[tuple[Mutant, Room]], benches: SimpleQueue[Bench], jobs
 
     def judged(each: tuple[Mutant, Room]) -> None:
         bench = benches.get()
-        began = time.monotonic()
         try:
+            failing = bench.fails(each[1])
+            if failing is not None:
+                raise SystemExit(f"these tests fail without a mistake: {' '.join(failing)}")
+            began = time.monotonic()
             verdict = bench.judge(*each)
         finally:
             benches.put(bench)
