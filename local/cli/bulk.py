@@ -135,6 +135,11 @@ def _again(api: Api, body: bytes) -> list[str]:
 
 def _told(stop: Stop, array: list[Line], sent: int) -> Stop:
     before = f"{sent:,} events of the lines before {array[0].number} were sent" if sent else "nothing was sent"
+    if isinstance(stop, Unreachable) and stop.lost:
+        first, last = array[0].number, array[-1].number
+        lines = f"line {first} was" if first == last else f"lines {first} to {last} were"
+        known = f"; {before}" if sent else ""
+        return Stop(stop.code, f"{stop.plain}: whether {lines} taken in is unknown, and no later line was sent{known}")
     problems: list[dict[str, Any]] = stop.body.get("errors") or [] if isinstance(stop, Refusal) else []
     if not problems:
         return Stop(stop.code, f"{stop.sentence}; {before}")

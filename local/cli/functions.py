@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tidemill_local.cli.http import Api
 
 
+_ELSEWHERE = ("id", "triggers", "places", "versions")  # said in other words; `versions` has no effect yet
+
+
 def fill(parser: Parser) -> None:
     add = group(parser, "tidemill functions list")
     listing = add("list", "list the functions")
@@ -67,7 +70,7 @@ def _show(options: Namespace, server: Api) -> int:
     facts += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
     for name, fact in function.items():
         said = _said(fact)
-        if name not in ("id", "triggers", "places") and said not in (None, [], {}, ""):
+        if name not in _ELSEWHERE and said not in (None, [], {}, ""):
             facts.append((name.replace("_", " "), said if isinstance(said, str) else text.value(said)))
     facts += [fact for limit in function["places"] for fact in _places(limit)]
     print("\n".join(f"{name:<11} {text.clean(fact)}" for name, fact in facts))

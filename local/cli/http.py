@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0  # seconds
 MOST = 1_000  # of a list in one answer
 _PLAIN = re.compile(r"[A-Za-z0-9_.~:@+-]+")  # what every server and proxy hands on as it is
+_COMMANDS = {
+    "GET /v1/functions": "functions list",
+    "GET /v1/runs": "runs list",
+    "GET /v1/events": "events list",
+    "DELETE /v1/runs/{id}": "runs cancel",
+    "POST /v1/runs/{id}/rerun": "runs rerun",
+}
 _STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -30,10 +37,12 @@ class Refusal(Stop):
 
 
 class Unreachable(Stop):
-    """Nothing answers, or what answers is no Tidemill."""
+    """Nothing answers, or what answers is no Tidemill. `lost`: what was sent may have been taken in all the same."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(UNREACHABLE, sentence)
+    def __init__(self, sentence: str, lost: bool = False) -> None:
+        super().__init__(UNREACHABLE, sentence + ("; it may have been taken in all the same" if lost else ""))
+        self.plain = sentence
+        self.lost = lost
 
 
 class Api:
@@ -93,8 +102,7 @@ class Api:
         except socket.gaierror:
             raise Unreachable(f"there is no host {self._connection.host!r}: check --url (TIDEMILL_URL)") from None
         except (OSError, HTTPException) as error:
-            lost = "; it may have been taken in all the same" if method == "POST" else ""
-            raise Unreachable(f"{self.url} gave no answer ({_named(error)}){lost}") from None
+            raise Unreachable(f"{self.url} gave no answer ({_named(error)})", lost=method == "POST") from None
         return self._understood(status, answer)
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
@@ -117,9 +125,18 @@ class Api:
         if status < 300 and ("data" in body or "ids" in body):
             return body
         if not isinstance(body.get("error"), str):
-            raise Unreachable(f"{self.url} answers {status}, but not as Tidemill does: check --url (TIDEMILL_URL)")
-        hint = " (--key or --event-key, or TIDEMILL_API_KEY or TIDEMILL_EVENT_KEY)" if status == 401 else ""
-        raise Refusal(status, body["error"] + hint, body)
+            raise Unreachable(f"what answers at {self.url} is no Tidemill ({status}): check --url (TIDEMILL_URL)")
+        raise Refusal(status, _in_commands(status, body["error"]), body)
+
+
+def _in_commands(status: int, sentence: str) -> str:
+    """The server's sentence, with the commands that make the calls it names."""
+    if status == 401:
+        sentence = sentence.partition("; ")[0]
+        return f"{sentence}; give it as --key or --event-key, or as TIDEMILL_API_KEY or TIDEMILL_EVENT_KEY"
+    for call, command in _COMMANDS.items():
+        sentence = sentence.replace(call, f"`tidemill {command}`")
+    return sentence
 
 
 def event_path(event_id: str, what: str = "") -> str:

@@ -50,7 +50,7 @@ def test_an_ended_run_cannot_be_cancelled(serve):
 @pytest.mark.parametrize(
     "on", [CancelOn("order/withdrawn", match="data.order_id"),
            CancelOn("order/withdrawn", when="async.data.order_id == event.data.order_id"),
-           [CancelOn("shop/closed"), CancelOn("order/withdrawn", match="data.order_id")]]
+           [CancelOn("shop/closed", when="true"), CancelOn("order/withdrawn", match="data.order_id")]]
 )  # fmt: skip
 def test_by_an_event(serve, on):
     app = order(cancel_on=on)

@@ -45,7 +45,7 @@ def test_two_branches_that_wait_for_the_same_each_get_the_event(serve):
 def test_a_cancel_on_survives_a_step_that_is_called_as_its_wait_was(serve):
     app = App("shop")
 
-    @app.function(on="go", cancel_on=[CancelOn("stop")])
+    @app.function(on="go", cancel_on=[CancelOn("stop", when="true")])
     def work(ctx: Context) -> None:
         ctx.step.wait_for_event("cancel0", "stop", when="async.data.n == 1")
         ctx.step.wait_for_event("later", "never")

@@ -59,7 +59,7 @@ def test_an_event_that_cancelled_the_old_run_does_not_cancel_the_new(serve):
 
     app = App("shop")
 
-    @app.function(on="go", cancel_on=CancelOn("stop"))
+    @app.function(on="go", cancel_on=CancelOn("stop", when="true"))
     def work(ctx: Context) -> str:
         ctx.step.sleep("nap", "1h")
         return "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ import msgspec
 import pytest
 from cli_server import MemoryServer
 
+import tidemill_lambdas
 from tidemill import App, Context
 from tidemill.core.flow import places
 from tidemill.model import Event
 from tidemill.ports import Waiting
 from tidemill_local.cli import follow, main, text
-from tidemill_local.cli.http import Api
+from tidemill_local.cli.http import _COMMANDS, Api
 from tidemill_local.cli.screen import Silent
 from tidemill_local.payload import Answer, problem
 
@@ -301,6 +303,45 @@ def test_an_array_whose_answer_was_lost_is_sent_again_with_the_same_ids(
     assert len(set(server.bodies)) == 1
 
 
+def test_an_array_whose_answer_stays_lost_is_said_to_be_unknown(
+    server: MemoryServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidemill_local.cli.bulk.sleep", lambda seconds: None)
+    (tmp_path / "f").write_text('{"name": "order/plain"}\n' * 3)
+    server.instead.extend([None] * 4)
+    done = run("send", "--file", str(tmp_path / "f"))
+    assert done.code == 3
+    assert "whether lines 1 to 3 were taken in is unknown" in done.err
+    assert "nothing was sent" not in done.err
+
+
+def test_errors_name_commands_in_place_of_calls(server: MemoryServer, run: Run) -> None:
+    assert "`tidemill runs list` lists the latest" in run("runs", "show", "nope").err
+    assert "`tidemill functions list` lists them all" in run("functions", "show", "nope").err
+    assert "`tidemill events list` lists the latest" in run("events", "show", "nope").err
+    server.instead.append(problem(401, "this call needs a valid API key; send it as a header: Authorization: Bearer x"))
+    said = run("runs", "list").err
+    assert "this call needs a valid API key; give it as --key" in said
+    assert "header" not in said
+
+
+def test_each_call_that_an_error_of_the_api_names_has_its_command() -> None:
+    api = Path(tidemill_lambdas.__file__).parent / "api"
+    named = {
+        call
+        for file in api.glob("*.py")
+        for line in file.read_text().splitlines()
+        if "Refused(" in line
+        for call in re.findall(r"(?:GET|POST|PUT|DELETE) /[\w/{}]+", line)
+    }
+    assert named
+    assert named <= set(_COMMANDS)
+
+
+def test_a_function_says_nothing_of_versions_that_have_no_effect(server: MemoryServer, run: Run) -> None:
+    assert "pinned" not in run("functions", "show", "shop.plain").out
+
+
 def test_what_the_server_refuses_is_named_by_line(server: MemoryServer, run: Run, tmp_path: Path) -> None:
     (tmp_path / "f").write_text('{"name": "order/plain"}\n\n{"name": "tidemill/mine"}\n')
     done = run("send", "--file", str(tmp_path / "f"))
@@ -446,7 +487,7 @@ def test_another_server_is_exit_3(server: MemoryServer, run: Run) -> None:
     server.instead.append(Answer(200, b"<html>hello</html>"))
     done = run("runs", "list")
     assert done.code == 3
-    assert "not as Tidemill does" in done.err
+    assert "is no Tidemill" in done.err
 
 
 def test_a_connection_that_was_kept_open_may_be_closed_meanwhile(server: MemoryServer, run: Run) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tidemill import ApiError, App
+from tidemill import ApiError, App, client
 from tidemill.client import post
 
 OK = (200, {"ids": ["i1"], "status": 200})
@@ -116,7 +116,25 @@ def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setenv("TIDEMILL_URL", url)
     with pytest.raises(ApiError, match=f"^nothing listens at {url}: start `tidemill dev`, or set TIDEMILL_URL$"):
-        App("shop").send("a")
+        post([{"name": "a"}], pauses=(0, 0))
+
+
+def test_a_server_that_restarts_gets_what_was_sent_meanwhile(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{free.getsockname()[1]}"
+    tried, paused = iter([away, away, away]), []
+
+    def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    there = client._connection
+    monkeypatch.setattr(client, "_connection", lambda url: there(next(tried, server.url)))
+    monkeypatch.setattr(client.time, "sleep", pause)
+    server.answers = [OK]
+    assert App("shop").send("a") == ["i1"]
+    assert len(paused) == 3
+    assert sum(client._PAUSES) == 10
 
 
 @pytest.mark.parametrize("url", ["localhost:8288", "ftp://x", "http://", "http://x:port"])

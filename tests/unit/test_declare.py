@@ -113,9 +113,9 @@ def test_everything_at_once() -> None:
 
 
 def test_one_of_what_may_be_several() -> None:
-    found = spec(on="a", concurrency=Concurrency(2), cancel_on=CancelOn("b"), batch=None)
+    found = spec(on="a", concurrency=Concurrency(2), cancel_on=CancelOn("b", match="data.id"), batch=None)
     assert found.flow == {"concurrency": [{"limit": 2, "scope": "function", "counts": "steps"}]}
-    assert found.cancel_on == (CancelSpec("b"),)
+    assert found.cancel_on == (CancelSpec("b", "data.id"),)
     assert spec(on="a", batch=Batch(100, "5s", key="event.data.x")).flow == {
         "batch": {"max_size": 100, "timeout": 5_000, "key": "event.data.x"}
     }
@@ -248,12 +248,16 @@ def test_a_model_that_is_none() -> None:
         ({"singleton": Singleton("keep")}, "singleton.mode: must be 'skip' or 'cancel', not 'keep'"),  # type: ignore[arg-type] # the point
         ({"idempotency": "data.id"}, "idempotency: in the expression 'data.id'"),
         ({"cancel_on": "b"}, "cancel_on: must be CancelOn(...), not 'b'"),
+        ({"cancel_on": CancelOn("b")}, "cancel_on: would cancel every run of the function; give match= or when="),
         ({"cancel_on": CancelOn("b*")}, "cancel_on: an awaited event has one exact name"),
         ({"cancel_on": CancelOn("b", match="x", when="y")}, "cancel_on: give match or when, not both"),
         ({"cancel_on": CancelOn("b", match="data.x == 1")}, "cancel_on: match 'data.x == 1' is not a path"),
         ({"cancel_on": CancelOn("b", when="async.data.")}, "cancel_on: the expression 'async.data.' is not CEL"),
-        ({"cancel_on": CancelOn("b", timeout=0)}, "cancel_on.timeout: must be longer than 0, not 0"),
-        ({"cancel_on": [CancelOn(f"e{n}") for n in range(6)]}, "cancel_on: takes at most 5 events, not 6"),
+        ({"cancel_on": CancelOn("b", match="data.id", timeout=0)}, "cancel_on.timeout: must be longer than 0, not 0"),
+        (
+            {"cancel_on": [CancelOn(f"e{n}", match="data.id") for n in range(6)]},
+            "cancel_on: takes at most 5 events, not 6",
+        ),
         ({"timeouts": "1h"}, "timeouts: must be Timeouts(...), not '1h'"),
         ({"timeouts": Timeouts()}, "timeouts: says nothing"),
         ({"versions": "newest"}, "versions: must be 'pinned' or 'latest', not 'newest'"),
@@ -274,7 +278,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], problem: str) -> No
         {"singleton": Singleton("cancel")},
         {"idempotency": "event.data.x"},
         {"priority": "10"},
-        {"cancel_on": [CancelOn("b")]},
+        {"cancel_on": [CancelOn("b", match="data.id")]},
     ],
 )
 def test_what_a_batch_cannot_be_combined_with(other: dict[str, Any]) -> None:

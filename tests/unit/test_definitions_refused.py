@@ -124,6 +124,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         ({"singleton": {"mode": "wait"}}, "singleton.mode: must be 'skip' or 'cancel', not 'wait'"),
         ({"priority": 5}, "priority: must be text, not 5"),
         ({"idempotency": "async.data.x"}, "idempotency: in the expression 'async.data.x', column 1: 'async' is not"),
+        ({"cancel": {"event": "a"}}, "cancel: would cancel every run; give match or if"),
         ({"cancel": {"event": "a*"}}, "cancel.event: an awaited event has one exact name"),
         ({"cancel": [{"event": "a", "match": "a == b"}]}, "cancel[0].match: match 'a == b' is not a path of an event"),
         ({"cancel": {"event": "a", "match": "data.x", "if": "async.data.x"}}, "cancel.match: give match or if"),

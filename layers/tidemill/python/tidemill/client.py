@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8288"
 _TIMEOUT = 30.0  # seconds
-_PAUSES = (0.2, 1.0)  # seconds, before the second and the third try
+_PAUSES = (0.2, 0.3, 0.5, 1.0, 1.5, 2.0, 2.0, 2.5)  # seconds, before each further try
+_PATIENCE = sum(_PAUSES)  # so long may a server that restarts be away
 
 
 class _Answer(msgspec.Struct):
@@ -31,7 +32,7 @@ class _Answer(msgspec.Struct):
 
 
 def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> list[str]:
-    """Sends events to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY` and returns their ids.
+    """Sends events to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY` and returns their ids; for ten seconds again and again.
 
     Raises ApiError with the server's sentence; its status is 0 where there was no answer at all.
     """
@@ -39,15 +40,16 @@ def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> lis
     path = f"/e/{quote(os.environ.get('TIDEMILL_EVENT_KEY') or 'dev', safe='')}"
     now = time.time_ns() // 1_000_000
     body = msgspec.json.encode([{"id": ulid(now, os.urandom(10)), **event} for event in events])
+    began = time.monotonic()
     for pause in pauses:
         try:
             status, answer = _request(url, path, body)
             if status < 500:
                 return _ids(url, status, answer)
-        except ConnectionRefusedError:
-            break  # waiting would not help: nobody is there
         except OSError:
             pass
+        if time.monotonic() - began > _PATIENCE:
+            break  # each try took long
         time.sleep(pause)
     try:
         return _ids(url, *_request(url, path, body))

@@ -192,10 +192,16 @@ def _cancel_on(given: Any, problems: Problems) -> tuple[CancelSpec, ...]:
         if not isinstance(one, CancelOn):
             problems.add(where, f"must be CancelOn(...), not {one!r}")
             continue
-        problems.note(where, wait_problem(one.name, one.match, one.when))
+        problems.note(where, wait_problem(one.name, one.match, one.when) or _cancels_all(one.match, one.when))
         timeout = None if one.timeout is None else problems.duration(f"{where}.timeout", one.timeout)
         found.append(CancelSpec(one.name, one.match, one.when, timeout))
     return tuple(found)
+
+
+def _cancels_all(match: Any, when: Any) -> str | None:
+    if match is not None or when is not None:
+        return None
+    return 'would cancel every run of the function; give match= or when=, or write when="true" if you mean that'
 
 
 def _timeouts(given: Any, problems: Problems) -> TimeoutSpec:

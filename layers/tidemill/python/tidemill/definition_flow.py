@@ -124,6 +124,8 @@ def cancel_of(given: Any, problems: Problems) -> tuple[CancelSpec, ...]:
 
 def _cancel(given: dict[str, Any], where: str, problems: Problems) -> CancelSpec:
     problems.note(f"{where}.event", awaited_problem(given["event"]))
+    if "match" not in given and "if" not in given:
+        problems.add(where, 'would cancel every run; give match or if, or write "if": "true" if you mean that')
     if "match" in given:
         try:
             check_match(match=given["match"])

@@ -72,7 +72,7 @@ class CancelOn(msgspec.Struct, frozen=True):
     """An event that cancels the run, from the receipt of the run's own event on, for `timeout` (default: always).
 
     `match` is a path that must hold the same value in both events; `when` is CEL over `event` (the run's own)
-    and `async` (the incoming).
+    and `async` (the incoming). One of both must be given: `when="true"` cancels every run.
     """
 
     name: str

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from tidemill.core.cel_budget import TooMuch, weight
 from tidemill.core.cel_engine import engine, executed
+from tidemill.core.cel_hints import foreign, plainly, rooted
 from tidemill.core.cel_subset import MISSING, TYPES, Missing, Variables, compile_subset
 from tidemill.core.cel_terms import MACROS, Unbounded, compile_terms, has_loops
 from tidemill.core.cel_tokens import Token, tokens
@@ -122,8 +123,7 @@ class _Cel:
         self._paths = _paths_read(text, free)
         self._default_root = default_root
         if self._members and default_root is None:
-            hint = f"begin with {' or '.join(sorted(roots))}, as in {min(roots)}.data.{self._members[0]}"
-            _refuse(text, self._members[0], f"is not known here: {hint}")
+            _unknown(text, self._members[0], self._paths, roots)
         self._program = _compiled(_with_our_size(text)) if "size" in references["functions"] else program
         self._own_size = self._program is not program
         self._operations = _operations(text)
@@ -158,9 +158,30 @@ def _compiled(text: str) -> Any:
         place = re.search(_PLACE, str(error))
         if place is None:
             raise ExpressionError(f"the expression '{text}' is not CEL: {error}") from None
-        line, column, problem = place.groups()
-        where = f"column {column}" if line == "1" else f"line {line}, column {column}"
-        raise ExpressionError(f"the expression '{text}' is not CEL: {where}: {problem}") from None
+        if (word := foreign(text)) is not None:
+            where, problem = _place(text, word.start), f"use '{word.instead}' for '{word.text}'"
+        else:
+            line, column, problem = place.groups()
+            where = _at(int(line), int(column))
+        raise ExpressionError(f"the expression '{text}' is not CEL: {where}: {plainly(problem)}") from None
+
+
+def _place(text: str, start: int) -> str:
+    before = text[:start]
+    return _at(before.count("\n") + 1, start - before.rfind("\n"))
+
+
+def _at(line: int, column: int) -> str:
+    return f"column {column}" if line == 1 else f"line {line}, column {column}"
+
+
+def _unknown(text: str, name: str, paths: list[tuple[str, ...]], roots: frozenset[str]) -> NoReturn:
+    word = foreign(text)
+    path = next((path for path in paths if path[0] == name), (name,))
+    if word is not None and word.text == name:
+        _refuse(text, name, f"is not known here: use '{word.instead}'")
+    hint = f"begin with {' or '.join(sorted(roots))}, as in {rooted('.'.join(path), roots)}"
+    _refuse(text, name, f"is not known here: {hint}")
 
 
 def _refuse(text: str, name: str, problem: str) -> NoReturn:
