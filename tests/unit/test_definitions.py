@@ -179,11 +179,9 @@ def test_everything_that_a_function_may_say(tmp_path: Path) -> None:
 
 
 def test_one_of_what_may_be_several(tmp_path: Path) -> None:
-    found = read(
-        tmp_path, triggers=[{"event": "a"}], concurrency={"limit": 2}, cancel={"event": "b", "match": "id"}
-    )
+    found = read(tmp_path, triggers=[{"event": "a"}], concurrency={"limit": 2}, cancel={"event": "b", "match": "id"})
     assert found.spec.flow == {"concurrency": [{"limit": 2, "scope": "function", "counts": "steps"}]}
-    assert found.spec.cancel_on == (CancelSpec("b", "data.id"),)
+    assert found.spec.cancel_on == (CancelSpec("b", "id"),)
     batch = read(tmp_path, triggers=[{"event": "a"}], batchEvents={"maxSize": 100, "timeout": "5s", "key": "data.x"})
     assert batch.spec.flow == {"batch": {"max_size": 100, "timeout": 5_000, "key": "event.data.x"}}
 
