@@ -79,6 +79,12 @@ def test_sent_again_with_its_id_an_event_that_was_taken_in_part_starts_what_it_h
         assert len(call.runs_of(event_id)) == 2
 
 
+def test_what_an_id_starts_is_decided_by_its_first_content(call: Caller) -> None:
+    call.send({**WHOLE, "data": {"plan": "free"}})
+    call.send(WHOLE)
+    assert {head.function_id for head in call.world.runs.of_event("signup-u1")} == {"shop.welcome"}
+
+
 def test_an_event_of_the_platform_is_not_taken_in_by_its_id(call: Caller) -> None:
     event = Event("timer-1", "tidemill/timer", {}, NOW, NOW)
     assert call.world.events.put(event, ())

@@ -195,3 +195,15 @@ def test_a_stub_takes_the_place_of_a_program() -> None:
     with Mill(app_of([Node("a"), Node("b", (Edge("a", "steps.a.ok"),))], echo)) as mill:
         mill.stub("a", returns={"ok": True})
         assert mill.send("go").run("graph").output == {"b": {"id": "b"}}
+
+
+def test_what_an_edge_waits_for_is_named_by_the_edge_and_by_its_number() -> None:
+    """The journal remembers it by this name: it stays as it is."""
+    edges = (Edge("a", wait=60_000), Edge("a", awaits=Awaited("opened", HOUR, None)), Edge("c", wait=60_000))
+    with Mill(app_of([Node("a"), Node("c"), Node("b", edges)], echo)) as mill:
+        run = mill.send("go").run("graph")
+        assert [step.id for step in run.steps if step.kind != "run"] == [
+            "a -> b (wait)",
+            "a -> b (async 2)",
+            "c -> b (wait 3)",
+        ]

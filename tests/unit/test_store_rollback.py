@@ -126,3 +126,13 @@ def test_a_run_a_wait_and_an_awaited_path_that_were_rolled_back_are_not_there(db
         assert db.events.paths("item/sold") == {}
         assert not db.waits.awaited("item/sold")
         assert db.runs.create(head, [Started(1, "shop.pay", (sold(1),))]), "it does not exist"
+
+
+def test_a_wait_dropped_by_a_transaction_that_was_rolled_back_is_awaited(db: Database) -> None:
+    with db:
+        db.waits.put(Wait("r1", "shop.pay", "w", "item/sold", Condition(), after=0))
+        db.commit()
+        db.waits.drop("r1")
+        assert not db.waits.awaited("item/sold")
+        db.rollback()
+        assert db.waits.awaited("item/sold")

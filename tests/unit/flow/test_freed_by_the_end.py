@@ -167,6 +167,25 @@ def _alone(world: World) -> str:
     return place.key
 
 
+def test_a_place_given_to_a_run_that_is_closed_goes_to_the_next() -> None:
+    """It was passed on at the very moment of the end; the message that says so finds the run closed."""
+    shop, work = app(concurrency=Concurrency(1, counts="runs"))
+    with Mill(shop) as mill:
+        world = mill._machine.world
+        run = mill.send("go").run()
+        head = world.runs.head(run.id)
+        assert head is not None
+        assert head.due is None
+        assert head.standing is not None
+        (place,) = head.standing.places
+        assert world.flow.take(place, run.id, 1, FOREVER, mill._machine.clock.now(), False)
+        waits = mill.send("go").run(work)
+        assert waits.status == "scheduled"
+        world.queue.look(run.id, work.id)
+        mill._machine.settle()
+        assert waits.status == "completed"
+
+
 class Alive:
     def __init__(self) -> None:
         self.is_alive = True
