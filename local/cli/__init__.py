@@ -29,7 +29,6 @@ VERBS = {
     "runs": "list, show, cancel and rerun runs",
     "events": "list and show events",
     "functions": "list and show functions",
-    "users": "show or forget a user",
     "manifest": "print what apps declare, as JSON",
     "cost": "say what an app will cost in AWS",
     "deploy": "deploy to AWS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, asks, comes_later, group, lists, prints_json
+from tidemill_local.cli.parser import Parser, asks, group, lists, prints_json
 from tidemill_local.cli.stop import DONE
 
 if TYPE_CHECKING:
@@ -26,14 +26,6 @@ def fill(parser: Parser) -> None:
     show.add_argument("event", metavar="EVENT", help="the event's id")
     prints_json(show, "the event")
     asks(show, _show, "tidemill events show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
-
-    for name, summary, until in (
-        ("validate", "check events against their schemas", "events have no schemas yet"),
-        ("codegen", "write classes for events with schemas", "events have no schemas yet"),
-        ("diff", "compare the schemas of two versions", "events have no schemas yet"),
-        ("export", "write events to a file", "until then `tidemill events list --json --limit 100000` prints them"),
-    ):
-        comes_later(add(name, summary), until, f"tidemill events {name}")
 
 
 def _list(options: Namespace, server: Api) -> int:

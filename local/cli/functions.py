@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill_local.cli import validate
-from tidemill_local.cli.parser import Parser, asks, comes_later, group, prints_json
+from tidemill_local.cli.parser import Parser, asks, group, prints_json
 from tidemill_local.cli.stop import DONE
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ def fill(parser: Parser) -> None:
     prints_json(show, "the function")
     asks(show, _show, "tidemill functions show shop.checkout")
 
-    for name, summary, until in (
-        ("pause", "start no more runs of a function", "until then stop what sends its events"),
-        ("resume", "start runs of a paused function again", "nothing can be paused yet"),
-    ):
-        comes_later(add(name, summary), until, f"tidemill functions {name} shop.checkout")
     validate.fill(add("validate", "check definition files, and name every problem by its path"))
 
 

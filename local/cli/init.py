@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tidemill_local.cli.stop import DONE, FAILED, Stop
 if TYPE_CHECKING:
     from argparse import Namespace
 
+_IGNORED = ".gitignore"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -22,10 +24,9 @@ def fill(parser: Parser) -> None:
 
 def _init(options: Namespace) -> int:
     folder = Path(options.folder)
-    files = {
-        folder / template.relative_to(_TEMPLATES).with_suffix(""): template.read_bytes()
-        for template in sorted(_TEMPLATES.rglob("*.tmpl"))
-    }
+    files = {folder / _named(template): template.read_bytes() for template in sorted(_TEMPLATES.rglob("*.tmpl"))}
+    if (folder / _IGNORED).exists():
+        del files[folder / _IGNORED]  # a repository of its own has one
     there = [str(file) for file in files if file.exists()]
     if there:
         raise Stop(FAILED, f"{', '.join(there)}: there already, and nothing is overwritten; name another folder")
@@ -41,6 +42,11 @@ def _init(options: Namespace) -> int:
     return DONE
 
 
+def _named(template: Path) -> Path:
+    name = template.relative_to(_TEMPLATES).with_suffix("")
+    return Path(_IGNORED) if name == Path("gitignore") else name
+
+
 def _say(folder: Path, files: dict[Path, bytes]) -> None:
     enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     print("written: " + ", ".join(str(file) for file in files))
@@ -48,3 +54,5 @@ def _say(folder: Path, files: dict[Path, bytes]) -> None:
     print(f"  {enter}tidemill dev")
     print("\nand in another terminal send it an event, and watch:\n")
     print(f"  {enter}tidemill send order/placed @order.json --wait")
+    print("\nand its tests:\n")
+    print(f"  {enter}{'' if find_spec('pytest') else 'pip install pytest && '}pytest")

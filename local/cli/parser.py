@@ -24,7 +24,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
         self.example = ""
         self.hands_on = False  # all words are another program's: they are in `words`, unread
-        self.later = False  # comes in a later version: whatever is given, the answer is the same
 
     def format_help(self) -> str:
         self.epilog = f"example:\n  {self.example}" if self.example else None
@@ -37,8 +36,6 @@ class Parser(argparse.ArgumentParser):
         asked = {"-h", "--help"} & set(words)
         if self.hands_on and not asked:
             namespace, words = argparse.Namespace(words=words), []
-        elif self.later and not asked:
-            words = []
         found, rest = super().parse_known_args(words, namespace)
         if rest:
             self.error(f"{rest[0]!r} is not known here")
@@ -68,17 +65,6 @@ def does(parser: Parser, do: Do, example: str) -> Parser:
     parser.set_defaults(do=do)
     parser.example = example
     return parser
-
-
-def comes_later(parser: Parser, what: str, example: str) -> Parser:
-    """A command of which only the name is there yet."""
-
-    def do(_: argparse.Namespace) -> int:
-        raise Stop(USAGE, f"{parser.prog.removeprefix('tidemill ')} comes in a later version: {what}")
-
-    parser.later = True
-    parser.description = f"Comes in a later version: {what}."
-    return does(parser, do, example)
 
 
 def group(parser: Parser, example: str) -> Callable[[str, str], Parser]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, asks, comes_later, group, lists, prints_json
+from tidemill_local.cli.parser import Parser, asks, group, lists, prints_json
 from tidemill_local.cli.stop import DONE
 
 if TYPE_CHECKING:
@@ -43,17 +43,6 @@ def fill(parser: Parser) -> None:
     rerun.add_argument("--wait", action="store_true", help="follow the new run to its end; 1 if it failed")
     prints_json(rerun, 'the new run\'s id as {"run_id": ...}, with --wait the ended run')
     asks(rerun, _rerun, "tidemill runs rerun 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --wait")
-
-    comes_later(
-        add("replay", "run again all runs of a function in a window of time"),
-        "until then `tidemill runs rerun` starts one run again",
-        "tidemill runs replay --function shop.checkout",
-    )
-    comes_later(
-        add("export", "write runs to a file"),
-        "until then `tidemill runs list --json --limit 100000` prints them",
-        "tidemill runs export",
-    )
 
 
 def _list(options: Namespace, server: Api) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 
 DONE: Final = 0
 FAILED: Final = 1  # what was asked for did not succeed: a run failed, nothing has this id, the server refused
-USAGE: Final = 2  # the command line makes no sense, or the command comes in a later version
+USAGE: Final = 2  # the command line makes no sense
 UNREACHABLE: Final = 3  # nothing answers there, or what answers is no Tidemill
 INTERRUPTED: Final = 130  # Ctrl-C, as shells have it: 128 + SIGINT
 NO_READER: Final = 141  # whoever read the output has gone: 128 + SIGPIPE

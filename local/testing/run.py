@@ -15,7 +15,7 @@ from tidemill.duration import parse_time
 from tidemill.execute import outside
 from tidemill.execute.plans import outcome
 from tidemill.execute.rerun import rerun
-from tidemill.model import SIGNAL, Failure, Head, RunStatus
+from tidemill.model import SIGNAL, Failure, Head
 from tidemill.received import EventView, view
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ class Run:
         return self._head.function_id
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> str:
+        """`scheduled`, `running`, `sleeping`, `waiting`, `completed`, `failed`, `cancelled` or `skipped`.
+
+        A text, because a type checker would take a second assert on it for one that cannot hold.
+        """
         return self._head.status
 
     @property

@@ -13,7 +13,7 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, field_serializer
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from tidemill import App, Context, Event
+from tidemill import App, AsyncContext, Context, Event
 
 
 class Order(BaseModel):
@@ -193,3 +193,61 @@ def test_what_invoke_cannot_pass_fails_the_run_at_once(serve, data, said):
         assert run.status == "failed"
         assert run.error.message.startswith(f"step 'a': {said}")
         assert len(calls) == 1
+
+
+class Lesson(BaseModel):
+    title: str
+    at: date
+
+
+def test_what_is_waited_for_is_typed(serve):
+    app = App("school")
+
+    @app.function(on="go")
+    def learn(ctx: Context) -> list:
+        given = ctx.step.wait_for_event("lesson", "lesson/given", model=Lesson)
+        ctx.step.sleep("nap", "1h")
+        mark = ctx.step.wait_for_signal("mark", "mark", model=Lesson)
+        none = ctx.step.wait_for_signal("none", "none", model=Lesson, timeout="1m")
+        return [given.data.at.year, mark.title, none]
+
+    @app.function(on="go")
+    async def learn_async(ctx: AsyncContext) -> list:
+        given = await ctx.step.wait_for_event("lesson", "lesson/given", model=Lesson)
+        await ctx.step.sleep("nap", "1h")
+        mark = await ctx.step.wait_for_signal("mark", "mark", model=Lesson)
+        none = await ctx.step.wait_for_signal("none", "none", model=Lesson, timeout="1m")
+        return [given.data.at.year, mark.title, none]
+
+    with serve(app) as mill:
+        runs = mill.send("go").runs
+        mill.send("lesson/given", {"title": "tides", "at": "2026-11-30"})
+        mill.advance("1h")
+        mill.signal("mark", {"title": "good", "at": "2026-12-01"})
+        mill.advance("1m")
+        assert [run.output for run in runs] == [[2026, "good", None]] * 2
+
+
+def test_what_is_waited_for_and_does_not_fit_fails_the_run_at_once(serve):
+    app = App("school")
+
+    @app.function(on="event")
+    def waits(ctx: Context) -> None:
+        ctx.step.wait_for_event("lesson", "lesson/given", model=Lesson)
+
+    @app.function(on="signal")
+    async def signals(ctx: AsyncContext) -> None:
+        await ctx.step.wait_for_signal("mark", "mark", model=Lesson)
+
+    @app.function(on="wrong")
+    def wrong(ctx: Context) -> None:
+        ctx.step.wait_for_event("lesson", "lesson/given", model=dict)  # type: ignore[type-var]
+
+    with serve(app) as mill:
+        runs = [mill.send(name).run() for name in ("event", "signal", "wrong")]
+        mill.send("lesson/given", {"title": "tides"}, id="l1")
+        mill.signal("mark", 7)
+        assert [(run.status, run.attempt) for run in runs] == [("failed", 1)] * 3
+        assert "the event l1 (lesson/given) does not fit Lesson: data.at" in runs[0].error.message
+        assert "the signal 'mark' does not fit Lesson" in runs[1].error.message
+        assert "model= takes a Pydantic model" in runs[2].error.message

@@ -27,6 +27,7 @@ from tidemill import (
     Timeouts,
     Wait,
 )
+from tidemill.testing import Mill
 
 app = App("shop")
 
@@ -208,3 +209,37 @@ async def call_async(ctx: AsyncContext[Paid]) -> int:
 assert_type(app.send("user/signed.up", {"user_id": "u1"}, id="a", user={"id": "u1"}, ts=1, v="1"), list[str])
 assert_type(app.send("order/paid", Paid(amount=1)), list[str])
 assert_type(app.send([{"name": "a"}, {"name": "b"}]), list[str])
+
+
+# --- what tests assert, and what is waited for -----------------------------------------------------------
+
+
+class Lesson(BaseModel):
+    title: str
+
+
+@app.function(on="course/begun")
+def learn(ctx: Context) -> str:
+    lesson = assert_type(ctx.step.wait_for_event("lesson", "lesson/given", model=Lesson), EventView[Lesson] | None)
+    mark = assert_type(ctx.step.wait_for_signal("mark", "mark", model=Lesson, timeout="1d"), Lesson | None)
+    return lesson.data.title if lesson is not None else mark.title if mark is not None else ""
+
+
+@app.function(on="course/begun")
+async def learn_async(ctx: AsyncContext) -> str:
+    found = await ctx.step.wait_for_event("lesson", "lesson/given", model=Lesson, when="async.data.title != ''")
+    lesson = assert_type(found, EventView[Lesson] | None)
+    mark = assert_type(await ctx.step.wait_for_signal("mark", "mark", model=Lesson), Lesson | None)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(ctx.step.wait_for_event("other", "lesson/given"))
+    assert_type(task.result(), EventView[dict[str, Any]] | None)
+    return lesson.data.title if lesson is not None else mark.title if mark is not None else ""
+
+
+def twice() -> None:
+    with Mill(app) as mill:
+        run = mill.send("course/begun").run()
+        assert run.status == "waiting"
+        mill.advance("1d")
+        assert run.status == "completed"
+        assert_type(run.step("mark").status, str)

@@ -505,20 +505,6 @@ def test_a_wrong_key_says_where_to_give_one(server: MemoryServer, run: Run) -> N
     assert "--key" in done.err
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "runs replay --function x", "runs export", "events validate f", "events codegen", "events diff a b",
-        "events export --all", "functions pause x", "functions resume x", "users show u1",
-        "users forget u1",
-    ],
-)  # fmt: skip
-def test_what_comes_later_says_so(run: Run, words: str) -> None:
-    done = run(*words.split())
-    assert (done.code, done.out) == (2, "")
-    assert "comes in a later version" in done.err
-
-
 def test_without_a_command_there_is_help(run: Run) -> None:
     done = run()
     assert done.code == 2

@@ -90,3 +90,11 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert stopped.value.code == 0
     assert re.fullmatch(r"tidemill \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_help_offers_nothing_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        assert "later version" not in capsys.readouterr().out
+    assert "later version" not in PAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from cli_server import MemoryServer
 
 from tidemill_local.cli import main
 
+DOCS = Path(__file__).parents[2] / "docs"
 SRC = str(Path(__file__).parents[2] / "src")
 
 
@@ -33,12 +35,51 @@ def test_init_writes_an_app_and_says_how_to_go_on(folder: Path, capsys: pytest.C
     assert main(["init", "my shop"]) == 0
     written = [file.relative_to(folder / "my shop") for file in (folder / "my shop").rglob("*") if file.is_file()]
     assert sorted(map(str, written)) == [
-        *("app.py", "order.json", "parcel.function.json", "steps/label/Dockerfile", "steps/label/label.sh"),
+        *(
+            ".gitignore",
+            "app.py",
+            "order.json",
+            "parcel.function.json",
+            "steps/label/Dockerfile",
+            "steps/label/label.sh",
+        ),
         *("steps/pack/Dockerfile", "steps/pack/pack.py", "test_app.py"),
     ]
     said = capsys.readouterr().out
     assert "  cd 'my shop' && tidemill dev\n" in said
     assert "  cd 'my shop' && tidemill send order/placed @order.json --wait\n" in said
+    assert "  cd 'my shop' && pytest\n" in said
+    page = (DOCS / "first-function.md").read_text("utf-8")
+    begin = page[page.index("`init` writes") :].partition("`dev` is")[0]
+    assert {f"`{file.parts[0]}`" for file in written} == set(re.findall(r"`[\w.]+`", begin)) - {"`init`"}
+
+
+def test_init_says_how_to_get_pytest_where_it_is_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tidemill_local.cli.init.find_spec", lambda name: None)
+    assert main(["init"]) == 0
+    assert "\n  pip install pytest && pytest\n" in capsys.readouterr().out
+
+
+def test_init_leaves_the_gitignore_of_a_repository(folder: Path) -> None:
+    (folder / ".gitignore").write_text("mine")
+    assert main(["init"]) == 0
+    assert (folder / ".gitignore").read_text() == "mine"
+    assert (folder / "app.py").exists()
+
+
+def test_git_ignores_what_dev_and_the_functions_write(folder: Path) -> None:
+    assert main(["init"]) == 0
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    for kept in (".tidemill/state.db", "receipts/o1.txt", "__pycache__/app.pyc"):
+        (folder / kept).parent.mkdir(exist_ok=True)
+        (folder / kept).write_text("")
+    listed = ["git", "status", "--porcelain", "--untracked-files=all"]
+    shown = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    assert sorted(line[3:].partition("/")[0] for line in shown.splitlines() if "steps/" not in line) == [
+        *(".gitignore", "app.py", "order.json", "parcel.function.json", "test_app.py"),
+    ]
 
 
 def test_init_here_needs_no_cd(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

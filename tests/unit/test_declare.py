@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -24,6 +26,7 @@ from tidemill import (
     Singleton,
     Throttle,
     Timeouts,
+    declare,
 )
 from tidemill.model import Backoff as BackoffSpec
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, FunctionSpec, TimeoutSpec
@@ -199,7 +202,7 @@ def test_the_error_names_the_function_and_its_place() -> None:
         ([Event(SignedUp), "other"], "on: all triggers must give the same type of data"),
         (Cron("0 0 30 2 *"), "on: the cron expression '0 0 30 2 *' is wrong: Bad day-of-month"),
         (Cron("0 9 * * * *"), "on: a cron expression has five fields"),
-        (Cron("@daily"), "on: a cron expression has five fields"),
+        (Cron("@nightly"), "on: a schedule by name is one of @hourly, @daily,"),
         (Cron("0 9 * * *", timezone=""), "on.timezone: there is no time zone ''"),
         (Cron("0 9 * * *", timezone="../etc/passwd"), "on.timezone: there is no time zone '../etc/passwd'"),
         (Cron("0 9 * * *", jitter="2d"), "on.jitter: must be at most 1d, not '2d'"),
@@ -383,3 +386,22 @@ def test_on_failure_is_checked_as_a_function() -> None:
 
 
 def _takes_context(_: Context) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [("@hourly", "0 * * * *"), ("@daily", "0 0 * * *"), ("@weekly", "0 0 * * 0"), ("@monthly", "0 0 1 * *")],
+)
+def test_a_schedule_by_name_stands_for_fields(name: str, fields: str) -> None:
+    assert spec(on=Cron(name)) == spec(on=Cron(fields))
+
+
+def test_every_option_says_what_it_is() -> None:
+    """An editor shows the text beneath a key of a TypedDict."""
+    [options] = [
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(declare)))
+        if isinstance(node, ast.ClassDef) and node.name == "FunctionOptions"
+    ]
+    said = [isinstance(node, ast.Expr) for node in options.body[1:]]
+    assert said == [False, True] * len(declare.FunctionOptions.__annotations__)

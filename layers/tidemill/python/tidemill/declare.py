@@ -29,24 +29,40 @@ if TYPE_CHECKING:
 
 
 class FunctionOptions(TypedDict, total=False):
-    """The options of `@app.function`, besides `on=`. `priority` and `idempotency` are CEL over `event`."""
+    """The options of `@app.function`, besides `on=`."""
 
-    id: str | None  # default: the function's name, with hyphens
-    name: str | None  # for people; default: the function's name
-    retries: int  # attempts after the first, 0 to 20; default 4, for the function and each of its steps
-    backoff: Duration | Backoff  # the first delay, or all of it
+    id: str | None
+    """What the function is known by, after its app's name; default: the function's name, with hyphens."""
+    name: str | None
+    """For people; default: the function's name."""
+    retries: int
+    """Attempts after the first, 0 to 20, for the function and each of its steps; default 4."""
+    backoff: Duration | Backoff
+    """The delay before the first retry, such as "10s", or `Backoff(first, factor, cap)`."""
     concurrency: Concurrency | Sequence[Concurrency] | None
+    """How many steps or runs may be at work at once, in all or for each value of a key."""
     throttle: Throttle | None
+    """How many runs may start within a time; the others start later."""
     rate_limit: RateLimit | None
+    """How many runs may start within a time; the others are skipped."""
     debounce: Debounce | None
+    """One run for many events: it starts when no further event has come for a while."""
     batch: Batch | None
-    priority: str | None  # seconds, up to 600 either way: who starts first when runs queue
+    """One run for many events: it starts with as many as came within a time."""
+    priority: str | None
+    """CEL over `event`: seconds, up to 600 either way, by which a run starts ahead of others that queue."""
     singleton: Singleton | None
-    idempotency: str | None  # one run per value in 24 hours
+    """One run at a time: a newcomer is skipped, or cancels the old one."""
+    idempotency: str | None
+    """CEL over `event`: one run for each value within 24 hours."""
     cancel_on: CancelOn | Sequence[CancelOn] | None
+    """Up to five events that cancel a run."""
     timeouts: Timeouts | None
-    on_failure: FailureHandler | None  # runs as `<id>-failure` when a run has failed
+    """A run that has not begun, or not ended, within this time is cancelled."""
+    on_failure: FailureHandler | None
+    """A function of its own, `<id>-failure`, that runs when a run has failed."""
     versions: Literal["pinned", "latest"]
+    """Whether a run stays on the code that it began with."""
 
 
 _OPTIONS = frozenset(FunctionOptions.__annotations__)

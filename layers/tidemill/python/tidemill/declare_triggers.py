@@ -20,6 +20,16 @@ _NO_NAME = (
     ' or write Event({model}, name="user/signed.up")'
 )
 
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
 
 def triggers_of(on: Any, problems: Problems) -> tuple[tuple[Trigger, ...], type[BaseModel] | None]:
     """The triggers, and the model that all of them name, if they do."""
@@ -69,12 +79,20 @@ def _event(given: Event[object], where: str, problems: Problems) -> Trigger | No
 
 def _cron(given: Cron, where: str, problems: Problems) -> Trigger:
     jitter = problems.duration(f"{where}.jitter", given.jitter, least=0, most=limits.DAY)
-    problems.note(where, cron_problem(given.expr))
+    fields = cron_fields(given.expr)
+    problems.note(where, cron_problem(fields))
     problems.note(f"{where}.timezone", timezone_problem(given.timezone))
-    return CronTrigger(given.expr, given.timezone, jitter)
+    return CronTrigger(fields, given.timezone, jitter)
+
+
+def cron_fields(expr: Any) -> Any:
+    """The five fields for which `@daily` and its like stand; anything else as it is."""
+    return _NICKNAMES.get(expr, expr) if isinstance(expr, str) else expr
 
 
 def cron_problem(expr: Any) -> str | None:
+    if isinstance(expr, str) and expr.startswith("@"):
+        return f"a schedule by name is one of {', '.join(_NICKNAMES)}, not {expr!r}"
     if not isinstance(expr, str) or len(expr.split()) != 5:
         return f"a cron expression has five fields (minute hour day month weekday), not {expr!r}"
     from datetime import datetime  # a function without a schedule need not load these

@@ -16,7 +16,7 @@ from tidemill.checks import Problems
 from tidemill.core.expression import ExpressionError
 from tidemill.core.match import check as check_match
 from tidemill.declare_flow import check_together, flow_of
-from tidemill.declare_triggers import cron_problem, timezone_problem
+from tidemill.declare_triggers import cron_fields, cron_problem, timezone_problem
 from tidemill.definition_cel import ASYNC, EVENT, rooted
 from tidemill.definition_json import join
 from tidemill.flow import Batch, Concurrency, Debounce, RateLimit, Singleton, Throttle
@@ -51,11 +51,12 @@ def triggers_of(given: list[Any], problems: Problems) -> tuple[Trigger, ...]:
 
 def _trigger(given: dict[str, Any], where: str, problems: Problems) -> Trigger | None:
     if "cron" in given:
-        problems.note(f"{where}.cron", cron_problem(given["cron"]))
+        fields = cron_fields(given["cron"])
+        problems.note(f"{where}.cron", cron_problem(fields))
         zone = given.get("timezone", "UTC")
         problems.note(f"{where}.timezone", timezone_problem(zone))
         jitter = problems.duration(f"{where}.jitter", given.get("jitter", 0), least=0, most=limits.DAY)
-        return CronTrigger(given["cron"], zone, jitter)
+        return CronTrigger(fields, zone, jitter)
     if "event" not in given:
         return None
     problems.note(f"{where}.event", awaited_problem(given["event"], wildcard=True))

@@ -117,8 +117,15 @@ def _copied(value: object) -> Any:
 
 
 def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
-    """In JSON mode: a strict model takes dates and the like as the text that they were sent as."""
-    data: object = event.data
+    found: BaseModel = parsed(event.data, data_type, f"the event {event.id} ({event.name})")
+    return found
+
+
+def parsed(data: object, data_type: type[BaseModel], what: str) -> Any:
+    """In JSON mode: a strict model takes dates and the like as the text that they were sent as.
+
+    Raises NonRetriableError where the data does not fit.
+    """
     if isinstance(data, data_type):  # passed by `invoke` as itself
         return data
     from tidemill import values_sent  # most functions declare no model
@@ -128,6 +135,4 @@ def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
     except ValueError as error:  # a ValidationError is one, and this way pydantic need not be imported
         errors = cast("Any", error).errors() if hasattr(error, "errors") else [{"loc": (), "msg": str(error)}]
         places = "; ".join(f"{'.'.join(map(str, ('data', *e['loc'])))}: {e['msg']}" for e in errors)
-        raise NonRetriableError(
-            f"the event {event.id} ({event.name}) does not fit {data_type.__name__}: {places}"
-        ) from None
+        raise NonRetriableError(f"{what} does not fit {data_type.__name__}: {places}") from None

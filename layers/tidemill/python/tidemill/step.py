@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
-from tidemill.received import view
+from tidemill.received import parsed, view
 from tidemill.step_args import (
     check_calls,
     check_id,
@@ -20,6 +20,7 @@ from tidemill.step_args import (
     function_id_of,
     items_of,
     many_waits,
+    model_of,
     one_wait,
     retries_of,
     sleep_of,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from tidemill.triggers import Duration, Wait
 
     Waits = tuple[tuple[str, str, str | None, str | None], ...]  # label, event name, match, when
+
+    M = TypeVar("M", bound=BaseModel)
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -99,6 +102,19 @@ class Step:
         check_id(id)
         self._driver.sleep_until(id, time_of(id, when))
 
+    @overload
+    def wait_for_event(
+        self,
+        id: str,
+        name: str,
+        *,
+        model: type[M],
+        match: str | None = None,
+        when: str | None = None,
+        timeout: Duration | None = None,
+        lookback: bool = True,
+    ) -> EventView[M] | None: ...
+    @overload
     def wait_for_event(
         self,
         id: str,
@@ -108,11 +124,22 @@ class Step:
         when: str | None = None,
         timeout: Duration | None = None,
         lookback: bool = True,
-    ) -> EventView | None:
-        """The first matching event received since the run's own, or None at the timeout."""
-        waits = one_wait(id, name, match, when)
-        found = self._driver.wait(id, waits, timeout_of(id, timeout), lookback)
-        return None if found is None else view(found[1])
+    ) -> EventView | None: ...
+    def wait_for_event(
+        self,
+        id: str,
+        name: str,
+        *,
+        model: Any = None,
+        match: str | None = None,
+        when: str | None = None,
+        timeout: Duration | None = None,
+        lookback: bool = True,
+    ) -> Any:
+        """The first matching event received since the run's own, or None at the timeout. `model` types its data."""
+        data_type = model_of(id, model)
+        found = self._driver.wait(id, one_wait(id, name, match, when), timeout_of(id, timeout), lookback)
+        return None if found is None else view(found[1], data_type)
 
     def wait_for_any(
         self, id: str, waits: Mapping[str, Wait], *, timeout: Duration | None = None
@@ -121,10 +148,16 @@ class Step:
         found = self._driver.wait(id, many_waits(id, waits), timeout_of(id, timeout), True)
         return None if found is None else (found[0], view(found[1]))
 
-    def wait_for_signal(self, id: str, signal: str, *, timeout: Duration | None = None) -> Any:
-        """The data of `POST /v1/signals` with this `signal`, or None at the timeout."""
+    @overload
+    def wait_for_signal(self, id: str, signal: str, *, model: type[M], timeout: Duration | None = None) -> M | None: ...
+    @overload
+    def wait_for_signal(self, id: str, signal: str, *, timeout: Duration | None = None) -> Any: ...
+    def wait_for_signal(self, id: str, signal: str, *, model: Any = None, timeout: Duration | None = None) -> Any:
+        """The data of `POST /v1/signals` with this `signal`, or None at the timeout. `model` types it."""
         check_signal(id, signal)
-        return self._driver.signal(id, signal, timeout_of(id, timeout))
+        data_type = model_of(id, model)
+        data = self._driver.signal(id, signal, timeout_of(id, timeout))
+        return data if data is None or data_type is None else parsed(data, data_type, f"the signal {signal!r}")
 
     @overload
     def invoke(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from pydantic import BaseModel
+
     from tidemill.triggers import Duration, Wait
 
     Waits = tuple[tuple[str, str, str | None, str | None], ...]
@@ -54,6 +56,13 @@ def check_sync_step(id: str, fn: Any) -> None:
             f"step {id!r}: {getattr(fn, '__name__', fn)} is async, the function around it is not;"
             " declare that one with `async def` and await its steps"
         )
+
+
+def model_of(id: str, model: Any) -> type[BaseModel] | None:
+    if model is None or hasattr(model, "model_validate_json"):
+        found: type[BaseModel] | None = model
+        return found
+    raise NonRetriableError(f"step {id!r}: model= takes a Pydantic model, a class, not {model!r}")
 
 
 def _is_async(fn: Any) -> bool:

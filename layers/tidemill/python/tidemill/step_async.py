@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
-from tidemill.received import view
+from tidemill.received import parsed, view
 from tidemill.step_args import (
     check_calls,
     check_id,
@@ -15,6 +15,7 @@ from tidemill.step_args import (
     function_id_of,
     items_of,
     many_waits,
+    model_of,
     one_wait,
     retries_of,
     sleep_of,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     Made = Callable[[str, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
     """Told of each coroutine that the code is given, and of which step it is; gives the coroutine."""
     Waits = tuple[tuple[str, str, str | None, str | None], ...]  # label, event name, match, when
+
+    M = TypeVar("M", bound=BaseModel)
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -112,7 +115,20 @@ class AsyncStep:
         check_id(id)
         return self._made(f"step {id!r}", self._driver.sleep_until(id, time_of(id, when)))
 
-    def wait_for_event(
+    @overload
+    async def wait_for_event(
+        self,
+        id: str,
+        name: str,
+        *,
+        model: type[M],
+        match: str | None = None,
+        when: str | None = None,
+        timeout: Duration | None = None,
+        lookback: bool = True,
+    ) -> EventView[M] | None: ...
+    @overload
+    async def wait_for_event(
         self,
         id: str,
         name: str,
@@ -121,10 +137,23 @@ class AsyncStep:
         when: str | None = None,
         timeout: Duration | None = None,
         lookback: bool = True,
-    ) -> Coroutine[Any, Any, EventView | None]:
-        """The first matching event received since the run's own, or None at the timeout."""
-        asked = self._driver, id, one_wait(id, name, match, when), timeout_of(id, timeout), lookback
-        return self._made(f"step {id!r}", _the_event(*asked))
+    ) -> EventView | None: ...
+    def wait_for_event(
+        self,
+        id: str,
+        name: str,
+        *,
+        model: Any = None,
+        match: str | None = None,
+        when: str | None = None,
+        timeout: Duration | None = None,
+        lookback: bool = True,
+    ) -> Coroutine[Any, Any, Any]:
+        """The first matching event received since the run's own, or None at the timeout. `model` types its data."""
+        data_type = model_of(id, model)
+        waits = one_wait(id, name, match, when)
+        found = _the_event(self._driver, id, waits, timeout_of(id, timeout), lookback, data_type)
+        return self._made(f"step {id!r}", found)
 
     def wait_for_any(
         self, id: str, waits: Mapping[str, Wait], *, timeout: Duration | None = None
@@ -133,10 +162,20 @@ class AsyncStep:
         asked = self._driver, id, many_waits(id, waits), timeout_of(id, timeout)
         return self._made(f"step {id!r}", _the_first(*asked))
 
-    def wait_for_signal(self, id: str, signal: str, *, timeout: Duration | None = None) -> Coroutine[Any, Any, Any]:
-        """The data of `POST /v1/signals` with this `signal`, or None at the timeout."""
+    @overload
+    async def wait_for_signal(
+        self, id: str, signal: str, *, model: type[M], timeout: Duration | None = None
+    ) -> M | None: ...
+    @overload
+    async def wait_for_signal(self, id: str, signal: str, *, timeout: Duration | None = None) -> Any: ...
+    def wait_for_signal(
+        self, id: str, signal: str, *, model: Any = None, timeout: Duration | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """The data of `POST /v1/signals` with this `signal`, or None at the timeout. `model` types it."""
         check_signal(id, signal)
-        return self._made(f"step {id!r}", self._driver.signal(id, signal, timeout_of(id, timeout)))
+        if (data_type := model_of(id, model)) is None:
+            return self._made(f"step {id!r}", self._driver.signal(id, signal, timeout_of(id, timeout)))
+        return self._made(f"step {id!r}", _the_signal(self._driver, id, signal, timeout_of(id, timeout), data_type))
 
     @overload
     async def invoke(
@@ -213,10 +252,22 @@ class AsyncStep:
 
 
 async def _the_event(
-    driver: AsyncStepDriver, id: str, waits: Waits, timeout: int | None, lookback: bool
-) -> EventView | None:
+    driver: AsyncStepDriver,
+    id: str,
+    waits: Waits,
+    timeout: int | None,
+    lookback: bool,
+    data_type: type[BaseModel] | None,
+) -> EventView[Any] | None:
     found = await driver.wait(id, waits, timeout, lookback)
-    return None if found is None else view(found[1])
+    return None if found is None else view(found[1], data_type)
+
+
+async def _the_signal(
+    driver: AsyncStepDriver, id: str, signal: str, timeout: int | None, data_type: type[BaseModel]
+) -> Any:
+    data = await driver.signal(id, signal, timeout)
+    return None if data is None else parsed(data, data_type, f"the signal {signal!r}")
 
 
 async def _the_first(
@@ -226,7 +277,7 @@ async def _the_first(
     return None if found is None else (found[0], view(found[1]))
 
 
-BARE = frozenset({_the_event.__code__, _the_first.__code__})
+BARE = frozenset({_the_event.__code__, _the_first.__code__, _the_signal.__code__})
 """The code of coroutines that are nothing but a wait."""
 
 

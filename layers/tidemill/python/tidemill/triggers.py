@@ -73,7 +73,7 @@ class Event(Generic[D_co]):
 class Cron(msgspec.Struct, frozen=True):
     """Starts a function by the clock: five cron fields in a time zone, late by a random share of `jitter`.
 
-    The event is `tidemill/scheduled.timer`.
+    `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` stand for fields. The event is `tidemill/scheduled.timer`.
     """
 
     expr: str
