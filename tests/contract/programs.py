@@ -158,7 +158,7 @@ class _Service(BaseHTTPRequestHandler):
             "/later": (429, b""), "/large": (200, json.dumps("x" * LARGE).encode()),
         }  # fmt: skip
         if self.path == "/hang":
-            time.sleep(2)
+            time.sleep(600)
             return
         status, answer = answers[self.path]
         self.send_response(status)

@@ -89,13 +89,13 @@ def test_a_plain_step_of_an_async_function_may_run_a_loop_of_its_own(serve):
 
 def test_more_plain_steps_than_threads_take_turns():
     app, at_work, most = App("shop"), [], []
-    lock = threading.Lock()
+    lock, meeting = threading.Lock(), threading.Barrier(2)
 
     def busy(n: int) -> int:
         with lock:
             at_work.append(n)
             most.append(len(at_work))
-        time.sleep(0.001)
+        meeting.wait(120)
         with lock:
             at_work.remove(n)
         return n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,19 +79,24 @@ def test_what_goes_wrong_has_lambdas_own_name(runtime: LambdaRuntime, tmp_path: 
 
 
 def test_a_process_that_died_while_it_was_idle_fails_nothing(runtime: LambdaRuntime, tmp_path: Path) -> None:
-    code = (
-        "import os, threading\n"
-        "def handler(event, context):\n"
-        "    threading.Timer(0.05, os._exit, [1]).start()\n"
-        "    return os.getpid()\n"
-    )
-    pid = run(runtime, tmp_path, code)
+    pid = run(runtime, tmp_path, "import os\ndef handler(event, context):\n    return os.getpid()\n")
+    os.kill(pid, signal.SIGKILL)
     wait_until_gone(pid)
     assert run(runtime, tmp_path) != pid
 
 
 def test_there_are_so_many_processes_and_no_more(runtime: LambdaRuntime, tmp_path: Path) -> None:
-    code = "import os, time\ndef handler(event, context):\n    time.sleep(0.2)\n    return os.getpid()"
+    place = tmp_path.with_name(f"{tmp_path.name}-processes")
+    place.mkdir()
+    code = (  # each waits until there are two at work
+        "import os, time\n"
+        f"PLACE = {str(place)!r}\n"
+        "def handler(event, context):\n"
+        "    open(f'{PLACE}/{os.getpid()}', 'w').close()\n"
+        "    while len(os.listdir(PLACE)) < 2:\n"
+        "        time.sleep(0.01)\n"
+        "    return os.getpid()\n"
+    )
     (tmp_path / "handler.py").write_text(code)
     pids: list[int] = []
     threads = [threading.Thread(target=lambda: pids.append(run(runtime, tmp_path))) for _ in range(5)]
