@@ -1,4 +1,4 @@
-"""What `tidemill dev` says while it runs: a line for each run that ends, folded into a count when there are many."""
+"""What `tidemill dev` says while it runs: a line for each thing that happens, counts where there are many."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from asyncio import AbstractEventLoop
 from collections import Counter
 from typing import TextIO
 
-from tidemill.core.journal import Ended
-from tidemill.model import Head
+from tidemill.core.journal import Record
+from tidemill.model import Event, Head
+from tidemill_local.progress import Said, of_event, of_record
 from tidemill_local.terminal import clean_lines
 
-_LINES = 10  # a second; more runs than that are counted
-_TEXT = 200
+_LINES = 10  # of one kind a second; what is more is counted
 _TOLD = 100
 
 
@@ -24,7 +24,8 @@ class Console:
         self._second = 0
         self._minute = -1
         self._told: set[str] = set()
-        self._lines = 0
+        self._lines: Counter[str] = Counter()
+        self.events = True  # whether a line tells of each event
         self._folded: Counter[str] = Counter()
 
     def say(self, text: str) -> None:
@@ -46,35 +47,30 @@ class Console:
             self._told.add(text)
             self.trouble(text)
 
-    def ended(self, head: Head, ended: Ended) -> None:
-        if head.parent is not None and head.parent.chunk is not None:
-            return  # a part of a map; its run will be told of
+    def event(self, event: Event) -> None:
+        """An event was received."""
+        if self.events and (said := of_event(event)) is not None:
+            self._told_of(said)
+
+    def appended(self, head: Head, record: Record, since: int) -> None:
+        """The executor that was given the run at `since` has appended a record."""
+        for said in of_record(head, record, since):
+            self._told_of(said)
+
+    def _told_of(self, said: Said) -> None:
         second = int(self._loop.time())
         if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines <= _LINES:
-            self.say(_line(head, ended))
+            self._second = second
+            self._lines.clear()
+        self._lines[said.kind] += 1
+        if self._lines[said.kind] <= _LINES:
+            self.say(said.text)
             return
         if not self._folded:
             self._loop.call_later(1.0, self._unfold)
-        self._folded[ended.status] += 1
+        self._folded[said.kind] += 1
 
     def _unfold(self) -> None:
         folded, self._folded = self._folded, Counter()
-        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(folded.items()))
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(folded.items()))
         self.say(f"  … and {counts}")
-
-
-def _line(head: Head, ended: Ended) -> str:
-    took = _took(ended.at - (head.started_at or head.created_at))
-    if ended.failure is None:
-        return f"✓ {head.function_id}  {head.run_id}  {took}"
-    message = " ".join(f"{ended.failure.type}: {ended.failure.message}".split())
-    return f"✗ {head.function_id}  {head.run_id}  {took}  {message[:_TEXT]}"
-
-
-def _took(ms: int) -> str:
-    if ms < 1_000:
-        return f"{ms} ms"
-    return f"{ms / 1_000:.1f} s" if ms < 100_000 else f"{ms // 60_000} min"

@@ -32,6 +32,7 @@ class DevOptions:
     env_file: str | None = None  # None: `.env`, if there is one
     durable: bool = False
     reload: bool = True
+    events: bool = True  # a line for each event
 
 
 def run(options: DevOptions) -> int:
@@ -75,7 +76,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
     from tidemill_local.store.database import Database
     from tidemill_local.store.errors import StoreError
 
-    settings = Settings(order, Path(options.data), options.concurrency, options.reload, allowed)
+    settings = Settings(order, Path(options.data), options.concurrency, options.reload, allowed, options.events)
     try:
         db = Database(settings.data, options.durable)
     except StoreError as error:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 from asyncio import TimerHandle
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tidemill.core.journal import Ended, HandedOver
+from tidemill.core.journal import HandedOver, Record
 from tidemill.core.state import fold
 from tidemill.execute.open import Opened, attend, open_run
 from tidemill.model import Failure, HeadChange
@@ -199,9 +199,10 @@ class Dispatcher:
             self.crashes[slot.run.head.run_id] = failure
         slot.close()
 
-    def ended(self, slot: Slot, ended: Ended) -> None:
+    def appended(self, slot: Slot, records: Sequence[Record]) -> None:
         if slot.run is not None:
-            self._console.ended(slot.run.head, ended)
+            for record in records:
+                self._console.appended(slot.run.head, record, slot.since)
 
     def _free_alone(self, slot: Slot) -> None:
         about = self._alone.pop(slot, None)

@@ -66,6 +66,7 @@ class Settings:
     concurrency: int
     reload: bool
     access: Access
+    events: bool = True  # whether a line tells of each event
 
 
 class Server:
@@ -74,6 +75,8 @@ class Server:
         self._db = db
         self._loop = loop
         self._console = Console(loop)
+        self._console.events = settings.events
+        db.events.told = self._console.event
         clock, entropy = PlatformClock(floor=db.events.latest()), SystemEntropy()
         self._clock = clock
         claims = Claims(ids.ulid(clock.now(), entropy.bytes(10)))

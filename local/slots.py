@@ -7,11 +7,12 @@ ends the slot's claim the slot is free, and the next run may travel with the ans
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from tidemill.core.journal import Ended, Record
+from tidemill.core.journal import Record
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened
 from tidemill.model import AtWork, Failure, Head
@@ -44,7 +45,7 @@ class Owner(Protocol):
         """The slot's connection is gone, and with it the claim on `slot.run`, if it had one."""
         ...
 
-    def ended(self, slot: Slot, ended: Ended) -> None: ...
+    def appended(self, slot: Slot, records: Sequence[Record]) -> None: ...
 
     def gave_up(self, slot: Slot, failure: Failure) -> None:
         """The slot ends without having left its run."""
@@ -169,9 +170,9 @@ class Slot:
     def _append(self, call: wire.Append) -> list[Record] | None:
         found = self._keeper.append(self._head(call.run_id), call.seq, call.records, call.change)
         last = call.records[-1]
+        if found is None:
+            self._owner.appended(self, call.records)
         if found is None and isinstance(last, LEAVES):
-            if isinstance(last, Ended):
-                self._owner.ended(self, last)
             self.run = None  # it has been left in order
             self._owner.free(self)
         return found

@@ -25,6 +25,7 @@ def fill(parser: Parser) -> None:
     parser.add_argument("--env-file", metavar="FILE", help="KEY=VALUE lines for the functions (.env, if there is one)")
     parser.add_argument("--durable", action="store_true", help="lose nothing in a power cut either; slower")
     parser.add_argument("--no-reload", action="store_true", help="do not follow changes of the code")
+    parser.add_argument("--no-events", action="store_true", help="do not tell of each event that is received")
     does(parser, _dev, "tidemill dev app.py --port 8288")
 
 
@@ -41,6 +42,7 @@ def _dev(options: Namespace) -> int:
             env_file=options.env_file,
             durable=options.durable,
             reload=not options.no_reload,
+            events=not options.no_events,
         )
     )
 

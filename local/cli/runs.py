@@ -27,17 +27,17 @@ def fill(parser: Parser) -> None:
     asks(listing, _list, "tidemill runs list --status failed --limit 20")
 
     show = add("show", "show one run with its steps")
-    show.add_argument("run", metavar="RUN", help="the run's id")
+    show.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     prints_json(show, "the run with its journal and steps")
     asks(show, _show, "tidemill runs show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     cancel = add("cancel", "cancel a run that has not ended")
-    cancel.add_argument("run", metavar="RUN", help="the run's id")
+    cancel.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     prints_json(cancel, "the cancelled run")
     asks(cancel, _cancel, "tidemill runs cancel 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     rerun = add("rerun", "start a run again as a new run")
-    rerun.add_argument("run", metavar="RUN", help="the run's id")
+    rerun.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     rerun.add_argument("--from-step", metavar="STEP", help="keep what the steps before this one have done")
     rerun.add_argument("--input", metavar="JSON", help="data in place of its event's, @file, or - for standard input")
     rerun.add_argument("--wait", action="store_true", help="follow the new run to its end; 1 if it failed")
@@ -78,30 +78,30 @@ def table(runs: list[dict[str, Any]], now: int) -> str:
 
 def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import story, text
-    from tidemill_local.cli.http import part
+    from tidemill_local.cli.run_id import path_of
 
-    run = server.get(f"/v1/runs/{part(options.run)}")
+    run = server.get(path_of(server, options.run))
     print(text.compact(run) if options.json else story.timeline(run, text.now_ms()))
     return DONE
 
 
 def _cancel(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import text
-    from tidemill_local.cli.http import part
+    from tidemill_local.cli.run_id import path_of
 
-    run = server.delete(f"/v1/runs/{part(options.run)}")
+    run = server.delete(path_of(server, options.run))
     print(text.compact(run) if options.json else f"{run['run_id']} is {run['status']}")
     return DONE
 
 
 def _rerun(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.arguments import json_argument
-    from tidemill_local.cli.http import part
     from tidemill_local.cli.invoke import started_run
+    from tidemill_local.cli.run_id import path_of
 
     body: dict[str, Any] = {}
     if options.from_step is not None:
         body["from_step"] = options.from_step
     if options.input is not None:
         body["input"] = json_argument(options.input, "--input")
-    return started_run(options, server, server.post(f"/v1/runs/{part(options.run)}/rerun", body))
+    return started_run(options, server, server.post(path_of(server, options.run) + "/rerun", body))

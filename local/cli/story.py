@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from tidemill_local.cli import text
+from tidemill_local.stack import stack_end
 
 Run = dict[str, Any]
 ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})
 BAD = frozenset({"failed", "cancelled"})
 
 _VALUE = 80  # characters of a value in a table
-_FRAMES = 3  # of a stack: the last ones say where
-_LINES = 4  # of a stack that is not Python's
-_FRAME = re.compile(r'  File "(.+)", line \d+')
 
 
 def timeline(run: Run, now: int) -> str:
@@ -66,36 +63,11 @@ def error_line(error: Run) -> str:
 def error_block(error: Run) -> str:
     """The error, and the last lines of where it came from."""
     where = f" (step {text.clean(error['step_id'])})" if error.get("step_id") else ""
-    return "\n".join([error_line(error) + where, *stack_end(error)])
+    return "\n".join([error_line(error) + where, *_stack(error)])
 
 
-def stack_end(error: Run) -> list[str]:
-    """The last frames of a stack, and the last one of the user's own, without the error itself."""
-    frames = _frames(error)
-    if not frames:
-        return []
-    from tidemill.execute.frames import is_library  # costs more than the rest of this command
-
-    own = max((number for number, frame in enumerate(frames) if not is_library(frame[0])), default=len(frames) - 1)
-    first = max(len(frames) - _FRAMES, 0)
-    shown = [*frames[first:]] if own >= first else [frames[own], *frames[first + 1 :]]
-    return [f"  {_indented(line)}" for _, *lines in shown for line in lines]
-
-
-def _frames(error: Run) -> list[list[str]]:
-    """Of what was raised last: for each frame its file, then its lines; a stack of another language is one."""
-    lines = [line for line in (error.get("stack") or "").splitlines() if line.strip(" ~^")]
-    if lines and lines[-1].partition(":")[0].endswith(error["type"]):
-        del lines[-1]
-    found: list[list[str]] = []
-    for line in lines:
-        if begin := _FRAME.match(line):
-            found.append([begin[1], line])
-        elif line.startswith("    ") and found:
-            found[-1].append(line)
-        elif line.startswith("Traceback "):
-            found = []
-    return found or [["", *lines[-_LINES:]]] if lines else []
+def _stack(error: Run) -> list[str]:
+    return stack_end(error["type"], error.get("stack") or "")
 
 
 def _facts(run: Run, now: int) -> str:
@@ -141,7 +113,7 @@ def _steps_table(run: Run, now: int) -> str:
     for line, step in zip(lines[1:], steps, strict=True):
         shown.append(line)
         if step["status"] == "failed" and step.get("error"):
-            shown += [f"    {inner}" for inner in stack_end(step["error"])]
+            shown += [f"    {inner}" for inner in _stack(step["error"])]
     return "\n".join(shown)
 
 
@@ -151,8 +123,3 @@ def _end(run: Run) -> str:
         told = any(step["id"] == error["step_id"] and step["status"] == "failed" for step in run["steps"])
         return "error     " + error_block({**error, "stack": ""} if told else error).replace("\n", "\n          ")
     return f"output    {text.value(run['output'], 4_000)}" if run["output"] is not None else ""
-
-
-def _indented(line: str) -> str:
-    depth = len(line) - len(line.lstrip(" "))
-    return " " * min(depth, 8) + text.clean(line.strip())

@@ -7,7 +7,7 @@ filed for the old one under its keys then leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ class SqliteEvents:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.told: Callable[[Event], None] | None = None  # called with each event that is new
         self._paths: dict[str, dict[str, int]] = {}  # by name, as they are in the table
 
     def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
@@ -54,6 +55,8 @@ class SqliteEvents:
                 "INSERT INTO event_key VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (event.name, path, hash_, event.received_at, n),
             )
+        if self.told is not None:
+            self.told(event)
         return True
 
     def latest(self) -> int:

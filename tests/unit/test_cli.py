@@ -574,3 +574,24 @@ def test_places_in_use_and_who_waits_are_shown(server: MemoryServer, run: Run) -
     assert "2 steps for each event.data.user: 1 in use, 1 waiting, the longest since 2026-09-21" in shown
     assert "ann: 1 in use, 1 waiting" in shown
     assert "9 steps, shared in the account: 1 in use" in shown
+
+
+def test_the_last_characters_of_a_runs_id_serve_in_every_command(server: MemoryServer, run: Run) -> None:
+    run("send", "order/placed", '{"total": 1}')
+    [listed] = [json.loads(line) for line in run("runs", "list", "--json").lines]
+    short = listed["run_id"][-8:]
+    assert run("runs", "show", short, "--json").json["run_id"] == listed["run_id"]
+    assert run("runs", "show", short.lower(), "--json").json["run_id"] == listed["run_id"]
+    assert f"{listed['run_id']} is cancelled" in run("runs", "cancel", short).out
+    assert run("runs", "rerun", short).code == 0
+    none = run("runs", "show", "ZZZZZZZZ")
+    assert (none.code, none.out) == (1, "")
+    assert "none of the newest 1,000 runs has an id that ends in 'ZZZZZZZZ'" in none.err
+
+
+def test_a_short_id_of_several_runs_names_them(server: MemoryServer, run: Run) -> None:
+    rows = [{"run_id": f"{letter}{'0' * 17}ABCDEFGH"} for letter in "XY"]
+    server.instead.append(Answer(200, json.dumps({"data": rows, "cursor": None}).encode()))
+    done = run("runs", "show", "ABCDEFGH")
+    assert done.code == 1
+    assert f"stands for 2 runs; give one of these ids: {rows[0]['run_id']}, {rows[1]['run_id']}" in done.err

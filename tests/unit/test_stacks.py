@@ -12,7 +12,7 @@ from tidemill import App, Context, NonRetriableError
 from tidemill.execute.failures import failure_of
 from tidemill.execute.frames import is_library
 from tidemill.testing import Mill
-from tidemill_local.cli.story import stack_end
+from tidemill_local.stack import stack_end
 
 HERE = __file__
 
@@ -128,7 +128,7 @@ def test_an_error_that_no_traceback_can_show_has_none() -> None:
 
 
 def shown(stack: str, kind: str = "ValueError") -> str:
-    return "\n".join(stack_end({"type": kind, "message": "m", "stack": stack}))
+    return "\n".join(stack_end(kind, stack))
 
 
 def test_runs_show_ends_a_stack_by_frames_with_the_users_last() -> None:

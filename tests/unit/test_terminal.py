@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tidemill.core.journal import Ended
-from tidemill.model import Failure, Head
+from tidemill.core.journal import Ended, StepTried
+from tidemill.model import Event, Failure, Head
 from tidemill_local.cli import text
 from tidemill_local.console import Console
 from tidemill_local.terminal import clean, clean_lines
@@ -39,7 +39,10 @@ def test_the_dev_servers_screen_shows_text() -> None:
     console.say(f"reloaded {NASTY}")
     console.trouble(f"one {NASTY}\ntwo")
     failure = Failure("Bad", NASTY)
-    console.ended(Head("r1", "shop.ship", "failed", 0, None, started_at=0), Ended(5, "failed", failure=failure))
+    head = Head("r1", "shop.ship", "failed", 0, None, started_at=0)
+    console.appended(head, Ended(5, "failed", failure=failure), 0)
+    console.appended(head, StepTried(f"step{NASTY}", "run", 0, 1, 1, failure, 2), 0)
+    console.event(Event(NASTY, NASTY, {}, 0, 0))
     loop.close()
     assert all(line.isprintable() for line in out.getvalue().split("\n"))
     assert "shop.ship" in out.getvalue()
