@@ -65,33 +65,35 @@ class Bench:
         self._sound: set[tuple[str, ...]] = set()
         shutil.copytree(ROOT, self.root, symlinks=True, ignore=_LEFT_OUT)
 
-    def fails(self, room: Room) -> tuple[str, ...] | None:
-        """Tests of the room that fail where there is no mistake, if any do: they would notice everything."""
-        for tests in room.tests:
-            if tests not in self._sound:
-                if not self.passes(tests):
-                    return tests
-                self._sound.add(tests)
-        return None
-
     def judge(self, mutant: Mutant, room: Room) -> str:
         """`killed`, `timeout` or `survived`."""
         path = self.root / mutant.path
         source = path.read_bytes()
         path.write_bytes(mutant.applied(source))
-        until = time.monotonic() + self._patience
         try:
-            for tests in room.tests:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return "survived"  # of the tests that there was time for
-                if not self.passes(tests, left):
-                    return "killed"
-            return "survived"
+            noticed = self._noticed(room)
         except subprocess.TimeoutExpired:
             return "timeout"
         finally:
             path.write_bytes(source)
+        if noticed is not None:
+            self._check(noticed)
+        return "survived" if noticed is None else "killed"
+
+    def _noticed(self, room: Room) -> tuple[str, ...] | None:
+        """The first tests that fail, of those that there is time for."""
+        until = time.monotonic() + self._patience
+        for tests in room.tests:
+            left = until - time.monotonic()
+            if left > 0 and not self.passes(tests, left):
+                return tests
+        return None
+
+    def _check(self, tests: tuple[str, ...]) -> None:
+        """Tests that fail without a mistake would notice everything."""
+        if tests not in self._sound and not self.passes(tests):
+            raise SystemExit(f"these tests fail without a mistake: {' '.join(tests)}")
+        self._sound.add(tests)
 
     def passes(self, tests: tuple[str, ...], seconds: float | None = None) -> bool:
         if tests == SEEDS:
@@ -139,11 +141,8 @@ def _judged(sample: list[tuple[Mutant, Room]], benches: SimpleQueue[Bench], jobs
 
     def judged(each: tuple[Mutant, Room]) -> None:
         bench = benches.get()
+        began = time.monotonic()
         try:
-            failing = bench.fails(each[1])
-            if failing is not None:
-                raise SystemExit(f"these tests fail without a mistake: {' '.join(failing)}")
-            began = time.monotonic()
             verdict = bench.judge(*each)
         finally:
             benches.put(bench)
