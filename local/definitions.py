@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill import definitions
+from tidemill.core.definition import Lambda, Wasm
+from tidemill.runtimes.extras import absent
 from tidemill_local import sources
 
 if TYPE_CHECKING:
@@ -28,11 +30,13 @@ class DefinitionsError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """`files`: all that the functions are made of; `places`: the folders and modules of their steps."""
+    """`files`: all that the functions are made of; `places`: the folders and modules of their steps; `notes`: what
+    is missing to run these."""
 
     app: App
     files: list[str]
     places: list[str]
+    notes: list[str]
 
 
 def load(files: list[Path], cwd: Path, programs: bool) -> Loaded:
@@ -46,7 +50,18 @@ def load(files: list[Path], cwd: Path, programs: bool) -> Loaded:
     places = sorted({place for definition in right for place in _places(definition)})
     own = [str(file) for file in files] + [file for place in places for file in sources.beneath(place)[1]]
     app = definitions.app_of(right, _runtimes() if programs else definitions.NO_PROGRAMS)
-    return Loaded(app, sorted(set(own)), places)
+    return Loaded(app, sorted(set(own)), places, _missing(right) if programs else [])
+
+
+def _missing(found: list[Definition]) -> list[str]:
+    """A sentence for each kind of step that cannot run here; a Lambda with an `arn` runs in AWS."""
+    kinds: dict[str, str] = {}
+    for definition in found:
+        for step in definition.steps:
+            if isinstance(step.runtime, Wasm) or (isinstance(step.runtime, Lambda) and step.runtime.arn is None):
+                kind = "wasm" if isinstance(step.runtime, Wasm) else "lambda"
+                kinds.setdefault(kind, f"{definition.spec.id}: step {step.id!r}")
+    return [f"{where} cannot be run: {problem}" for kind, where in kinds.items() if (problem := absent(kind))]
 
 
 def _runtimes() -> Mapping[str, Runtime]:

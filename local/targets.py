@@ -77,6 +77,7 @@ def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False) -> Targ
         defined = load_definitions(list(dict.fromkeys(definitions)), cwd, programs)
         loaded.apps.append(defined.app)
         loaded.files, loaded.places = defined.files, defined.places
+        loaded.notes += defined.notes
     return loaded
 
 

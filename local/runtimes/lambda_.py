@@ -7,14 +7,13 @@ Memory is not limited here. An `arn` is invoked in AWS with the usual credential
 
 from __future__ import annotations
 
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.core.definition import Lambda
 from tidemill.errors import TaskFailed, Unavailable
 from tidemill.limits import MINUTE, SECOND
+from tidemill.runtimes.extras import absent
 from tidemill.runtimes.output import (
     PAYLOAD_BYTES,
     REFUSED,
@@ -113,8 +112,8 @@ def _folder(task: Task) -> Path:
         problem = 'it has neither an "arn" nor a "path"; give it one of them'
     elif not folder.is_dir():
         problem = f"its path {step.path} is no folder"
-    elif sys.platform != "linux" or find_spec("awslambdaric") is None:
-        problem = "Lambda's runtime client (awslambdaric) is not installed here, and is made for Linux only"
+    else:
+        problem = absent("lambda")
     if problem is not None:
         raise failed(REFUSED, f"step {step.id!r} cannot be run: {problem}", retriable=False)
     return folder

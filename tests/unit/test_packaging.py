@@ -74,7 +74,35 @@ def test_source_archive_builds_the_same_wheel(checkout: Path, tmp_path: Path) ->
 
 def test_lock_fits_what_is_declared() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [Requirement(text) for text in declared["project"]["dependencies"] + declared["dependency-groups"]["dev"]]
+    extras = [text for one in ("wasm", "lambda") for text in declared["project"]["optional-dependencies"][one]]
+    wanted = [
+        Requirement(text)
+        for text in declared["project"]["dependencies"] + extras + declared["dependency-groups"]["dev"]
+    ]
     pins = [line.split()[0] for line in (ROOT / "requirements-dev.lock").read_text().splitlines() if "==" in line]
     locked = dict(pin.rstrip(";").split("==") for pin in pins)
     assert [str(one) for one in wanted if not one.specifier.contains(locked.get(one.name, "0"))] == []
+
+
+def test_only_the_extras_bring_what_few_definitions_need() -> None:
+    """wasmtime alone has 30 MB."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    always = {Requirement(text).name for text in project["dependencies"]}
+    extras = {
+        name: {Requirement(text).name for text in texts} for name, texts in project["optional-dependencies"].items()
+    }
+    assert always.isdisjoint({"wasmtime", "awslambdaric"})
+    assert (extras["wasm"], extras["lambda"]) == ({"wasmtime"}, {"awslambdaric"})
+    dev = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["dev"]
+    for name in ("wasm", "lambda"):
+        assert set(project["optional-dependencies"][name]) <= set(dev), "the gate tests another range than is installed"
+
+
+def test_what_broke_before_has_an_upper_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [
+        *project["dependencies"],
+        *(text for extra in ("wasm", "lambda") for text in project["optional-dependencies"][extra]),
+    ]
+    open_ended = {one.name for one in map(Requirement, texts) if "<" not in str(one.specifier)}
+    assert open_ended == {"tzdata"}  # it is named by the year

@@ -17,6 +17,7 @@ from tidemill.aws.client import Client, Credentials, Reply, Request
 from tidemill.core.definition import Lambda
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure
+from tidemill.runtimes import extras
 from tidemill_local.runtimes.lambda_ import LambdaRuntime
 from tidemill_local.runtimes.warm import Versions, Warm
 
@@ -35,6 +36,16 @@ def run(runtime: LambdaRuntime, folder: Path, code: str | None = None, **more: A
     if code is not None:
         (folder / "handler.py").write_text(code)
     return runtime(task_of(Lambda(), ".", folder, **more))
+
+
+def test_without_the_runtime_client_the_step_says_the_command(
+    runtime: LambdaRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    found = failure(runtime, tmp_path, "def handler(event, context): ...")
+    assert "a lambda step needs awslambdaric, for Linux alone, which is not installed" in found.message
+    assert "pip install 'tidemill[lambda]'" in found.message
+    assert not found.retriable
 
 
 def failure(runtime: LambdaRuntime, folder: Path, code: str, **more: Any) -> Failure:

@@ -13,7 +13,7 @@ from contract.programs import MODULES, WAT, clock, task_of
 from tidemill.core.definition import Wasm
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure
-from tidemill.runtimes import wasm
+from tidemill.runtimes import extras, wasm
 from tidemill.runtimes.wasm import WasmRuntime
 
 RUNTIME = WasmRuntime(clock)
@@ -48,6 +48,13 @@ def start(body: str, more: str = "") -> str:
 def test_a_built_module_and_its_text_are_the_same(tmp_path: Path) -> None:
     built = bytes(wasmtime.wat2wasm(MODULES["echo"]))
     assert run(tmp_path, built) == run(tmp_path, MODULES["echo"]) == {"a": 1}
+
+
+def test_without_wasmtime_the_step_says_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    found = failure(tmp_path, MODULES["echo"])
+    assert "a wasm step needs wasmtime, which is not installed: pip install 'tidemill[wasm]'" in found.message
+    assert not found.retriable
 
 
 def test_a_module_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

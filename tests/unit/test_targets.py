@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.runtimes import extras
 from tidemill_local import mistakes, sources, targets
 from tidemill_local.definitions import DefinitionsError
 from tidemill_local.targets import TargetError
@@ -135,6 +136,23 @@ def test_what_a_definition_is_made_of(folder: Path) -> None:
     before = sources.version(loaded.files)
     (folder / "steps" / "sms" / "Dockerfile").write_text("FROM x")
     assert sources.version(loaded.files) != before
+
+
+def test_what_a_definition_lacks_is_noted_when_it_is_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "step").mkdir()
+    (folder / "n.wasm").write_bytes(b"")
+    arn = '"arn": "arn:aws:lambda:eu-west-1:123456789012:function:f"'
+    (folder / "a.function.json").write_text(
+        '{"id": "a", "triggers": [{"event": "e"}], "steps": {"n": {"path": "./n.wasm", "runtime": {"type": "wasm"}},'
+        f' "far": {{"runtime": {{"type": "lambda", {arn}}}}},'
+        ' "near": {"path": "./step", "runtime": {"type": "lambda"}}}}'
+    )
+    assert targets.load((), folder, programs=True).notes == []
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    notes = targets.load((), folder, programs=True).notes
+    assert [note.partition(" cannot")[0] for note in notes] == ["a: step 'n'", "a: step 'near'"]
+    assert all(f"pip install 'tidemill[{kind}]'" in note for kind, note in zip(("wasm", "lambda"), notes, strict=True))
+    assert targets.load((), folder).notes == []
 
 
 def test_bad_definitions_are_explained_a_line_for_each_problem(folder: Path) -> None:

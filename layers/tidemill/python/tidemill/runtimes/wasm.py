@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.core.definition import Wasm
 from tidemill.limits import MIB, SECOND
+from tidemill.runtimes.extras import absent
 from tidemill.runtimes.output import (
     ARGUMENT_BYTES,
     OUTPUT_BYTES,
@@ -70,6 +71,8 @@ class WasmRuntime:
     def __call__(self, task: Task) -> Any:
         runtime = task.step.runtime
         assert isinstance(runtime, Wasm)
+        if (problem := absent("wasm")) is not None:
+            raise failed(REFUSED, f"step {task.step.id!r} cannot be run: {problem}", retriable=False)
         module = self._module(task, _source(task))
         streams = Streams(Bounded(), StepLog(task))
         data = encoded(task)
