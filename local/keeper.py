@@ -84,7 +84,7 @@ class SocketKeeper:
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
         return _match.decode(self._call(wire.PutWaits(list(waits), list(taken))))
 
-    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: dict[str, Any] | None) -> bool:
         return _flag.decode(self._call(wire.Invoke(parent, function_id, data, user)))
 
     def send(self, events: Sequence[Event]) -> None:

@@ -135,7 +135,7 @@ class Invoke(_Message, frozen=True, tag=32):
     parent: Parent
     function_id: str
     data: bytes
-    user: str | None
+    user: dict[str, Any] | None
 
 
 class Send(_Message, frozen=True, tag=33):

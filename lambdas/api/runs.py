@@ -10,8 +10,9 @@ from tidemill.core.view import journal_view, run_view, steps_view, whole_run_vie
 from tidemill.core.view_values import View, encoded_value, has_value
 from tidemill.execute import outside
 from tidemill.execute.rerun import rerun as run_again
-from tidemill.limits import ANSWER_BYTES, VALUE_INLINE
+from tidemill.limits import ANSWER_BYTES, EVENT_ID_CHARS, VALUE_INLINE
 from tidemill.model import Head
+from tidemill.names import text_problem
 from tidemill.ports import Page, RunQuery
 from tidemill_lambdas import params
 from tidemill_lambdas.api import bodies, cursors, pages
@@ -66,7 +67,9 @@ def cancel(call: Call) -> Response:
 
 def rerun(call: Call) -> Response:
     head = _head(call)
-    found = bodies.fields(call, "from_step", "input", optional=True)
+    found = bodies.fields(call, "from_step", "input", "id", optional=True)
+    if "id" in found and (problem := text_problem(found["id"], "id", EVENT_ID_CHARS)) is not None:
+        raise Refused(400, problem)
     step = found.get("from_step")
     if not isinstance(step, str) and "from_step" in found:
         raise Refused(400, "from_step must be the id of a step, as text")
@@ -75,7 +78,7 @@ def rerun(call: Call) -> Response:
         sentence = f"function {head.function_id!r} is not declared at present; bring it back, then run this again"
         raise Refused(409, sentence)
     try:
-        run_id = run_again(call.world, head.run_id, step, data)
+        run_id = run_again(call.world, head.run_id, step, data, found.get("id"))
     except LookupError as error:
         raise Refused(400, str(error.args[0])) from None
     return respond(200, {"data": {"run_id": run_id}})

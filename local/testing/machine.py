@@ -91,7 +91,7 @@ class _Keeper(LocalKeeper):
             self.die()
         return found
 
-    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: dict[str, Any] | None) -> bool:
         self._live()
         stub = self._doubles.stub_of(parent.key)
         if stub is None:

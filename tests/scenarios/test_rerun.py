@@ -127,3 +127,47 @@ def test_from_a_step_the_race_before_it_has_the_same_winner(serve):
         mill.advance("8h")
         assert run.status == "completed"
         assert run.rerun(from_step="last").output == run.output
+
+
+def test_the_same_id_again_is_the_same_rerun(serve):
+    app, calls = App("shop"), []
+
+    @app.function(on="go")
+    def work(ctx: Context) -> int:
+        calls.append(1)
+        return len(calls)
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        calls.clear()
+
+        def again(**body: object) -> str:
+            return mill.http("POST", f"/v1/runs/{run.id}/rerun", body).json["data"]["run_id"]
+
+        first = again(id="r1")
+        mill.advance(seconds=1)
+        assert again(id="r1") == first
+        mill.advance(seconds=1)
+        assert len(mill.runs("shop.work")) == 2
+        assert again(id="r2") != first
+        assert again() not in (first, run.id)
+        refused = mill.http("POST", f"/v1/runs/{run.id}/rerun", {"id": "a\nb"})
+        assert refused.status == 400
+        assert "control characters" in refused.json["error"]
+
+
+def test_a_rerun_finds_a_step_by_the_id_that_the_code_wrote(serve):
+    app, calls = App("shop"), []
+
+    @app.function(on="go")
+    def work(ctx: Context) -> int:
+        ctx.step.run("first", lambda: calls.append("first"))
+        ctx.step.run("p0/0/x", lambda: calls.append("x"))
+        return len(calls)
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        calls.clear()
+        assert mill.http("POST", f"/v1/runs/{run.id}/rerun", {"from_step": "p0/0/x"}).status == 200
+        mill.advance(seconds=1)
+        assert set(calls) == {"x"}

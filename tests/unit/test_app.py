@@ -184,3 +184,8 @@ def _env() -> dict[str, str]:
 
 def test_every_public_name_is_there() -> None:
     assert all(hasattr(tidemill, name) for name in tidemill.__all__)
+
+
+def test_the_name_of_the_platform_is_taken() -> None:
+    with pytest.raises(DeclarationError, match="the name 'tidemill' is the platform's own"):
+        App("tidemill")

@@ -51,6 +51,8 @@ class App:
 
     def __init__(self, name: str) -> None:
         problem = id_problem(name, "the name of an app")
+        if name == "tidemill":
+            problem = "the name 'tidemill' is the platform's own; give the app another"
         if problem is not None:
             raise DeclarationError(f"App({name!r})", [problem])
         self.name = name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -402,7 +402,7 @@ class Keeper(Protocol):
         """
         ...
 
-    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: dict[str, Any] | None) -> bool:
         """Start the run that this step waits for; its id derives from run and step. False: no such function."""
         ...
 

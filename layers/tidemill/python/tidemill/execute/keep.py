@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -73,7 +74,7 @@ class LocalKeeper:
             self._world.waits.drop(waits[0].run_id, waits[0].key)
         return found
 
-    def invoke(self, parent: Parent, function_id: str, data: bytes, user: str | None) -> bool:
+    def invoke(self, parent: Parent, function_id: str, data: bytes, user: dict[str, Any] | None) -> bool:
         spec = self._world.registry.function(function_id)
         if spec is None:
             return False

@@ -249,7 +249,7 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
         now = live.clock.now()
         parent = Parent(live.head.run_id, live.spec.id, key)
         encoded = step_args.passed(key, data)
-        if not live.ask(live.keeper.invoke, parent, function_id, encoded, live.head.user):
+        if not live.ask(live.keeper.invoke, parent, function_id, encoded, _user(live)):
             raise NonRetriableError(f"step {key!r} invokes {function_id!r}, but no function has that id")
         blocked = Blocked(key, "invoke", now, now + timeout if timeout is not None else None, function_id)
     while (resolved := live.state.resolved.get(key)) is None:
@@ -260,6 +260,11 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
         else:
             yield blocked
     return outcome(resolved)
+
+
+def _user(live: LiveRun) -> dict[str, Any] | None:
+    """Who is responsible for what the run starts: whoever was for its event, in a batch its first."""
+    return live.state.events[0].user
 
 
 def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
@@ -279,7 +284,7 @@ def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
             data=event.get("data") or {},
             ts=event.get("ts") or now,
             received_at=now,
-            user=event.get("user"),
+            user=event.get("user") or _user(live),
             v=event.get("v"),
         )
         for number, event in enumerate(events)

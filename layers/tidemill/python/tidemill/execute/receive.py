@@ -197,16 +197,16 @@ def invoke(
     *,
     parent: Parent | None = None,
     run_id: str | None = None,
-    user: str | None = None,
+    user: dict[str, Any] | None = None,
 ) -> str:
-    """Start a function directly. `data` (encoded) is its event's data; the run's id."""
+    """Start a function directly. `data` (encoded) is its event's data, `user` its event's user; the run's id."""
     now = world.clock.now()
     run_id = run_id or ids.ulid(now, world.entropy.bytes(10))
     plain = values.plain(data)
     fields = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
-    event = Event(ids.derived(run_id, INVOKED), INVOKED, fields, now, now)
+    event = Event(ids.derived(run_id, INVOKED), INVOKED, fields, now, now, user)
     world.events.put(event, ())
-    start(world, spec, (event,), run_id=run_id, parent=parent, input=data, user=user)
+    start(world, spec, (event,), run_id=run_id, parent=parent, input=data)
     return run_id
 
 

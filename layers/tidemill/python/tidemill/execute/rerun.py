@@ -10,13 +10,17 @@ from tidemill import ids, values
 from tidemill.core.handed import step_of
 from tidemill.core.journal import Begun, HandedOver, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.core.state import RunState, fold
+from tidemill.core.step_keys import escaped
 from tidemill.execute.start import start
 from tidemill.model import Event
 from tidemill.ports import World
 
 
-def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes | None = None) -> str:
-    """Start a new run like this one; its id. `input` (encoded) takes the place of the event's data.
+def rerun(
+    world: World, run_id: str, from_step: str | None = None, input: bytes | None = None, id: str | None = None
+) -> str:
+    """Start a new run like this one; its id. `input` (encoded) takes the place of the event's data. The same `id` again
+    gives the same run.
 
     With `from_step` the new run remembers what the old one did before it first reached that step. Raises LookupError,
     with one sentence, where there is no such run, step or function.
@@ -35,7 +39,7 @@ def rerun(world: World, run_id: str, from_step: str | None = None, input: bytes 
     copied = _before(records, run_id, from_step) if from_step is not None else []
     if from_step is not None and input is None and state.validated is not None:
         copied.insert(0, state.validated)  # the steps that are copied have seen this data
-    new_id = ids.ulid(world.clock.now(), world.entropy.bytes(10))
+    new_id = ids.derived(run_id, "rerun", id) if id else ids.ulid(world.clock.now(), world.entropy.bytes(10))
     start(
         world, spec, events, run_id=new_id, input=given,
         user=head.user, copied=copied, since=world.clock.now(), again=True,
@@ -53,6 +57,8 @@ def _edited(state: RunState, input: bytes | None) -> tuple[tuple[Event, ...], by
 
 def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
     """What the run remembered when it first reached `step`, in the order in which its code was told of it."""
+    keys = {key for record in records for key in _keys(record)}
+    step = step if step in keys else escaped(step)  # as the code wrote it
     for number, record in enumerate(records):
         if step in _keys(record):
             state = fold(records[:number])
@@ -60,8 +66,7 @@ def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
             waited = {key: told for key, told in state.resolved.items() if key not in maps}
             told: dict[str, StepDone | Resolved] = {**waited, **state.done}
             return [told[key] for key in sorted(told, key=lambda key: state.heard.get(key, len(told)))]
-    keys = sorted({key for record in records for key in _keys(record)})
-    raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(keys) or 'none'}")
+    raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(sorted(keys)) or 'none'}")
 
 
 def _maps(records: Sequence[Record]) -> set[str]:
