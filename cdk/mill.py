@@ -145,7 +145,7 @@ class Tidemill(Mill):
         self.bus = Bus(self, "Bus", names=names, archive_days=self.settings.archive_days)
         self.events = Events(self, "Events", platform=platform, bus=self.bus.bus)
         self.timers = Timers(self, "Timers", platform=platform)
-        self.sweeper = Sweeper(self, "Sweeper", platform=platform)
+        self.sweeper = Sweeper(self, "Sweeper", platform=platform, events_queue=self.events.queues.queue)
         self.registry = Registry(self, "Registry", platform=platform)
         self.registry.node.add_dependency(self.state)
         self.keys = Keys(self, "Keys", platform=platform)

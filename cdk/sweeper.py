@@ -1,4 +1,5 @@
-"""The sweep: once a minute, runs whose due time has passed are sent to their queues again."""
+"""The sweep: once a minute, runs whose due time has passed are sent to their queues again, and delayed events are told
+of at their time."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -8,6 +9,7 @@ from __future__ import annotations
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from tidemill_cdk.permissions import Allow, engine
@@ -19,7 +21,7 @@ _TIMEOUT = 60
 class Sweeper(Construct):
     """A Lambda that runs each minute."""
 
-    def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
+    def __init__(self, scope: Construct, id: str, *, platform: Platform, events_queue: sqs.IQueue) -> None:
         super().__init__(scope, id)
         names = platform.names
         sweep = PlatformLambda(
@@ -30,6 +32,8 @@ class Sweeper(Construct):
             description="Finds runs that nobody looked at when they were due",
             allows=[
                 *engine(names, lists=True),
+                # A delayed event takes effect by a message to the events queue.
+                Allow(("sqs:SendMessage",), (events_queue.queue_arn,)),
                 Allow(
                     ("sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"),
                     (names.dead_letters_arn,),
@@ -37,6 +41,7 @@ class Sweeper(Construct):
                 ),
             ],
             timeout=_TIMEOUT,
+            environment={"TIDEMILL_EVENTS_QUEUE": events_queue.queue_url},
         )
         self.function = sweep.function
         events.Rule(

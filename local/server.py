@@ -30,6 +30,7 @@ from tidemill_local.claims import Claims
 from tidemill_local.clock import ClockWatch, PlatformClock
 from tidemill_local.console import Console
 from tidemill_local.cron import Cron
+from tidemill_local.delayed import Delayed
 from tidemill_local.dispatch import Dispatcher
 from tidemill_local.door import Door
 from tidemill_local.handlers import Handlers
@@ -96,6 +97,7 @@ class Server:
         loop.set_exception_handler(self._failed_in_loop)
         self._timers = Timers(loop, db.runs, clock, self._ready, self._tick)
         queue.timers = self._timers
+        self._delayed = Delayed(loop, self.world, db.events, self._tick, self._console.trouble)
         self._dispatcher.tick = self._tick
         self._dispatcher.popped = self._timers.popped
         self._timers.wake = self._dispatcher.wake
@@ -104,7 +106,7 @@ class Server:
         self._workers.set_time(clock.offset)
         self._dispatcher.quarantine = Quarantine(loop, self._workers.isolate, self._tick.arm, self._ready.put)
         self._hanging = Hanging(loop, db.runs, self._dispatcher, self._workers, self._console.trouble)
-        minded = (self._timers, self._cron)
+        minded = (self._timers, self._cron, self._delayed)
         self._watch_clock = ClockWatch(loop, clock, minded, self._each_second, self._console.trouble)
         self._door = Door(self._handle, self._tick, settings.access.hosts)
         self._handlers = Handlers(self.world, settings.access.keys)
@@ -123,6 +125,7 @@ class Server:
         for run_id, function_id in self._db.runs.open_ready(self._clock.now()):
             self._ready.put(run_id, function_id)
         self._timers.fire()
+        self._delayed.fire()
         self._watch_clock.look()
         self._loop.call_later(_SLOW_LOAD, self._watch_slow_load)
 
@@ -174,6 +177,7 @@ class Server:
         """Nothing of this turn was kept; what was claimed in it is ready again."""
         self._console.once(f"the last changes could not be stored; their senders have been told: {reason}")
         self._loop.call_later(_RETRY, self._timers.again)
+        self._loop.call_later(_RETRY, self._delayed.again)
         self._loop.call_later(_RETRY, self._tick.arm)
 
     def _fire(self, spec: FunctionSpec, trigger: CronTrigger, at: int) -> None:

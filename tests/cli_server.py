@@ -12,6 +12,7 @@ from typing import Any
 
 from tidemill import App
 from tidemill.core.journal import Claimed
+from tidemill.execute import delayed
 from tidemill.execute.code import drive
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import open_run
@@ -99,6 +100,10 @@ class MemoryServer:
         """Move the clock, and let whatever is due go on."""
         with self._lock:
             self.clock.ms += round(seconds * 1_000)
+            for event_id, _ in self._world.events.delayed(self.clock.ms, 1_000):
+                event = self._world.events.get(event_id)
+                assert event is not None
+                delayed.come(self._world, event)
             for head in self._world.runs.overdue(self.clock.ms, 1_000):
                 self._ready.look(head.run_id, head.function_id)
             self._settle()

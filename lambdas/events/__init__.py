@@ -13,21 +13,23 @@ from typing import Any
 import msgspec
 
 from tidemill.aws import envelope
-from tidemill.execute import receive
-from tidemill.limits import VALUE_INLINE
+from tidemill.execute import delayed, lookback, receive
+from tidemill.limits import MESSAGE_DELAY, SECOND, VALUE_INLINE
 from tidemill.model import REJECTED, Event
 from tidemill.ports import World
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.ingest import accept
 
 Rejected = Callable[[Event], object]  # told of what was kept as rejected
+Delay = Callable[[str, int], object]  # sends a message of our own in so many seconds
 
 
-class _Again(msgspec.Struct, frozen=True):
-    """A message of our own: go on waking the waiters of this event."""
+class _Again(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message of our own: go on waking the waiters of this event; or, at this time, begin to: it was delayed."""
 
     wake: str
-    after: receive.Mark
+    after: receive.Mark | None = None
+    at: int | None = None
 
 
 _again = msgspec.json.Decoder(_Again)
@@ -40,18 +42,17 @@ def work(
     later: Callable[[str], object],
     stopping: Callable[[], bool] = lambda: False,
     rejected: Rejected = lambda _: None,
+    delay: Delay = lambda _body, _seconds: None,
 ) -> None:
     """One message of the events queue. Where `stopping()` comes before all are awake, a message says `later` where to
-    go on. Raises ValueError for what is no event of EventBridge, and what the stores raise."""
+    go on. An event that takes effect within minutes comes again by a `delay`ed message; the sweep sees to all others.
+    Raises ValueError for what is no event of EventBridge, and what the stores raise."""
     if body.startswith('{"wake"'):
-        again = _again.decode(body)
-        event = world.events.get(again.wake)
-        if event is not None:
-            _wake(world, event, again.after, later, stopping)
+        _go_on(world, _again.decode(body), later, stopping, delay)
         return
     found = envelope.read(body)
     if found.ours:
-        _keep(world, envelope.event_of(found), later, stopping)
+        _keep(world, envelope.event_of(found), later, stopping, delay)
         return
     try:
         event = accept.foreign(found, world.clock.now(), world.entropy)
@@ -61,21 +62,39 @@ def work(
         world.bus.publish([event])
 
 
-def _keep(world: World, event: Event, later: Callable[[str], object], stopping: Callable[[], bool]) -> None:
-    keys = receive.store(world, event)
-    if keys is not None:
-        _wake(world, event, None, later, stopping, keys)
+def remind(event_id: str, at: int, now: int, delay: Delay) -> None:
+    """Have the events queue told at this time that a delayed event takes effect; at once where it has already."""
+    body = msgspec.json.encode(_Again(event_id, at=at)).decode()
+    delay(body, min(max(-(-(at - now) // SECOND), 0), MESSAGE_DELAY // SECOND))
 
 
-def _wake(
-    world: World,
-    event: Event,
-    after: receive.Mark | None,
-    later: Callable[[str], object],
-    stopping: Callable[[], bool],
-    keys: receive.Keys | None = None,
+def _keep(
+    world: World, event: Event, later: Callable[[str], object], stopping: Callable[[], bool], delay: Delay
 ) -> None:
-    mark = receive.wake_on(world, event, after, stopping=stopping, keys=keys)
+    keys = receive.store(world, event)
+    if keys is None:
+        return
+    now = world.clock.now()
+    if lookback.ahead(world, event):
+        if event.ts - now <= MESSAGE_DELAY:
+            remind(event.id, event.ts, now, delay)
+        return
+    _more(event, receive.wake_on(world, event, None, stopping=stopping, keys=keys), later)
+
+
+def _go_on(
+    world: World, again: _Again, later: Callable[[str], object], stopping: Callable[[], bool], delay: Delay
+) -> None:
+    event, now = world.events.get(again.wake), world.clock.now()
+    if event is None:
+        return
+    if again.at is not None and again.at > now:
+        remind(event.id, again.at, now, delay)
+    else:
+        _more(event, delayed.come(world, event, again.after, stopping=stopping), later)
+
+
+def _more(event: Event, mark: receive.Mark | None, later: Callable[[str], object]) -> None:
     if mark is not None:
         later(msgspec.json.encode(_Again(event.id, mark)).decode())
 

@@ -25,7 +25,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         def later(body: str) -> None:
             client().call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": body})
 
-        events.work(message["body"], world(), later=later, stopping=stopping, rejected=_rejected)
+        def delay(body: str, seconds: int) -> None:
+            sent = {"QueueUrl": url, "MessageBody": body, "DelaySeconds": seconds}
+            client().call("sqs", "SendMessage", sent)
+
+        events.work(message["body"], world(), later=later, stopping=stopping, rejected=_rejected, delay=delay)
 
     return batch.each(event, work, sooner(client(), settings().queues))
 

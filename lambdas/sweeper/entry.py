@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -9,11 +10,17 @@ from typing import Any
 from tidemill.aws import held, world
 from tidemill.aws.dynamo import Table
 from tidemill_lambdas.observe import logger, metrics, observed
+from tidemill_lambdas.sweeper import delayed
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import sweep
 
 _busy: set[str] = set()  # functions with more dead letters than there was time for: this process looks again at once
 _LEFT = 10_000  # milliseconds kept for ending well; what is not done by then is found in the next minute
+
+
+def _delay(body: str, seconds: int) -> None:
+    sent = {"QueueUrl": os.environ["TIDEMILL_EVENTS_QUEUE"], "MessageBody": body, "DelaySeconds": seconds}
+    world.client().call("sqs", "SendMessage", sent)
 
 
 @observed
@@ -27,6 +34,7 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
 
     table = Table(world.client(), world.settings().table)
     overdue, problems = sweep(here, more, partial(held.note, table))
+    problems += delayed.sweep(here, more, _delay)
     specs = turn(here.registry.functions(), here.clock.now(), _busy)
     adopted, more_problems, busy = adopt(here, world.client(), world.settings(), specs, more)
     _busy.clear()

@@ -3,6 +3,9 @@
 Events of one millisecond stand in the order in which they were stored (their `n`). When an event id comes again after
 its memory has passed, the new event takes the old one's place, under a new `n` or at least a new time: what was
 filed for the old one under its keys then leads nowhere.
+
+`effective_at` is null but for a delayed event: that is its `ts`, by which it is filed and found. `due` is when it is to
+be seen to.
 """
 
 from __future__ import annotations
@@ -26,15 +29,26 @@ _REMEMBERED = 4_096  # names whose awaited paths need not be looked up
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 
-_INSERT = "INSERT INTO event (id, name, received_at, user, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_STANDING = "SELECT n, received_at, data FROM event WHERE id = ?"
+_INSERT = (
+    "INSERT INTO event (id, name, received_at, user, data, effective_at, due) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT DO NOTHING"
+)
+_STANDING = "SELECT n, coalesce(effective_at, received_at), data FROM event WHERE id = ?"
 _BY_KEY = (
-    "SELECT event.data FROM event_key AS k CROSS JOIN event ON event.n = k.n AND event.received_at = k.received_at "
-    "WHERE k.name = ? AND k.path = ? AND k.hash = ? AND k.received_at > ? ORDER BY k.received_at, k.n LIMIT ?"
+    "SELECT event.data FROM event_key AS k CROSS JOIN event "
+    "ON event.n = k.n AND coalesce(event.effective_at, event.received_at) = k.effective_at "
+    "WHERE k.name = ? AND k.path = ? AND k.hash = ? AND k.effective_at > ? AND k.effective_at <= ? "
+    "ORDER BY k.effective_at, k.n LIMIT ?"
 )
 _BY_NAME = (
-    "SELECT data FROM event WHERE name = ? AND received_at > ? AND received_at <= ? ORDER BY received_at, n LIMIT ?"
+    "SELECT data, received_at AS at, n FROM event "
+    "WHERE name = ?1 AND received_at > ?2 AND received_at <= ?3 AND effective_at IS NULL "
+    "UNION ALL SELECT data, effective_at, n FROM event "
+    "WHERE name = ?1 AND effective_at > ?2 AND effective_at <= ?3 AND effective_at IS NOT NULL "
+    "ORDER BY at, n LIMIT ?4"
 )
+_DELAYED = "SELECT id, due FROM event WHERE due <= ? ORDER BY due, n LIMIT ?"
+_REDUE = "UPDATE event SET due = ? WHERE id = ? AND due IS NOT NULL"
 
 
 class SqliteEvents:
@@ -44,6 +58,7 @@ class SqliteEvents:
         self._db = db
         self.told: Callable[[Event], None] | None = None  # called with each event that is new
         self._paths: dict[str, dict[str, int]] = {}  # by name, as they are in the table
+        self.noted: Callable[[int], object] = lambda _: None  # told when an event is to be seen to
 
     def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
         """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
@@ -53,7 +68,7 @@ class SqliteEvents:
         for path, hash_ in keys:
             self._db.write(
                 "INSERT INTO event_key VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (event.name, path, hash_, event.received_at, n),
+                (event.name, path, hash_, event.effective_at, n),
             )
         if self.told is not None:
             self.told(event)
@@ -87,11 +102,23 @@ class SqliteEvents:
             paths[path] = now
         return paths[path]
 
-    def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
-        return _events(self._db.rows(_BY_KEY, (name, path, hash_, after, limit)))
+    def by_key(self, name: str, path: str, hash_: str, after: int, before: int, limit: int) -> list[Event]:
+        return _events(self._db.rows(_BY_KEY, (name, path, hash_, after, before, limit)))
 
     def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
         return _events(self._db.rows(_BY_NAME, (name, after, before, limit)))
+
+    def delayed(self, now: int, limit: int) -> list[tuple[str, int]]:
+        return self._db.rows(_DELAYED, (now, limit))
+
+    def redue(self, event_id: str, due: int | None) -> None:
+        if self._db.write(_REDUE, (due, event_id)).rowcount and due is not None:
+            self.noted(due)
+
+    def next_due(self) -> int | None:
+        """When a delayed event is to be seen to next."""
+        row = self._db.row("SELECT min(due) FROM event WHERE due IS NOT NULL", ())
+        return row[0] if row else None
 
     def forget(self) -> None:
         """A transaction was rolled back: paths added in it are not there."""
@@ -109,15 +136,25 @@ class SqliteEvents:
     def _stored(self, event: Event) -> int | None:
         """The number of this event, stored now or before. None: another one stands under its id."""
         data = _encode(event)
-        row = (event.id, event.name, event.received_at, user_key(event.user), data)
-        inserted = self._db.write(_INSERT, row)
-        if inserted.rowcount:
-            return inserted.lastrowid
-        ((n, received_at, standing),) = self._db.rows(_STANDING, (event.id,))
-        if event.received_at - received_at > EVENT_ID_MEMORY:
+        n = self._inserted(event, data)
+        if n is not None:
+            return n
+        ((n, effective_at, standing),) = self._db.rows(_STANDING, (event.id,))
+        if event.received_at - effective_at > EVENT_ID_MEMORY:
             self._db.write("DELETE FROM event WHERE n = ?", (n,))
-            return self._db.write(_INSERT, row).lastrowid
+            return self._inserted(event, data)
         return int(n) if standing == data else None
+
+    def _inserted(self, event: Event, data: bytes) -> int | None:
+        """The number of the new event. None: one stands under its id."""
+        delayed = event.ts if event.ts > event.received_at else None
+        row = (event.id, event.name, event.received_at, user_key(event.user), data, delayed, delayed)
+        inserted = self._db.write(_INSERT, row)
+        if not inserted.rowcount:
+            return None
+        if delayed is not None:
+            self.noted(delayed)
+        return inserted.lastrowid
 
 
 def _conditions(query: EventQuery) -> tuple[str, list[Value]]:

@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 3  # of the tables below, kept in the file as `user_version`
+VERSION = 4  # of the tables below, kept in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -59,16 +59,20 @@ CREATE TABLE event (
     name TEXT NOT NULL,
     received_at INTEGER NOT NULL,
     user TEXT,
-    data BLOB NOT NULL
+    data BLOB NOT NULL,
+    effective_at INTEGER,
+    due INTEGER
 );
 CREATE INDEX event_name ON event (name, received_at);
 CREATE INDEX event_received ON event (received_at) WHERE name <> '{SIGNAL}';
+CREATE INDEX event_delayed ON event (name, effective_at) WHERE effective_at IS NOT NULL;
+CREATE INDEX event_due ON event (due) WHERE due IS NOT NULL;
 CREATE INDEX event_user ON event (user, received_at) WHERE user IS NOT NULL;
 
 CREATE TABLE awaited (name TEXT, path TEXT, since INTEGER NOT NULL, PRIMARY KEY (name, path)) WITHOUT ROWID;
 CREATE TABLE event_key (
-    name TEXT, path TEXT, hash TEXT, received_at INTEGER, n INTEGER,
-    PRIMARY KEY (name, path, hash, received_at, n)
+    name TEXT, path TEXT, hash TEXT, effective_at INTEGER, n INTEGER,
+    PRIMARY KEY (name, path, hash, effective_at, n)
 ) WITHOUT ROWID;
 
 CREATE TABLE wait (

@@ -61,6 +61,32 @@ class WatchedRuns(DynamoRuns):
             self.open_runs.pop(run_id, None)
 
 
+class WatchedEvents(DynamoEvents):
+    """Knows which events are delayed, and when they are due."""
+
+    def __init__(self, table: Table, blobs: Blobs) -> None:
+        super().__init__(table, blobs)
+        self.due: dict[str, int] = {}
+        self._noted: list[Event] = []
+
+    def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
+        stands = super().put(event, keys)
+        if stands and event.ts > event.received_at and event not in self._noted:
+            self._noted.append(event)
+            self.due[event.id] = event.ts
+        return stands
+
+    def delayed(self, now: int, limit: int) -> list[tuple[str, int]]:
+        return super().delayed(now, limit) if any(due <= now for due in self.due.values()) else []
+
+    def redue(self, event_id: str, due: int | None) -> None:
+        super().redue(event_id, due)
+        if due is None:
+            self.due.pop(event_id, None)
+        elif event_id in self.due:
+            self.due[event_id] = due
+
+
 class MotoBus(Bus):
     """What is published goes to EventBridge, and what its rule brings to the queue is received."""
 
@@ -98,13 +124,13 @@ class InMoto:
         table = Table(self._client, self._name)
         self.blobs = S3Blobs(self._client, _BUCKET)
         self.runs = WatchedRuns(table, self.blobs, clock)
-        self.events = DynamoEvents(table, self.blobs)
+        self.events = WatchedEvents(table, self.blobs)
         self.waits = DynamoWaits(table)
         self.flow = DynamoFlow(table)
         self.bus = MotoBus(self._client, self._name)
 
     def next_due(self) -> int | None:
-        return min((due for due, _ in self.runs.open_runs.values()), default=None)
+        return min([*(due for due, _ in self.runs.open_runs.values()), *self.events.due.values()], default=None)
 
     def due(self, now: int) -> list[tuple[str, str]]:
         due = sorted((at, run_id, whose) for run_id, (at, whose) in self.runs.open_runs.items() if at <= now)

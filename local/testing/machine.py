@@ -17,7 +17,7 @@ import msgspec
 from tidemill import ids, values
 from tidemill.core.journal import Claimed, Record, Resolved, Suspended
 from tidemill.core.look import bounded
-from tidemill.execute import outside, receive, serve
+from tidemill.execute import delayed, outside, receive, serve
 from tidemill.execute.code import drive
 from tidemill.execute.failures import failure_of
 from tidemill.execute.keep import LocalKeeper
@@ -218,10 +218,19 @@ class Machine:
         elif self._queue.ready:
             self._look(self._queue.ready.popleft())
         else:
-            for run_id, function_id in self.stores.due(self.clock.now()):
-                self._queue.look(run_id, function_id)
-            return bool(self._queue.ready)
+            return self._fall_due(self.clock.now())
         return True
+
+    def _fall_due(self, now: int) -> bool:
+        """False: nothing is due."""
+        for event_id, _ in self.stores.events.delayed(now, 1):
+            event = self.stores.events.get(event_id)
+            if event is not None:
+                delayed.come(self.world, event)
+            return True
+        for run_id, function_id in self.stores.due(now):
+            self._queue.look(run_id, function_id)
+        return bool(self._queue.ready)
 
     def _accept(self, sent: dict[str, Any], by_code: bool) -> None:
         now = self.clock.now()

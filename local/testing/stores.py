@@ -35,7 +35,7 @@ class Stores(Protocol):
     def bus(self) -> Bus: ...
 
     def next_due(self) -> int | None:
-        """When the next open run is due."""
+        """When the next open run, or delayed event, is due."""
         ...
 
     def due(self, now: int) -> list[tuple[str, str]]:
@@ -62,10 +62,12 @@ class InMemory:
         self.blobs = self.db.blobs
         self.flow = self.db.flow
         self.bus = Bus()
-        self.next_due = self.db.runs.next_due
         self.held = self.db.runs.held
         self.commit = self.db.commit
         self.close = self.db.close
+
+    def next_due(self) -> int | None:
+        return min((at for at in (self.runs.next_due(), self.events.next_due()) if at is not None), default=None)
 
     def due(self, now: int) -> list[tuple[str, str]]:
         return [(head.run_id, head.function_id) for head in self.runs.overdue(now, _PAGE)]

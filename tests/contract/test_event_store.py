@@ -9,6 +9,7 @@ from tidemill.model import FINISHED, SIGNAL, Event
 from tidemill.ports import EventQuery, EventStore
 
 NOW = 1_790_000_000_000
+LATER = NOW * 2
 
 
 def event(event_id: str, at: int = NOW, name: str = "order/placed", user: dict[str, Any] | None = None) -> Event:
@@ -33,7 +34,7 @@ def test_the_first_content_under_an_id_stands(events: EventStore) -> None:
     assert events.get("e1") == event("e1")
     events.put(event("e1", NOW + 1), [("data.a", "h")])
     assert events.get("e1") == event("e1")
-    assert events.by_key("other", "data.a", "h", 0, 9) == []
+    assert events.by_key("other", "data.a", "h", 0, LATER, 9) == []
     assert events.by_name("other", 0, NOW * 2, 9) == []
 
 
@@ -41,7 +42,7 @@ def test_the_keys_of_another_content_are_not_stored(events: EventStore) -> None:
     events.put(event("e1"), ())
     events.put(Event("e1", "order/placed", {"other": 1}, NOW - 50, NOW), [("data.a", "h")])
     assert events.get("e1") == event("e1")
-    assert events.by_key("order/placed", "data.a", "h", 0, 9) == []
+    assert events.by_key("order/placed", "data.a", "h", 0, LATER, 9) == []
 
 
 def test_an_id_comes_again_after_its_memory_has_passed(events: EventStore) -> None:
@@ -49,8 +50,8 @@ def test_an_id_comes_again_after_its_memory_has_passed(events: EventStore) -> No
     again = event("e1", NOW + EVENT_ID_MEMORY + 1)
     events.put(again, [("data.a", "new")])
     assert events.get("e1") == again
-    assert events.by_key("order/placed", "data.a", "old", 0, 9) == []
-    assert events.by_key("order/placed", "data.a", "new", 0, 9) == [again]
+    assert events.by_key("order/placed", "data.a", "old", 0, LATER, 9) == []
+    assert events.by_key("order/placed", "data.a", "new", 0, LATER, 9) == [again]
     assert events.page(EventQuery()) == [again]
 
 
@@ -58,8 +59,8 @@ def test_putting_twice_adds_keys(events: EventStore) -> None:
     events.put(event("e1"), ())
     events.put(event("e1"), [("data.a", "h"), ("data.b", "i")])
     events.put(event("e1"), [("data.a", "h")])
-    assert ids(events.by_key("order/placed", "data.a", "h", 0, 9)) == ["e1"]
-    assert ids(events.by_key("order/placed", "data.b", "i", 0, 9)) == ["e1"]
+    assert ids(events.by_key("order/placed", "data.a", "h", 0, LATER, 9)) == ["e1"]
+    assert ids(events.by_key("order/placed", "data.b", "i", 0, LATER, 9)) == ["e1"]
     assert ids(events.page(EventQuery())) == ["e1"]
 
 
@@ -70,15 +71,15 @@ def test_by_key_is_oldest_first_and_later_than(events: EventStore) -> None:
     events.put(event("other-path", NOW + 1), [("data.y", "h1")])
     events.put(event("other-name", NOW + 1, name="order/paid"), [("data.x", "h1")])
     events.put(event("no-key", NOW + 1), ())
-    assert ids(events.by_key("order/placed", "data.x", "h1", NOW - 1, 9)) == ["z", "a", "b", "c"]
-    assert ids(events.by_key("order/placed", "data.x", "h1", NOW, 9)) == ["a", "b", "c"]
-    assert ids(events.by_key("order/placed", "data.x", "h1", NOW - 1, 2)) == ["z", "a"]
-    assert events.by_key("order/placed", "data.x", "h1", NOW + 2, 9) == []
+    assert ids(events.by_key("order/placed", "data.x", "h1", NOW - 1, LATER, 9)) == ["z", "a", "b", "c"]
+    assert ids(events.by_key("order/placed", "data.x", "h1", NOW, LATER, 9)) == ["a", "b", "c"]
+    assert ids(events.by_key("order/placed", "data.x", "h1", NOW - 1, LATER, 2)) == ["z", "a"]
+    assert events.by_key("order/placed", "data.x", "h1", NOW + 2, LATER, 9) == []
 
 
 def test_the_empty_path_is_a_path(events: EventStore) -> None:
     events.put(event("e1"), [("", "")])
-    assert ids(events.by_key("order/placed", "", "", 0, 9)) == ["e1"]
+    assert ids(events.by_key("order/placed", "", "", 0, LATER, 9)) == ["e1"]
 
 
 def test_by_name_is_oldest_first_within_its_bounds(events: EventStore) -> None:
@@ -147,7 +148,7 @@ def test_signals_are_kept_but_never_listed(events: EventStore) -> None:
     assert pages(events, name=SIGNAL) == []
     assert pages(events, user="u1") == []
     assert events.get("s") == signal
-    assert ids(events.by_key(SIGNAL, "data.signal", "h", 0, 9)) == ["s"]
+    assert ids(events.by_key(SIGNAL, "data.signal", "h", 0, LATER, 9)) == ["s"]
 
 
 def test_a_user_is_found_by_the_first_id_named(events: EventStore) -> None:
@@ -170,11 +171,11 @@ def test_an_event_of_any_size_comes_back(events: EventStore) -> None:
         for _ in range(2):
             events.put(sent, [("data.a", "h")])
         assert events.get(f"e{number}") == sent
-        assert events.by_key("order/placed", "data.a", "h", NOW + number - 1, 9) == [sent]
+        assert events.by_key("order/placed", "data.a", "h", NOW + number - 1, LATER, 9) == [sent]
     assert ids(events.page(EventQuery(user="u"))) == ["e3", "e2", "e1", "e0"]
     other = Event("e3", "order/placed", {"text": "y" * EVENT_BYTES}, NOW, NOW + 3, {"id": "u"})
     events.put(other, [("data.a", "i")])
-    assert events.by_key("order/placed", "data.a", "i", 0, 9) == []
+    assert events.by_key("order/placed", "data.a", "i", 0, LATER, 9) == []
 
 
 def test_names_ids_and_users_of_any_kind(events: EventStore) -> None:
@@ -194,8 +195,8 @@ def test_names_ids_and_users_of_any_kind(events: EventStore) -> None:
         assert event.user is not None
         assert events.page(EventQuery(user=event.user["id"])) == [event]
         assert events.by_name(event.name, 0, NOW * 2, 9) == [event]
-        assert events.by_key(event.name, "data['#']", "h", 0, 9) == [event]
-        assert events.by_key(event.name, "data." + "x" * 1_500, "h", 0, 9) == [event]
+        assert events.by_key(event.name, "data['#']", "h", 0, LATER, 9) == [event]
+        assert events.by_key(event.name, "data." + "x" * 1_500, "h", 0, LATER, 9) == [event]
     cursor = (sent[2].received_at, sent[2].id)
     assert events.page(EventQuery(cursor=cursor)) == sent[1::-1]
 
@@ -205,7 +206,7 @@ def test_what_looks_like_another_awaited_key_is_none(events: EventStore) -> None
     for number, (name, path) in enumerate(alike):
         events.put(event(f"e{number}", name=name), [(path, "h")])
     for number, (name, path) in enumerate(alike):
-        assert ids(events.by_key(name, path, "h", 0, 9)) == [f"e{number}"]
+        assert ids(events.by_key(name, path, "h", 0, LATER, 9)) == [f"e{number}"]
 
 
 def test_an_old_event_whose_id_came_again_is_in_no_list(events: EventStore) -> None:
@@ -224,3 +225,54 @@ def test_a_page_is_filled_past_what_is_gone(events: EventStore) -> None:
     for number in range(3, 9):
         events.put(event(f"e{number}", NOW + EVENT_ID_MEMORY + 9 + number, name="order/paid"), ())
     assert ids(events.page(EventQuery(name="order/placed", limit=2))) == ["e2", "e1"]
+
+
+def delayed(event_id: str, ts: int, at: int = NOW) -> Event:
+    return Event(event_id, "order/placed", {"id": event_id}, ts, at)
+
+
+def test_a_delayed_event_stands_where_it_takes_effect(events: EventStore) -> None:
+    sent = [delayed("later", NOW + 50), event("now", NOW + 20), delayed("sooner", NOW + 10)]
+    for each in sent:
+        events.put(each, [("data.a", "h"), ("", "")])
+        events.put(each, [("data.a", "h")])
+    for found in (
+        lambda after, before: ids(events.by_key("order/placed", "data.a", "h", after, before, 9)),
+        lambda after, before: ids(events.by_key("order/placed", "", "", after, before, 9)),
+        lambda after, before: ids(events.by_name("order/placed", after, before, 9)),
+    ):
+        assert found(0, LATER) == ["sooner", "now", "later"]
+        assert found(NOW, NOW + 49) == ["sooner", "now"]
+        assert found(NOW + 9, NOW + 10) == ["sooner"]
+        assert found(NOW + 10, NOW + 19) == []
+        assert found(NOW + 20, NOW + 50) == ["later"]
+
+
+def test_a_delayed_event_is_listed_once_by_its_receipt(events: EventStore) -> None:
+    for each in (delayed("a", NOW + 99), event("b", NOW + 1), delayed("c", NOW + 9, NOW + 2)):
+        events.put(each, ())
+    assert ids(list(events.page(EventQuery()))) == ["c", "b", "a"]
+    assert ids(list(events.page(EventQuery(name="order/placed")))) == ["c", "b", "a"]
+
+
+def test_a_delayed_event_is_due_until_it_has_been_seen_to(events: EventStore) -> None:
+    for each in (delayed("b", NOW + 60), event("now"), delayed("a/ü", NOW + 50), delayed("c", NOW + 70)):
+        events.put(each, ())
+    assert events.delayed(NOW + 49, 9) == []
+    assert events.delayed(NOW + 50, 9) == [("a/ü", NOW + 50)]
+    assert events.delayed(NOW + 99, 2) == [("a/ü", NOW + 50), ("b", NOW + 60)]
+    events.redue("a/ü", NOW + 90)
+    events.redue("b", None)
+    events.redue("b", NOW + 1)
+    events.redue("now", NOW + 1)
+    events.redue("nobody", NOW + 1)
+    events.put(delayed("b", NOW + 60), [("data.a", "h")])
+    assert events.delayed(NOW + 99, 9) == [("c", NOW + 70), ("a/ü", NOW + 90)]
+
+
+def test_the_id_of_a_delayed_event_stands_until_its_memory_has_passed(events: EventStore) -> None:
+    first = delayed("e", NOW + 3 * EVENT_ID_MEMORY)
+    assert events.put(first, ())
+    assert not events.put(event("e", NOW + 4 * EVENT_ID_MEMORY), ())
+    assert events.get("e") == first
+    assert events.put(event("e", NOW + 4 * EVENT_ID_MEMORY + 1), ())

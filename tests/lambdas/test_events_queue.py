@@ -10,11 +10,13 @@ import pytest
 from lambdas.conftest import NOW
 
 from tidemill.core.journal import Resolved
+from tidemill.errors import Unavailable
 from tidemill.execute import lookback, receive
-from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.limits import EVENT_ID_MEMORY, MESSAGE_DELAY, SKEW
 from tidemill.model import REJECTED, Condition, Event, FunctionSpec, Wait
 from tidemill.ports import EventQuery, World
 from tidemill_lambdas import events
+from tidemill_lambdas.sweeper import delayed as sweeping
 
 SPEC = FunctionSpec("shop.charge", "shop", "charge")
 
@@ -149,3 +151,118 @@ def test_a_rejection_is_announced_to_who_waits_for_it(mill: World, bus: Publishe
 def test_what_cannot_be_read_raises_a_sentence(mill: World, text: str) -> None:
     with pytest.raises(ValueError, match=r"no event of EventBridge|says that it is from"):
         work(mill, text)
+
+
+def later(ts: int, id: str = "e1") -> str:
+    return body({"id": id, "name": "paid", "data": {"n": 1}, "ts": ts, "received_at": NOW})
+
+
+class Delays:
+    """Messages to the events queue, each with the seconds for which it is held back."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+
+    def __call__(self, body: str, seconds: int) -> None:
+        self.sent.append((body, seconds))
+
+
+def passes(world: World, ms: int) -> None:
+    world.clock.ms += ms  # type: ignore[attr-defined]
+
+
+def test_a_delayed_event_wakes_nobody_before_its_ts(mill: World) -> None:
+    (run_id,) = waiting(mill, 1)
+    delays = Delays()
+    work(mill, later(NOW + 90_500), delay=delays)
+    assert resolved(mill, run_id) == []
+    ((message, seconds),) = delays.sent
+    assert seconds == 91
+    passes(mill, 90_499)
+    work(mill, message, delay=delays)
+    assert resolved(mill, run_id) == []
+    assert delays.sent[1:] == [(message, 1)]
+    passes(mill, 1)
+    work(mill, message, delay=delays)
+    assert len(resolved(mill, run_id)) == 1
+
+
+def test_a_delayed_event_is_seen_to_once_more_for_clocks_differ(mill: World) -> None:
+    delays = Delays()
+    work(mill, later(NOW + 1_000), delay=delays)
+    passes(mill, 1_000)
+    (message, _), *_ = delays.sent
+    work(mill, message)
+    (run_id,) = waiting(mill, 1)  # registered by a process whose clock says that the event lies ahead
+    assert mill.events.delayed(NOW + 1_000 + SKEW, 9) == [("e1", NOW + 1_000 + SKEW)]
+    passes(mill, SKEW)
+    work(mill, message)
+    assert len(resolved(mill, run_id)) == 1
+    assert mill.events.delayed(NOW * 2, 9) == []
+
+
+def test_a_delayed_event_with_very_many_waiters_wakes_them_in_parts(mill: World) -> None:
+    runs = waiting(mill, 5)
+    delays = Delays()
+    work(mill, later(NOW + 1_000), delay=delays)
+    passes(mill, 1_000)
+    messages = [delays.sent[0][0]]
+    parts = 0
+    while messages:
+        messages = work(mill, messages[0], stopping=lambda: True)
+        parts += 1
+    assert parts == 6
+    assert all(len(resolved(mill, run_id)) == 1 for run_id in runs)
+    assert mill.events.delayed(NOW + 1_000, 9) == []
+
+
+def test_what_lies_further_ahead_is_left_to_the_sweep(mill: World) -> None:
+    due = NOW + MESSAGE_DELAY + 1
+    (run_id,) = waiting(mill, 1)
+    delays = Delays()
+    work(mill, later(due), delay=delays)
+    assert delays.sent == []
+    passes(mill, due - NOW - sweeping.SOON - 1)
+    assert sweeping.sweep(mill, lambda: True, delays) == []
+    assert delays.sent == []
+    passes(mill, 1)
+    for _ in range(2):  # a minute later there is nothing more to send
+        assert sweeping.sweep(mill, lambda: True, delays) == []
+    ((message, seconds),) = delays.sent
+    assert seconds == sweeping.SOON // 1_000
+    passes(mill, sweeping.SOON + sweeping.AGAIN)  # that message was lost
+    sweeping.sweep(mill, lambda: True, delays)
+    assert delays.sent[1:] == [(message.replace(str(due), str(due + sweeping.AGAIN)), 0)]
+    work(mill, delays.sent[1][0])
+    assert len(resolved(mill, run_id)) == 1
+
+
+def test_a_sweep_that_cannot_send_says_so_and_goes_on(mill: World) -> None:
+    for n in range(2):
+        work(mill, later(NOW + 1_000, f"e{n}"))
+    sent = Delays()
+
+    def delay(body: str, seconds: int) -> None:
+        if '"e0"' in body:
+            raise Unavailable("SQS did not answer")
+        sent(body, seconds)
+
+    problems = sweeping.sweep(mill, lambda: True, delay)
+    assert problems == ["event e0: SQS did not answer"]
+    assert len(sent.sent) == 1
+    assert mill.events.delayed(NOW + 1_000, 9) == [("e0", NOW + 1_000)]
+
+
+def test_a_delayed_event_cancels_at_its_ts(mill: World) -> None:
+    run_id = receive.invoke(mill, SPEC, b"{}", run_id="run")
+    lookback.register(mill, [Wait(run_id, SPEC.id, "c", "paid", Condition(), after=0, cancel=True)])
+    delays = Delays()
+    work(mill, later(NOW + 1_000), delay=delays)
+    head = mill.runs.head(run_id)
+    assert head is not None
+    assert head.status == "scheduled"
+    passes(mill, 1_000)
+    work(mill, delays.sent[0][0])
+    head = mill.runs.head(run_id)
+    assert head is not None
+    assert head.status == "cancelled"

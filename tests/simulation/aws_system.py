@@ -38,6 +38,7 @@ from tidemill.execute.code import drive
 from tidemill.model import Event
 from tidemill.ports import World
 from tidemill_lambdas import events
+from tidemill_lambdas.sweeper import delayed
 from tidemill_lambdas.sweeper.adopt import adopt
 from tidemill_lambdas.sweeper.adopt import turn as whose_turn
 from tidemill_lambdas.sweeper.sweep import sweep
@@ -191,8 +192,12 @@ class AwsSystem(System):
             self._client.call("sqs", "SendMessage", {"QueueUrl": f"https://sqs/{EVENTS}", "MessageBody": body})
 
         stopping = self.loop.random.random() < 0.2  # now and then the waiters are worked off one at a time
-        events.work(record["body"], self.world, later=later, stopping=lambda: stopping)
+        events.work(record["body"], self.world, later=later, stopping=lambda: stopping, delay=self._delay)
         return True
+
+    def _delay(self, body: str, seconds: int) -> None:
+        sent = {"QueueUrl": f"https://sqs/{EVENTS}", "MessageBody": body, "DelaySeconds": seconds}
+        self._client.call("sqs", "SendMessage", sent)
 
     def _remind(self, record: Record) -> bool:
         return not forward([record], cast("SqsQueue", self.world.queue), self._again)
@@ -203,6 +208,7 @@ class AwsSystem(System):
         def work() -> None:
             try:
                 sweep(self.world, lambda: True)
+                delayed.sweep(self.world, lambda: True, self._delay)
                 specs = whose_turn(self.registry.functions(), self.loop.now)
                 adopt(self.world, self._client, SETTINGS, specs, lambda: True)
             except (Unavailable, AwsError) as error:

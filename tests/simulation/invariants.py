@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from simulation import flow, graphs, rules
+from simulation import ahead, flow, graphs, rules
 from simulation.system import SKEW, Execution, System
 from simulation.view import View
 
-from tidemill import ids, values
+from tidemill import ids, limits, values
 from tidemill.core.journal import (
     AttemptFailed,
     Blocked,
@@ -42,7 +42,9 @@ def broken(system: System) -> list[str]:
     problems += _executions(system.executions)
     problems += _begun_again(system)
     problems += _waits_left(system, heads)
+    events = system.known_events()
     for head in heads:
+        problems += ahead.broken(system, head, journals[head.run_id], events)
         problems += _missed(system, head, journals[head.run_id])
     if system.scenario.strict:
         problems += rules.broken(View(system, heads, journals))
@@ -250,9 +252,10 @@ def _slept_through(system: System, head: Head, blocked: Blocked | None, record: 
     """Where nothing fails and nobody stands still, an event is not found by the look back at the timeout alone."""
     if blocked is None or record.event is None or system.scenario.faults or system.scenario.stalls:
         return []
-    there = max(record.event.received_at, blocked.since)
-    if record.at - there < 10_000:
-        return []
+    there = max(record.event.effective_at, blocked.since)
+    delayed = record.event.ts > record.event.received_at
+    if record.at - there < 10_000 + (limits.SKEW if delayed and system.skew else 0):
+        return []  # where clocks differ a delayed event is seen to twice
     return [f"{head.function_id} {head.run_id}: wait {blocked.key} slept through {record.event.id}, there at {there}"]
 
 

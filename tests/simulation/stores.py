@@ -50,8 +50,10 @@ class InSqlite:
         self.waits = self.db.waits
         self.blobs = self.db.blobs
         self.flow = self.db.flow
-        self.next_due = self.db.runs.next_due
         self.close = self.db.close
+
+    def next_due(self) -> int | None:
+        return min((at for at in (self.runs.next_due(), self.events.next_due()) if at is not None), default=None)
 
     def all_runs(self) -> list[str]:
         return [row[0] for row in self.db.rows("SELECT run_id FROM run ORDER BY n")]

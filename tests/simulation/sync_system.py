@@ -132,6 +132,8 @@ class SyncSystem(System):
     def _request(self, events: list[Event]) -> None:
         for event in events:
             receive.receive(self.world, event)
+            if event.ts > self.clock.now():
+                self.remind(event.id, event.ts - self.clock.now(), durable=True)
 
     def _sweep_later(self) -> None:
         """The timer of the server's loop."""
@@ -146,6 +148,8 @@ class SyncSystem(System):
         for head in self.stores.runs.overdue(self.clock.now(), 100):
             run_id = head.run_id
             self.deliver(f"timer {run_id}", lambda run_id=run_id: self.advance(run_id), durable=True)
+        for event_id, _ in self.stores.events.delayed(self.clock.now(), 100):
+            self.remind(event_id, durable=True)
         self.loop.at(self.loop.now + 60_000, self._sweep_later)
 
     # Workers.

@@ -27,7 +27,7 @@ from simulation.watchdog import Watchdog
 from tidemill import App
 from tidemill.core.journal import Claimed, Record
 from tidemill.errors import Unavailable
-from tidemill.execute import receive
+from tidemill.execute import delayed, receive
 from tidemill.execute.code import drive
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.live import LiveRun
@@ -282,6 +282,8 @@ class System:
         for head in self.stores.runs.overdue(self.loop.now, 100):
             run_id = head.run_id
             self.deliver(f"sweep {run_id}", lambda run_id=run_id: self.advance(run_id), durable=False)
+        for event_id, _ in self.stores.events.delayed(self.loop.now, 100):
+            self.remind(event_id)
         if self.unsent or self.open_messages or self.stores.next_due() is not None:
             self._sweep_later()
 
@@ -335,6 +337,21 @@ class System:
     def keep(self, event: Event) -> None:
         receive.store(self.world, event)
         receive.wake(self.world, event)
+        ahead = event.ts - self.loop.now
+        if 0 < ahead <= 900_000:
+            self.remind(event.id, ahead)
+
+    def remind(self, event_id: str, after: int = 0, *, durable: bool = False) -> None:
+        """A message at the time at which a delayed event takes effect."""
+        self.deliver(f"delayed {event_id}", lambda: self.come(event_id), durable=durable, after=after)
+
+    def come(self, event_id: str) -> None:
+        event = self.world.events.get(event_id)
+        early = event.ts - self.clock.now() if event is not None else 0
+        if early > 0:  # this process' clock lags
+            self.remind(event_id, early)
+        elif event is not None:
+            delayed.come(self.world, event)
 
     def advance(self, run_id: str) -> None:
         actor = self.loop.actor

@@ -70,8 +70,8 @@ def test_events(stores: Stores) -> None:
         insisted(stores.events.put, event, [("data.x", f"h{event.data['x']}"), ("data.z", "h")])
         insisted(stores.events.put, Event(event.id, "n", {}, NOW, NOW + 99), [("data.x", "h0")])
     assert insisted(stores.events.paths, "n") == {"data.x": NOW}
-    assert insisted(stores.events.by_key, "n", "data.x", "h1", NOW, 99) == events[1::2]
-    assert insisted(stores.events.by_key, "n", "data.z", "h", 0, 99) == events
+    assert insisted(stores.events.by_key, "n", "data.x", "h1", NOW, NOW * 2, 99) == events[1::2]
+    assert insisted(stores.events.by_key, "n", "data.z", "h", 0, NOW * 2, 99) == events
     assert insisted(stores.events.by_name, "n", NOW, NOW + 7, 99) == events[1:8]
     for query in (EventQuery(), EventQuery(name="n"), EventQuery(user="u")):
         assert insisted(stores.events.page, query) == events[::-1]

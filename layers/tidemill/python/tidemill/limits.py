@@ -19,6 +19,7 @@ EVENT_NAME_CHARS: Final = 256
 EVENT_ID_CHARS: Final = 256
 JSON_DEPTH: Final = 100  # deeper than any real payload, shallow enough for every decoder's recursion
 EVENT_ID_MEMORY: Final = DAY  # an event's id is idempotent for at least this long
+SKEW: Final = MINUTE  # how far two clocks of the platform may be apart
 EVENT_RETENTION: Final = 60 * DAY  # in AWS; locally nothing expires
 DELAY: Final = 366 * DAY  # how far in the future an event's ts may lie
 

@@ -39,6 +39,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     user: dict[str, Any] | None = None
     v: str | None = None
 
+    @property
+    def effective_at(self) -> int:
+        """It starts, resolves and cancels nothing before: its receipt, or its `ts` where that lay ahead then."""
+        return max(self.received_at, self.ts)
+
 
 def event_fields(event: Event) -> dict[str, Any]:
     """The event as conditions, other languages and the API see it."""

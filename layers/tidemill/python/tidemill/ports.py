@@ -162,12 +162,23 @@ class EventStore(Protocol):
         """From now on store events of this name under `path` too. Answers since when (a first call's `now` stands)."""
         ...
 
-    def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
-        """Events stored under this path and value and received later than `after`, oldest first."""
+    def by_key(self, name: str, path: str, hash_: str, after: int, before: int, limit: int) -> list[Event]:
+        """Events stored under this path and value that take effect in (after, before], the earliest first."""
         ...
 
     def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
-        """Events of this name received in (after, before], oldest first."""
+        """Events of this name that take effect in (after, before], the earliest first."""
+        ...
+
+    def delayed(self, now: int, limit: int) -> list[tuple[str, int]]:
+        """The ids of delayed events that are to be seen to by `now`, each with its due time, the most overdue first.
+
+        An event whose `ts` lies ahead of its receipt is due at its `ts` from the moment at which it is stored.
+        """
+        ...
+
+    def redue(self, event_id: str, due: int | None) -> None:
+        """See to this delayed event then; None: never again. Nothing where it was not to be seen to any more."""
         ...
 
 

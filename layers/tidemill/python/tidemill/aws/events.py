@@ -8,8 +8,12 @@
 An event costs four write units: itself, its entries in the index of all events and in that of its user, and the pointer
 under its name; one more for each path by which it is awaited. Its content is written once, whatever its size.
 
-A pointer counts if the event that it leads to was received at the pointer's own time. When an id comes again after its
-memory has passed the new event takes the old one's place, and what was filed for the old one leads nowhere.
+A pointer counts if the event that it leads to was received, or takes effect, at the pointer's own time. When an id
+comes again after its memory has passed the new event takes the old one's place, and what was filed for the old one
+leads nowhere.
+
+A delayed event (its `ts` lies ahead of its receipt) has a second pointer under its name, by the time at which it takes
+effect, and is filed by that time under the paths too. Until it has been seen to it is in the index of due times.
 
 The empty path needs no pointers of its own: every event of a name has it.
 
@@ -31,6 +35,7 @@ from tidemill.aws.awaited import awaited_key, quoted
 from tidemill.aws.dynamo import Item, Table, attributes, item_of
 from tidemill.aws.overflow import kept, restored
 from tidemill.aws.table import (
+    BY_DUE,
     BY_TIME,
     BY_USER,
     HEAD,
@@ -53,6 +58,7 @@ from tidemill.model import SIGNAL, Event, user_key
 from tidemill.ports import Blobs, EventQuery, Page
 
 COPIES = 8  # of what is awaited: 24,000 events a second of one name
+DELAYED_SHARDS = 4  # 4,000 delayed events a second; the sweep asks them all each minute
 NAME_SHARDS = 8  # 8,000 events a second of one name; whoever looks back at a name asks them all
 
 _CHUNK = 1_000  # pointers that are read at a time
@@ -84,9 +90,13 @@ class DynamoEvents:
         if self._stored.get(event.id) != event:
             if not self._stands(event):
                 return False
-            self._table.put(_pointer(_name_key(event.name, shard(event.id) % NAME_SHARDS), event))
+            under = _name_key(event.name, shard(event.id) % NAME_SHARDS)
+            self._table.put(_pointer(under, event, event.received_at))
+            if _delayed(event):
+                self._table.put(_pointer(under, event, event.effective_at))
             self._remember(event)
-        pointers = [_pointer(awaited_key(_AWAITED, event.name, path, hash_), event) for path, hash_ in keys if path]
+        at = event.effective_at
+        pointers = [_pointer(awaited_key(_AWAITED, event.name, path, hash_), event, at) for path, hash_ in keys if path]
         if len(pointers) == 1:
             self._table.put(pointers[0])
         elif pointers:
@@ -119,16 +129,30 @@ class DynamoEvents:
             self._added[name, path] = since
         return since
 
-    def by_key(self, name: str, path: str, hash_: str, after: int, limit: int) -> list[Event]:
+    def by_key(self, name: str, path: str, hash_: str, after: int, before: int, limit: int) -> list[Event]:
+        low, high = stamp(after + 1), stamp(before + 1)
         if not path:
-            return self._of_name(name, stamp(after + 1), "", limit)
-        found = self._table.query(
-            awaited_key(_AWAITED, name, path, hash_), low=stamp(after + 1), page=min(limit, _CHUNK)
-        )
-        return list(islice(self._events(_pointers(found), limit), limit))
+            return self._of_name(name, low, high, limit)
+        if low > high:
+            return []
+        pk = awaited_key(_AWAITED, name, path, hash_)
+        found = self._table.query(pk, low=low, high=high, page=min(limit, _CHUNK))
+        return list(islice(self._events(_pointers(found), limit, effective=True), limit))
 
     def by_name(self, name: str, after: int, before: int, limit: int) -> list[Event]:
         return self._of_name(name, stamp(after + 1), stamp(before + 1), limit)
+
+    def delayed(self, now: int, limit: int) -> list[tuple[str, int]]:
+        high = stamp(now + 1)
+        partitions = [_delayed_key(number) for number in range(DELAYED_SHARDS)]
+        found = [self._table.query(pk, high=high, index=BY_DUE, limit=limit) for pk in partitions]
+        merged = heapq.merge(*[((item[BY_DUE.sk], item[PK]) for item in items) for items in found])
+        return [(pk[len(event_key("")) :], int(due)) for due, pk in islice(merged, limit) if int(due) <= now]
+
+    def redue(self, event_id: str, due: int | None) -> None:
+        sets = {BY_DUE.sk: stamp(due)} if due is not None else {}
+        gone = [BY_DUE.pk, BY_DUE.sk] if due is None else []
+        self._table.update(event_key(event_id), HEAD, sets, remove=gone, when=f"attribute_exists(#{BY_DUE.pk})")
 
     # Writing.
 
@@ -139,7 +163,7 @@ class DynamoEvents:
             standing = self._table.put_or_found(item)
             if standing is None:
                 return True
-            if event.received_at - standing["at"] <= EVENT_ID_MEMORY:
+            if event.received_at - _effective(standing) <= EVENT_ID_MEMORY:
                 return bool(standing["d"] == item["d"])
             self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": standing["at"]})
         raise Unavailable(f"the id of event {event.id} was taken by others {_TRIES} times in a row")
@@ -147,6 +171,9 @@ class DynamoEvents:
     def _item(self, event: Event) -> Item:
         item: Item = {PK: event_key(event.id), SK: HEAD, "at": event.received_at, TTL: _expiry(event)}
         item["d"] = kept(_encode(event), self._blobs)
+        if _delayed(event):
+            due = {BY_DUE.pk: _delayed_key(shard(event.id) % DELAYED_SHARDS), BY_DUE.sk: stamp(event.ts)}
+            item |= {"ef": event.effective_at, **due}
         if event.name == SIGNAL:
             return item
         at = _sort(event.received_at, event.id)
@@ -191,7 +218,7 @@ class DynamoEvents:
         partitions = [_name_key(name, number) for number in range(NAME_SHARDS)]
         found = [self._table.query(pk, low=low, high=high, page=min(limit, _CHUNK)) for pk in partitions]
         merged = heapq.merge(*[_pointers(items) for items in found])
-        return list(islice(self._events(merged, limit), limit))
+        return list(islice(self._events(merged, limit, effective=True), limit))
 
     def _newest_first(self, query: EventQuery, low: str, below: str | None) -> Iterator[Pointer]:
         """The pointers of a list, from just below the sort key `below` on."""
@@ -212,22 +239,27 @@ class DynamoEvents:
         merged = heapq.merge(*[_pointers(items, index) for items in found], reverse=True)
         return (pointer for pointer in merged if pointer[0] != below)
 
-    def _events(self, pointers: Iterator[Pointer], wanted: int) -> Iterator[Event]:
-        """What the pointers lead to, in their order; those that lead nowhere are left out."""
+    def _events(self, pointers: Iterator[Pointer], wanted: int, effective: bool = False) -> Iterator[Event]:
+        """What the pointers lead to, in their order; those that lead nowhere are left out. `effective`: the time that
+        counts is when an event takes effect, else its receipt."""
         while some := list(islice(pointers, min(wanted, _CHUNK))):
             items = self._table.get_many([(event_key(event_id), HEAD) for _, event_id in some], strong=True)
             for at, event_id in some:
                 item = items.get((event_key(event_id), HEAD))
-                if item is not None and _sort(item["at"], event_id) == at:
+                if item is not None and _sort(_effective(item) if effective else item["at"], event_id) == at:
                     yield self._event(item)
 
     def _event(self, item: Item) -> Event:
         return _decode(restored(item["d"], self._blobs))
 
 
-def _pointer(pk: str, event: Event) -> Item:
+def _pointer(pk: str, event: Event, at: int) -> Item:
     """It carries the id, for a long one stands as its digest in the key."""
-    return {PK: pk, SK: _sort(event.received_at, event.id), "id": event.id, TTL: _expiry(event)}
+    return {PK: pk, SK: _sort(at, event.id), "id": event.id, TTL: _expiry(event)}
+
+
+def _delayed(event: Event) -> bool:
+    return event.ts > event.received_at
 
 
 def _pointers(items: Iterable[dict[str, Any]], index: Index | None = None) -> Iterator[Pointer]:
@@ -235,9 +267,15 @@ def _pointers(items: Iterable[dict[str, Any]], index: Index | None = None) -> It
         yield (item[SK], item["id"]) if index is None else (item[index.sk], item[PK][len(event_key("")) :])
 
 
+def _effective(item: Item) -> int:
+    """When the event takes effect."""
+    at: int = item["ef"] if "ef" in item else item["at"]
+    return at
+
+
 def _expiry(event: Event) -> int:
     """One that takes effect later is kept from then on."""
-    return (max(event.received_at, event.ts) + EVENT_RETENTION) // SECOND
+    return (event.effective_at + EVENT_RETENTION) // SECOND
 
 
 def _sort(at: int, event_id: str) -> str:
@@ -246,6 +284,10 @@ def _sort(at: int, event_id: str) -> str:
 
 def _name_key(name: str, number: int) -> str:
     return f"EVENTS#{name}#{number:02d}"
+
+
+def _delayed_key(number: int) -> str:
+    return f"DUE#event#{number:02d}"
 
 
 def _time_key(number: int) -> str:

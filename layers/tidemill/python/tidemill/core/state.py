@@ -52,7 +52,7 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
     event_id: str
     seq: int
     key: str
-    at: int  # when the event was received
+    at: int  # when the event took effect
     after: int | None  # later than this the wait looked for its event
 
 
@@ -224,7 +224,7 @@ def _resolved(state: Tail, record: Resolved) -> None:
 
 
 def taken_by(record: Resolved, event: Event, seq: int) -> Taken:
-    return Taken(event.id, seq, record.key, event.received_at, record.after)
+    return Taken(event.id, seq, record.key, event.effective_at, record.after)
 
 
 def _admitted(state: Tail, record: Admitted) -> None:

@@ -7,7 +7,7 @@ Each side writes its own first and then reads the other, so whichever comes seco
 
 An event stored before its path was first awaited is under no key. For that time, and for an allowance of skewed clocks,
 the events of the name are read once, within a bound. A look back that would exceed the bound is an error, never a miss.
-Times are the platform's receipt times.
+Times are the platform's receipt times; a delayed event's is its `ts` (see `delayed`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from tidemill.core import match
 from tidemill.core.journal import Resolved
 from tidemill.errors import NonRetriableError
 from tidemill.execute.load import own_event
-from tidemill.limits import LOOKBACK_EVENTS, MINUTE
+from tidemill.limits import LOOKBACK_EVENTS, SKEW
 from tidemill.model import Event, Wait, event_fields
 from tidemill.ports import World
-
-SKEW = MINUTE  # how far two clocks of the platform may be apart
 
 
 def register(world: World, waits: Sequence[Wait]) -> None:
@@ -46,7 +44,7 @@ def oldest(
     best: tuple[Wait, Event] | None = None
     for wait in waits:
         for event in _candidates(world, wait, last):
-            if best is not None and event.received_at >= best[1].received_at:
+            if best is not None and event.effective_at >= best[1].effective_at:
                 break
             if accepts(world, wait, event, taken):
                 best = (wait, event)
@@ -55,16 +53,20 @@ def oldest(
 
 
 def accepts(world: World, wait: Wait, event: Event, taken: set[tuple[str, str]]) -> bool:
-    """Whether this event is one that the wait waits for."""
-    if (
-        event.id == wait.own
-        or event.received_at <= wait.after
-        or (wait.until is not None and event.received_at > wait.until)
-    ):
+    """Whether this event is one that the wait waits for, and has taken effect."""
+    at = event.effective_at
+    if event.id == wait.own or at <= wait.after or (wait.until is not None and at > wait.until):
+        return False
+    if ahead(world, event):
         return False
     if (digest(wait), event.id) in taken:
         return False
     return match.condition_holds(wait.condition, _own_event(world, wait), event_fields(event))
+
+
+def ahead(world: World, event: Event) -> bool:
+    """Whether the event has not taken effect yet: its `ts` lay ahead when it was received, and does so still."""
+    return event.ts > event.received_at and event.ts > world.clock.now()
 
 
 def resolved(wait: Wait, event: Event, now: int) -> Resolved:
@@ -89,13 +91,15 @@ def _own_event(world: World, wait: Wait) -> dict[str, Any]:
 
 
 def _candidates(world: World, wait: Wait, last: bool) -> Iterator[Event]:
-    """Events of the awaited name received after `wait.after`, oldest first."""
+    """Events of the awaited name that took effect after `wait.after`, oldest first."""
     path, hash_ = wait.condition.path or "", wait.condition.hash
-    before = world.events.add_path(wait.name, path, world.clock.now()) + SKEW
-    keyed = _Pages(lambda after, limit: world.events.by_key(wait.name, path, hash_, after, limit), wait, last)
+    now = world.clock.now()
+    upto = now + SKEW  # the clock of whoever received an event may be ahead
+    before = min(world.events.add_path(wait.name, path, now) + SKEW, upto)
+    keyed = _Pages(lambda after, limit: world.events.by_key(wait.name, path, hash_, after, upto, limit), wait, last)
     early = _Pages(lambda after, limit: world.events.by_name(wait.name, after, before, limit), wait, last)
     seen: set[str] = set()
-    for event in heapq.merge(early.read() if wait.after < before else (), keyed.read(), key=lambda e: e.received_at):
+    for event in heapq.merge(early.read() if wait.after < before else (), keyed.read(), key=lambda e: e.effective_at):
         if event.id not in seen:
             seen.add(event.id)
             yield event
@@ -112,11 +116,11 @@ class _Pages:
     def read(self) -> Iterator[Event]:
         after = self._wait.after
         while len(page := self._find(after, LOOKBACK_EVENTS + 1)) > LOOKBACK_EVENTS:
-            if not self._many or page[-1].received_at - 1 == after:  # they came in one and the same millisecond
+            if not self._many or page[-1].effective_at - 1 == after:  # they came in one and the same millisecond
                 raise NonRetriableError(
                     f"step {self._wait.key!r} would have to look back through more than {LOOKBACK_EVENTS:,} events "
                     f"named {self._wait.name!r}; give it a `match`, or lookback=False"
                 )
             yield from page
-            after = page[-1].received_at - 1
+            after = page[-1].effective_at - 1
         yield from page

@@ -21,7 +21,7 @@ from tidemill.errors import NonRetriableError, StepError
 from tidemill.execute import finish, handed, lookback, outside, tape
 from tidemill.execute.failures import failure_of
 from tidemill.execute.live import LiveRun
-from tidemill.limits import DELAY, MAP_CHUNKS, SLEEP
+from tidemill.limits import DELAY, MAP_CHUNKS, SKEW, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
 from tidemill.task import Handed
 
@@ -216,7 +216,7 @@ def _looking_on(live: LiveRun, wait: Wait) -> Wait:
         if not live.given_before(taken.key, wait.key):
             reached = min(reached, taken.at - 1)
         elif taken.after is not None and taken.after <= reached:
-            reached = max(reached, taken.at - lookback.SKEW)
+            reached = max(reached, taken.at - SKEW)
     return msgspec.structs.replace(wait, after=max(wait.after, reached))
 
 

@@ -46,9 +46,9 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def known(world: World, event_id: str, now: int) -> Event | None:
-    """The event that was received under this id within its memory (24 hours): the same id again starts nothing."""
+    """The event that took effect under this id within its memory (24 hours), or has yet to: it starts nothing again."""
     event = world.events.get(event_id)
-    return event if event is not None and now - event.received_at <= EVENT_ID_MEMORY else None
+    return event if event is not None and now - event.effective_at <= EVENT_ID_MEMORY else None
 
 
 def receive(world: World, event: Event) -> list[str]:
@@ -75,7 +75,7 @@ def store(world: World, event: Event) -> Keys | None:
     """
     if not world.events.put(event, ()):
         return None
-    keys = list(_keys(world, event))
+    keys = awaited_keys(world, event)
     if keys:
         world.events.put(event, keys)
     return keys
@@ -159,7 +159,9 @@ def wake_on(
 def _worked_off(
     world: World, event: Event, after: Mark | None, woken: Callable[[str], object], keys: Keys | None
 ) -> Iterator[Mark]:
-    """The mark of each wait, once it is worked off."""
+    """The mark of each wait, once it is worked off. An event that has not taken effect wakes nobody (see `delayed`)."""
+    if lookback.ahead(world, event):
+        return
     for path, hash_ in sorted(keys if keys is not None else _keys(world, event)):
         if after is not None and path < after.path:
             continue
@@ -245,6 +247,10 @@ class DirectBus:
                 receive(self.world, self._queue.popleft())
         finally:
             self._busy = False
+
+
+def awaited_keys(world: World, event: Event) -> Keys:
+    return list(_keys(world, event))
 
 
 def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:

@@ -169,12 +169,12 @@ def _generation(world: World, function_id: str, event: Event, run_id: str) -> st
 
 
 def _began(world: World, run_id: str) -> int | None:
-    """When the event of this run was received, if there is such a run."""
+    """When the event of this run took effect, if there is such a run."""
     head = world.runs.head(run_id)
     if head is None:
         return None
     birth = world.runs.birth(run_id)
-    return birth.events[0].received_at if birth is not None and birth.events else head.created_at
+    return birth.events[0].effective_at if birth is not None and birth.events else head.created_at
 
 
 def _head(
