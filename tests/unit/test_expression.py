@@ -450,3 +450,17 @@ def test_what_no_data_makes_cheap_is_refused_when_it_is_compiled(text: str, says
 def test_a_budget_that_is_used_up_is_no_error_that_the_other_side_of_or_can_mend() -> None:
     text = f"({_ALL_PAIRS}) || event.data.ok"
     assert not compile(text).holds({"event": {"data": {"items": list(range(3_000)), "ok": True}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"), [("has(event.a.x)", True), ("has(event.a)", True), ("has(event.a[0])", False)]
+)
+def test_what_asks_whether_a_member_is_there_needs_no_engine(text: str, ours: bool) -> None:
+    assert (compile_subset(text, EVENT_ROOT, None) is not None) is ours
+
+
+@pytest.mark.parametrize(
+    "text", ["event.words.all(w, size(w) == 3)", "[size(event.words[0])] == [3] && size('éé') == 2"]
+)
+def test_the_engine_itself_counts_characters(text: str) -> None:
+    assert _Cel(text, EVENT_ROOT, None).value({"event": {"words": ["Zoë", "abc"]}}) is True
