@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tidemill.errors import JournalError, Unavailable
-from tidemill_lambdas import ingest
+from tidemill_lambdas import ingest, paths
 from tidemill_lambdas.keys import AnyKey, KeyRing
 from tidemill_lambdas.strict_json import too_deep
 
@@ -182,3 +182,19 @@ def test_a_store_that_fails_is_an_answer(
 )
 def test_depth_is_counted_without_what_stands_in_texts(body: bytes, deep: bool) -> None:
     assert too_deep(body) is deep
+
+
+@pytest.mark.parametrize(
+    ("sent", "handed"),
+    [
+        ("/a", "/a"),
+        ("/a%2Fb", "/a/b"),
+        ("/%C3%A9%25", "/é%25"),
+        ("/100%25", "/100%25"),
+        ("/%ff%41", "/%ff%41"),
+        ("/%zz", "/%zz"),
+    ],
+)
+def test_a_path_is_handed_over_as_an_http_api_does(sent: str, handed: str) -> None:
+    """What is no text stays as it is: `decoded` refuses it with a sentence."""
+    assert paths.handed_over(sent) == handed
