@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tidemill_local.cli import validate
 from tidemill_local.cli.parser import Parser, asks, group, prints_json
-from tidemill_local.cli.stop import DONE
+from tidemill_local.cli.stop import DONE, FAILED, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from tidemill_local.cli.http import Api
 
 
-_ELSEWHERE = ("id", "triggers", "places", "versions")  # said in other words; `versions` has no effect yet
+_TIMES = frozenset({"first", "cap", "timeout", "start", "finish", "period"})  # milliseconds
+_ELSEWHERE = ("id", "triggers", "flow", "places", "versions")  # said in other words; `versions` has no effect yet
 
 
 def fill(parser: Parser) -> None:
@@ -57,19 +59,53 @@ def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import text
     from tidemill_local.cli.http import part
 
-    function = server.get(f"/v1/functions/{part(options.function)}")
+    function = known(server, lambda: server.get(f"/v1/functions/{part(options.function)}"), options.function)
     if options.json:
         print(text.compact(function))
         return DONE
     facts = [("function", function["id"])]
     facts += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
-    for name, fact in function.items():
-        said = _said(fact)
-        if name not in _ELSEWHERE and said not in (None, [], {}, ""):
-            facts.append((name.replace("_", " "), said if isinstance(said, str) else text.value(said)))
+    limits = {name: fact for name, fact in function["flow"].items() if name != "concurrency"}  # its places say it
+    for name, fact in {**function, **limits}.items():
+        if name not in _ELSEWHERE and fact not in (None, [], {}, ""):
+            facts.append((name.replace("_", " "), _words(fact)))
     facts += [fact for limit in function["places"] for fact in _places(limit)]
-    print("\n".join(f"{name:<11} {text.clean(fact)}" for name, fact in facts))
+    width = max(11, *(len(name) for name, _ in facts))
+    print("\n".join(f"{name:<{width}} {text.clean(fact)}" for name, fact in facts))
     return DONE
+
+
+def known(server: Api, ask: Callable[[], Any], function_id: str) -> Any:
+    """The answer about a function; where there is none of that id, the error names the ids that are like it."""
+    from tidemill_local.cli.http import Refusal
+
+    try:
+        return ask()
+    except Refusal as refusal:
+        if refusal.status != 404:
+            raise
+        from difflib import get_close_matches
+
+        like = get_close_matches(function_id, [each["id"] for each in server.get("/v1/functions")], n=3, cutoff=0.8)
+        if not like:
+            raise
+        raise Stop(FAILED, f"no function has the id {function_id!r}; did you mean {' or '.join(like)}?") from None
+
+
+def _words(fact: Any, name: str = "") -> str:
+    """A setting as people say it: times in their units, what is left open not at all."""
+    from tidemill_local.cli import text
+
+    if isinstance(fact, dict):
+        fields = cast("dict[str, Any]", fact)
+        return ", ".join(f"{key} {_words(value, key)}" for key, value in fields.items() if value is not None)
+    if isinstance(fact, list):
+        return "; ".join(_words(each) for each in fact)
+    if name in _TIMES and isinstance(fact, int):
+        return text.took(fact)
+    if isinstance(fact, float) and fact.is_integer():
+        return str(int(fact))
+    return fact if isinstance(fact, str) else text.value(fact)
 
 
 def _in_use(limit: dict[str, Any]) -> str:
@@ -93,14 +129,6 @@ def _places(limit: dict[str, Any]) -> list[tuple[str, str]]:
 def _usage(usage: dict[str, Any]) -> str:
     since = f", the longest since {usage['oldest_wait']}" if usage["oldest_wait"] else ""
     return f"{usage['used']} in use, {usage['waiting']} waiting{since}"
-
-
-def _said(fact: Any) -> Any:
-    """Without what an object leaves open."""
-    if not isinstance(fact, dict):
-        return fact
-    fields = cast("dict[str, Any]", fact)
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _trigger(trigger: dict[str, Any]) -> str:

@@ -24,12 +24,14 @@ def fill(parser: Parser) -> None:
 
 def _invoke(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.arguments import json_argument
+    from tidemill_local.cli.functions import known
     from tidemill_local.cli.http import part
 
     body: dict[str, Any] = {}
     if options.data is not None:
         body["data"] = json_argument(options.data, "the JSON argument")
-    started = server.post(f"/v1/functions/{part(options.function)}/invoke", body)
+    path = f"/v1/functions/{part(options.function)}/invoke"
+    started = known(server, lambda: server.post(path, body), options.function)
     return started_run(options, server, started)
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tidemill_local.cli.http import Api
 
 
+_WIDE = 120  # columns of a terminal that has room for whole ids
+
+
 def fill(parser: Parser) -> None:
     add = group(parser, "tidemill runs list --status failed")
     listing = add("list", "list runs, newest first")
@@ -61,10 +64,12 @@ def _list(options: Namespace, server: Api) -> int:
 
 def table(runs: list[dict[str, Any]], now: int) -> str:
     from tidemill_local.cli import story, text
+    from tidemill_local.cli.run_id import SHORT
 
+    narrow = 0 < text.columns() < _WIDE
     shown = [
         (
-            run["run_id"],
+            run["run_id"][-SHORT:] if narrow else run["run_id"],
             run["function_id"],
             run["status"],
             text.ago(run["created_at"], now),
@@ -81,8 +86,24 @@ def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.run_id import path_of
 
     run = server.get(path_of(server, options.run))
-    print(text.compact(run) if options.json else story.timeline(run, text.now_ms()))
+    if options.json:
+        print(text.compact(run))
+    else:
+        print(story.timeline(run, text.now_ms(), _event_of(server, run)))
     return DONE
+
+
+def _event_of(server: Api, run: dict[str, Any]) -> dict[str, Any] | None:
+    """The event that started a run; None where it is not kept any more."""
+    from tidemill_local.cli.http import Refusal, event_path
+
+    if not run["event_ids"]:
+        return None
+    try:
+        event: dict[str, Any] = server.get(event_path(run["event_ids"][0]))
+    except Refusal:
+        return None
+    return event
 
 
 def _cancel(options: Namespace, server: Api) -> int:

@@ -14,9 +14,9 @@ BAD = frozenset({"failed", "cancelled"})
 _VALUE = 80  # characters of a value in a table
 
 
-def timeline(run: Run, now: int) -> str:
-    """Everything about one run."""
-    parts = [_facts(run, now)]
+def timeline(run: Run, now: int, event: Run | None = None) -> str:
+    """Everything about one run; `event`: the first that started it, where it is still known."""
+    parts = [_facts(run, now, event)]
     if run["steps"]:
         parts.append(_steps_table(run, now))
     parts += [end for end in [_end(run)] if end]
@@ -48,8 +48,8 @@ def detail(step: Run, rest: Run | None, now: int, most: int = _VALUE) -> str:
     status = step["status"]
     wake = text.ms_of(rest["until"]) if rest else None
     if step.get("error") and status in ("failed", "retrying"):
-        again = f" (again at {text.until(wake, now)})" if wake is not None and status == "retrying" else ""
-        return text.shortened(error_line(step["error"]), most) + again
+        again = f"again at {text.until(wake, now)}: " if wake is not None and status == "retrying" else ""
+        return again + text.shortened(error_line(step["error"]), most)  # what is cut off is the error's end
     if rest and status in ("sleeping", "waiting"):
         name = f"for {text.clean(rest['name'])} " if rest.get("name") and step["kind"] != "map" else ""
         return (name + (f"until {text.until(wake, now)}" if wake is not None else "")).strip()
@@ -70,14 +70,15 @@ def _stack(error: Run) -> list[str]:
     return stack_end(error["type"], error.get("stack") or "")
 
 
-def _facts(run: Run, now: int) -> str:
+def _facts(run: Run, now: int, event: Run | None) -> str:
     version = f" (version {text.clean(run['version'])})" if run.get("version") else ""
     facts = [
         ("run", run["run_id"]),
         ("function", text.clean(run["function_id"]) + version),
         ("status", summary(run, now)),
         ("attempt", str(run["attempt"]) if run["attempt"] > 1 else ""),
-        ("event", ", ".join(text.clean(id) for id in run["event_ids"])),
+        ("event", _event(event) if event is not None else ""),
+        ("event id" if event is not None else "event", ", ".join(text.clean(id) for id in run["event_ids"])),
         ("user", text.clean(run["user"]) if run.get("user") else ""),
         ("parent", run.get("parent_run_id") or ""),
         ("created", _at(run["created_at"], now)),
@@ -85,6 +86,10 @@ def _facts(run: Run, now: int) -> str:
         ("ended", _at(run["ended_at"], now)),
     ]
     return "\n".join(f"{name:<9} {fact}" for name, fact in facts if fact)
+
+
+def _event(event: Run) -> str:
+    return f"{text.clean(event['name'])}  {text.value(event['data'], _VALUE)}".rstrip()
 
 
 def _at(iso: str | None, now: int) -> str:

@@ -18,7 +18,7 @@ import pytest
 from cli_server import MemoryServer
 
 import tidemill_lambdas
-from tidemill import App, Context
+from tidemill import App, Backoff, CancelOn, Context, Throttle, Timeouts
 from tidemill.core.flow import places
 from tidemill.model import Event
 from tidemill.ports import Waiting
@@ -36,6 +36,14 @@ def shop() -> App:
         paid = ctx.step.run("charge", lambda: {"paid": ctx.event.data["total"]})
         ctx.step.sleep("cool down", "1h")
         return paid
+
+    @app.function(
+        backoff=Backoff("5s", 3, "10m"),
+        cancel_on=CancelOn("x", match="data.id", timeout="1d"),
+        timeouts=Timeouts(start="1h"),
+        throttle=Throttle(10, "1m"),
+    )
+    def tuned(ctx: Context) -> None: ...
 
     @app.function(on="order/broken", retries=0)
     def broken(ctx: Context) -> None:
@@ -398,7 +406,7 @@ def test_a_run_is_shown_with_its_steps(server: MemoryServer, run: Run) -> None:
     assert f"run       {run_id}" in shown
     assert "function  shop.checkout (version v1)" in shown
     assert "status    sleeping until " in shown
-    assert "event     o1" in shown
+    assert 'event     order/placed  {"total": 40}\nevent id  o1' in shown
     steps = [line.split() for line in shown.splitlines() if line.startswith("  ")]
     assert steps[0] == ["STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT"]
     assert steps[1] == ["charge", "run", "completed", "1", "0", "ms", '{"paid":', "40}"]
@@ -463,7 +471,8 @@ def test_functions_are_listed_and_shown(server: MemoryServer, run: Run) -> None:
     run("send", "order/placed", '{"total": 1}')
     shown = run("functions", "list").lines
     assert shown[0].split() == ["FUNCTION", "RUNNING", "BACKLOG", "STARTED", "BY"]
-    assert [line.split()[0] for line in shown[1:]] == ["shop.broken", "shop.checkout", "shop.plain", "shop.watched"]
+    ids = [line.split()[0] for line in shown[1:]]
+    assert ids == ["shop.broken", "shop.checkout", "shop.plain", "shop.tuned", "shop.watched"]
     assert "order/broken" in shown[1]
     assert "retries" in run("functions", "show", "shop.broken").out
     assert run("functions", "show", "shop.broken", "--json").json["retries"] == 0
@@ -595,3 +604,42 @@ def test_a_short_id_of_several_runs_names_them(server: MemoryServer, run: Run) -
     done = run("runs", "show", "ABCDEFGH")
     assert done.code == 1
     assert f"stands for 2 runs; give one of these ids: {rows[0]['run_id']}, {rows[1]['run_id']}" in done.err
+
+
+def test_a_function_is_shown_in_words(server: MemoryServer, run: Run) -> None:
+    shown = run("functions", "show", "shop.tuned").out
+    assert "backoff     first 5 s, factor 3, cap 10 min\n" in shown
+    assert "cancel on   name x, match data.id, timeout 1 d\n" in shown
+    assert "timeouts    start 1 h\n" in shown
+    assert "throttle    limit 10, period 1 min, burst 1\n" in shown
+    assert "{" not in shown
+
+
+@pytest.mark.parametrize("words", [("functions", "show"), ("invoke",)], ids=" ".join)
+def test_an_id_that_is_nearly_right_is_told_the_right_one(
+    server: MemoryServer, run: Run, words: tuple[str, ...]
+) -> None:
+    done = run(*words, "shop.chekout")
+    assert done.code == 1
+    assert "no function has the id 'shop.chekout'; did you mean shop.checkout?" in done.err
+    assert "did you mean" not in run(*words, "zzz").err
+
+
+def test_a_run_is_shown_with_its_event(server: MemoryServer, run: Run) -> None:
+    run("send", "order/placed", '{"total": 40}', "--id", "mine")
+    [listed] = [json.loads(line) for line in run("runs", "list", "--json").lines]
+    shown = run("runs", "show", listed["run_id"]).lines
+    at = next(number for number, line in enumerate(shown) if line.startswith("event "))
+    assert shown[at : at + 2] == ['event     order/placed  {"total": 40}', "event id  mine"]
+
+
+@pytest.mark.parametrize(("columns", "whole"), [("80", False), ("120", True)])
+def test_a_narrow_terminal_lists_short_ids(
+    server: MemoryServer, run: Run, monkeypatch: pytest.MonkeyPatch, columns: str, whole: bool
+) -> None:
+    run("send", "order/placed", '{"total": 40}')
+    monkeypatch.setenv("COLUMNS", columns)
+    head, row = run("runs", "list").lines
+    assert (len(row.split()[0]) > 8) == whole
+    assert run("runs", "show", row.split()[0]).code == 0
+    assert max(map(len, (head, row))) <= int(columns)

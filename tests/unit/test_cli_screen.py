@@ -166,7 +166,7 @@ def test_anywhere_else_each_change_is_a_line(
         shown.show([run])
     assert capsys.readouterr().out.splitlines() == [
         "shop.checkout  run R1",
-        "shop.checkout     charge  retrying, attempt 2  IOError: busy\\nnow (again at 14:13:21 UTC, in 1 s)",
+        "shop.checkout     charge  retrying, attempt 2  again at 14:13:21 UTC, in 1 s: IOError: busy\\nnow",
         'shop.checkout     charge  completed  12 ms  {"paid": 40}',
         "shop.checkout  completed in 1.5 s",
     ]
