@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _DEFINITION = ".function.json"
 _KINDS = "a TARGET is module:app, a .py file, or a folder"
+
+Loading = Callable[[str], None]  # told of each target, and of each file of a folder, before it is imported
 
 
 class TargetError(Exception):
@@ -58,7 +61,7 @@ class Targets:
         return functions
 
 
-def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False) -> Targets:
+def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False, loading: Loading = lambda _: None) -> Targets:
     """Import the targets. Raises TargetError, DefinitionsError, or whatever the user's code raises.
 
     `programs`: the steps of definitions can run; whoever only asks what is declared, or tests, needs none of that.
@@ -68,7 +71,7 @@ def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False) -> Targ
     loaded = Targets()
     definitions: list[Path] = []
     for target in targets or configured(cwd):
-        for app in _apps(target, cwd, definitions):
+        for app in _apps(target, cwd, definitions, loading):
             if not any(app is other for other in loaded.apps):
                 loaded.apps.append(app)
     if definitions:
@@ -112,10 +115,11 @@ def folders(targets: tuple[str, ...], cwd: Path) -> list[Path]:
     return list(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
 
 
-def _apps(target: str, cwd: Path, definitions: list[Path]) -> list[App]:
+def _apps(target: str, cwd: Path, definitions: list[Path], loading: Loading) -> list[App]:
     path = (cwd / target).resolve()
     if path.is_dir():
-        return _folder(path, target, definitions)
+        return _folder(path, target, definitions, loading)
+    loading(target)
     if target.endswith(_DEFINITION):
         if not path.is_file():
             raise TargetError(f"there is no file {target}; {_KINDS}")
@@ -156,10 +160,13 @@ def _file(path: Path, target: str) -> list[App]:
     return apps
 
 
-def _folder(path: Path, target: str, definitions: list[Path]) -> list[App]:
+def _folder(path: Path, target: str, definitions: list[Path], loading: Loading) -> list[App]:
     found = sorted(path.glob(f"*{_DEFINITION}"))
     definitions += found
-    apps = [app for file in sorted(path.glob("*.py")) if defines_app(file) for app in _apps_of(_import(file))]
+    apps: list[App] = []
+    for file in filter(defines_app, sorted(path.glob("*.py"))):
+        loading(str(Path(target) / file.name))
+        apps += _apps_of(_import(file))
     if not apps and not found:
         where = "this folder" if target == "." else target
         raise TargetError(

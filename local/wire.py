@@ -1,7 +1,7 @@
 """What the processes of the local world say to each other: length-prefixed msgpack over socket pairs.
 
     server ── zygote     Fork →                        ← Forked, Exited
-    server ── worker     Grow (with the slots' ends) →  ← Loaded or Broken
+    server ── worker     Grow (with the slots' ends) →  ← Loading, then Loaded or Broken
                          Drain, Ping →                  ← Pong
     server ── slot       Assign, Answer, Raised →      ← Append, … (the calls of `ports.Keeper`), Ready, GaveUp
 
@@ -76,6 +76,12 @@ class Broken(_Message, frozen=True, tag=11):
     text: str
     files: list[str]
     spots: list[str] = []
+
+
+class Loading(_Message, frozen=True, tag=16):
+    """The worker imports this target now: should the process end meanwhile, the server can name it."""
+
+    target: str
 
 
 class Grow(_Message, frozen=True, tag=12):
@@ -187,7 +193,7 @@ class GaveUp(_Message, frozen=True, tag=42):
 
 Call = Append | PutWaits | Invoke | Send | Map | Chunks | Journal | WasEnded | PutSnapshot | Restore
 FromZygote = Forked | Exited
-FromWorker = Loaded | Broken | Pong
+FromWorker = Loading | Loaded | Broken | Pong
 ToWorker = Grow | Drain | Ping
 FromSlot = Call | Ready | GaveUp
 ToSlot = Assign | Answer | Raised

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
     _settle_in()
     before = set(sys.modules)
     try:
-        loaded = _load(order)
+        loaded = _load(order, lambda target: server.sendall(wire.frame(wire.Loading(target))))
         functions = loaded.functions()
     except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
         from tidemill_local import mistakes
@@ -167,7 +168,7 @@ def _die_with_the_zygote() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _load(order: wire.Fork) -> Targets:
+def _load(order: wire.Fork, loading: Callable[[str], None]) -> Targets:
     from tidemill_local import envfile, targets
 
     cwd = Path(order.cwd)
@@ -175,7 +176,7 @@ def _load(order: wire.Fork) -> Targets:
     os.environ.setdefault("TIDEMILL_URL", order.url)
     if order.event_key:
         os.environ.setdefault("TIDEMILL_EVENT_KEY", order.event_key)
-    loaded = targets.load(order.targets, cwd, programs=True)
+    loaded = targets.load(order.targets, cwd, programs=True, loading=loading)
     _show_logs()
     return loaded
 

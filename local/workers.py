@@ -62,6 +62,7 @@ class Worker:
         self.board = ordered.board
         self.given_up: set[tuple[str, str, int]] = set()  # attempts of steps that have been found to hang
         self.answered = True  # the last question whether it is there
+        self.loading = ""  # the target that it imports
         self.pid = 0
         self.ready = False
         self.failed = False  # its code could not be imported
@@ -124,6 +125,8 @@ class Worker:
         told = _from_worker.decode(message)
         if isinstance(told, wire.Pong):
             self.answered = True
+        elif isinstance(told, wire.Loading):
+            self.loading = told.target
         else:
             self._workers.told(self, told)
 
@@ -150,6 +153,7 @@ class Workers:
         self._current: Worker | None = None
         self._restart: TimerHandle | None = None
         self._deaths = 0
+        self._fatal = 0  # loads of the same files, in a row, that have ended their process
         self._stopped = False
 
     @property
@@ -198,6 +202,10 @@ class Workers:
 
     def reload(self) -> None:
         """Load the user's code anew. A load that is still under way is given up."""
+        self._fatal = 0
+        self._load()
+
+    def _load(self) -> None:
         if not self._zygote.open:
             return  # it is being replaced, which ends in a load
         self._cancel_restart()
@@ -306,11 +314,14 @@ class Workers:
 
     def _ended(self, worker: Worker, how: str) -> None:
         worker.last_words()
-        told_apart = not (self._stopped or worker.failed) and self._owner.dying(worker, how)
+        told_apart = worker.ready and not (self._stopped or worker.failed) and self._owner.dying(worker, how)
         worker.gone()
         worker.board.close()
         if worker.alone and not (self._stopped or worker.ready):
             self._owner.isolated(worker, loaded=False)
+        if worker.load == self._order.load and not (self._stopped or worker.failed or worker.ready):
+            self._ended_loading(worker, how)
+            return
         current = worker is self._current  # even where a later load could not be imported
         if self._stopped or worker.failed or not (current or worker.load == self._order.load):
             return
@@ -321,6 +332,20 @@ class Workers:
         self._owner.died(f"worker {worker.pid} {how}")
         self._cancel_restart()
         self._restart = self._loop.call_later(delay, self.reload)
+
+    def _ended_loading(self, worker: Worker, how: str) -> None:
+        """What it imported has ended the process: told once, as an error of the import; tried again later each time."""
+        self._fatal += 1
+        if self._fatal == 1:
+            self._owner.broken(wire.Broken(_fatal(worker.loading, how), []))
+        self._cancel_restart()
+        delay = min(0.1 * 2**self._fatal, _BACKOFF_MOST)
+        self._restart = self._loop.call_later(delay, self._load)
+
+
+def _fatal(target: str, how: str) -> str:
+    where = target or "the targets"
+    return f"{where}: the process {how} while this was imported; mend what ends it (os._exit, a native extension)"
 
 
 def _ending() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tidemill.core.journal import Record, StepDone
+from tidemill.execute.host import ExecutorGone
 from tidemill.model import Head
 
 Raised = BaseException | type[BaseException]
@@ -26,7 +27,7 @@ def called(key: str) -> tuple[str, str]:
     return name, _REPETITION.sub("", name)
 
 
-class Crash(BaseException):
+class Crash(ExecutorGone):
     """The process ends here. No `except Exception` of the user's notices."""
 
 
@@ -55,10 +56,15 @@ class Stub:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.calls.append(StubCall(args, kwargs))
         if self._next:
-            raise self._next.pop(0)
+            raise _untraced(self._next.pop(0))
         if self._always is not None:
-            raise self._always
+            raise _untraced(self._always)
         return self._instead(*args, **kwargs) if self._instead is not None else self._returns
+
+
+def _untraced(error: Raised) -> Raised:
+    """The error without the frames of the attempts that raised it before: each would add its own."""
+    return error.with_traceback(None) if isinstance(error, BaseException) else error
 
 
 class Doubles:

@@ -169,6 +169,50 @@ def test_code_that_cannot_be_loaded_is_explained_and_mended(dev: DevServer) -> N
     eventually(dev.healthy)
 
 
+FATAL = {
+    "os._exit(4)": "ended with exit code 4",
+    "os.kill(os.getpid(), 11)": "was killed by SIGSEGV",
+}
+
+
+@pytest.mark.parametrize("code", FATAL)
+def test_code_that_ends_the_process_when_it_is_imported_stops_no_other(dev: DevServer, code: str) -> None:
+    told = f"more.py: the process {FATAL[code]} while this was imported"
+    fatal = f"import os\nfrom tidemill import App\napp = App('more')\n{code}\n"
+    dev.write("shop.py", SHOP)
+    dev.write("more.py", "from tidemill import App\napp = App('more')\n")
+    dev.start()
+    worker = dev.worker()
+    dev.write("more.py", fatal)
+    eventually(lambda: told in dev.output())
+    assert "until this is mended, the code loaded before goes on" in dev.output()
+    dev.send("item/sold")
+    eventually(lambda: dev.completed(1))
+    assert dev.healthy()
+    os.kill(worker, signal.SIGKILL)  # now only the code that is there can be loaded, which ends each process
+    eventually(lambda: told in str(dev.ask("GET", "/health")[1].get("error")))
+    said = dev.output().count(told)
+    dev.write("more.py", fatal + "x = 1\n")
+    eventually(lambda: dev.output().count(told) > said)  # told for each change of the files, not for each try
+    assert dev.output().count(told) == 3
+    dev.write("more.py", "from tidemill import App\napp = App('more')\n")
+    eventually(dev.healthy)
+    dev.send("item/sold")
+    eventually(lambda: dev.completed(2))
+
+
+def test_a_first_load_that_ends_the_process_is_tried_again(dev: DevServer) -> None:
+    dev.write("shop.py", f"import os\nif not os.path.exists('there'): os._exit(4)\n{SHOP}")
+    dev.port = free_port()
+    dev.launch("shop.py")
+    eventually(lambda: "no function runs" in dev.output())
+    status, answer = dev.ask("GET", "/health")
+    assert status == 503
+    assert "shop.py: the process ended with exit code 4" in answer["error"]
+    (dev.folder / "there").touch()  # no source: nobody is told of it
+    eventually(dev.healthy)
+
+
 def test_a_run_whose_function_is_gone_is_held_until_it_returns(dev: DevServer) -> None:
     dev.write("shop.py", SHOP)
     dev.start("shop.py")

@@ -127,17 +127,17 @@ def _of_a_listener(world: World, announcement: Event) -> bool:
 
 def wake(world: World, event: Event) -> list[str]:
     """Resolve the waits that this event satisfies, cancel the runs that it cancels; the runs resolved."""
-    woken: list[str] = []
-    wake_on(world, event, None, lambda run_id: woken.append(run_id))
-    return woken
+    woken: dict[str, None] = {}  # a run may have several waits
+    wake_on(world, event, None, lambda run_id: woken.setdefault(run_id))
+    return list(woken)
 
 
 def wake_in_parts(world: World, event: Event) -> Generator[None, None, list[str]]:
     """As `wake`, pausing after each wait."""
-    woken: list[str] = []
-    for _ in _worked_off(world, event, None, woken.append, None):
+    woken: dict[str, None] = {}
+    for _ in _worked_off(world, event, None, woken.setdefault, None):
         yield
-    return woken
+    return list(woken)
 
 
 def wake_on(
