@@ -20,6 +20,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tidemill.warm import Warm
 from tidemill_local.store import lock, schema
 from tidemill_local.store.blobs import SqliteBlobs
 from tidemill_local.store.errors import StoreError, StoreFullError
@@ -50,7 +51,9 @@ class Database:
     (or nobody of the kind) wrote it. `durable`: a commit also survives a power cut.
     """
 
-    def __init__(self, path: str | Path, durable: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, path: str | Path, durable: bool = False, patience: float = PATIENCE, warm: Warm | None = None
+    ) -> None:
         self.dirty = False  # commit() has something to answer for
         self._lost: StoreError | None = None
         self._lock: int | None = None
@@ -60,7 +63,7 @@ class Database:
         else:
             self._lock, self._connection, self._file = _opened(Path(path), durable, patience)
         self._execute = self._connection.execute
-        self.runs = SqliteRuns(self)
+        self.runs = SqliteRuns(self, warm)
         self.events = SqliteEvents(self)
         self.waits = SqliteWaits(self)
         self.blobs = SqliteBlobs(self)

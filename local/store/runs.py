@@ -21,6 +21,7 @@ from tidemill.core.journal import Record, Started, decode, encode
 from tidemill.errors import JournalError
 from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
 from tidemill.ports import Page, RunQuery
+from tidemill.warm import Warm
 from tidemill_local.store.listed import paged
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ ORDER BY created_at, n LIMIT ?
 class SqliteRuns:
     """The port `RunStore`, and what the local server asks besides."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, warm: Warm | None = None) -> None:
         self._db = db
+        self._warm = warm or Warm()
         self._numbers: dict[str, int] = {}
         self._fresh: dict[str, tuple[Head, list[bytes]]] = {}  # as created, with the encoded records
 
@@ -101,7 +103,12 @@ class SqliteRuns:
 
     def open(self, run_id: str) -> tuple[Head, list[Record]] | None:
         head = self.head(run_id)
-        return (head, self.read(run_id, head.snapshot if head.snapshot is not None else -1)) if head else None
+        if head is None:
+            return None
+        after = head.snapshot if head.snapshot is not None else -1
+        blobs = self.read_raw(run_id, after)
+        self._warm.opened(head, after + 1, blobs)
+        return head, _decoded(run_id, blobs)
 
     def read(self, run_id: str, after: int = -1) -> list[Record]:
         return _decoded(run_id, self.read_raw(run_id, after))
@@ -125,6 +132,7 @@ class SqliteRuns:
         self._fresh.pop(run_id, None)
         sql = "UPDATE journal SET data = ? WHERE n = ? AND seq = ?"
         self._db.write(sql, (encode(record), self._known(run_id), seq))
+        self._warm.drop(run_id)
 
     def change(self, run_id: str, change: HeadChange) -> None:
         self._fresh.pop(run_id, None)
@@ -161,12 +169,18 @@ class SqliteRuns:
         n = self._known(run_id)
         self._db.write("DELETE FROM snapshot WHERE n = ?", (n,))
         self._db.write("INSERT INTO snapshot VALUES (?, ?, ?)", (n, seq, data))
+        self._warm.folded(run_id, seq, data)
 
     def renew(self, run_id: str, until: int) -> None:
         """Nothing expires here."""
 
     def snapshot(self, run_id: str, seq: int) -> bytes | None:
+        warm = self._warm.snapshot(run_id, seq)
+        if warm is not None:
+            return warm
         row = self._db.row("SELECT data FROM snapshot WHERE n = ? AND seq = ?", (self._number(run_id), seq))
+        if row is not None:
+            self._warm.folded(run_id, seq, row[0])
         return row[0] if row else None
 
     # What the local server asks besides.
@@ -192,12 +206,14 @@ class SqliteRuns:
         fresh = self._fresh.get(run_id)
         if fresh is not None:
             return fresh[1][after + 1 :]
+        warm = self._warm.after(run_id, after)
+        after += len(warm)
         rows = self._db.rows(_READ, (self._number(run_id), after))
         if rows and rows[-1][0] != after + len(rows):
             have = {row[0] for row in rows}
             gap = next(seq for seq in range(after + 1, rows[-1][0]) if seq not in have)
             raise JournalError(f"the journal of run {run_id} lacks record {gap}")
-        return [row[1] for row in rows]
+        return [*warm, *(row[1] for row in rows)]
 
     def next_due(self, after: int = -1) -> int | None:
         """The earliest due time of any run that is later than `after`."""
@@ -239,6 +255,7 @@ class SqliteRuns:
         """A transaction was rolled back: the numbers given in it will be given again, and its runs are not there."""
         self._numbers.clear()
         self._fresh.clear()
+        self._warm.clear()
 
     def _change(self, n: int, change: HeadChange) -> None:
         more = _changed_more(change)

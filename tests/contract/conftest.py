@@ -29,12 +29,13 @@ class Stores:
     waits: WaitStore
     blobs: Blobs
     flow: FlowStore
+    others: RunStore  # the same runs, as another process has them
 
 
 @contextmanager
 def _sqlite(path: str | Path) -> Iterator[Stores]:
     with Database(path) as db:
-        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow)
+        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow, SqliteRuns(db))
         db.commit()
 
 
@@ -46,8 +47,8 @@ def _dynamodb() -> Iterator[Stores]:
     moto.create_table(client, name)
     moto.create_bucket(client, bucket)
     table, blobs = Table(client, name), S3Blobs(client, bucket)
-    runs, events = DynamoRuns(table, blobs, VirtualClock(EPOCH)), DynamoEvents(table, blobs)
-    yield Stores(runs, events, DynamoWaits(table), blobs, DynamoFlow(table))
+    runs, others = (DynamoRuns(table, blobs, VirtualClock(EPOCH)) for _ in range(2))
+    yield Stores(runs, DynamoEvents(table, blobs), DynamoWaits(table), blobs, DynamoFlow(table), others)
     client.call("dynamodb", "DeleteTable", {"TableName": name})
 
 
@@ -75,6 +76,12 @@ def many(stores: Stores) -> int:
 @pytest.fixture
 def runs(stores: Stores) -> RunStore:
     return stores.runs
+
+
+@pytest.fixture
+def others(stores: Stores) -> RunStore:
+    """Of another process: each holds what it has read."""
+    return stores.others
 
 
 @pytest.fixture

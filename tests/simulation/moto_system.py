@@ -30,6 +30,7 @@ from tidemill.aws.transport import Reply, Request, Transport
 from tidemill.aws.waits import DynamoWaits
 from tidemill.model import Wait
 from tidemill.ports import Clock, World
+from tidemill.warm import Warm
 from tidemill_local.testing import moto
 
 _SENT = 4  # events of a scenario: a request to moto takes a hundred times as long as one to SQLite
@@ -154,7 +155,7 @@ class MotoSystem(AwsSystem):
         table, blobs = Table(client, stores.name), S3Blobs(client, stores.bucket)
         cloud = cast("Client", self.cloud)
         return World(
-            runs=DynamoRuns(table, blobs, self.clock),
+            runs=DynamoRuns(table, blobs, self.clock, Warm(least=0)),  # the journals here are short
             events=DynamoEvents(table, blobs),
             waits=cast("DynamoWaits", WatchedWaits(self, DynamoWaits(table))),
             blobs=blobs,

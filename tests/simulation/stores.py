@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
+from tidemill.warm import Warm
 from tidemill_local.store.database import MEMORY, Database
 
 
@@ -44,7 +45,7 @@ class Stores(Protocol):
 
 class InSqlite:
     def __init__(self) -> None:
-        self.db = Database(MEMORY)
+        self.db = Database(MEMORY, warm=Warm(least=0))  # the journals here are short
         self.runs = self.db.runs
         self.events = self.db.events
         self.waits = self.db.waits

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.core.journal import Started
+from tidemill.core.journal import Claimed, HandedOver, Started
 from tidemill.model import Condition, Event, Head, Place, Wait
 from tidemill.ports import Waiting
 from tidemill_local.store.database import Database
@@ -112,6 +112,23 @@ def test_nobody_holds_or_waits_for_a_place_by_a_transaction_that_was_rolled_back
         db.flow.pass_on(PLACE, "r1", None, None, 10, 0, lambda _: 1)
         db.commit()
         assert db.flow.take(PLACE, "r3", 1, 10**6, 0, False), "the place is free, and nobody stands in line"
+
+
+def test_records_that_were_read_and_then_rolled_back_are_held_by_nobody(db: Database) -> None:
+    born, claim = Started(1, "shop.pay", tuple(map(sold, range(20)))), Claimed(2, "a/1", 9)
+    with db:
+        assert db.runs.create(Head("r1", "shop.pay", "running", 1, 2), [born])
+        db.commit()
+        assert db.runs.append("r1", 1, [claim]) is None
+        db.runs.put_snapshot("r1", 0, b"x" * 20_000)
+        assert db.runs.open("r1") is not None
+        db.rollback()
+        opened = db.runs.open("r1")
+        assert opened is not None
+        assert opened[1] == db.runs.read("r1") == [born]
+        assert db.runs.snapshot("r1", 0) is None
+        assert db.runs.append("r1", 1, [HandedOver(3)]) is None
+        assert db.runs.read("r1") == [born, HandedOver(3)]
 
 
 def test_a_run_a_wait_and_an_awaited_path_that_were_rolled_back_are_not_there(db: Database) -> None:

@@ -133,6 +133,31 @@ def test_suspending_is_one_transaction_and_opening_one_read(measured: Measured) 
     assert measured.taken() == ({"Query": 1}, 0, 0, 1)
 
 
+def test_a_warm_process_reads_the_head_and_what_is_newer(measured: Measured) -> None:
+    """Two calls for one, where that one reads more units than both."""
+    runs = measured.runs
+    records = [step(number) for number in range(1, 300)]
+    runs.create(head(), BIRTH)
+    runs.append(RUN, 2, records)
+    measured.taken()
+    cold = runs.open(RUN)
+    assert measured.taken() == ({"Query": 1}, 0, 0, 6)
+    assert runs.open(RUN) == cold
+    assert measured.taken() == ({"GetItem": 1, "Query": 1}, 0, 0, 2)
+    runs.append(RUN, 301, [step(300)])
+    measured.taken()
+    assert runs.read(RUN, 0) == [CLAIM, *records, step(300)]
+    assert measured.taken() == ({"Query": 1}, 0, 0, 1)
+    runs.put_snapshot(RUN, 300, b"x" * 20_000)
+    runs.append(RUN, 302, [HandedOver(NOW)], HeadChange("running", NOW, snapshot=300))
+    measured.taken()
+    opened = runs.open(RUN)
+    assert opened is not None
+    assert opened[1] == [step(300), HandedOver(NOW)]
+    assert runs.snapshot(RUN, 300) == b"x" * 20_000
+    assert measured.taken() == ({"GetItem": 1, "Query": 1}, 0, 0, 2)
+
+
 def test_what_else_is_one_call(measured: Measured) -> None:
     runs = measured.runs
     runs.create(head(), BIRTH)

@@ -62,18 +62,22 @@ def expiry(at: int) -> int:
     return (at + RECORD_LIFE) // SECOND + 1
 
 
-def after(run_id: str, number: int, items: Iterable[Item], blobs: Blobs) -> list[Record]:
+def after(run_id: str, number: int, items: Iterable[Item], blobs: Blobs) -> list[bytes]:
     """The records numbered above `number` that the items, in order, hold. Raises JournalError at a gap."""
-    records: list[Record] = []
+    records: list[bytes] = []
     wanted = number + 1
     for one in items:
         found = encoded(one, blobs)
         start = first(one)
         if start > wanted:
             raise JournalError(f"the journal of run {run_id} lacks record {wanted}")
-        records += [_decoded(run_id, data) for data in found[wanted - start :]]
+        records += found[wanted - start :]
         wanted = max(wanted, start + len(found))
     return records
+
+
+def decoded(run_id: str, records: Iterable[bytes]) -> list[Record]:
+    return [_decoded(run_id, data) for data in records]
 
 
 def birth(run_id: str, items: Iterable[Item], blobs: Blobs) -> Started | None:

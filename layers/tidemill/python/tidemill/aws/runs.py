@@ -42,6 +42,7 @@ from tidemill.errors import JournalError
 from tidemill.limits import DAY, KIB, RECORD_LIFE, SECOND, SNAPSHOT_RECORDS
 from tidemill.model import Head, HeadChange, RunStatus
 from tidemill.ports import Blobs, Clock, Page, RunQuery
+from tidemill.warm import Warm
 
 _BORN_WITHIN = KIB - 100  # of a head with its birth: room for what changes in it until its end
 _OPENED = SNAPSHOT_RECORDS + 10  # items to read of a run before anyone knows whether it has a snapshot
@@ -52,10 +53,11 @@ _THERE = f"attribute_exists({PK})"
 class DynamoRuns:
     """The port `RunStore`."""
 
-    def __init__(self, table: Table, blobs: Blobs, clock: Clock) -> None:
+    def __init__(self, table: Table, blobs: Blobs, clock: Clock, warm: Warm | None = None) -> None:
         self._table = table
         self._blobs = blobs
         self._clock = clock
+        self._warm = warm or Warm()
 
     # Creating.
 
@@ -99,18 +101,43 @@ class DynamoRuns:
         return heads.head(item, self._blobs) if item is not None else None
 
     def open(self, run_id: str) -> tuple[Head, list[Record]] | None:
-        """The head, and the records that its snapshot does not hold: one read, unless there is a snapshot."""
+        """The head, and the records that its snapshot does not hold: one read, unless there is a snapshot.
+
+        Of a run that this process holds: two, of the head and of what is newer.
+        """
+        found = self._open_warm(run_id) if run_id in self._warm else self._open_cold(run_id)
+        if found is None:
+            self._warm.drop(run_id)
+            return None
+        head, records = found
+        self._warm.opened(head, _after_snapshot(head) + 1, records)
+        return head, journals.decoded(run_id, records)
+
+    def _open_cold(self, run_id: str) -> tuple[Head, list[bytes]] | None:
         items = self._table.query(run_key(run_id), low=HEAD, high=RECORD_LAST, page=_OPENED)
         first = next(items, None)
         if first is None or first[SK] != HEAD:
             return None
         head = heads.head(first, self._blobs)
         if head.snapshot is not None:
-            return head, self.read(run_id, head.snapshot)
+            return head, self._read(run_id, head.snapshot)
         return head, journals.after(run_id, -1, chain([first], items), self._blobs)
 
+    def _open_warm(self, run_id: str) -> tuple[Head, list[bytes]] | None:
+        head = self.head(run_id)
+        return (head, self._read(run_id, _after_snapshot(head))) if head is not None else None
+
     def read(self, run_id: str, after: int = -1) -> list[Record]:
-        return journals.after(run_id, after, self._items(run_id, after), self._blobs)
+        return journals.decoded(run_id, self._read(run_id, after))
+
+    def _read(self, run_id: str, after: int) -> list[bytes]:
+        """What is held ends with the last record of an item: what is newer begins with an item of its own."""
+        warm = self._warm.after(run_id, after)
+        if not warm:
+            return journals.after(run_id, after, self._items(run_id, after), self._blobs)
+        last = after + len(warm)
+        items = self._table.query(run_key(run_id), low=record_key(last + 1), high=RECORD_LAST)
+        return [*warm, *journals.after(run_id, last, items, self._blobs)]
 
     def birth(self, run_id: str) -> Started | None:
         items = self._table.query(run_key(run_id), low=HEAD, high=RECORD_FIRST, limit=2)
@@ -162,6 +189,7 @@ class DynamoRuns:
 
     def rewrite(self, run_id: str, seq: int, record: Record) -> None:
         self._table.put(journals.item(run_id, seq, [record], self._blobs))
+        self._warm.drop(run_id)
 
     def change(self, run_id: str, change: HeadChange) -> None:
         sets, removed = heads.changes(run_id, change)
@@ -213,9 +241,18 @@ class DynamoRuns:
     def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
         held = kept(data, self._blobs, snapshot_name(run_id))
         self._table.put({PK: run_key(run_id), SK: SNAPSHOT, TTL: self._expiry(), "seq": seq, "data": held})
+        self._warm.folded(run_id, seq, data)
 
     def snapshot(self, run_id: str, seq: int) -> bytes | None:
         """A large one may be newer than its item: whoever decodes it compares the number that is in it."""
+        warm = self._warm.snapshot(run_id, seq)
+        if warm is None:
+            warm = self._snapshot(run_id, seq)
+            if warm is not None:
+                self._warm.folded(run_id, seq, warm)
+        return warm
+
+    def _snapshot(self, run_id: str, seq: int) -> bytes | None:
         item = self._table.get(run_key(run_id), SNAPSHOT)
         if item is None or item["seq"] != seq:
             return None
@@ -257,6 +294,11 @@ class DynamoRuns:
 
     def _expiry(self) -> int:
         return journals.expiry(self._clock.now())
+
+
+def _after_snapshot(head: Head) -> int:
+    """The number of the last record that the head's snapshot holds; -1 without one."""
+    return head.snapshot if head.snapshot is not None else -1
 
 
 def _mine(found: Item, born: Item, records: Sequence[Record]) -> bool:
