@@ -42,6 +42,7 @@ from tidemill.model import CronTrigger, Event, Head
 from tidemill.ports import World
 from tidemill_lambdas import ingest
 from tidemill_lambdas.keys import AnyKey
+from tidemill_lambdas.sweeper import delayed
 from tidemill_lambdas.sweeper.adopt import adopt
 from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_lambdas.timers.forward import forward
@@ -191,6 +192,7 @@ class Account:
 
         def work() -> None:
             sweep(self.world, lambda: True)
+            delayed.sweep(self.world, lambda: True, lambda _body, _seconds: None)
             self.world.registry.functions()
             self.world.runs.counts()
 
