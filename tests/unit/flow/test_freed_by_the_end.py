@@ -157,6 +157,14 @@ def test_a_run_cancelled_as_it_becomes_the_only_one_lets_the_next_begin() -> Non
         assert mill.send("go").run().status == "completed"
 
 
+def test_a_run_that_is_skipped_gives_back_the_place_that_it_had_taken() -> None:
+    """It was the only one of its singleton, and over the rate limit."""
+    shop, _ = app(singleton=Singleton("skip"), rate_limit=RateLimit(1, "1h"))
+    with Mill(shop) as mill:
+        assert [mill.send("go").run().status for _ in range(2)] == ["completed", "skipped"]
+        assert mill._machine.world.flow.holders(_alone(mill._machine.world)) == []
+
+
 def _alone(world: World) -> str:
     from tidemill.execute.admit import _alone as alone
 
