@@ -147,6 +147,8 @@ def test_what_no_story_is_sure_to_use_is_allowed(whole: Any) -> None:
         if "Events" in json.dumps(source["FunctionName"])
     ]
     assert allows(events, "sqs:SendMessage", f"<{queue}.Arn>")  # an event of many waits goes on in a message
+    sweeper = role_statements(whole, role_of(whole, platform("sweeper")))
+    assert allows(sweeper, "sqs:SendMessage", f"<{queue}.Arn>")  # a delayed event takes effect
     for what, handler in (
         ("events", platform("events")), ("api", platform("api")), ("sweeper", platform("sweeper")), ("app", "The shop"),
     ):  # fmt: skip

@@ -143,6 +143,7 @@ def test_lambdas(whole: Any, what: str) -> None:
         *("TIDEMILL_TIMERS_ARN", "TIDEMILL_SCHEDULE_GROUP", "TIDEMILL_SCHEDULE_ROLE"),
     }
     assert ("TIDEMILL_EVENT_KEYS" in variables) == (what in ("ingest", "api"))
+    assert ("TIDEMILL_EVENTS_QUEUE" in variables) == (what == "sweeper")
 
 
 def test_doors(whole: Any) -> None:
