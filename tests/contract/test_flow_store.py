@@ -234,11 +234,13 @@ def test_a_throttle_moves_on_by_a_period_each(flow: FlowStore) -> None:
 def test_a_throttle_counts_what_begins(flow: FlowStore) -> None:
     limit = Limit(2, 1_000, 1)
     begun = [flow.begin("t/k", f"a{n}", Turn(NOW), NOW + n, limit) for n in range(3)]
-    assert begun == [None, None, Turn(NOW + 1_000, True)]
-    assert flow.begin("t/k", "a1", Turn(NOW), NOW + 3, limit) is None, "begun already"
-    assert flow.begin("t/k", "a3", Turn(NOW), NOW + 4, limit) == Turn(NOW + 1_500, True), "behind the one before"
+    assert begun == [None, Turn(NOW + 500, 2), Turn(NOW + 1_000, 3)], "one each half of a second"
+    assert flow.begin("t/k", "a0", Turn(NOW), NOW + 3, limit) is None, "begun already"
     assert flow.begin("t/other", "b", Turn(NOW), NOW + 4, limit) is None
-    assert flow.begin("t/k", "a2", Turn(NOW + 1_000, True), NOW + 1_000, limit) is None
+    assert flow.begin("t/k", "a1", Turn(NOW + 500, 2), NOW + 503, limit) is None
+    assert flow.begin("t/k", "a2", Turn(NOW + 1_000, 3), NOW + 1_000, limit) == Turn(NOW + 1_003, 3), "500 ms later"
+    assert flow.begin("t/k", "a3", Turn(NOW), NOW + 1_001, limit) == Turn(NOW + 1_503, 4), "behind the one before"
+    assert flow.begin("t/k", "a2", Turn(NOW + 1_003, 3), NOW + 1_003, limit) is None
     assert flow.spend("t/k", NOW, 2, 1_000) == NOW * 2 + 1_000, "what was planned is counted apart"
 
 

@@ -59,7 +59,7 @@ def throttled_starts(view: View) -> Iterator[str]:
             for n, at in enumerate(starts):
                 for m in range(n + 1, len(starts)):
                     window = starts[m] - at + view.skew
-                    if m - n + 1 > burst + window * limit // period + 1:
+                    if (m - n + 1 - burst) * period >= (window + 1) * limit:
                         yield f"{spec}: {m - n + 1} starts within {window} ms from {at} on, under {declared}"
                         return
 

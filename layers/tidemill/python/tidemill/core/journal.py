@@ -154,13 +154,14 @@ class Skipped(_Record, frozen=True, tag=10):
 class Admitted(_Record, frozen=True, tag=11):
     """Reserved once, however often the message comes. `begin`: the throttle's slot, where that lies ahead.
 
-    The last one counts: a run that has missed its turn gets another one (`anew`). `throttle`: the key of what gave it.
+    The last one counts: a run that was put off gets another turn, by its number (`put_off`). `throttle`: the key of
+    what gave the turn.
     """
 
     at: int
     standing: Standing
     begin: int | None = None
-    anew: bool = False
+    put_off: int = 0
     throttle: str = ""
 
 

@@ -123,7 +123,7 @@ def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: 
     event = all_.events[-1] if all_.events else None
     standing = Standing(was.rank, places.places(spec, event, _is_part(head)), was.alone)
     before = all_.admitted
-    kept = (before.begin, before.anew, before.throttle) if before is not None else (None, False, "")
+    kept = (before.begin, before.put_off, before.throttle) if before is not None else (None, 0, "")
     if not _record(world, head, state, spec, Admitted(now, standing, *kept), now):
         return False
     gone = [place for place in was.places if place.key not in {each.key for each in standing.places}]
@@ -156,7 +156,7 @@ def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decid
     if later is None:
         return True
     number = state.seq + 1 + (decided is not None)
-    again = Admitted(now, admitted.standing, later.at, later.anew, admitted.throttle)
+    again = Admitted(now, admitted.standing, later.at, later.number, admitted.throttle)
     if _record(world, head, state, spec, again, now):  # else another delivery was faster, and may be at work
         held.step_back(world, head, admitted.standing, number)
     return False
@@ -169,7 +169,7 @@ def _turn_at_start(
     declared = spec.flow.get("throttle")
     if declared is None:
         return None
-    planned = Turn(admitted.begin if admitted.begin is not None else admitted.at, admitted.anew)
+    planned = Turn(admitted.begin if admitted.begin is not None else admitted.at, admitted.put_off)
     limit = Limit(declared["limit"], declared["period"], declared["burst"])
     return world.flow.begin(_throttle_key(spec, event), head.run_id, planned, now, limit)
 

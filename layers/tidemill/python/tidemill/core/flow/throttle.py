@@ -6,20 +6,20 @@ many call at once. It is counted in milliseconds times `limit`, where an interva
 is not 333 ms each, and nothing drifts.
 
 *And bounded.* A plan bounds nothing where runs cannot begin when they were to: after an outage all slots have passed at
-once. So a run asks again when it is about to begin (`begin`). It is let go if its turn is now, and the starts of the
-last period leave room. A run that has missed its turn gets the next one of a second row of slots, the `chain`; and as
-long as that row lasts, those whose turn comes are put at its end, so that the order stays.
+once. So a run asks again when it is about to begin (`begin`), and what has really begun is counted as the plan is: a
+start at a time moves `spent` on from that time. In no window of length w begin more than burst + w * limit / period
+runs. Who may not begin yet gets a number, and begins so many intervals after the last start; nobody with a smaller
+number is overtaken, and those whose turn comes meanwhile are put behind. Numbers, not times: each late start delays all
+who wait, without a write for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from tidemill import duration
 
 _PUNCTUAL = 50  # milliseconds after its turn that a run has not missed it, where an interval is shorter
-_NOTED = 100  # starts that are noted, where a part of the period tells as much as the whole
 
 
 class Limit(NamedTuple):
@@ -31,17 +31,18 @@ class Limit(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """When a run may begin. `anew`: it is one of the chain."""
+    """When a run may begin. `number`: among those that were put off; 0: this is the plan's turn."""
 
     at: int
-    anew: bool = False
+    number: int = 0
 
 
 class Starts(NamedTuple):
-    """What has begun under a key: the latest times, and the last run. `chain`: spent, as the plan's number is."""
+    """What has begun under a key: `spent`, as the plan's number is, the last number given out, the last that began."""
 
-    chain: int = 0
-    log: tuple[int, ...] = ()
+    spent: int = 0
+    given: int = 0
+    begun: int = 0
     run: str = ""
 
 
@@ -58,34 +59,23 @@ def begins(spent: int, limit: int, period: int, burst: int) -> int:
 
 def begin(starts: Starts, run_id: str, turn: Turn, now: int, declared: Limit) -> tuple[Turn | None, Starts]:
     """Whether the run may begin now (None), or else at which turn; and what has begun then. Harmless to do twice."""
-    if starts.run == run_id:
-        return None, starts._replace(log=(*starts.log[:-1], max(now, *starts.log[-1:])))
-    limit, period = declared.limit, declared.period
-    missed = now - turn.at > max(_PUNCTUAL, period // limit)
-    free = _free(starts.log, now, declared)
-    ours = turn.anew and not missed
-    if not ours and starts.chain > now * limit:
-        spent = starts.chain + period
-        return Turn(begins(spent, limit, period, 1), True), starts._replace(chain=spent)
-    if free > now:
-        return Turn(free, True), starts if ours else starts._replace(chain=free * limit + period)
-    chain = now * limit + period if missed else starts.chain
-    log = sorted([*starts.log, now])  # clocks differ
-    return None, Starts(chain, tuple(log[-_window(declared)[0] :]), run_id)
-
-
-def _free(log: Sequence[int], now: int, declared: Limit) -> int:
-    """When the starts that are noted leave room for another one."""
-    count, span = _window(declared)
-    return log[-count] + span if len(log) >= count else now
-
-
-def _window(declared: Limit) -> tuple[int, int]:
-    """So many starts in so long a time: the whole period, or a part of it that bounds the whole as well."""
     limit, period, burst = declared
-    if burst > 1 or limit <= _NOTED:
-        return limit + burst - 1, period
-    return _NOTED, -(-period * _NOTED // limit)
+    if starts.run == run_id:
+        return None, starts._replace(spent=max(starts.spent, now * limit + period))
+    number = turn.number if _keeps(starts, turn, now, declared) else max(starts.given, starts.begun) + 1
+    ahead = max(1, number - starts.begun)
+    at = begins(starts.spent + ahead * period, limit, period, burst)
+    given = max(starts.given, number)
+    if at > now:
+        return Turn(at, number), starts._replace(given=given)
+    since = starts.spent + (ahead - burst) * period if at == now else now * limit  # on time: nothing is rounded
+    return None, Starts(max(starts.spent, since) + period, given, max(starts.begun, number), run_id)
+
+
+def _keeps(starts: Starts, turn: Turn, now: int, declared: Limit) -> bool:
+    """Whether the run keeps its number: it has one, and was not late while another one went first."""
+    late = now - turn.at > max(_PUNCTUAL, declared.period // declared.limit)
+    return turn.number > 0 and (turn.number > starts.begun or not late)
 
 
 def reason(limit: int, period: int, label: str) -> str:
