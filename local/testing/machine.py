@@ -10,7 +10,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -20,6 +20,7 @@ from tidemill.core.look import bounded
 from tidemill.execute import delayed, outside, receive, serve
 from tidemill.execute.code import drive
 from tidemill.execute.failures import failure_of
+from tidemill.execute.host import Host
 from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.open import Opened, open_run
 from tidemill.function import Function
@@ -267,10 +268,26 @@ class Machine:
             drive(
                 function, opened, keeper, self.clock, self.world.entropy,
                 stopping=_once() if self._restless else _never,
-                threads=False, stubs=self.doubles.of(opened.head, keeper.die),
+                threads=False, stubs=self.doubles.of(opened.head, keeper.die), host=_HOST,
             )  # fmt: skip
 
         return work
+
+
+def _is_for_the_test(error: BaseException) -> bool:
+    """Ctrl-C, and what pytest and Hypothesis raise to end a test, though a group of other errors be around it."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_for_the_test, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return _ends_the_test(error)
+
+
+def _ends_the_test(error: BaseException) -> bool:
+    roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, KeyboardInterrupt) or not roots.isdisjoint(_HARNESSES)
+
+
+_HARNESSES = frozenset({"_pytest", "hypothesis"})
+_HOST = Host(passes=_is_for_the_test, deadlocks=True)
 
 
 def _never() -> bool:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,6 +91,17 @@ def test_a_stub_that_always_fails_and_one_that_computes() -> None:
         again = run.rerun(input={"id": 3})
         mill.advance("1h")
         assert again.output == "3!"
+
+
+def test_the_error_that_a_stub_raises_each_time_does_not_grow() -> None:
+    error = OSError("down")
+    with Mill(app) as mill:
+        mill.stub("look up", raises=error)
+        for _ in range(3):
+            mill.send("go")
+            mill.advance("1d")
+            frames = list(traceback.walk_tb(error.__traceback__))
+            assert len(frames) == len({frame.f_code for frame, _ in frames}), "each attempt begins anew"
 
 
 def test_a_function_that_this_mill_does_not_serve_can_be_stubbed() -> None:

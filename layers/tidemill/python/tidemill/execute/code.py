@@ -24,7 +24,7 @@ from tidemill.execute import finish
 from tidemill.execute.calls import Calls
 from tidemill.execute.driver import Driver
 from tidemill.execute.failures import failure_of
-from tidemill.execute.host import Host, is_stray
+from tidemill.execute.host import Host
 from tidemill.execute.leave import leave
 from tidemill.execute.live import Leaving, Left, LiveRun
 from tidemill.execute.load import restored
@@ -236,7 +236,7 @@ def _once(live: LiveRun, body: Body) -> bool:
         error = caught
     except BaseException as caught:
         if _leaving(live) is None or not _is_group(caught):  # a TaskGroup's: its tasks were left
-            if live.host is None or not is_stray(caught):
+            if live.host is None or not live.host.is_stray(caught):
                 raise
             error = caught
     leaving = _leaving(live)

@@ -21,11 +21,12 @@ from tidemill.core.handed import knows
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.execute import plans
 from tidemill.execute.blocks import Blocks
+from tidemill.execute.deadlock import Deadlock
 from tidemill.execute.gate import LAST, Gate
 from tidemill.execute.live import AttemptTimeout, Leaving, Left, LiveRun
-from tidemill.execute.loop import BareTask, Loop, awaited, cancelling
+from tidemill.execute.loop import BareTask, Loop, awaited, cancelling, follow
 from tidemill.execute.plans import Call, Plan
-from tidemill.execute.tape import Branch, Found, Tape, attempt, branch, this_branch
+from tidemill.execute.tape import Found, Tape, attempt, this_branch
 from tidemill.execute.threads import Threads
 from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
@@ -52,6 +53,7 @@ class AsyncDriver:
         self._gate = Gate(self.tape)
         self._turn = 0  # what the code is told next, if nothing is left out
         self._loop: Loop
+        self._deadlock: Deadlock | None
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
         self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
@@ -61,6 +63,7 @@ class AsyncDriver:
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Run `main` on a loop of its own, to its end or until the run is left."""
         self._loop = Loop(self.idle, _BARE)
+        self._deadlock = Deadlock(self._loop) if self.live.host is not None and self.live.host.deadlocks else None
         if self.tape.uncalled:
             self._loop.hold()
         self.live.on_news = self._blocks.hear
@@ -78,6 +81,8 @@ class AsyncDriver:
             self._loop.watching = False
             self._threads.shutdown()
             self._loop.wind_up()
+            if self._deadlock is not None and self._deadlock.found is not None and self.live.leaving is None:
+                raise self._deadlock.found  # whatever the code made of being cancelled
 
     async def run(
         self,
@@ -177,7 +182,7 @@ class AsyncDriver:
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
         scopes = this_branch().branches(len(calls))
-        tasks = [asyncio.ensure_future(_follow(*each)) for each in zip(calls, scopes, strict=True)]
+        tasks = [asyncio.ensure_future(follow(*each)) for each in zip(calls, scopes, strict=True)]
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         self.live.check()
         for end in ends:
@@ -340,6 +345,8 @@ class AsyncDriver:
                 if patience <= 0:
                     return self._suspend()
                 timeout = patience if timeout is None else min(timeout, patience)
+            elif self._deadlock is not None and self._main is not None and not watched and timeout is None:
+                timeout = self._deadlock.wait(self._main)
         if self._working and self.live.leaving is None and self._blocks.hopeful:
             timeout = self._until_asked(timeout)
         until = self._blocks.next_time
@@ -388,12 +395,6 @@ class AsyncDriver:
         if blocked.key in self.live.state.resolved:
             return True
         return blocked.until is not None and blocked.until <= self.live.clock.now()
-
-
-async def _follow(call: Callable[[], Any], scope: Branch) -> Any:
-    branch.set(scope)
-    result = call()
-    return await result if inspect.isawaitable(result) else result
 
 
 _BARE = BARE | {AsyncDriver.signal.__code__}

@@ -25,12 +25,21 @@ class ExecutorGone(BaseException):
     """This executor has come to its end, not the user's code."""
 
 
+def _none(_: BaseException) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known."""
+    """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known.
+    `passes`: which errors that are no `Exception` are for whoever drives the run, not the run's own.
+    `deadlocks`: whether async code that nothing can wake any more fails its run.
+    """
 
     notes: Notes | None = None
     crash: Failure | None = None
+    passes: Callable[[BaseException], bool] = _none
+    deadlocks: bool = False
 
     def noted(self, note: Callable[[Notes], int | None], fn: Callable[..., Any]) -> Callable[..., Any]:
         """`fn`, noted from its first line to its last, even where its run has given it up meanwhile.
@@ -50,7 +59,7 @@ class Host:
                 result = fn(*args, **kwargs)
             except BaseException as error:
                 self._end(number)
-                if is_stray(error):
+                if self.is_stray(error):
                     raise TaskFailed(failure_of(error, 0)) from error
                 raise
             if inspect.isawaitable(result):
@@ -64,20 +73,20 @@ class Host:
         try:
             return await result
         except BaseException as error:
-            if is_stray(error) and not _is_cancellation(error):
+            if self.is_stray(error) and not _is_cancellation(error):
                 raise TaskFailed(failure_of(error, 0)) from error
             raise
         finally:
             self._end(number)
 
+    def is_stray(self, error: BaseException) -> bool:
+        """Whether this is an error of the user's code that no `except Exception` has seen."""
+        known = isinstance(error, Exception | SystemExit | GeneratorExit | Left | ExecutorGone)
+        return not (known or self.passes(error))
+
     def _end(self, number: int | None) -> None:
         if self.notes is not None:
             self.notes.end(number)
-
-
-def is_stray(error: BaseException) -> bool:
-    """Whether this is an error of the user's code that no `except Exception` has seen."""
-    return not isinstance(error, Exception | SystemExit | GeneratorExit | Left | ExecutorGone)
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import selectors
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from tidemill.execute.live import Left
+from tidemill.execute.tape import Branch, branch
 from tidemill.execute.threads import Threads
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Loop(asyncio.SelectorEventLoop):
     """
 
     watching = False  # whether `idle` is asked
+    doubting = False  # whether this wait is one for nothing but threads
+    waited = False  # whether the last turn was such a wait, to its end: nothing came
 
     def __init__(self, idle: Idle, bare: frozenset[Any]) -> None:
         self._ahead = 0.0
@@ -66,6 +70,11 @@ class Loop(asyncio.SelectorEventLoop):
         self.set_default_executor(self._blocking)
         self.set_task_factory(self._task)
         self.set_exception_handler(_report)
+
+    @property
+    def working(self) -> bool:
+        """Whether a thread of the loop's own may wake it."""
+        return self._blocking.working
 
     def time(self) -> float:
         return super().time() + self._ahead if self._held is None else self._held
@@ -151,13 +160,22 @@ class _IdleSelector(selectors.DefaultSelector):
                 wait = self._loop.idle(len(self.get_map()) > own, timeout)
                 timeout = wait if not self._busy else 0
                 self._busy = 0
-        return super().select(timeout)
+        found = super().select(timeout)
+        self._loop.waited, self._loop.doubting = self._loop.doubting and not found, False
+        return found
 
 
 def cancelling() -> bool:
     """Whether somebody asked the current task to stop."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def follow(call: Callable[[], Any], scope: Branch) -> Any:
+    """One branch of several."""
+    branch.set(scope)
+    result = call()
+    return await result if inspect.isawaitable(result) else result
 
 
 async def awaited(result: Any) -> Any:

@@ -39,6 +39,11 @@ class Threads(ThreadPoolExecutor):
         self._idle = 0
         self._over = False
 
+    @property
+    def working(self) -> bool:
+        """Whether a call is at work, or in line, that has not been given up."""
+        return self._at_work > 0 or bool(self._line)
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         work = _Work(partial(fn, *args, **kwargs), self)
         with self._changed:
