@@ -178,6 +178,10 @@ def test_everything_that_a_function_may_say(tmp_path: Path) -> None:
     )
 
 
+def test_a_schedule_by_name_stands_for_fields(tmp_path: Path) -> None:
+    assert read(tmp_path, triggers=[{"cron": "@daily"}]).spec.triggers == (CronTrigger("0 0 * * *"),)
+
+
 def test_one_of_what_may_be_several(tmp_path: Path) -> None:
     found = read(tmp_path, triggers=[{"event": "a"}], concurrency={"limit": 2}, cancel={"event": "b", "match": "id"})
     assert found.spec.flow == {"concurrency": [{"limit": 2, "scope": "function", "counts": "steps"}]}

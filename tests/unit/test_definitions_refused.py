@@ -102,6 +102,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         ({"triggers": [{"event": f"a{i}"} for i in range(11)]}, "triggers: must have at most 10 entries"),
         ({"triggers": [{"event": "a", "expression": "steps.a.x"}]}, "triggers[0].expression: in the expression"),
         ({"triggers": [{"event": "a", "expression": "data.x =="}]}, "triggers[0].expression: the expression"),
+        ({"triggers": [{"cron": "@nightly"}]}, "triggers[0].cron: a schedule by name is one of @hourly, @daily,"),
         ({"triggers": [{"cron": "* *"}]}, "triggers[0].cron: a cron expression has five fields"),
         ({"triggers": [{"cron": "* * * * *", "timezone": "Mars"}]}, "triggers[0].timezone: there is no time zone"),
         ({"triggers": [{"cron": "* * * * *", "jitter": "2d"}]}, "triggers[0].jitter: must be at most 1d, not '2d'"),
