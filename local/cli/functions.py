@@ -100,7 +100,7 @@ def _words(fact: Any, name: str = "") -> str:
         fields = cast("dict[str, Any]", fact)
         return ", ".join(f"{key} {_words(value, key)}" for key, value in fields.items() if value is not None)
     if isinstance(fact, list):
-        return "; ".join(_words(each) for each in fact)
+        return "; ".join(_words(each) for each in cast("list[object]", fact))
     if name in _TIMES and isinstance(fact, int):
         return text.took(fact)
     if isinstance(fact, float) and fact.is_integer():
