@@ -25,11 +25,23 @@ def checkout(ctx: Context) -> dict:
 """
 
 
+# Whoever runs the tests in the background has them ignore Ctrl-C, and what they start with them.
+START = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("tidemill_local.cli", run_name="__main__", alter_sys=True)
+"""
+
+
 def tidemill(dev: DevServer, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(SRC), "TIDEMILL_URL": f"http://127.0.0.1:{dev.port}"}
-    command = [sys.executable, "-m", "tidemill_local.cli", *words]
     return subprocess.Popen(
-        command, cwd=dev.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", START, *words],
+        cwd=dev.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 

@@ -33,6 +33,7 @@ BY_AWS = {
 ELSEWHERE = {
     ("", "scheduler:UpdateSchedule", r"/\*$"): "tests/unit/aws/test_queue.py: a run that has a schedule already",
     ("events", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: more waiters than one can wake",
+    ("sweeper", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: a delayed event is due",
     ("registry", "sqs:SetQueueAttributes", r"-\*$"): "tests/lambdas/test_registry_queues.py: a queue that is there",
     ("registry", "sqs:ReceiveMessage", r"-\*$"): "the same: the queue of a function that is gone",
     ("registry", "sqs:SendMessage", r"-\*$"): "the same",
