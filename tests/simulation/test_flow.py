@@ -31,16 +31,6 @@ def one_place_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SqliteFlow, "take", generous)
 
 
-def a_late_release_frees_a_newer_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who gives up a place does not say under which claim it held it."""
-    pass_on = held._pass_on
-
-    def careless(world: World, place: Place, run_id: str, upto: int | None, rank: int | None = None) -> None:
-        pass_on(world, place, run_id, None if upto is None else 10**9, rank)
-
-    monkeypatch.setattr(held, "_pass_on", careless)
-
-
 def the_end_frees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ends keeps its places."""
     monkeypatch.setattr(held, "leave", lambda world, head, state, gone: None)
@@ -124,7 +114,6 @@ def begun_before_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     one_place_more,
-    a_late_release_frees_a_newer_claim,
     the_end_frees_nothing,
     the_step_frees_nothing,
     every_turn_is_now,

@@ -40,6 +40,7 @@ from tidemill.model import Event, FunctionSpec, Head, HeadChange
 from tidemill.ports import Window, World
 
 _RUNS = 25  # that refuse one event, each full before the event could join it
+_DELAYED = "its event lies in the future"  # the reason of a run that has yet to open a window, or to join one
 _TRIES = 100  # to append one event to a run to which others append at the same time
 
 
@@ -133,7 +134,7 @@ def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _I
 
 def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     own = first_id(world, spec, event)
-    born = bear(world, spec, (event,), run_id=own, begin=event.ts, reason="its event lies in the future")
+    born = bear(world, spec, (event,), run_id=own, begin=event.ts, reason=_DELAYED)
     world.queue.look(own, spec.id, event.ts)
     return own, born.created
 
@@ -227,6 +228,8 @@ def _join(it: _Intake, head: Head, window: Window | None) -> bool:
 
     Bounded: each turn but the first has found a record more; a batch is full after so many, a debounce tries so often.
     """
+    if head.reason == _DELAYED:  # whether its own event opens this window, or joins another one, is not known yet
+        raise Unavailable(f"run {head.run_id} is about to open its window; event {it.event.id} comes again")
     known: _Known | None = None
     if window is not None and _open(head):
         known = _Known(window.seq, window.count, window.since, list(head.event_ids))
