@@ -67,7 +67,7 @@ def _resource(existing: lambda_.IFunction, function_id: str, settings: Settings)
     if not isinstance(resource, lambda_.CfnFunction):
         raise DeployError(
             f"attach({function_id!r}): this Lambda is not made by this CDK app, so its handler and layers cannot be"
-            " changed here; attach it in the stack that makes it (Tidemill.import_), or by hand (docs/attach.md)"
+            " changed here; attach it in the stack that makes it (Tidemill.import_), or by hand (docs/aws/attach.md)"
         )
     machine = resource.architectures or ["x86_64"]
     if (resource.runtime, machine) != (f"python{settings.python}", [settings.architecture]):

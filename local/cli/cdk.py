@@ -35,7 +35,7 @@ def _run(verb: str, options: Namespace) -> int:
         raise Stop(
             USAGE,
             'there is no cdk.json in this folder; write one with {"app": "python app.py"}, or go where it is'
-            " (docs/deploy.md shows a first stack)",
+            " (docs/aws/deploy.md shows a first stack)",
         )
     from tidemill_cdk import node
 

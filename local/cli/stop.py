@@ -1,6 +1,7 @@
 """How a command ends early: one sentence and an exit code.
 
-The codes are few, so that a script can tell them apart without reading the sentence. docs/cli.md has the table.
+The codes are few, so that a script can tell them apart without reading the sentence. The table is in
+docs/reference/cli.md.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What flow control adds: each operation on the table, and each feature to a whole run. `python tests/counts/flow.py`
-writes the tables of docs/flow-in-aws.md; the tests hold that nothing has changed since.
+writes the tables of docs/aws/flow-in-aws.md; the tests hold that nothing has changed since.
 
 Operations are counted on the adapter alone, with ids and keys as long as the real ones; features as in `stories`, by
 the real executor, against a function that is the same but for the feature.
@@ -33,7 +33,7 @@ from tidemill.ports import Waiting, Window  # noqa: E402
 from tidemill_local.testing import moto  # noqa: E402
 from tidemill_local.testing.meter import Meter  # noqa: E402
 
-PAGE = ROOT / "docs" / "flow-in-aws.md"
+PAGE = ROOT / "docs" / "aws" / "flow-in-aws.md"
 UNTIL = NOW + 60_000
 LIMITS = (1, 10, 25, 100, 1_000)
 MINUTE = 60_000

@@ -1,5 +1,5 @@
-"""The tables of docs/costs.md and docs/scale.md, made from the counted stories. `python tests/counts/pages.py` writes
-them, and stories.json with them; the tests hold that nothing has changed since."""
+"""The tables of docs/aws/costs.md and docs/aws/scale.md, made from the counted stories. `python tests/counts/pages.py`
+writes them, and stories.json with them; the tests hold that nothing has changed since."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tidemill_local.cost.estimate import Line, arriving, idle, per_million, runn
 from tidemill_local.cost.usage import Usage  # noqa: E402
 
 DATA = ROOT / "local" / "cost" / "stories.json"
-PAGES = [ROOT / "docs" / name for name in ("costs.md", "scale.md")]
+PAGES = [ROOT / "docs" / "aws" / name for name in ("costs.md", "scale.md")]
 RATES = (10, 1_000, 100_000)
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 

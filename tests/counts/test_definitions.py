@@ -1,5 +1,5 @@
 """What a million runs of ten Lambda steps cost, one after another, by counted calls: steps that are waited for, and
-steps that go on elsewhere. The figures are those of docs/definitions-in-aws.md."""
+steps that go on elsewhere. The figures are those of docs/aws/definitions-in-aws.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tidemill_local.cost.estimate import OWN_MS, TRIP_MS
 STEPS, STEP_MS, LATE_MS = 10, 100, 5_000
 INVOKE_MS = 10  # what a warm invocation takes besides the step itself: assumed, as TRIP_MS is
 MEMORY = 256 / 1_024
-DOCS = Path(__file__).parents[2] / "docs" / "definitions-in-aws.md"
+DOCS = Path(__file__).parents[2] / "docs" / "aws" / "definitions-in-aws.md"
 
 
 def graph(id: str, steps: int) -> Definition:

@@ -1,4 +1,4 @@
-"""What flow control costs: exactly what docs/flow-in-aws.md says, and nothing where there is none."""
+"""What flow control costs: exactly what docs/aws/flow-in-aws.md says, and nothing where there is none."""
 
 from __future__ import annotations
 

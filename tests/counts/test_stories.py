@@ -1,4 +1,4 @@
-"""Every call and unit of the common stories, as stories.json and docs/costs.md publish them.
+"""Every call and unit of the common stories, as stories.json and docs/aws/costs.md publish them.
 
 Who changes what a story costs changes that table on purpose: `python tests/counts/pages.py` writes it anew.
 """

@@ -1,6 +1,7 @@
 """What a page of documentation holds that can be run.
 
-A page is README.md, that of examples/, or a Markdown file of docs/. Its fenced blocks are of these kinds:
+A page is README.md, that of examples/, or a Markdown file of docs/ that is no decision record. Its fenced blocks are
+of these kinds:
 
     python      run, in the page's order, in one module per page
     sh          each `tidemill` command must parse, each `make` target and each path of a `curl` must exist
@@ -19,7 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md", ROOT / "examples" / "README.md",
+    *sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "decisions"),
+]  # fmt: skip
 KINDS = ("python", "sh", "json", "toml", "text", "js", "go", "ruby")
 
 _FENCE = re.compile(r"^\s*```(\S*)")

@@ -1,4 +1,4 @@
-"""The CI snippet of docs/testing.md, run on what `tidemill init` makes."""
+"""The CI snippet of docs/guides/testing.md, run on what `tidemill init` makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from docs.pages import ROOT, blocks
 
-PAGE = ROOT / "docs" / "testing.md"
+PAGE = ROOT / "docs" / "guides" / "testing.md"
 
 
 def commands() -> list[str]:

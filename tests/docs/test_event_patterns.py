@@ -1,4 +1,4 @@
-"""The table of docs/event-patterns.md says what the code does."""
+"""The table of docs/aws/event-patterns.md says what the code does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tidemill.core.pattern import pattern
 from tidemill.model import EventTrigger
 
-PAGE = (Path(__file__).parents[2] / "docs" / "event-patterns.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "aws" / "event-patterns.md").read_text("utf-8")
 ROWS = [
     (when.replace("\\|", "|"), json.loads(filters))
     for when, filters in re.findall(r"^\| `(.+)` \| `(.+)` \|$", PAGE, re.M)

@@ -1,4 +1,4 @@
-"""docs/runtimes.md: each way to verify a signature agrees with what `http` steps are signed with."""
+"""docs/guides/runtimes.md: each way to verify a signature agrees with what `http` steps are signed with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from docs.pages import ROOT, blocks
 
 from tidemill.runtimes.http import signature
 
-PAGE = ROOT / "docs" / "runtimes.md"
+PAGE = ROOT / "docs" / "guides" / "runtimes.md"
 BODY = '{"event": "é, and a , = ."}'
 ENDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], str]]] = {  # file, what runs it, the snippet as a program
     "python": (

@@ -1,4 +1,4 @@
-"""The programs of docs/send-events.md, each run as it stands against `tidemill dev`."""
+"""The programs of docs/guides/send-events.md, each run as it stands against `tidemill dev`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from docs.pages import ROOT, Block, blocks
 from e2e.devserver import DevServer
 
-PAGE = ROOT / "docs" / "send-events.md"
+PAGE = ROOT / "docs" / "guides" / "send-events.md"
 SENDS = {  # by kind of block: the id of the event that it sends, its file, and what runs it
     "sh": ("signup-u1", "send.sh", ("sh",)),
     "python": ("signup-u2", "send.py", (sys.executable,)),

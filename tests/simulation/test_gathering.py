@@ -54,7 +54,7 @@ def test_more_events_at_once_than_a_batch_holds(world, seed):
 
 
 def test_a_window_that_takes_a_hundred_events_a_second():
-    """What docs/flow-in-aws.md promises, under latencies as AWS has them and clocks two seconds apart."""
+    """What docs/aws/flow-in-aws.md promises, under latencies as AWS has them and clocks two seconds apart."""
     alone = 0
     for seed in range(5):
         runs = sorted(map(len, _runs("aws", seed, {"batch": [100, 10, None]}, [10 * number for number in range(300)])))

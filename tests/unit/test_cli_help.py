@@ -1,4 +1,4 @@
-"""Every command has an example that works, and no command or option is missing from docs/cli.md."""
+"""Every command has an example that works, and no command or option is missing from docs/reference/cli.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tidemill_local.cli import VERBS, main, parser
 from tidemill_local.cli.parser import Parser
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text("utf-8")
 
 
 def commands(of: Parser, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parser]]:

@@ -171,7 +171,7 @@ def test_the_whole_fits() -> None:
 
 
 def test_the_published_schema_is_the_one_that_is_checked() -> None:
-    assert json.loads((DOCS / "function.schema.json").read_text("utf-8")) == schema()
+    assert json.loads((DOCS / "reference" / "function.schema.json").read_text("utf-8")) == schema()
     Draft202012Validator.check_schema(schema())
 
 

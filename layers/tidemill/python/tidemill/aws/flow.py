@@ -1,4 +1,4 @@
-"""Flow control in DynamoDB: what each operation costs is told, and counted, in docs/flow-in-aws.md."""
+"""Flow control in DynamoDB: what each operation costs is told, and counted, in docs/aws/flow-in-aws.md."""
 
 from __future__ import annotations
 
