@@ -8,6 +8,7 @@ import pytest
 
 from tidemill import App, Batch, Concurrency, Context, Debounce, Singleton, Throttle
 from tidemill.core.journal import Gathered
+from tidemill.execute import receive
 from tidemill.limits import DEBOUNCE_EVENTS, DROPPED_EVENTS
 
 
@@ -164,3 +165,60 @@ def test_a_debounce_that_is_never_quiet_keeps_its_last_event_only(serve):
         assert len(opened[1]) <= DROPPED_EVENTS, "what is read when it begins"
         mill.advance("6s")
         assert run.output == [count - 1]
+
+
+def _again(mill: Any, n: Any) -> None:
+    mill.send([{"name": "go", "id": "x", "data": {"n": n}}])
+
+
+@pytest.mark.parametrize(
+    ("flow", "output"),
+    [({"debounce": Debounce("30h")}, [2]), ({"batch": Batch(9, "30h")}, [0, 1, 2])],
+    ids=["debounce", "batch"],
+)
+def test_an_id_comes_again_after_its_memory_while_its_first_event_still_gathers(serve, flow, output):
+    with serve(_app(**flow)) as mill:
+        _again(mill, 0)
+        mill.send("go", {"n": 1})
+        mill.advance("25h")
+        _again(mill, 2)
+        (run,) = mill.runs("shop.work")
+        assert len(run.event_ids) == 2, "each id once"
+        assert run.event_ids[-1] == "x"
+        mill.advance("31h")
+        assert run.output == output
+        world = mill._machine.world
+        assert [head.run_id for head in world.runs.of_event("x")] == [run.run_id]
+
+
+def test_a_batch_of_one_id_alone_gives_its_parts_both_events(serve):
+    app = App("shop")
+
+    @app.function(on="go", batch=Batch(2, "30h"))
+    def work(ctx: Context) -> list[Any]:
+        return ctx.step.map("each", lambda i: [event.data["n"] for event in ctx.events], [0])
+
+    with serve(app) as mill:
+        _again(mill, 0)
+        mill.advance("25h")
+        _again(mill, 1)
+        assert mill.run("shop.work").output == [[0, 1]]
+
+
+def test_an_id_comes_again_after_a_debounce_has_dropped_its_first_event(serve):
+    with serve(_app(debounce=Debounce("1h"))) as mill:
+        _again(mill, "first")
+        old = mill._machine.world.events.get("x")
+        for n in range(DROPPED_EVENTS + 5):
+            mill.advance("30m")
+            mill.send("go", {"n": n})
+        (run,) = mill.runs("shop.work")
+        world, spec = mill._machine.world, mill._machine.world.registry.function("shop.work")
+        assert receive.begin(world, spec, old) is None, "its message comes again: it is in the run"
+        assert run.event_ids[-1] != "x"
+        _again(mill, "again")
+        assert run.event_ids[-1] == "x"
+        mill.advance("2h")
+        assert run.output == ["again"]
+        assert receive.begin(world, spec, old) is None, "its message comes again after the run began"
+        assert len(mill.runs("shop.work")) == 1

@@ -183,7 +183,7 @@ def _window(it: _Intake, own: str, refused: set[str]) -> tuple[Window, Head | No
 def _home(it: _Intake, number: int, run_id: str) -> str:
     """The run that all deliveries of the event try to put it into, after `number` others: this one, or another's."""
     key = f"{keys.family('home', it.spec.id)}/{it.event.id}/{number}"
-    return it.world.flow.first(key, run_id, it.world.clock.now(), it.event.received_at + EVENT_ID_MEMORY)
+    return it.world.flow.first(key, run_id, it.world.clock.now(), it.event.effective_at + EVENT_ID_MEMORY)
 
 
 def _created(it: _Intake, run_id: str) -> bool:
@@ -206,17 +206,18 @@ def _open(head: Head) -> bool:
 def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
     """The run that the event is in already."""
     for head in world.runs.of_event(event.id):
-        if head.function_id == spec.id and head.parent is None and _recent(world, head, event):
+        if head.function_id == spec.id and head.parent is None and _holds(head, load(world, head), event):
             return head
     return None
 
 
-def _recent(world: World, head: Head, event: Event) -> bool:
+def _holds(head: Head, state: RunState, event: Event) -> bool:
     """Whether it is this event that is in the run: not an older one with the same id, nor only about to be."""
-    received = [e.received_at for e in _events(load(world, head)) if e.id == event.id]
-    if not received and event.id in head.event_ids:  # a debounce has dropped it
-        received = [head.created_at]
-    return bool(received) and event.received_at - received[0] <= EVENT_ID_MEMORY
+    if any(e.id == event.id and abs(event.received_at - e.received_at) <= EVENT_ID_MEMORY for e in _events(state)):
+        return True
+    # A debounce drops events that are not the last one: an event that is earlier than the last is, or may be, dropped.
+    drops = bool(state.gathered) and state.gathered[0].last
+    return drops and event.id in head.event_ids and gather.joined(event) <= gather.joined(state.events[-1])
 
 
 def _events(state: RunState) -> list[Event]:
@@ -234,12 +235,10 @@ def _join(it: _Intake, head: Head, window: Window | None) -> bool:
     if window is not None and _open(head):
         known = _Known(window.seq, window.count, window.since, list(head.event_ids))
     for _ in range(_TRIES):
-        if it.event.id in (known.event_ids if known is not None else head.event_ids):
-            return True  # another delivery of its message was faster
-        if known is None:
+        if known is None or it.event.id in known.event_ids:
             state = load(it.world, head)
-            if it.event.id in [event.id for event in _events(state)]:
-                return True
+            if _holds(head, state, it.event):
+                return True  # another delivery of its message was faster
             known = _known(head, state)
         if known.closed:
             return False
@@ -256,7 +255,8 @@ def _known(head: Head, state: RunState) -> _Known:
     closed = state.closed or state.terminal is not None or state.first_claim is not None or state.admitted is not None
     first = state.birth.events[0]
     since = first.ts if gather.ahead(first, state.birth.at) else state.birth.at
-    return _Known(state.seq, len(_events(state)), since, list(head.event_ids), closed)
+    listed = dict.fromkeys((*head.event_ids, *(event.id for event in _events(state))))  # the head may be older
+    return _Known(state.seq, len(_events(state)), since, list(listed), closed)
 
 
 def _next(it: _Intake, known: _Known) -> Gathered | WindowSet:
@@ -272,7 +272,7 @@ def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet,
     """Append the record, and see to what follows from it. None: it was appended; else what stands there."""
     world, run_id = it.world, head.run_id
     came = [record.event.id] if isinstance(record, Gathered) and record.event is not None else []
-    change = _moved(it, head, begin, [*known.event_ids, *came])
+    change = _moved(it, head, begin, [*(each for each in known.event_ids if each not in came), *came])
     dropped = _dropped(it, head, known) if came else []
     if dropped:
         change = msgspec.structs.replace(change, snapshot=known.seq)

@@ -91,7 +91,7 @@ class LocalKeeper:
         birth = self._world.runs.birth(head.run_id)
         if spec is None or birth is None:
             return
-        if len(head.event_ids) > 1:
+        if head.gathers:
             birth = msgspec.structs.replace(birth, events=load(self._world, head).events)
         head.ties = True
         for number, items in enumerate(parts):

@@ -35,7 +35,7 @@ def _folded(world: World, head: Head, records: list[Record]) -> RunState:
 def own_event(world: World, run_id: str) -> Event | None:
     """The event that a run was started by: of several, the first that its code is given."""
     head = world.runs.head(run_id)
-    if head is not None and len(head.event_ids) > 1:
+    if head is not None and head.gathers:
         return load(world, head).events[0]
     birth = world.runs.birth(run_id)
     return birth.events[0] if birth is not None and birth.events else None
