@@ -31,12 +31,13 @@ def invoke(call: Call) -> Response:
 
 
 def _views(call: Call, specs: list[FunctionSpec]) -> list[dict[str, Any]]:
-    """As in the manifest; and how many runs are at work (`running`) or wait to begin (`backlog`), and its `places`."""
+    """As in the manifest, with its `places`, and how many runs work, sleep or wait (`idle`), and have yet to begin."""
     declared: list[dict[str, Any]] = msgspec.json.decode(manifest.encode(specs))
-    counts = call.world.runs.counts()
+    counts, idle = call.world.runs.counts(), call.world.runs.idle()
     for spec, view in zip(specs, declared, strict=True):
         count = counts.get(view["id"], {})
         view["running"], view["backlog"] = count.get("running", 0), count.get("scheduled", 0)
+        view["idle"] = idle.get(view["id"], 0)
         view.pop("pattern", None)  # what the deployment matches events by: it follows from the triggers
         view["places"] = places.view(call.world, spec)
     return declared

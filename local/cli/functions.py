@@ -44,7 +44,7 @@ def _table(functions: list[dict[str, Any]]) -> str:
     from tidemill_local.cli import text
 
     limited = any(function["places"] for function in functions)
-    head = ["FUNCTION", "RUNNING", "BACKLOG", *(["PLACES", "LONGEST WAIT"] if limited else []), "STARTED BY"]
+    head = ["FUNCTION", "RUNNING", "IDLE", "BACKLOG", *(["PLACES", "LONGEST WAIT"] if limited else []), "STARTED BY"]
     return text.table(head, [_row(function, limited) for function in functions])
 
 
@@ -52,7 +52,8 @@ def _row(function: dict[str, Any], limited: bool) -> list[Any]:
     places = function["places"]
     use = [", ".join(map(_in_use, places)) or "-", _longest(places) or "-"]
     started_by = ", ".join(map(_trigger, function["triggers"])) or "invoke alone"
-    return [function["id"], function["running"], function["backlog"], *(use if limited else []), started_by]
+    counts = [function[kind] for kind in ("running", "idle", "backlog")]
+    return [function["id"], *counts, *(use if limited else []), started_by]
 
 
 def _show(options: Namespace, server: Api) -> int:

@@ -244,12 +244,15 @@ class SqliteRuns:
         return [row[0] for row in self._db.rows(sql, (function_id, function_id))]
 
     def counts(self) -> dict[str, dict[RunStatus, int]]:
-        """How many runs each function has in its backlog (`scheduled`) and at work (`running`)."""
-        sql = "SELECT function_id, status, count(*) FROM run WHERE status IN ('scheduled', 'running') GROUP BY 1, 2"
         counts: dict[str, dict[RunStatus, int]] = {}
-        for function_id, status, count in self._db.rows(sql):
+        busy = "SELECT function_id, status, count(*) FROM run WHERE status IN ('scheduled', 'running') GROUP BY 1, 2"
+        for function_id, status, count in self._db.rows(busy):
             counts.setdefault(function_id, {})[status] = count
         return counts
+
+    def idle(self) -> dict[str, int]:
+        idle = "SELECT function_id, count(*) FROM run WHERE status IN ('sleeping', 'waiting') GROUP BY 1"
+        return dict(self._db.rows(idle))
 
     def forget(self) -> None:
         """A transaction was rolled back: the numbers given in it will be given again, and its runs are not there."""

@@ -478,6 +478,15 @@ def test_how_many_runs_each_function_has_open(runs: RunStore) -> None:
     }
 
 
+def test_how_many_runs_of_each_function_sleep_or_wait(runs: RunStore) -> None:
+    for number, status in enumerate(("sleeping", "waiting", "running", "completed")):
+        born(runs, f"r{number}", status=status)
+    born(runs, "other", function_id="shop.ship", status="waiting")
+    runs.append("r1", 1, [Ended(NOW, "completed")], HeadChange("completed", None))
+    runs.append("other", 1, [HandedOver(NOW)], HeadChange("running", NOW + 5))
+    assert {function_id: count for function_id, count in runs.idle().items() if count} == {"shop.pay": 1}
+
+
 def test_snapshots(runs: RunStore) -> None:
     born(runs, "r1")
     born(runs, "r2")

@@ -45,6 +45,7 @@ def test_a_function_as_it_is_shown(call: Caller) -> None:
         "versions": "pinned",
         "running": 0,
         "backlog": 0,
+        "idle": 0,
         "places": [],
     }
 

@@ -470,7 +470,9 @@ def test_an_event_is_shown_with_its_runs(server: MemoryServer, run: Run) -> None
 def test_functions_are_listed_and_shown(server: MemoryServer, run: Run) -> None:
     run("send", "order/placed", '{"total": 1}')
     shown = run("functions", "list").lines
-    assert shown[0].split() == ["FUNCTION", "RUNNING", "BACKLOG", "STARTED", "BY"]
+    assert shown[0].split() == ["FUNCTION", "RUNNING", "IDLE", "BACKLOG", "STARTED", "BY"]
+    checkout = next(line for line in shown if line.startswith("shop.checkout"))
+    assert checkout.split()[1:4] == ["0", "1", "0"]  # it sleeps
     ids = [line.split()[0] for line in shown[1:]]
     assert ids == ["shop.broken", "shop.checkout", "shop.plain", "shop.tuned", "shop.watched"]
     assert "order/broken" in shown[1]

@@ -122,6 +122,10 @@ class RunStore(Protocol):
         """By function, how many of its runs are `scheduled` (its backlog) and `running`; zeros may be left out."""
         ...
 
+    def idle(self) -> dict[str, int]:
+        """By function, how many of its runs are `sleeping` or `waiting`; zeros may be left out."""
+        ...
+
     def chunk_done(self, run_id: str, key: str, chunk: int) -> int:
         """Note that this chunk of the map `key` has ended; how many have. Harmless to do twice."""
         ...

@@ -12,6 +12,7 @@ and keeps those that are what was asked for. A list is merged from the newest en
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -96,11 +97,23 @@ def counts(table: Table) -> dict[str, dict[RunStatus, int]]:
     counted: dict[str, dict[RunStatus, int]] = {}
     kinds: tuple[RunStatus, ...] = ("scheduled", "running")
     for kind in kinds:
-        for number in heads.shards():
-            for item in table.query(due_key(kind, number), index=BY_DUE, limit=COUNTED):
-                of = counted.setdefault(item["f"], {})
-                of[kind] = of.get(kind, 0) + 1
+        for function_id, count in _counted(table, kind).items():
+            counted.setdefault(function_id, {})[kind] = count
     return counted
+
+
+def idle(table: Table) -> dict[str, int]:
+    """Runs that sleep or wait, by function; as `counts`, "at least so many" above 64,000."""
+    return _counted(table, "idle")
+
+
+def _counted(table: Table, kind: str) -> dict[str, int]:
+    items = (
+        item["f"]
+        for number in heads.shards()
+        for item in table.query(due_key(kind, number), index=BY_DUE, limit=COUNTED)
+    )
+    return Counter(items)
 
 
 def _keys(table: Table, query: RunQuery) -> Iterator[str]:

@@ -229,6 +229,9 @@ class DynamoRuns:
     def counts(self) -> dict[str, dict[RunStatus, int]]:
         return run_lists.counts(self._table)
 
+    def idle(self) -> dict[str, int]:
+        return run_lists.idle(self._table)
+
     # What else hangs on a run.
 
     def chunk_done(self, run_id: str, key: str, chunk: int) -> int:
