@@ -7,14 +7,15 @@ somebody's stack, and no whole number beyond 64 bits, which journals cannot hold
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 
-from tidemill import characters
+from tidemill import characters, json_numbers
 from tidemill.limits import JSON_DEPTH
 from tidemill_lambdas.http import Refused
 
@@ -39,13 +40,15 @@ def loads(body: bytes, levels: int = JSON_DEPTH) -> Any:
         value = _decoder.decode(body)
     except UnicodeDecodeError:
         raise Refused(400, "the body is not UTF-8; JSON has no other encoding") from None
+    except msgspec.ValidationError as error:  # a number, whose place it does not tell
+        return _marked(body, error)
     except msgspec.DecodeError as error:
         raise Refused(400, f"the body is not JSON: {_explained(error)}") from None
     return value
 
 
 def large_number(value: object) -> tuple[str | int, ...] | None:
-    """The place of a whole number that does not fit 64 bits, if there is one: ("data", "items", 3)."""
+    """The place of a number that is too large to be kept, if there is one: ("data", "items", 3)."""
     return None if fits_words(value) else _find(value, ())
 
 
@@ -69,6 +72,19 @@ def fits_words(value: object) -> bool:
     except OverflowError:
         return False
     return True
+
+
+def _marked(body: bytes, error: msgspec.DecodeError) -> Any:
+    """The value of a body with a number that is too large, for `large_number` to find."""
+    try:
+        # Also where the decoder had not come to what is no JSON at all, which is said first.
+        return json.loads(body, parse_int=json_numbers.whole, parse_float=json_numbers.real, parse_constant=_refuse)
+    except ValueError:
+        raise Refused(400, f"the body is not JSON, and a number in it is too large: {_explained(error)}") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
 
 
 def _without_texts(body: bytes) -> bytes:

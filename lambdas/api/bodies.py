@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tidemill import characters, values
+from tidemill import characters, json_numbers, values
 from tidemill.limits import EVENT_BYTES, KIB
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.router import Call
@@ -26,7 +26,7 @@ def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
     place = large_number(found)
     if place is not None:
         where = ".".join(map(str, place))
-        raise Refused(400, f"the whole number at {where[:200]} has more than 64 bits; send it as text")
+        raise Refused(400, f"{where[:200]}: {json_numbers.SENTENCE}")
     place = characters.place_of(found)
     if place is not None:
         where = ".".join(map(str, place))

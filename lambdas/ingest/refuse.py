@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tidemill import characters
+from tidemill import characters, json_numbers
 from tidemill.limits import DAY, DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, KIB, REQUEST_EVENTS
 from tidemill.model import PLATFORM
 from tidemill.names import text_problem
@@ -80,7 +80,7 @@ def _problems(event: object, now: int) -> list[tuple[_Place, str]]:
         if problem is not None:
             found.append(((key,), problem))
         elif (place := large_number(value)) is not None:
-            found.append(((key, *place), "this whole number has more than 64 bits; send it as text"))
+            found.append(((key, *place), json_numbers.SENTENCE))
         elif (place := characters.place_of(value)) is not None:
             found.append(((key, *place), characters.SENTENCE))
     return found

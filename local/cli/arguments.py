@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -10,6 +11,7 @@ from typing import Any, NoReturn, cast
 from tidemill_local.cli.stop import USAGE, Stop
 
 _AROUND = 20  # characters shown on either side of what is wrong
+_SHORT = 18  # digits of a whole number that has 64 bits at most, whichever they are
 
 
 def json_argument(text: str, what: str) -> Any:
@@ -28,10 +30,16 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+class NumberError(ValueError):
+    """A number that is too large to be kept; all else is right."""
+
+
 def json_value(text: str, what: str) -> Any:
     """Strict JSON. Raises Stop with the place of what is wrong."""
     try:
         return parse(text)
+    except NumberError as error:
+        raise Stop(USAGE, f"{what}: {error}") from None
     except ValueError as error:
         raise Stop(USAGE, f"{what} is not JSON: {error}") from None
 
@@ -39,7 +47,9 @@ def json_value(text: str, what: str) -> Any:
 def parse(text: str) -> Any:
     """Strict JSON. Raises ValueError with what is wrong, and where."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_no_constant)
+    except NumberError:
+        raise _too_large(text) from None
     except json.JSONDecodeError as error:
         raise ValueError(_explained(error)) from None
     except RecursionError:
@@ -79,11 +89,41 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value; write null, or text")
 
 
+def _whole(text: str) -> int:
+    if len(text) <= _SHORT:
+        return int(text)
+    from tidemill import json_numbers
+
+    number = json_numbers.whole(text)
+    if number == json_numbers.TOO_LARGE:
+        raise NumberError
+    return number
+
+
+def _real(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NumberError
+    return number
+
+
+def _too_large(text: str) -> NumberError:
+    from tidemill import json_numbers  # it loads the package, which who only sends need not
+
+    at, number = json_numbers.first(text) or (0, "")
+    return NumberError(f"{json_numbers.SENTENCE} ({_place(text, at)}: {number})")
+
+
+def _place(text: str, at: int) -> str:
+    if "\n" not in text:
+        return f"character {at + 1}"
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
 def _explained(error: json.JSONDecodeError) -> str:
     if not error.doc.strip():
         return "it is empty"
-    place = f"character {error.pos + 1}" if "\n" not in error.doc else f"line {error.lineno}, column {error.colno}"
     before = error.doc[max(0, error.pos - _AROUND) : error.pos].rpartition("\n")[2]
     after = error.doc[error.pos : error.pos + _AROUND].partition("\n")[0]
     said = (error.msg[0].lower() + error.msg[1:]).removesuffix(" starting at").rstrip(": ")
-    return f"{said} at {place}, here: {before}>>>{after}"
+    return f"{said} at {_place(error.doc, error.pos)}, here: {before}>>>{after}"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tidemill.aws import envelope
+from tidemill.json_numbers import SENTENCE
 from tidemill.model import Event
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.ingest import accept
@@ -25,7 +26,8 @@ class Entropy:
         return random.Random(1).randbytes(count)
 
 
-def foreign(detail: Any, detail_type: str = "order/placed") -> Event:
+def foreign(detail: Any, detail_type: str = "order/placed", text: str = "") -> Event:
+    """`text`: the detail as it stands on the bus."""
     body = {
         "version": "0",
         "id": "11111111-2222-4333-8444-555555555555",
@@ -37,7 +39,7 @@ def foreign(detail: Any, detail_type: str = "order/placed") -> Event:
         "resources": [],
         "detail": detail,
     }
-    found = envelope.read(json.dumps(body))
+    found = envelope.read(json.dumps(body).replace('"TEXT"', text))
     assert not found.ours
     return accept.foreign(found, NOW, Entropy())
 
@@ -76,6 +78,12 @@ def test_what_is_no_event_is_refused_with_its_place(
     assert refused.value.errors is not None
     assert tuple(refused.value.errors[0]["loc"]) == place
     assert word in refused.value.errors[0]["msg"]
+
+
+def test_a_number_beyond_a_double_is_named_by_its_place():
+    with pytest.raises(Refused) as refused:
+        foreign("TEXT", text='{"n": 1e999}')
+    assert refused.value.errors == [{"index": 0, "loc": ("data", "n"), "msg": SENTENCE}]
 
 
 def test_what_is_too_large_or_too_deep_is_refused():

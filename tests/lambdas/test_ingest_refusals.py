@@ -45,7 +45,7 @@ def problems(answer: Answer) -> list[tuple[int, tuple[Any, ...]]]:
         "{'name': 'x'}",
         '{"name": "x", "data": {"n": NaN}}',
         '{"name": "x", "data": {"n": Infinity}}',
-        '{"name": "x", "data": {"n": 1e999}}',
+        '{"name": "x", "data": {"n": 1e999, "m": NaN}}',
         '{"name": "x", "data": {"n": 01}}',
         '{"name": "x", "data": {"n": "\t"}}',
         '{"name": "\\ud800"}',
@@ -138,6 +138,29 @@ def test_every_problem_is_named_at_once(call: Caller) -> None:
     assert answer.status == 400
     assert problems(answer) == [(0, ("name",)), (0, ("nam",)), (0, ("ts",)), (2, ("name",)), (2, ("id",)), (3, ())]
     assert nothing_stored(call)
+
+
+_LARGE = ["1e999", "-1e400", "9" * 5_000, "-" + "9" * 400, "9" * 5_000 + ".5", "1e" + "9" * 30, str(2**64)]
+
+
+@pytest.mark.parametrize("number", _LARGE, ids=range(len(_LARGE)))
+def test_a_number_that_is_too_large_is_named_by_its_place(call: Caller, number: str) -> None:
+    event = f'{{"name": "x", "data": {{"items": [1, {{"n": {number}}}]}}}}'
+    place = ("data", "items", 1, "n")
+    for body in (event, f'[{{"name": "fine"}}, {event}]'):
+        answer = call.post("/e/key", body)
+        assert (answer.status, problems(answer)) == (400, [(body.startswith("["), place)])
+        assert "this number is too large" in answer.json["error"]
+        assert "not JSON" not in answer.json["error"]
+    answer = call.post("/w/key/x", f'{{"items": [1, {{"n": {number}}}]}}')
+    assert (answer.status, problems(answer)) == (400, [(0, place)])
+    assert nothing_stored(call)
+
+
+@pytest.mark.parametrize(("field", "place"), [("ts", ["ts"]), ("user", ["user"]), ("name", ["name"]), ("n", ["n"])])
+def test_a_number_that_is_too_large_where_none_belongs(call: Caller, field: str, place: list[str]) -> None:
+    answer = call.post("/e/key", '{"name": "x", "' + field + '": 1e999}'.replace('"name": "x", "name"', '"name"'))
+    assert (answer.status, problems(answer)) == (400, [(0, tuple(place))])
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**40])

@@ -134,6 +134,14 @@ def test_data_from_a_file_and_from_standard_input(
     [
         (["send", "a", '{"x": }'], "the JSON argument is not JSON: expecting value at character 7"),
         (["send", "a", '{"x": NaN}'], "NaN is no JSON value"),
+        (["send", "a", '{"x": "1e999", "y": 1e999}'], "(character 21: 1e999)"),
+        (["send", "a", '{"x": ' + "9" * 5_000 + "}"], "the JSON argument: this number is too large"),
+        (["send", "a", '{"x":\n  18446744073709551616}'], "(line 2, column 3: 18446744073709551616)"),
+        (["invoke", "shop.plain", '{"x": -1e999}'], "(character 7: -1e999)"),
+        (
+            ["runs", "rerun", "01KAN5YJ4CPD9DQ5WX1QZ7M0GV", "--input", '{"x": 1e999}'],
+            "--input: this number is too large",
+        ),
         (["send", "a", "{} {}"], "extra data at character 4"),
         (["send", "a", ""], "it is empty"),
         (["send", "a", "[" * 100_000], "it nests too deep"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from tidemill import json_numbers
 from tidemill.limits import JSON_DEPTH
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def read(data: bytes, problems: Problems) -> Any:
 
     try:
         text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse,
+            parse_int=json_numbers.whole, parse_float=json_numbers.real,
+        )  # fmt: skip
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problems.add(f"line {line}", "is not UTF-8; save the file as UTF-8")
@@ -47,9 +51,12 @@ def read(data: bytes, problems: Problems) -> Any:
         problems.add(f"line {line}, column {column}", f"is not JSON: there is no number {error}")
     except RecursionError:
         problems.add(_FILE, f"is nested more than {JSON_DEPTH} deep")
-    except ValueError as error:  # a whole number of thousands of digits
-        problems.add(_FILE, f"cannot be read: {_lower(str(error))}")
     else:
+        if (large := json_numbers.first(text)) is not None:
+            at, number = large
+            line, column = _line_and_column(text, at)
+            problems.add(f"line {line}, column {column}", f"{json_numbers.SENTENCE}: {number}")
+            return None
         _check(value, "", 0, problems)
         return value
     return None
@@ -78,6 +85,10 @@ def _refuse(constant: str) -> NoReturn:
 
 def _place_of_constant(text: str) -> tuple[int, int]:
     at = next(found.start() for found in _WORD.finditer(text) if found["constant"])
+    return _line_and_column(text, at)
+
+
+def _line_and_column(text: str, at: int) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
