@@ -75,6 +75,16 @@ LINTERS_FIT := $(shell test "$$(cat .linters/.made 2>/dev/null)" = "$(CURDIR)" &
 	@echo "$(CURDIR)" >.linters/.made
 	@touch $@
 
+# So has the builder of the site.
+SITE_FIT := $(shell test "$$(cat .site/.made 2>/dev/null)" = "$(CURDIR)" && .site/bin/python -c 'print(1)' 2>/dev/null)
+.site/.installed: docs/site/requirements.lock .venv/.installed $(if $(SITE_FIT),,anew)
+	@echo "Making .site, the environment of the documentation's site"
+	@rm -rf .site
+	@$$(.ci/python) -m venv --without-pip .site
+	@$(PY) -m pip --python .site/bin/python install --quiet --require-hashes --only-binary :all: --no-compile -r $<
+	@echo "$(CURDIR)" >.site/.made
+	@touch $@
+
 .PHONY: lock
 lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to 3.14, every platform)
 	@$(PY) -m pip install --quiet uv
@@ -87,11 +97,14 @@ lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to
 	@.venv/bin/uv pip compile tests/cdk/linters/requirements.in --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --quiet --output-file tests/cdk/linters/requirements.lock
+	@.venv/bin/uv pip compile docs/site/requirements.in --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --quiet --output-file docs/site/requirements.lock
 
 .PHONY: clean
 clean: ## remove everything that is made
 	@rm -rf .venv build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	    .import_linter_cache .tidemill .versions .ministack .linters
+	    .import_linter_cache .tidemill .versions .ministack .linters .site
 
 # ---- the gate ---------------------------------------------------------------------------------
 
@@ -103,8 +116,12 @@ check: setup ## lint, format, types (mypy and pyright) and the walls between roo
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
 
+.PHONY: docs
+docs: setup .site/.installed ## build the documentation's site into build/docs/site; a link that leads nowhere fails
+	@$(PY) docs/site/build.py
+
 .PHONY: test
-test: check .ministack/.installed .linters/.installed ## the gate: check, and every test that is not slow, 1,000 simulated seeds among them
+test: check docs .ministack/.installed .linters/.installed ## the gate: check, docs, and every test that is not slow, 1,000 simulated seeds among them
 	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 .PHONY: fmt
