@@ -108,30 +108,41 @@ def _object(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> d
 
 
 def _page(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> str:
-    from tidemill_local.cost.data import prices
-    from tidemill_local.cost.estimate import EVENTS, RUNS, SECTIONS, idle_per_function, total
+    """What it comes to, and for what, stands last: a terminal shows the end of a page."""
+    from tidemill_local.cli.table import table
+    from tidemill_local.cost.estimate import SECTIONS, total
 
-    runs = month.runs + month.ticks
-    parts = [
-        f"{month.events:,} events and {runs:,.0f} runs a month, each of {month.steps} steps of "
-        f"{month.duration_ms:g} ms at {month.memory} MB ({month.architecture}).\n"
-        f"{prices().region}, prices of {prices().date}, no free tier taken off."
-    ]
+    parts: list[str] = []
     for section in SECTIONS:
         these = [one for one in lines if one.section == section]
         parts.append(f"{section}: ${total(these):,.2f}\n{_table(these)}")
-    worked = total(one for one in lines if one.section in (RUNS, EVENTS))
+    further = [(_FURTHER[name], f"${usd:,.2f}") for name, usd in _further(month).items()]
     parts.append(
-        f"In all: ${total(lines):,.2f}, of which runs and their events ${worked:,.2f}.\n"
+        "What else a run may do, for every million times:\n"
+        + table(("WHAT", "$"), further, "  ", wrap=("WHAT",), right=("$",))
+    )
+    parts += [f"Not counted: {note}." for note in month.notes]
+    if month.runs + month.ticks:
+        rows = [(name, f"${total(these):,.2f}") for name, these in others.items()]
+        parts.append(
+            "The same runs elsewhere, without events:\n"
+            + table(("WHERE", "$ A MONTH"), rows, "  ", wrap=("WHERE",), right=("$ A MONTH",))
+        )
+    return "\n\n".join([*parts, _sum(month, lines)])
+
+
+def _sum(month: Usage, lines: list[Line]) -> str:
+    from tidemill_local.cost.data import prices
+    from tidemill_local.cost.estimate import EVENTS, RUNS, idle_per_function, total
+
+    worked = total(one for one in lines if one.section in (RUNS, EVENTS))
+    return (
+        f"{month.events:,} events and {month.runs + month.ticks:,.0f} runs a month, each of {month.steps} steps of "
+        f"{month.duration_ms:g} ms at {month.memory} MB ({month.architecture}).\n"
+        f"{prices().region}, prices of {prices().date}, no free tier taken off.\n\n"
+        f"In all: ${total(lines):,.2f} a month, of which runs and their events ${worked:,.2f}.\n"
         f"One more function costs ${idle_per_function():.2f} while idle."
     )
-    if runs:
-        rows = [(name, f"${total(these):,.2f}") for name, these in others.items()]
-        parts.append("The same runs elsewhere, without events:\n" + text.table(("WHERE", "$ A MONTH"), rows, "  "))
-    further = [(_FURTHER[name], f"${usd:,.2f}") for name, usd in _further(month).items()]
-    parts.append("What else a run may do, for every million times:\n" + text.table(("WHAT", "$"), further, "  "))
-    parts += [f"Not counted: {note}." for note in month.notes]
-    return "\n\n".join(parts)
 
 
 def _further(month: Usage) -> dict[str, float]:
@@ -141,8 +152,11 @@ def _further(month: Usage) -> dict[str, float]:
 
 
 def _table(lines: Iterable[Line]) -> str:
-    rows = [(one.service, _amount(one.count), _price(one), f"{one.usd:,.2f}", text.clean(one.what)) for one in lines]
-    return text.table(("SERVICE", "COUNT", "$ EACH", "$", "OF WHAT"), rows, "  ")
+    from tidemill_local.cli.table import table
+
+    rows = [(one.service, _amount(one.count), _price(one), f"{one.usd:,.2f}", one.what) for one in lines]
+    header = ("SERVICE", "COUNT", "$ EACH", "$", "OF WHAT")
+    return table(header, rows, "  ", wrap=("OF WHAT",), right=("COUNT", "$ EACH", "$"))
 
 
 def _amount(count: float) -> str:

@@ -37,23 +37,25 @@ def _list(options: Namespace, server: Api) -> int:
 
 def _table(events: list[dict[str, Any]], now: int) -> str:
     from tidemill_local.cli import text
+    from tidemill_local.cli.table import table
 
     shown = [
         (event["id"], event["name"], text.ago(event["received_at"], now), _user(event), text.value(event["data"], 200))
         for event in events
     ]
-    return text.table(("EVENT", "NAME", "RECEIVED", "USER", "DATA"), shown)
+    return table(("EVENT", "NAME", "RECEIVED", "USER", "DATA"), shown, cut=("NAME", "USER", "DATA"))
 
 
 def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import runs, text
     from tidemill_local.cli.http import event_path
+    from tidemill_local.cli.table import facts
 
     event = server.get(event_path(options.event))
     if options.json:
         print(text.compact(event))
         return DONE
-    facts = [
+    known = [
         ("event", event["id"]),
         ("name", event["name"]),
         ("received", text.moment(event["received_at"])),
@@ -61,7 +63,7 @@ def _show(options: Namespace, server: Api) -> int:
         ("version", event.get("v") or ""),
         ("data", text.value(event["data"], 4_000)),
     ]
-    print("\n".join(f"{name:<9} {text.clean(fact)}" for name, fact in facts if fact))
+    print(facts((name, text.clean(fact)) for name, fact in known if fact))
     started = server.get(event_path(options.event, "/runs"))
     print("\n" + (runs.table(started, text.now_ms()) if started else "it started no runs"))
     return DONE

@@ -41,11 +41,12 @@ def _list(options: Namespace, server: Api) -> int:
 
 def _table(functions: list[dict[str, Any]]) -> str:
     """What is said of places is left out where nobody has any."""
-    from tidemill_local.cli import text
+    from tidemill_local.cli.table import table
 
     limited = any(function["places"] for function in functions)
     head = ["FUNCTION", "RUNNING", "IDLE", "BACKLOG", *(["PLACES", "LONGEST WAIT"] if limited else []), "STARTED BY"]
-    return text.table(head, [_row(function, limited) for function in functions])
+    rows = [_row(function, limited) for function in functions]
+    return table(head, rows, cut=("FUNCTION", "PLACES", "STARTED BY"), right=("RUNNING", "IDLE", "BACKLOG"))
 
 
 def _row(function: dict[str, Any], limited: bool) -> list[Any]:
@@ -59,21 +60,24 @@ def _row(function: dict[str, Any], limited: bool) -> list[Any]:
 def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import text
     from tidemill_local.cli.http import part
+    from tidemill_local.cli.table import facts
 
     function = known(server, lambda: server.get(f"/v1/functions/{part(options.function)}"), options.function)
     if options.json:
         print(text.compact(function))
         return DONE
-    facts = [("function", function["id"])]
-    facts += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
+    print(facts(((name, text.clean(fact)) for name, fact in _facts(function)), 11))
+    return DONE
+
+
+def _facts(function: dict[str, Any]) -> list[tuple[str, str]]:
+    told = [("function", function["id"])]
+    told += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
     limits = {name: fact for name, fact in function["flow"].items() if name != "concurrency"}  # its places say it
     for name, fact in {**function, **limits}.items():
         if name not in _ELSEWHERE and fact not in (None, [], {}, ""):
-            facts.append((name.replace("_", " "), _words(fact)))
-    facts += [fact for limit in function["places"] for fact in _places(limit)]
-    width = max(11, *(len(name) for name, _ in facts))
-    print("\n".join(f"{name:<{width}} {text.clean(fact)}" for name, fact in facts))
-    return DONE
+            told.append((name.replace("_", " "), _words(fact)))
+    return told + [fact for limit in function["places"] for fact in _places(limit)]
 
 
 def known(server: Api, ask: Callable[[], Any], function_id: str) -> Any:
@@ -115,8 +119,10 @@ def _in_use(limit: dict[str, Any]) -> str:
 
 
 def _longest(limits: list[dict[str, Any]]) -> str:
-    waits = [limit["oldest_wait"] for limit in limits if limit["oldest_wait"]]
-    return f"since {min(waits)}" if waits else ""
+    from tidemill_local.cli import text
+
+    since = [at for limit in limits if (at := text.ms_of(limit["oldest_wait"])) is not None]
+    return text.took(max(text.now_ms() - min(since), 0)) if since else ""
 
 
 def _places(limit: dict[str, Any]) -> list[tuple[str, str]]:

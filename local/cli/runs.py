@@ -65,6 +65,7 @@ def _list(options: Namespace, server: Api) -> int:
 def table(runs: list[dict[str, Any]], now: int) -> str:
     from tidemill_local.cli import story, text
     from tidemill_local.cli.run_id import SHORT
+    from tidemill_local.cli.table import table
 
     narrow = 0 < text.columns() < _WIDE
     shown = [
@@ -78,7 +79,8 @@ def table(runs: list[dict[str, Any]], now: int) -> str:
         )
         for run in runs
     ]
-    return text.table(("RUN", "FUNCTION", "STATUS", "CREATED", "TOOK", "RESULT"), shown)
+    header = ("RUN", "FUNCTION", "STATUS", "CREATED", "TOOK", "RESULT")
+    return table(header, shown, cut=("FUNCTION", "RESULT"))
 
 
 def _show(options: Namespace, server: Api) -> int:

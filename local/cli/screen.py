@@ -95,22 +95,32 @@ def _lines(runs: list[Run]) -> list[str]:
     lines: list[str] = []
     for run in runs:
         lines.append(f"{text.clean(run['function_id'])}  {run['run_id']}")
-        resting = story.rests(run)
-        steps = [_step(step, resting, now) for step in run["steps"]]
-        name, status, lasted = (max((text.width(cells[i]) for cells in steps), default=0) for i in range(3))
-        for cells, step in zip(steps, run["steps"], strict=True):
-            shown = text.coloured(step["status"], text.padded(cells[1], status))
-            line = f"    {text.padded(cells[0], name)}  {shown}  {text.padded(cells[2], lasted)}  {cells[3]}"
-            lines.append(line.rstrip())
+        lines += _steps(run, now)
         lines += [f"  {line}" for line in _end(run, now)]
     return lines
 
 
-def _step(step: Run, resting: dict[str, Run], now: int) -> tuple[str, str, str, str]:
-    """A step in four cells: name, status, how long it took, what came of it."""
+def _steps(run: Run, now: int) -> list[str]:
+    from tidemill_local.cli.table import table
+
+    steps, resting = run["steps"], story.rests(run)
+    if not steps:
+        return []
+    rows = [_step(step, resting, now, apart=True) for step in steps]
+    drawn = table(("STEP", "STATUS", "TOOK", "OUTPUT"), rows, "    ", cut=("STEP", "OUTPUT"), head=False)
+    lines: list[str] = []
+    for line, step in zip(drawn.split("\n"), steps, strict=True):
+        own = story.beneath(step, resting.get(step["id"]), now, stack=False)
+        lines += [line, *(f"      {inner}" for inner in own)]
+    return lines
+
+
+def _step(step: Run, resting: dict[str, Run], now: int, apart: bool = False) -> tuple[str, str, str, str]:
+    """A step in four cells: name, status, how long it took, what came of it unless that has lines of its own."""
     attempts = f", attempt {step['attempts']}" if step["attempts"] > 1 else ""
     lasted = text.between(step["started_at"], step["ended_at"])
-    said = story.detail(step, resting.get(step["id"]), now, _VALUE)
+    rest = resting.get(step["id"])
+    said = "" if apart and story.has_own_lines(step, rest) else story.detail(step, rest, now, _VALUE)
     return text.clean(step["id"]), step["status"] + attempts, lasted, said
 
 

@@ -12,21 +12,25 @@ ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})
 BAD = frozenset({"failed", "cancelled"})
 
 _VALUE = 80  # characters of a value in a table
+_NARROW = 100  # columns; below, what takes many has a line of its own
+_STEP = ("STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT")
 
 
 def timeline(run: Run, now: int, event: Run | None = None) -> str:
     """Everything about one run; `event`: the first that started it, where it is still known."""
-    parts = [_facts(run, now, event)]
+    from tidemill_local.cli.table import facts
+
+    parts = [facts((name, fact) for name, fact in _facts(run, now, event) if fact)]
     if run["steps"]:
         parts.append(_steps_table(run, now))
-    parts += [end for end in [_end(run)] if end]
+    parts += [facts(end) for end in [_end(run)] if end]
     return "\n\n".join(parts)
 
 
 def summary(run: Run, now: int) -> str:
     """How a run stands, in a few words: `completed in 2.4 s`, `sleeping until 07:31:05 UTC, in 12 s`."""
     status = str(run["status"])
-    words = text.coloured(status)
+    words = text.colored(status)
     if status == "completed" or status == "failed":
         words += f" in {text.between(run['started_at'] or run['created_at'], run['ended_at'])}"
     wake = min((at for rest in rests(run).values() if (at := text.ms_of(rest["until"])) is not None), default=None)
@@ -70,9 +74,9 @@ def _stack(error: Run) -> list[str]:
     return stack_end(error["type"], error.get("stack") or "")
 
 
-def _facts(run: Run, now: int, event: Run | None) -> str:
+def _facts(run: Run, now: int, event: Run | None) -> list[tuple[str, str]]:
     version = f" (version {text.clean(run['version'])})" if run.get("version") else ""
-    facts = [
+    return [
         ("run", run["run_id"]),
         ("function", text.clean(run["function_id"]) + version),
         ("status", summary(run, now)),
@@ -85,7 +89,6 @@ def _facts(run: Run, now: int, event: Run | None) -> str:
         ("started", _at(run["started_at"], now)),
         ("ended", _at(run["ended_at"], now)),
     ]
-    return "\n".join(f"{name:<9} {fact}" for name, fact in facts if fact)
 
 
 def _event(event: Run) -> str:
@@ -101,30 +104,49 @@ def _at(iso: str | None, now: int) -> str:
 
 
 def _steps_table(run: Run, now: int) -> str:
+    from tidemill_local.cli.table import table
+
     steps, resting = run["steps"], rests(run)
-    rows = [
-        (
-            step["id"],
-            step["kind"],
-            step["status"],
-            step["attempts"],
-            text.between(step["started_at"], step["ended_at"]),
-            detail(step, resting.get(step["id"]), now),
-        )
-        for step in steps
-    ]
-    lines = text.table(("STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT"), rows, indent="  ").split("\n")
-    shown = lines[:1]
-    for line, step in zip(lines[1:], steps, strict=True):
-        shown.append(line)
-        if step["status"] == "failed" and step.get("error"):
-            shown += [f"    {inner}" for inner in _stack(step["error"])]
-    return "\n".join(shown)
+    rows = [_step(step, resting.get(step["id"]), now) for step in steps]
+    names = [name for name in _STEP if name != "KIND" or not narrow()]
+    shown = [[cell for name, cell in zip(_STEP, row, strict=True) if name in names] for row in rows]
+    drawn = table(names, shown, "  ", cut=("STEP", "OUTPUT"), right=("ATTEMPTS",)).split("\n")
+    lines = drawn[:1]
+    for line, step in zip(drawn[1:], steps, strict=True):
+        lines += [line, *(f"    {inner}" for inner in beneath(step, resting.get(step["id"]), now))]
+    return "\n".join(lines)
 
 
-def _end(run: Run) -> str:
+def _step(step: Run, rest: Run | None, now: int) -> tuple[object, ...]:
+    lasted = text.between(step["started_at"], step["ended_at"])
+    said = "" if has_own_lines(step, rest) else detail(step, rest, now)
+    return step["id"], step["kind"], step["status"], step["attempts"], lasted, said
+
+
+def narrow() -> bool:
+    return 0 < text.columns() < _NARROW
+
+
+def beneath(step: Run, rest: Run | None, now: int, stack: bool = True) -> list[str]:
+    """What has lines of its own beneath a step: where it failed; on a narrow terminal, why, or what is next."""
+    lines: list[str] = []
+    if has_own_lines(step, rest):
+        from tidemill_local.cli.table import wrapped
+
+        lines = wrapped(detail(step, rest, now, 400), text.columns() - 8)
+    if stack and step["status"] == "failed" and step.get("error"):
+        lines += _stack(step["error"])
+    return lines
+
+
+def has_own_lines(step: Run, rest: Run | None) -> bool:
+    """Whether what is said about a step would be cut where it matters."""
+    return narrow() and (bool(step.get("error")) or bool(rest and rest.get("name")))
+
+
+def _end(run: Run) -> list[tuple[str, str]]:
     error = run.get("error")
     if error:
         told = any(step["id"] == error["step_id"] and step["status"] == "failed" for step in run["steps"])
-        return "error     " + error_block({**error, "stack": ""} if told else error).replace("\n", "\n          ")
-    return f"output    {text.value(run['output'], 4_000)}" if run["output"] is not None else ""
+        return [("error", error_block({**error, "stack": ""} if told else error))]
+    return [("output", text.value(run["output"], 4_000))] if run["output"] is not None else []

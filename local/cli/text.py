@@ -1,4 +1,4 @@
-"""How things look to people: times, durations, values, tables. Colours only on a terminal that wants them."""
+"""How things look to people: times, durations, values. Colors only on a terminal that wants them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import sys
 import time
 import unicodedata
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from tidemill_local.terminal import clean as clean
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_COLOURS = {
-    "completed": 32, "failed": 31, "cancelled": 33, "skipped": 33, "retrying": 33,
-    "running": 36, "sleeping": 34, "waiting": 34, "scheduled": 35,
+_COLORS = {
+    "completed": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow", "retrying": "yellow",
+    "running": "cyan", "sleeping": "blue", "waiting": "blue", "scheduled": "magenta",
 }  # fmt: skip
+_NUMBERS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}  # as terminals have them
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
-_GAP = "  "
 
 
 def now_ms() -> int:
@@ -120,35 +117,20 @@ def columns() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 0
 
 
-def coloured(status: str, shown: str = "") -> str:
-    """The status, or what is shown for it, in its colour where colours are wanted."""
-    shown = shown or status
-    code = _COLOURS.get(status)
-    if code is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return shown
-    return f"\x1b[{code}m{shown}\x1b[0m"
+def colors() -> bool:
+    """Whether whoever reads sees colors, and wants them."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "") -> str:
-    """Aligned columns. On a terminal the last column is cut where the line ends."""
-    cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
-    if columns():
-        room = columns() - len(indent) - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
-        cells = [[*row[:-1], shortened(row[-1], max(room, 12))] for row in cells]
-    lines = [_line(header, header, widths), *(_line(row, header, widths) for row in cells)]
-    return "\n".join(indent + line for line in lines)
+def color_of(status: str) -> str:
+    """The color of a status, whatever is said after its first word; "" for any other text."""
+    return _COLORS.get(status.partition(",")[0], "")
 
 
-def _line(row: Sequence[str], header: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [padded(cell, to) for cell, to in zip(row, widths, strict=True)]
-    shown = [coloured(row[i], cell) if header[i] == "STATUS" else cell for i, cell in enumerate(aligned)]
-    return _GAP.join(shown).rstrip()
-
-
-def padded(cell: str, to: int) -> str:
-    """With spaces up to that width."""
-    return cell + " " * (to - width(cell))
+def colored(status: str) -> str:
+    """The status in its color, where colors are wanted."""
+    number = _NUMBERS.get(color_of(status))
+    return status if number is None or not colors() else f"\x1b[{number}m{status}\x1b[0m"
 
 
 def _unicode(out: TextIO) -> bool:

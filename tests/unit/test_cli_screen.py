@@ -6,15 +6,18 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tidemill_local.cli import text
+from tidemill_local.cli import events, functions, main, story, text
 from tidemill_local.cli.runs import table
 from tidemill_local.cli.screen import Appended, Redrawn, screen
+from tidemill_local.cli.table import table as plain_table
 
-NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
+NOW = 1_790_000_000_000
+NOW_ISO = "2026-09-21T14:13:20.000Z"
 
 
 class Terminal(io.StringIO):
@@ -122,7 +125,7 @@ def test_nothing_is_drawn_where_nothing_has_changed(terminal: Callable[[], Termi
     assert tty.raw == before
 
 
-def test_long_lines_are_cut_while_drawing_and_whole_in_the_end(terminal: Callable[[], Terminal]) -> None:
+def test_long_names_are_cut_where_the_terminal_ends(terminal: Callable[[], Terminal]) -> None:
     tty = terminal()
     shown = Redrawn()
     name = "n" * 200
@@ -132,7 +135,8 @@ def test_long_lines_are_cut_while_drawing_and_whole_in_the_end(terminal: Callabl
     shown.show([a_run("running", step(name, "retrying", attempts=3))])
     assert len(tty.lines) == 3
     shown.close([run])
-    assert name in "".join(line.rstrip() for line in tty.lines)
+    assert max(map(len, tty.lines)) <= 80
+    assert any("…  retrying, attempt 2" in line for line in tty.lines)
     assert tty.raw.endswith("\n")
 
 
@@ -197,7 +201,7 @@ def test_a_table_fits_the_terminal_and_is_whole_elsewhere(
 
 
 def test_wide_characters_take_two_columns() -> None:
-    lines = text.table(("A", "B"), [("漢字", "x"), ("ab", "y")]).splitlines()
+    lines = plain_table(("A", "B"), [("漢字", "x"), ("ab", "y")]).splitlines()
     assert lines == ["A     B", "漢字  x", "ab    y"]
 
 
@@ -226,3 +230,81 @@ def test_durations(ms: int, said: str) -> None:
 )
 def test_times(iso: str | None, said: str) -> None:
     assert text.ago(iso, NOW) == said
+
+
+LONG = "order-" + "x" * 60
+AGAIN = {
+    "type": "suspended",
+    "blocked": [
+        {"step": LONG, "until": "2026-09-21T14:13:21.000Z", "name": None},
+        {"step": "approval", "until": "2026-09-23T14:13:20.000Z", "name": "order/approved.by.the.manager"},
+    ],
+}
+BUSY = {"type": "IOError", "message": "the bank is busy, " * 20, "step_id": LONG, "stack": ""}
+
+
+def troubled() -> dict[str, Any]:
+    steps = [
+        step(LONG, "retrying", attempts=2, error=BUSY),
+        step("approval", "waiting", kind="wait_for_event"),
+        step("charge", "failed", attempts=5, error={**BUSY, "step_id": "charge"}),
+        step("receipt", "completed", output={"text": "y" * 500}, ended_at="2026-09-21T14:13:19.012Z"),
+    ]
+    return a_run("waiting", *steps, function_id="shop." + "f" * 70, journal=[AGAIN])
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_pages_are_no_wider_than_the_terminal(
+    terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    event = {"id": "e", "name": "n" * 90, "data": {"z": "w" * 300}, "received_at": NOW_ISO, "user": {"id": "u" * 90}}
+    function = {
+        "id": "shop." + "f" * 70, "running": 1, "idle": 20_000, "backlog": 3, "flow": {}, "retries": 4,
+        "places": [{"used": 1, "limit": 9, "key": None, "oldest_wait": NOW_ISO}],
+        "triggers": [{"name": "order/placed", "when": "event.data.total > 0 && " * 9 + "true"}],
+    }  # fmt: skip
+    pages = [
+        table([troubled(), a_run("failed", error=BUSY)], NOW),
+        story.timeline(troubled(), NOW, event),
+        events._table([event], NOW),
+        functions._table([function]),
+    ]
+    assert [line for page in pages for line in page.splitlines() if text.width(line) > columns] == []
+    assert columns - max(text.width(line) for line in pages[0].splitlines()) < 12  # the room there is is used
+
+
+def test_a_narrow_terminal_shows_when_a_step_is_tried_again_and_what_it_waits_for(
+    terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tty = terminal()
+    monkeypatch.setenv("LINES", "40")
+    shown = Redrawn()
+    shown.show([troubled()])
+    drawn = "\n".join(tty.lines)
+    page = story.timeline(troubled(), NOW)
+    for said in (drawn, page):
+        assert "again at 14:13:21 UTC, in 1 s: IOError: the bank is busy" in said
+        assert "for order/approved.by.the.manager until 2026-09-23 14:13:20 UTC, in 2 d" in said
+
+
+def test_what_others_wrote_is_no_markup(terminal: Callable[[], Terminal]) -> None:
+    terminal()
+    run = a_run("failed", error={"type": "E", "message": "[red]no[/red] :smile: \x1b[2J", "step_id": None, "stack": ""})
+    assert "[red]no[/red] :smile: \\x1b[2J" in table([run], NOW)
+    assert "[red]no[/red] :smile: \\x1b[2J" in story.timeline(run, NOW)
+
+
+def test_the_end_of_a_cost_page_says_for_what_and_how_much(
+    terminal: Callable[[], Terminal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from tidemill import App\napp = App('a')\n@app.function(on='b')\ndef f(ctx): ...\n"
+    (tmp_path / "app.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    tty = terminal()
+    assert main(["cost", "app.py", "--events-per-month", "1000000"]) == 0
+    assert max(map(len, tty.lines)) <= 80
+    screenful = tty.lines[-10:]
+    assert any(line.startswith("1,000,000 events and 1,000,000 runs a month") for line in screenful)
+    assert any(line.startswith("In all: $") for line in screenful)

@@ -1,0 +1,95 @@
+"""Tables and facts for people, laid out by rich: aligned, and on a terminal no wider than it.
+
+Rich takes 50 ms to import: a command imports this module when it has something to lay out. Every cell is cleaned and
+handed over as it is, so what others wrote is no markup.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+from tidemill_local.cli import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_UNBOUNDED = 1_000_000  # columns, where a program or a file reads
+_GAP = 2
+_STYLES = {
+    "RUN": "cyan", "EVENT": "cyan", "FUNCTION": "bold", "STEP": "bold",
+    "KIND": "dim", "CREATED": "dim", "RECEIVED": "dim", "TOOK": "dim",
+}  # fmt: skip
+_JSON = frozenset({"event", "data", "output"})  # facts whose values are shown in the colors of JSON
+
+
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    indent: str = "",
+    *,
+    cut: Sequence[str] = (),
+    wrap: Sequence[str] = (),
+    right: Sequence[str] = (),
+    head: bool = True,
+) -> str:
+    """Aligned columns. Where the terminal has no room, those of `cut` and `wrap` are narrowed, the widest first."""
+    made = Table(box=None, show_header=head, header_style="dim", pad_edge=False, padding=(0, _GAP, 0, 0))
+    for name in header:
+        narrowed = name in cut or name in wrap
+        made.add_column(name, no_wrap=not narrowed, overflow="fold", justify="right" if name in right else "left")
+    for row in rows:
+        made.add_row(*(_cell(name, cell, name in wrap) for name, cell in zip(header, row, strict=True)))
+    return _drawn(made, indent)
+
+
+def facts(pairs: Iterable[tuple[str, str]], width: int = 9) -> str:
+    """A name and what there is to say about it, a pair a line; what is long goes on below where it began."""
+    made = Table.grid(padding=(0, 1, 0, 0))
+    made.add_column(min_width=width, style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, fact in pairs:
+        made.add_row(Text(text.clean(name)), _fact(name, fact))
+    return _drawn(made)
+
+
+def wrapped(plain: str, width: int) -> list[str]:
+    """The lines of a text that may be so many columns wide."""
+    lines = Text(plain).wrap(Console(width=width), max(width, 20))
+    return [line.plain.rstrip() for line in lines]
+
+
+def _fact(name: str, fact: str) -> Text:
+    """`fact` may hold the colors of `text.colored`: it is clean, or was cleaned where it was made."""
+    made = Text.from_ansi(fact) if "\x1b" in fact else Text(fact)
+    if name in _JSON:
+        JSONHighlighter().highlight(made)
+    return made
+
+
+def _cell(name: str, cell: object, wrap: bool) -> Text:
+    plain = text.clean(cell)
+    style = text.color_of(plain) if name == "STATUS" else _STYLES.get(name, "")
+    return Text(plain, style=style) if wrap else Text(plain, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _drawn(made: RenderableType, indent: str = "") -> str:
+    room = text.columns()
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=max(room - len(indent), 20) if room else _UNBOUNDED,
+        color_system="standard" if text.colors() else None,
+        force_terminal=text.colors(),
+        legacy_windows=False,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+    console.print(made)
+    return "\n".join((indent + line).rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
