@@ -67,7 +67,10 @@ def _rerun(system: System, act: Act) -> None:
         steps = [r.key for r in records if isinstance(r, StepDone) and "/" not in r.key]
         step = steps[from_step % len(steps)] if from_step is not None and steps else None
         states.note(system, head.run_id, "run again" if step is None else "run again from a step")
-        rerun(system.world, head.run_id, step, values.encode({"n": edited}, "input") if edited is not None else None)
+        given = values.encode({"n": edited}, "input") if edited is not None else None
+        new_id = rerun(system.world, head.run_id, step, given)
+        if given is None:
+            system.reruns[new_id] = head.run_id
 
     system.deliver(f"rerun {head.run_id}", work, durable=True)
 
@@ -82,6 +85,7 @@ def _deploy(system: System, act: Act) -> None:
 def _clock(system: System, act: Act) -> None:
     """Somebody sets the machine's clock: by so much."""
     system.clock.offset += act.arg
+    system.clock_set()
 
 
 def _lid(system: System, act: Act) -> None:
@@ -89,6 +93,7 @@ def _lid(system: System, act: Act) -> None:
     for head in _runs(system, lambda head: head.due is not None):
         states.note(system, head.run_id, "machine sleeps")
     system.loop.freeze(act.arg)
+    system.clock_set()
 
 
 def _chosen(system: System, act: Act, runs: list[Head]) -> Head | None:
@@ -113,4 +118,5 @@ ACTS: dict[str, Callable[[System, Act], None]] = {
     "deploy": _deploy,
     "clock": _clock,
     "lid": _lid,
+    "nothing": lambda system, act: None,
 }

@@ -101,13 +101,13 @@ def broken(system: System, head: Head, records: list[Record]) -> list[str]:
 
 def _runs(program: GraphProgram, state: RunState, outputs: dict[str, Any]) -> dict[str, bool]:
     """Which steps run, by the outputs and the events that the journal remembers."""
-    event = state.events[0]
+    given = values.decode(state.birth.input) if state.birth.input is not None else state.events[0].data
 
     def taken(step: str, number: int, edge: Edge) -> bool:
         if edge.source != TRIGGER and not runs(edge.source):
             return False
         if edge.condition is not None:
-            n = event.data["n"] if edge.source == TRIGGER else outputs[edge.source]["n"]
+            n = given["n"] if edge.source == TRIGGER else outputs[edge.source]["n"]
             return n % 2 == int(edge.condition[-1])
         if edge.awaits is None:
             return True

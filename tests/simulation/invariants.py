@@ -24,7 +24,7 @@ from tidemill.core.journal import (
 )
 from tidemill.core.state import fold
 from tidemill.execute import finish, lookback, receive
-from tidemill.model import ENDED, FAILED, FINISHED, Head
+from tidemill.model import ENDED, FAILED, FINISHED, INVOKED, TIMER, Head
 from tidemill.ports import EventQuery
 
 
@@ -169,7 +169,7 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
             has = (spec.id, event.id) in started
             if should and not has:
                 problems.append(f"event {event.id} ({event.name}) did not start {spec.id}")
-            if has and not should and not spec.id.endswith("-failure") and event.name != "tidemill/function.invoked":
+            if has and not should and not spec.id.endswith("-failure") and event.name not in (INVOKED, TIMER):
                 problems.append(f"event {event.id} ({event.name}) started {spec.id}")
     return problems
 

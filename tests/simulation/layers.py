@@ -31,9 +31,17 @@ class Layer:
         return self.lay.__name__
 
 
-def make(seed: int, world: str = "local", everything: bool = False) -> Scenario:
-    """The scenario of a seed. `everything`: also what the engine is known not to hold yet."""
+def make(seed: int, world: str = "local", everything: bool = False, only: str | None = None) -> Scenario:
+    """The scenario of a seed. `everything`: also what the engine is known not to hold yet.
+
+    `only`: this layer (or several, with a plus between), in every seed, and no other.
+    """
     made = scenario.make(seed)
+    if only is not None:
+        made.strict = True
+        for layer in [each for each in LAYERS if each.name in only.split("+")]:
+            layer.lay(random.Random(f"{seed} {layer.name}"), made)
+        return made
     made.strict = everything or STRICT
     for layer in LAYERS:
         if not everything and layer.lay in PENDING:
@@ -112,6 +120,14 @@ def threads(rng: random.Random, made: Scenario) -> None:
             _put(rng, program, ["parallel", branches])
 
 
+def ids(rng: random.Random, made: Scenario) -> None:
+    """Steps whose ids look like the keys of branches, or of repetitions."""
+    for program in _mine(made):
+        _put(rng, program, ["tagged", rng.choice(["p0/0/a", "p0/1/a", "p1/0/a", "a:1"]), "tag1"])
+        _put(rng, program, ["parallel", [[["tagged", "a", "tag2"]], [["sleep", "b", 10], ["run", "c", 0]]]])
+        _put(rng, program, ["tagged", "a", "tag3"])
+
+
 def waits(rng: random.Random, made: Scenario) -> None:
     """Waits without a timeout, and the same wait again and again; what is never met is cancelled in the end."""
     for program in _mine(made):
@@ -139,7 +155,7 @@ def patient(rng: random.Random, made: Scenario) -> None:
     """Attempts that fail, and minutes until the next."""
     for program in _mine(made):
         program.backoff, program.retries = "5m", max(1, program.retries)
-        _put(rng, program, rng.choice([["raise", 1], ["run", "again", 1]]))
+        _put(rng, program, rng.choice([["raise", 1], ["run", "retried", 1]]))
 
 
 def large(rng: random.Random, made: Scenario) -> None:
@@ -149,6 +165,16 @@ def large(rng: random.Random, made: Scenario) -> None:
         _put(rng, program, ["run", "large", 0, rng.choice([20_000, 300_000])])
     else:
         _put(rng, program, ["map", "wide", rng.choice([30, 60, 120]), rng.choice([None, None, 3])])
+
+
+def maps(rng: random.Random, made: Scenario) -> None:
+    """Long maps, a few parts at a time, of runs that are cancelled, or fail, meanwhile."""
+    program = rng.choice(_mine(made))
+    program.on, program.when = EVENTS[0], None
+    beside: list[Op] = rng.choice([["boom", "beside"], ["raise", 2], ["sleep", "beside", 10]])
+    program.ops.insert(0, ["parallel", [[["map", "long", 120, 2]], [["run", "before", 0], beside]]])
+    made.sent.append(Sent(0, EVENTS[0], USERS[0], 6_000))
+    made.acts.append(Act(rng.randint(100, 1_500), "cancel", 1))
 
 
 def timeouts(rng: random.Random, made: Scenario) -> None:
@@ -210,7 +236,9 @@ def lids(rng: random.Random, made: Scenario) -> None:
     for program in _mine(made):
         if rng.random() < 0.6:
             program.cron = rng.choice(["* * * * *", "*/5 * * * *", "0 * * * *"])
-    made.acts.append(Act(rng.randint(500, 300_000), "lid", arg=rng.choice([90_000, HOUR, DAY])))
+    at, long = rng.randint(500, 300_000), rng.choice([90_000, HOUR, DAY])
+    made.acts.append(Act(at, "lid", arg=long))
+    made.acts.append(Act(at + 200_000, "nothing"))  # until then the crons go on
 
 
 def years(rng: random.Random, made: Scenario) -> None:
@@ -248,10 +276,12 @@ LAYERS: Sequence[Layer] = (
     Layer(ahead, 0.2),
     Layer(races, 0.25),
     Layer(threads, 0.2),
+    Layer(ids, 0.1),
     Layer(waits, 0.2),
     Layer(named_times, 0.15),
     Layer(patient, 0.15),
     Layer(large, 0.1),
+    Layer(maps, 0.1),
     Layer(timeouts, 0.15),
     Layer(cancels, 0.3),
     Layer(reruns, 0.25),

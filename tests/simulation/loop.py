@@ -49,6 +49,7 @@ class Loop:
         self._heap: list[tuple[int, float, Callable[[], None]]] = []
         self._main = greenlet.getcurrent()
         self.turns = 0
+        self.frozen = 0  # for how long the machine has slept
         self.alarms: list[str] = []  # what makes it pointless to go on
 
     def at(self, when: int, what: Callable[[], None]) -> None:
@@ -125,6 +126,8 @@ class Loop:
 
     def freeze(self, ms: int) -> None:
         """The machine sleeps for so long: timers count on from where they were."""
+        self.frozen += ms
+        self.now += ms
         self._heap = [(at + ms, order, what) for at, order, what in self._heap]
 
     def run(self, until: int, idle: Callable[[], bool]) -> None:

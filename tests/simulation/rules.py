@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from simulation.acts import API
+from simulation.cron import missed_ticks
 from simulation.view import View, events_of, is_part
 
 from tidemill import values
 from tidemill.core.flow import keys
-from tidemill.core.journal import Cancelled, Resolved, StepDone, Suspended, encode
+from tidemill.core.journal import Cancelled, Ended, Resolved, StepDone, Suspended, encode
 from tidemill.model import Head
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -96,7 +97,7 @@ def _starts(view: View, heads: list[Head], declared: dict[str, Any]) -> list[lis
 
 def nothing_after_the_end(view: View) -> Iterator[str]:
     """No step of a run, and no item of its maps, begins after its end, beyond what was under way."""
-    grace = 5_000 if view.calm else 3 * HOUR
+    grace = (2_000 if view.system.skew else 500) if view.calm else 3 * HOUR
     for head in [] if view.clock_set else view.heads:
         whole = head.run_id if not is_part(head) else head.parent.run_id  # type: ignore[union-attr]
         end = view.states[whole].terminal if whole in view.states else None
@@ -181,6 +182,28 @@ def growth_is_linear(view: View) -> Iterator[str]:
             yield f"{where(head)}: {work['records read']} records were read, of a journal of {len(records)}"
 
 
+def ended_in_time(view: View) -> Iterator[str]:
+    """No run ends by itself after its finish timeout, but with the step that was under way."""
+    if view.clock_set:
+        return
+    for head in view.heads:
+        end = view.states[head.run_id].terminal
+        if isinstance(end, Ended) and head.finish_by is not None and end.at > head.finish_by + view.skew + 1_000:
+            yield f"{where(head)} ended {end.at - head.finish_by} ms after its finish timeout"
+
+
+def reruns_agree(view: View) -> Iterator[str]:
+    """A run that goes on from a step of another one remembers what that one did, and took the same branches."""
+    for new_id, old_id in view.system.reruns.items():
+        copied = {r.key for r in view.journals[new_id] if isinstance(r, StepDone)} if new_id in view.journals else set()
+        for (run_id, what), won in view.system.seen.items():
+            race = what.removesuffix(" is won by")
+            if run_id == old_id and race != what and f"{race}-{won}" in copied:
+                again = view.system.seen.get((new_id, what), won)
+                if again != won:
+                    yield f"run {new_id}: {what} is {again}; it was {won} in run {old_id}, whose rerun it is"
+
+
 def where(head: Head) -> str:
     return f"{head.function_id} {head.run_id}"
 
@@ -196,6 +219,9 @@ RULES: tuple[Rule, ...] = (
     cancelled_where_it_should_be,
     no_free_place_beside_a_line,
     growth_is_linear,
+    ended_in_time,
+    reruns_agree,
+    missed_ticks,
 )
 
 

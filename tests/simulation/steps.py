@@ -23,6 +23,10 @@ class Probe(Protocol):
         """A step's code runs; here its process may die, or stand still."""
         ...
 
+    def wrong(self, problem: str) -> None:
+        """Code was given what it must not be given."""
+        ...
+
     def saw(self, run_id: str, what: str, value: Any) -> None:
         """The code was given this value, and takes its way by it."""
         ...
@@ -69,7 +73,7 @@ class Code:
             value = await KINDS[op[0]](self, *op[1:])
         except StepError as error:
             value = ["failed", error.type]
-        if isinstance(op[1], str):
+        if isinstance(op[1], str) and op[0] != "tagged":
             self.probe.saw(self.ctx.run_id, op[1], value)
         return value
 
@@ -101,6 +105,19 @@ async def _run(code: Code, id: str, fails: int, bytes: int = 0) -> Any:
         return [id, attempt, "x" * bytes] if bytes else [id, attempt]
 
     return await code.step.run(id, code.as_step(body))
+
+
+async def _tagged(code: Code, id: str, tag: str) -> Any:
+    """A step whose id may be, or look like, another's: it must have its own result all the same."""
+
+    def body() -> list[Any]:
+        code.attempt(tag)
+        return [tag, 1]
+
+    found = await code.step.run(id, code.as_step(body))
+    if found[0] != tag:
+        code.probe.wrong(f"run {code.ctx.run_id}: {tag} was given the result of {found[0]}")
+    return found
 
 
 async def _boom(code: Code, id: str) -> Any:
@@ -223,6 +240,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 
 KINDS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "run": _run,
+    "tagged": _tagged,
     "boom": _boom,
     "later": _later,
     "raise": _raise,

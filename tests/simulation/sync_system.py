@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from simulation import states
+from simulation import cron, states
 from simulation.loop import Actor
 from simulation.scenario import Sent
 from simulation.stores import InSqlite
@@ -25,6 +25,7 @@ from tidemill.execute.open import open_run
 from tidemill.model import Event
 from tidemill.ports import Keeper, World
 from tidemill_local.claims import FOREVER, Claims
+from tidemill_local.clock import NS, PlatformClock
 
 
 class Counted:
@@ -68,9 +69,13 @@ class Requests:
 class SyncSystem(System):
     skew = 0
 
+    def _clock(self) -> ServerClock:
+        return ServerClock(self)
+
     def _world(self) -> World:
         self.claims = Claims("boot")
         self.lapsed: dict[str, int] = {}  # when the connection of a claim's worker was lost
+        self.cron = cron.started(self)
         bus = receive.DirectBus()
         stores = self.stores
         runs, events, waits, blobs, flow, queue = (
@@ -91,9 +96,24 @@ class SyncSystem(System):
 
     def deployed(self, new: Sequence[str]) -> None:
         """As `Server.loaded`."""
+        self.cron.replace(self.registry.functions())
         for function_id in new:
             for run_id in cast("InSqlite", self.stores).db.runs.held(function_id):
                 self.world.queue.look(run_id, function_id)
+
+    def clock_set(self) -> None:
+        """The server compares its clocks each second."""
+
+        def compare() -> None:
+            self.clock.platform.compare()
+            self.cron.clock_set()
+
+        self.loop.at(self.loop.now + 1_000, compare)
+
+    def idle(self) -> bool:
+        if not self.unsent:
+            self.cron.stop()
+        return super().idle()
 
     # Messages: none is lost, none comes twice.
 
@@ -183,6 +203,17 @@ class SyncSystem(System):
         finally:
             self.claims.drop(by)
             self.lapsed[by] = self.loop.now
+
+
+class ServerClock:
+    """The server's own clock, over a wall clock that is set and a monotonic one that a sleeping machine stops."""
+
+    def __init__(self, system: System) -> None:
+        self.offset = 0  # by how much somebody has set the wall clock
+        loop = system.loop
+        self.wall = lambda: (loop.now + self.offset) * NS
+        self.platform = PlatformClock(self.wall, lambda: (loop.now - loop.frozen) * NS)
+        self.now = self.platform.now
 
 
 class SyncQueue:

@@ -80,7 +80,7 @@ class System:
         self.scenario = scenario
         self.loop = Loop(scenario.fault_seed, START)
         self.watchdog = Watchdog(self.loop) if scenario.strict else Watchdog(self.loop, 10**6, 10**6)
-        self.clock = SimClock(self.loop)
+        self.clock = self._clock()
         self.stores: Stores = self._stores()
         self.app = App("sim")
         self.ends: graphs.Ends = {}
@@ -99,6 +99,7 @@ class System:
         self.busy = 0
         self.unsent = len(scenario.sent) + len(scenario.acts)
         self.api_cancelled: set[str] = set()
+        self.reruns: dict[str, str] = {}  # with the same input: the new run, and the old
         self.declared: dict[str, list[FunctionSpec | None]] = {}  # each function, as each deploy declared it
         self._names = 0
         self.entropy = SimEntropy(self.loop)
@@ -108,6 +109,9 @@ class System:
         self.plain = World(
             *stores, SimQueue(self), SimBus(self), self.registry, self.clock, self.entropy, Lease(), self.stores.flow
         )  # the same without faults, for who looks at it afterwards
+
+    def _clock(self) -> Any:
+        return SimClock(self.loop)
 
     def _stores(self) -> Stores:
         return InSqlite()
@@ -149,6 +153,9 @@ class System:
 
     def deployed(self, new: Sequence[str]) -> None:
         """What follows from a deploy that brings these functions anew. Here: nothing, for a sweep finds their runs."""
+
+    def clock_set(self) -> None:
+        """What follows where the machine's clock has been set."""
 
     def moved(self, function_id: str) -> bool:
         """Whether the function came with a later deploy than the first."""
@@ -215,6 +222,9 @@ class System:
             self.pause()
         finally:
             execution.ended = self.loop.now
+
+    def wrong(self, problem: str) -> None:
+        self.differs.append(problem)
 
     def saw(self, run_id: str, what: str, value: Any) -> None:
         """Every execution of a run's code is given the same, whoever runs it, however often."""

@@ -1,0 +1,112 @@
+"""Faults that the engine has had, put back one at a time: the simulation must find each of them.
+
+Each names the world and the layer in which it shows soonest, and the rule that tells of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from tidemill.execute import admit, finish, gather, keep, lookback, tape
+from tidemill.execute.gate import Gate
+from tidemill.model import Head
+from tidemill_local.clock import PlatformClock
+from tidemill_local.cron import Cron
+
+
+@dataclass(frozen=True)
+class Fault:
+    put_back: Callable[[pytest.MonkeyPatch], None]
+    world: str
+    layer: str
+    told: str  # part of what the simulation says
+
+    @property
+    def name(self) -> str:
+        return self.put_back.__name__
+
+
+def gathering_spins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window is taken to be open as long as its run has not begun, though the run refuses the event."""
+    window = gather._window
+    monkeypatch.setattr(gather, "_window", lambda it, own, refused: window(it, own, set()))
+    monkeypatch.setattr(gather, "_open", lambda head: head.due is not None and head.started_at is None)
+    monkeypatch.setattr(gather, "_RUNS", 10**9)
+
+
+def a_tail_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flow control that a deploy adds is decided on the part of the journal that a snapshot does not hold."""
+    monkeypatch.setattr(admit, "whole", lambda world, head, known: known)
+
+
+def outcomes_pass_no_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes reach code in whatever order the loop has them; a replay has another."""
+
+    async def passed(self: Gate, turn: int) -> None:
+        return
+
+    monkeypatch.setattr(Gate, "passed", passed)
+
+
+def maps_outlive_their_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of a map go on after the run that began them has ended."""
+    monkeypatch.setattr(finish, "_cancel_chunks", lambda world, head, state: None)
+
+
+def plans_are_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A throttle and a rate limit count when a run is planned, not when it starts."""
+    monkeypatch.setattr(admit, "_starts_now", lambda *_: True)
+
+
+def finish_timeouts_wait_for_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's finish timeout is looked at only where its code has stopped."""
+    append = keep.LocalKeeper.append
+
+    def deaf(self: keep.LocalKeeper, head: Head, *args: Any) -> Any:
+        late = msgspec.structs.replace(head, finish_by=None)
+        return append(self, late, *args)
+
+    monkeypatch.setattr(keep.LocalKeeper, "append", deaf)
+
+
+def ids_are_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step's id may be the key of a branch's step."""
+    monkeypatch.setattr(tape, "escaped", lambda step_id: step_id)
+
+
+def all_missed_ticks_fire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has slept fires every tick of that time."""
+    monkeypatch.setattr("tidemill_local.cron._AHEAD_MOST", 10**12)
+    monkeypatch.setattr(Cron, "_next", lambda self, spec, trigger, now: now + 60_000)
+
+
+def time_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The platform's time is the wall clock's, whatever is done to that."""
+    monkeypatch.setattr(PlatformClock, "now", lambda self: self._wall() // 1_000_000)
+
+
+def anyone_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelling event is not asked whether it is about this run."""
+    accepts = lookback.accepts
+    monkeypatch.setattr(
+        lookback, "accepts", lambda world, wait, event, taken: wait.cancel or accepts(world, wait, event, taken)
+    )
+
+
+FAULTS = (
+    Fault(gathering_spins, "sync", "bursts", "spins"),
+    Fault(a_tail_as_a_whole, "sync", "deploys", "has no attribute"),
+    Fault(outcomes_pass_no_gate, "local", "races", "at first, then"),
+    Fault(maps_outlive_their_runs, "sync", "maps", "after the end of run"),
+    Fault(plans_are_starts, "local", "bursts", "starts"),
+    Fault(finish_timeouts_wait_for_code, "sync", "timeouts", "finish timeout"),
+    Fault(ids_are_keys, "sync", "ids", "was given the result of"),
+    Fault(all_missed_ticks_fire, "sync", "lids", "ticks that the machine has slept through"),
+    Fault(time_goes_back, "sync", "clocks", ""),
+    Fault(anyone_is_cancelled, "local", "cancels", "was cancelled"),
+)
