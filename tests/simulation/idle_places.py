@@ -28,8 +28,9 @@ class IdlePlaces:
         patience = 10 * SECOND if calm else 4 * HOUR
         lines = system.stores.lines()
         held: dict[str, int] = {}
-        for key, _, until in system.stores.places_held() if lines else ():
-            held[key] = held.get(key, 0) + (until > now or not calm)
+        for key, run_id, until in system.stores.places_held() if lines else ():
+            head = system.stores.runs.head(run_id)  # a run keeps the place that counts runs, whatever time it takes
+            held[key] = held.get(key, 0) + (until > now or (head is not None and head.due is not None))
         for key, functions in lines.items():
             spec = system.registry.function(functions[0])
             if spec is None or held.get(key, 0) >= places.limit_now(spec, Place(key, 10**9)):

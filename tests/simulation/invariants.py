@@ -46,8 +46,7 @@ def broken(system: System) -> list[str]:
     for head in heads:
         problems += ahead.broken(system, head, journals[head.run_id], events)
         problems += _missed(system, head, journals[head.run_id])
-    if system.scenario.strict:
-        problems += rules.broken(View(system, heads, journals))
+    problems += rules.broken(View(system, heads, journals))
     return problems
 
 

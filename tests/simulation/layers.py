@@ -38,11 +38,11 @@ def make(seed: int, world: str = "local", everything: bool = False, only: str | 
     """
     made = scenario.make(seed)
     if only is not None:
-        made.strict = True
+        made.everything = True
         for layer in [each for each in LAYERS if each.name in only.split("+")]:
             layer.lay(random.Random(f"{seed} {layer.name}"), made)
         return made
-    made.strict = everything or STRICT
+    made.everything = everything
     for layer in LAYERS:
         if not everything and layer.lay in PENDING:
             continue
@@ -292,5 +292,4 @@ LAYERS: Sequence[Layer] = (
 )
 
 # What the engine does not hold yet, and `--all` draws all the same.
-PENDING: set[Any] = {layer.lay for layer in LAYERS}
-STRICT = False
+PENDING: set[Any] = {races, ahead, deploys}

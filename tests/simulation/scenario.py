@@ -81,7 +81,7 @@ class Scenario:
     notes: list[str] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     deploys: list[list[Program]] = field(default_factory=list)  # what the acts "deploy" bring
-    strict: bool = False  # whether what spins is a failure
+    everything: bool = False  # also hold it to what the engine is known not to hold yet
 
 
 def make(seed: int) -> Scenario:

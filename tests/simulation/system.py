@@ -79,7 +79,7 @@ class System:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.loop = Loop(scenario.fault_seed, START)
-        self.watchdog = Watchdog(self.loop) if scenario.strict else Watchdog(self.loop, 10**6, 10**6)
+        self.watchdog = Watchdog(self.loop)
         self.clock = self._clock()
         self.stores: Stores = self._stores()
         self.app = App("sim")
