@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.stale import Copy, StaleTransport
 
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.dynamo import Table
@@ -40,15 +41,34 @@ def _sqlite(path: str | Path) -> Iterator[Stores]:
 
 
 @contextmanager
-def _dynamodb() -> Iterator[Stores]:
-    """Tables are made and dropped in a few milliseconds; the bucket holds what is named by its content."""
+def _dynamodb(stale: bool = False) -> Iterator[Stores]:
+    """Tables are made and dropped in a few milliseconds; the bucket holds what is named by its content.
+
+    `stale`: a read that is not marked strong has never heard of any write.
+    """
     client = moto.client()
     name, bucket = moto.fresh("table"), moto.fresh("bucket")
     moto.create_table(client, name)
     moto.create_bucket(client, bucket)
+    copy = Copy(client, name, lambda: 0, lambda: None) if stale else None
+    if copy is not None:
+        client = moto.client(StaleTransport(moto.MotoTransport(), copy))
     table, blobs = Table(client, name), S3Blobs(client, bucket)
     runs, others = (DynamoRuns(table, blobs, VirtualClock(EPOCH)) for _ in range(2))
-    yield Stores(runs, DynamoEvents(table, blobs), DynamoWaits(table), blobs, DynamoFlow(table), others)
+    events, flow = DynamoEvents(table, blobs), DynamoFlow(table)
+    if copy is not None:
+        lists = ("page", "counts", "overdue", "of_event")
+        yield Stores(
+            copy.listed(runs, *lists),
+            copy.listed(events, "page"),
+            DynamoWaits(table),
+            blobs,
+            copy.listed(flow, "usage"),
+            copy.listed(others, *lists),
+        )
+        copy.drop()
+    else:
+        yield Stores(runs, events, DynamoWaits(table), blobs, flow, others)
     client.call("dynamodb", "DeleteTable", {"TableName": name})
 
 
@@ -57,6 +77,7 @@ BACKENDS: dict[str, Backend] = {
     "sqlite-memory": lambda _: _sqlite(MEMORY),
     "sqlite-file": lambda folder: _sqlite(folder / "data"),
     "dynamodb (moto)": lambda _: _dynamodb(),
+    "dynamodb (stale)": lambda _: _dynamodb(stale=True),
 }
 
 

@@ -175,7 +175,7 @@ class System:
     def asked(self, name: str, args: Sequence[Any], result: Any) -> None:
         """A port has done this."""
         if name == "put" and isinstance(args[0], Wait) and self.loop.actor is not None:
-            self.waiters[args[0].run_id, args[0].key] = self.loop.actor
+            self.waiters[args[0].run_id, args[0].key] = self.loop.actor.process or self.loop.actor
         elif name == "append" and result is None:
             self._claimed(args[0], args[2])
         elif name == "create" and result:
@@ -217,7 +217,7 @@ class System:
         assert actor is not None
         execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.claim_until or 0)
         self.executions.append(execution)
-        self.actors[actor.name] = actor
+        self.actors[actor.name] = actor.process or actor
         try:
             self.pause()
         finally:
