@@ -225,7 +225,7 @@ def _waits_left(system: System, heads: list[Head]) -> list[str]:
     return [
         f"run {run_id} has ended, and left wait {key} behind"
         for run_id, key in left
-        if run_id in closed and not (system.waiters[run_id, key].killed or system.waiters[run_id, key].failed)
+        if run_id in closed and not (system.waiters[run_id, key].gone or system.waiters[run_id, key].failed)
     ]
 
 

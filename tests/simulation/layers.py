@@ -271,17 +271,19 @@ def _finally(made: Scenario) -> None:
         made.acts.append(Act(DAY, "cancel all"))
 
 
+FAST = ("local", "sync", "aws")  # where thousands of calls are a second
+
 LAYERS: Sequence[Layer] = (
     Layer(bursts, 0.3),
     Layer(ahead, 0.2),
     Layer(races, 0.25),
     Layer(threads, 0.2),
     Layer(ids, 0.1),
-    Layer(waits, 0.2),
+    Layer(waits, 0.2, FAST),
     Layer(named_times, 0.15),
     Layer(patient, 0.15),
-    Layer(large, 0.1),
-    Layer(maps, 0.1),
+    Layer(large, 0.1, FAST),
+    Layer(maps, 0.1, FAST),
     Layer(timeouts, 0.15),
     Layer(cancels, 0.3),
     Layer(reruns, 0.25),

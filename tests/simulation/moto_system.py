@@ -8,13 +8,16 @@ remember, and works off one message at a time.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, cast
 
 from simulation.aws_system import SETTINGS, AwsSystem
 from simulation.loop import Actor
 from simulation.scenario import Scenario
 from simulation.stores import Stores
+from simulation.system import START
 from support.faults import Faults, FaultyTransport
+from support.stale import Copy, StaleTransport
 
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.bus import EventBridgeBus
@@ -25,7 +28,7 @@ from tidemill.aws.flow import DynamoFlow
 from tidemill.aws.liveness import UntilThen
 from tidemill.aws.queue import SqsQueue
 from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.table import BY_DUE, PK, SK
+from tidemill.aws.table import BY_DUE, PK, SK, TTL
 from tidemill.aws.transport import Reply, Request, Transport
 from tidemill.aws.waits import DynamoWaits
 from tidemill.model import Wait
@@ -33,21 +36,24 @@ from tidemill.ports import Clock, World
 from tidemill.warm import Warm
 from tidemill_local.testing import moto
 
+DAY = 86_400_000
 _SENT = 4  # events of a scenario: a request to moto takes a hundred times as long as one to SQLite
 _STALLS = 3  # a call of a port is many requests, each of which may stand still: more, and no Lambda gets anything done
+_LAG = 1_500  # ms after which a read that is not marked strong has heard of a write
 _TRIES = 3  # of a request, before a store is unavailable; in AWS it is more, and takes longer than a process lives here
 
 
 class InMoto:
     """A table and a bucket of its own."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, lag: Callable[[], int]) -> None:
         client = moto.client()
         self.name = moto.fresh("simulation")
         moto.create_table(client, self.name)
         self.bucket = moto.fresh("simulation-bucket")
         moto.create_bucket(client, self.bucket)
         self._table = Table(client, self.name)
+        self.copy = Copy(client, self.name, clock.now, lag)
         self.blobs = S3Blobs(client, self.bucket)
         self.runs = DynamoRuns(self._table, self.blobs, clock)
         self.events = DynamoEvents(self._table, self.blobs)
@@ -78,7 +84,19 @@ class InMoto:
         keys = [pk.removeprefix("FLOW#") for pk, _ in self._keys() if pk.startswith("FLOW#")]
         return [(key, holder.run_id, holder.until) for key in keys for holder in self.flow.holders(key)]
 
+    def reap(self, now: int) -> None:
+        """Delete what has expired, as DynamoDB does, sooner or later; what tells of runs that have ended is kept."""
+        for item in self._scanned():
+            if TTL in item and int(item[TTL]["N"]) * 1_000 < now and not self._of_an_ended_run(item[PK]["S"]):
+                key = {PK: item[PK], SK: item[SK]}
+                self._table.client.call("dynamodb", "DeleteItem", {"TableName": self.name, "Key": key})
+
+    def _of_an_ended_run(self, pk: str) -> bool:
+        head = self.runs.head(pk.removeprefix("RUN#")) if pk.startswith("RUN#") else None
+        return head is not None and head.due is None
+
     def close(self) -> None:
+        self.copy.drop()
         self._table.client.call("dynamodb", "DeleteTable", {"TableName": self.name})
 
     def _keys(self) -> list[tuple[str, str]]:
@@ -117,12 +135,13 @@ class WatchedWaits:
 
 class MotoSystem(AwsSystem):
     def __init__(self, scenario: Scenario) -> None:
+        self._reaped = START
         self._processes: list[tuple[World, Actor]] = []
         stalls = min(scenario.stalls, _STALLS)
         super().__init__(dataclasses.replace(scenario, sent=scenario.sent[:_SENT], stalls=stalls))
 
     def _stores(self) -> Stores:
-        return cast("Stores", InMoto(self.clock))
+        return cast("Stores", InMoto(self.clock, lambda: self.loop.random.randint(0, _LAG)))
 
     @property
     def world(self) -> World:
@@ -146,11 +165,19 @@ class MotoSystem(AwsSystem):
     def world(self, _: World) -> None:
         """Each process makes its own."""
 
+    def _sweep(self) -> None:
+        """Before anybody looks after a long time, the reaper has been there."""
+        if self.loop.now - self._reaped > DAY:
+            self._reaped = self.loop.now
+            cast("InMoto", self.stores).reap(self.loop.now - 2 * DAY)
+        super()._sweep()
+
     def _made(self) -> World:
         stores = cast("InMoto", self.stores)
         rng, faults = self.loop.random, self.faults
         often = Faults(0.01 * faults, 0.01 * faults, 0.01 * faults, 0.02 * faults, 0.05 * faults)
-        transport = Paced(self, FaultyTransport(moto.MotoTransport(), rng, often))
+        moto_as_aws = StaleTransport(moto.MotoTransport(), stores.copy)
+        transport = Paced(self, FaultyTransport(moto_as_aws, rng, often))
         client = moto.client(transport, sleep=lambda s: self.loop.pause(int(s * 1_000)), draw=rng.random, tries=_TRIES)
         table, blobs = Table(client, stores.name), S3Blobs(client, stores.bucket)
         cloud = cast("Client", self.cloud)

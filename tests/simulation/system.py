@@ -42,6 +42,7 @@ TIMEOUT = 30_000  # of the executors' process
 LEASE = TIMEOUT + 10_000  # architecture: the hard deadline, and 10 s
 VISIBILITY = 45_000
 SKEW = 2_000
+YEARS = "years"  # the layer whose runs last so long
 HORIZON = 60 * 24 * 3_600_000
 
 
@@ -139,7 +140,7 @@ class System:
         self._sweep_later()
         threads = any(program.threads for program in self.scenario.programs)
         with simulated(self.loop) if threads else nullcontext():
-            self.loop.run(START + self.horizon, self.idle)
+            self.loop.run(START + self.horizon * (10 if YEARS in self.scenario.notes else 1), self.idle)
 
     def serve(self, programs: Sequence[Program]) -> None:
         """From now on this is the code that runs."""

@@ -20,7 +20,8 @@ WORLDS = {
     "aws": "queues, bus and Scheduler as AWS has them; stores in SQLite",
     "moto": "the same on the adapters of AWS; far slower",
 }
-SECONDS = 60  # of processor time, for one seed; most take a tenth of one
+SECONDS = {"moto": 600}  # as below
+OTHERWISE = 60  # of processor time, for one seed; most take a tenth of one
 
 
 class Hangs(BaseException):
@@ -37,7 +38,7 @@ def outcome(scenario: Scenario, world: str = "local") -> tuple[list[str], System
     system: System | None = None
     logging.getLogger("asyncio").disabled = True  # it tells of each task that a killed process has left
     try:
-        with _within(SECONDS):
+        with _within(SECONDS.get(world, OTHERWISE)):
             system = system_of(world)(scenario)
             system.run()
             return system.loop.alarms or broken(system), system

@@ -1,7 +1,8 @@
 """DynamoDB as it may answer a read that is not marked strong: from a copy that has not heard of the latest writes.
 
-moto answers every read from the table itself, so a read that should be strong and is not goes unnoticed. Here such reads
-see a second table, into which writes come after a while; strong reads, and all writes and their conditions, see the first.
+moto answers every read from the table itself, so a read that should be strong and is not goes unnoticed. Here such
+reads see a second table, into which writes come after a while; strong reads, and all writes and their conditions, see
+the first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tidemill.aws.table import PK, SK
 from tidemill.aws.transport import Reply, Request, Transport
 from tidemill_local.testing import moto
 
+_INSIDE = {"RequestItems", "TransactItems", "Put", "Update", "Delete", "PutRequest", "DeleteRequest"}
 _READS = {"GetItem", "Query", "BatchGetItem", "Scan"}
 _Key = dict[str, Any]
 
@@ -114,7 +116,5 @@ def _keys(body: Any) -> Iterator[_Key]:
         for name, value in body.items():
             if name in ("Item", "Key") and PK in value:
                 yield {PK: value[PK], SK: value[SK]}
-            elif name in ("RequestItems", "TransactItems", "Put", "Update", "Delete", "PutRequest", "DeleteRequest"):
-                yield from _keys(value)
-            elif isinstance(value, list):
+            elif name in _INSIDE or isinstance(value, list):
                 yield from _keys(value)
