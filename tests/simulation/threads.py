@@ -48,13 +48,19 @@ class SimCondition:
         self._news = 0
 
     def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self) -> bool:
         me = self._loop.actor
         while self._owner is not None and self._owner is not me and not self._owner.over:
             self._loop.pause(1)
         self._owner, self._depth = me, (self._depth + 1 if self._owner is me else 1)
         return True
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._owner = None
@@ -68,7 +74,7 @@ class SimCondition:
         self._owner, self._depth = None, 0
         while self._news == news and (end is None or self._loop.now < end):
             self._loop.pause(_LOOK if end is None else max(1, min(_LOOK, int(end - self._loop.now))))
-        self.__enter__()
+        self.acquire()
         self._depth = depth
         return self._news != news
 
