@@ -58,7 +58,7 @@ def started(system: SyncSystem) -> Cron:
 def missed_ticks(view: View) -> Iterator[str]:
     """Of the ticks that a sleeping machine has missed, only the latest fires."""
     for act in view.system.scenario.acts:
-        if act.do != "lid" or view.clock_set:
+        if act.do != "lid" or any(each.do == "clock" for each in view.system.scenario.acts):
             continue
         fell, woke = START + act.at, START + act.at + act.arg
         missed: dict[str, set[int]] = {}

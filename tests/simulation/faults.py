@@ -103,7 +103,7 @@ FAULTS = (
     Fault(a_tail_as_a_whole, "sync", "deploys", "has no attribute"),
     Fault(outcomes_pass_no_gate, "local", "races", "at first, then"),
     Fault(maps_outlive_their_runs, "sync", "maps", "after the end of run"),
-    Fault(plans_are_starts, "local", "bursts", "starts"),
+    Fault(plans_are_starts, "sync", "bursts+lids", "starts"),
     Fault(finish_timeouts_wait_for_code, "sync", "timeouts", "finish timeout"),
     Fault(ids_are_keys, "sync", "ids", "was given the result of"),
     Fault(all_missed_ticks_fire, "sync", "lids", "ticks that the machine has slept through"),

@@ -228,7 +228,7 @@ RULES: tuple[Rule, ...] = (
 
 
 # What the engine does not hold yet, and `--all` asks all the same.
-PENDING: frozenset[Rule] = frozenset({nothing_before_its_ts, cancelled_for_a_reason})
+PENDING: frozenset[Rule] = frozenset()
 
 
 def broken(view: View) -> list[str]:

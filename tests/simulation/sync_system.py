@@ -87,6 +87,11 @@ class SyncSystem(System):
         bus.world = world
         return world
 
+    def asked(self, name: str, args: Sequence[Any], result: Any) -> None:
+        super().asked(name, args, result)
+        if name == "put" and isinstance(args[0], Event) and args[0].ts > self.clock.now():
+            self.remind(args[0].id, args[0].ts - self.clock.now(), durable=True)
+
     def keeper(self) -> Keeper:
         return cast("Keeper", Requests(self))
 
@@ -107,6 +112,7 @@ class SyncSystem(System):
         def compare() -> None:
             self.clock.platform.compare()
             self.cron.clock_set()
+            self._overdue()
 
         self.loop.at(self.loop.now + 1_000, compare)
 
@@ -136,7 +142,7 @@ class SyncSystem(System):
 
     def _send(self, sent: Sent) -> None:
         self.unsent -= 1
-        now = self.loop.now
+        now = self.clock.now()
         if sent.signal is not None:
             name, event_id = sent.signal, f"signal-{sent.at}-{sent.n}"
             self.deliver(
@@ -152,8 +158,6 @@ class SyncSystem(System):
     def _request(self, events: list[Event]) -> None:
         for event in events:
             receive.receive(self.world, event)
-            if event.ts > self.clock.now():
-                self.remind(event.id, event.ts - self.clock.now(), durable=True)
 
     def _sweep_later(self) -> None:
         """The timer of the server's loop."""
@@ -165,12 +169,15 @@ class SyncSystem(System):
             self.loop.at(self.loop.now + 60_000, self._sweep_later)
 
     def _sweep(self) -> None:
+        self._overdue()
+        self.loop.at(self.loop.now + 60_000, self._sweep_later)
+
+    def _overdue(self) -> None:
         for head in self.stores.runs.overdue(self.clock.now(), 100):
             run_id = head.run_id
             self.deliver(f"timer {run_id}", lambda run_id=run_id: self.advance(run_id), durable=True)
         for event_id, _ in self.stores.events.delayed(self.clock.now(), 100):
             self.remind(event_id, durable=True)
-        self.loop.at(self.loop.now + 60_000, self._sweep_later)
 
     # Workers.
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.live import LiveRun
 from tidemill.execute.open import Opened, open_run
 from tidemill.execute.parking import Resumed, follows
+from tidemill.execute.serve import changed
 from tidemill.model import Event, FunctionSpec, Wait
 from tidemill.ports import EventQuery, Keeper, World
 from tidemill_local.registry import LocalRegistry
@@ -149,11 +150,14 @@ class System:
         specs = {fn.spec.id: fn.spec for fn in self.app.functions.values()}
         for function_id in {*self.declared, *specs}:
             self.declared.setdefault(function_id, []).append(specs.get(function_id))
+        before = self.registry.functions()
         new = self.registry.replace(specs.values(), "1")
         self.deployed(new)
+        if before:
+            self.deliver("deploy", lambda: deque(changed(self.world, before), 0), durable=True)
 
     def deployed(self, new: Sequence[str]) -> None:
-        """What follows from a deploy that brings these functions anew. Here: nothing, for a sweep finds their runs."""
+        """What follows from a deploy for these, its new functions. Here: nothing, for a sweep finds their runs."""
 
     def clock_set(self) -> None:
         """What follows where the machine's clock has been set."""

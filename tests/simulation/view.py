@@ -41,7 +41,7 @@ class View:
     @property
     def clock_set(self) -> bool:
         """Whether somebody has set the clock: then what is written says little of when it was."""
-        return any(act.do == "clock" for act in self.system.scenario.acts)
+        return any(act.do in ("clock", "lid") for act in self.system.scenario.acts)
 
 
 def is_part(head: Head) -> bool:
