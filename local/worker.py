@@ -118,7 +118,7 @@ class _Worker:
                     return
                 drive(
                     function, opened, seat.keeper, self._clock, entropy, stopping=self._stopping,
-                    lot=lambda live: self._park(seat, live), host=Host(self._board, assign.crash),
+                    lot=lambda live: self._park(seat, live), host=Host(self._board, assign.crash, beside_store=True),
                 )  # fmt: skip
         except ConnectionLostError:
             return

@@ -118,5 +118,5 @@ ACTS: dict[str, Callable[[System, Act], None]] = {
     "deploy": _deploy,
     "clock": _clock,
     "lid": _lid,
-    "nothing": lambda system, act: None,
+    "no more ticks": lambda system, act: system.stop_cron(),
 }

@@ -8,6 +8,7 @@ a sweep looks for what was lost. Stores fail as in `system`, and so does every c
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ MILL = "sim"
 EVENTS, TIMERS = "sim-events", "sim-timers"
 TIMEOUT = 30_000  # of every Lambda
 VISIBILITY = TIMEOUT + 15_000
+_STALLS = 30  # a Lambda makes dozens of calls: where nearly each stands still, none ever comes to its end
 ATTEMPTS = 7  # before a message is a dead letter
 HOUR = 3_600_000
 SETTINGS = Settings(MILL, "table", "bucket", "bus", "https://sqs/", f"arn:aws:sqs:x:y:{TIMERS}", "runs", "arn:role")
@@ -56,7 +58,7 @@ SETTINGS = Settings(MILL, "table", "bucket", "bus", "https://sqs/", f"arn:aws:sq
 class AwsSystem(System):
     def __init__(self, scenario: Scenario) -> None:
         self.cloud = Cloud(self)
-        super().__init__(scenario)
+        super().__init__(dataclasses.replace(scenario, stalls=min(scenario.stalls, _STALLS)))
         self._client = cast("Client", self.cloud)
         self._sweeps = 0
         self._again = sooner(self._client, "https://sqs/", self.loop.random.random)

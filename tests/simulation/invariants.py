@@ -249,7 +249,8 @@ def _missed(system: System, head: Head, records: list[Record]) -> list[str]:
 
 def _slept_through(system: System, head: Head, blocked: Blocked | None, record: Resolved) -> list[str]:
     """Where nothing fails and nobody stands still, an event is not found by the look back at the timeout alone."""
-    if blocked is None or record.event is None or system.scenario.faults or system.scenario.stalls:
+    lid = any(act.do in ("clock", "lid") for act in system.scenario.acts)
+    if blocked is None or record.event is None or system.scenario.faults or system.scenario.stalls or lid:
         return []
     there = max(record.event.effective_at, blocked.since)
     delayed = record.event.ts > record.event.received_at

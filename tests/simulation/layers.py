@@ -238,7 +238,7 @@ def lids(rng: random.Random, made: Scenario) -> None:
             program.cron = rng.choice(["* * * * *", "*/5 * * * *", "0 * * * *"])
     at, long = rng.randint(500, 300_000), rng.choice([90_000, HOUR, DAY])
     made.acts.append(Act(at, "lid", arg=long))
-    made.acts.append(Act(at + 200_000, "nothing"))  # until then the crons go on
+    made.acts.append(Act(at + 200_000, "no more ticks"))
 
 
 def years(rng: random.Random, made: Scenario) -> None:
@@ -294,4 +294,4 @@ LAYERS: Sequence[Layer] = (
 )
 
 # What the engine does not hold yet, and `--all` draws all the same.
-PENDING: set[Any] = {races}
+PENDING: set[Any] = {races, deploys}

@@ -37,8 +37,13 @@ class Actor:
     process: Actor | None = None  # whose thread this is
 
     @property
+    def root(self) -> Actor:
+        """The process, of which this may be a thread."""
+        return self.process or self
+
+    @property
     def gone(self) -> bool:
-        return self.killed or (self.process is not None and self.process.killed)
+        return self.root.killed
 
 
 class Loop:
@@ -96,8 +101,8 @@ class Loop:
         """Start a thread of the current actor's process: it has the same name and clock, and dies with it."""
         process = self.actor
         assert process is not None
-        actor = Actor(process.name, process.skew, process=process.process or process)
-        actor.claim_until, actor.run_id, actor.work = process.claim_until, process.run_id, process.work
+        actor = Actor(process.name, process.skew, process=process.root)
+        actor.run_id, actor.work = process.run_id, process.work
 
         def body() -> None:
             try:

@@ -75,7 +75,7 @@ class SyncSystem(System):
     def _world(self) -> World:
         self.claims = Claims("boot")
         self.lapsed: dict[str, int] = {}  # when the connection of a claim's worker was lost
-        self.cron = cron.started(self)
+        self.cron, self.ticking = cron.started(self), True
         bus = receive.DirectBus()
         stores = self.stores
         runs, events, waits, blobs, flow, queue = (
@@ -96,12 +96,12 @@ class SyncSystem(System):
         return cast("Keeper", Requests(self))
 
     def until(self, claim: Claimed) -> int:
-        lapsed = self.lapsed.get(claim.by)
-        return claim.until if lapsed is None else lapsed + min(0, self.clock.offset)
+        return self.lapsed.get(claim.by, claim.until)
 
     def deployed(self, new: Sequence[str]) -> None:
         """As `Server.loaded`."""
-        self.cron.replace(self.registry.functions())
+        if self.ticking:
+            self.cron.replace(self.registry.functions())
         for function_id in new:
             for run_id in cast("InSqlite", self.stores).db.runs.held(function_id):
                 self.world.queue.look(run_id, function_id)
@@ -116,10 +116,9 @@ class SyncSystem(System):
 
         self.loop.at(self.loop.now + 1_000, compare)
 
-    def idle(self) -> bool:
-        if not self.unsent:
-            self.cron.stop()
-        return super().idle()
+    def stop_cron(self) -> None:
+        self.ticking = False
+        self.cron.replace(())
 
     # Messages: none is lost, none comes twice.
 
@@ -209,7 +208,7 @@ class SyncSystem(System):
             raise
         finally:
             self.claims.drop(by)
-            self.lapsed[by] = self.loop.now
+            self.lapsed[by] = self.clock.now()
 
 
 class ServerClock:

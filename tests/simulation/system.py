@@ -162,6 +162,9 @@ class System:
     def clock_set(self) -> None:
         """What follows where the machine's clock has been set."""
 
+    def stop_cron(self) -> None:
+        """From now on nothing is started by the clock."""
+
     def moved(self, function_id: str) -> bool:
         """Whether the function came with a later deploy than the first."""
         return len(self.declared[function_id]) <= len(self.scenario.deploys) and bool(self.scenario.deploys)
@@ -180,7 +183,7 @@ class System:
     def asked(self, name: str, args: Sequence[Any], result: Any) -> None:
         """A port has done this."""
         if name == "put" and isinstance(args[0], Wait) and self.loop.actor is not None:
-            self.waiters[args[0].run_id, args[0].key] = self.loop.actor.process or self.loop.actor
+            self.waiters[args[0].run_id, args[0].key] = self.loop.actor.root
         elif name == "append" and result is None:
             self._claimed(args[0], args[2])
         elif name == "create" and result:
@@ -209,7 +212,7 @@ class System:
         chance = rng.random() / max(faults, 1e-9)
         actor = self.loop.actor
         if actor is not None and chance < 0.003:
-            (actor.process or actor).killed = True
+            actor.root.killed = True
             if actor.run_id is not None:
                 states.note(self, actor.run_id, "process dies")
         ms = rng.randint(1, 20)
@@ -220,9 +223,9 @@ class System:
     def body(self, run_id: str, step: str, attempt: int) -> None:
         actor = self.loop.actor
         assert actor is not None
-        execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.claim_until or 0)
+        execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.root.claim_until or 0)
         self.executions.append(execution)
-        self.actors[actor.name] = actor.process or actor
+        self.actors[actor.name] = actor.root
         try:
             self.pause()
         finally:
@@ -396,15 +399,15 @@ class System:
         """The process has answered its message, and stands still with the code."""
         actor = self.loop.actor
         assert actor is not None
-        actor.on_end(True)
-        actor.parked = True
+        actor.root.on_end(True)
+        actor.root.parked = True
         parked = Parked(live, actor)
         self.parked[live.head.run_id] = parked
         while parked.resumed is None and self.parked.get(live.head.run_id) is parked and self._is_open(live):
             self.loop.pause(1_800_000)
         if self.parked.get(live.head.run_id) is parked:
             del self.parked[live.head.run_id]
-        actor.parked = False
+        actor.root.parked = False
         return parked.resumed
 
     def _is_open(self, live: LiveRun) -> bool:
@@ -415,13 +418,13 @@ class System:
         """Go on in the process where this run's code is parked, if it fits; this one waits for it."""
         parked = self.parked.pop(opened.head.run_id, None)
         me = self.loop.actor
-        if parked is None or me is None or not follows(parked.live, opened) or parked.actor.killed:
+        if parked is None or me is None or not follows(parked.live, opened) or parked.actor.gone:
             return False
-        parked.actor.claim_until = me.claim_until
+        parked.actor.root.claim_until = me.claim_until
         parked.resumed = Resumed(self.keeper(), opened)
         self.loop.wake(parked.actor)
         while not parked.actor.over and opened.head.run_id not in self.parked:
             self.loop.pause(500)
-        if parked.actor.killed:
+        if parked.actor.gone:
             raise Failed
         return True

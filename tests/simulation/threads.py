@@ -16,26 +16,37 @@ from simulation.loop import Actor, Loop
 
 from tidemill.execute import driver, live
 
+_LONG = 600_000
 _LOOK = 250  # ms between two looks at a condition
 
 
 class SimThread:
     def __init__(self, loop: Loop, target: Callable[..., Any], args: Sequence[Any], daemon: bool) -> None:
         self._loop = loop
-        self._work = lambda: target(*args)
+        self._call = lambda: target(*args)
+        self._joining: list[Actor] = []
         self._daemon = daemon
         self._actor: Actor | None = None
 
     def start(self) -> None:
         self._actor = self._loop.thread(self._work)
 
+    def _work(self) -> None:
+        try:
+            self._call()
+        finally:
+            for each in self._joining:
+                self._loop.wake(each)
+
     def is_alive(self) -> bool:
         return self._actor is not None and not self._actor.over
 
     def join(self, timeout: float | None = None) -> None:
         end = None if timeout is None else self._loop.now + timeout * 1_000
+        if self._loop.actor is not None:
+            self._joining.append(self._loop.actor)
         while self.is_alive() and (end is None or self._loop.now < end):
-            self._loop.pause(5)
+            self._loop.pause(_LONG if end is None else max(1, min(_LONG, int(end - self._loop.now))))
 
 
 class SimCondition:
@@ -55,8 +66,10 @@ class SimCondition:
 
     def acquire(self) -> bool:
         me = self._loop.actor
+        wait = 1
         while self._owner is not None and self._owner is not me and not self._owner.over:
-            self._loop.pause(1)
+            self._loop.pause(wait)
+            wait = min(2 * wait, 4_000)  # code may be parked for hours with the lock in its hand
         self._owner, self._depth = me, (self._depth + 1 if self._owner is me else 1)
         return True
 

@@ -33,13 +33,15 @@ def _none(_: BaseException) -> bool:
 class Host:
     """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known.
     `passes`: which errors that are no `Exception` are for whoever drives the run, not the run's own.
-    `deadlocks`: whether async code that nothing can wake any more fails its run.
+    `deadlocks`: whether async code that nothing can wake any more fails its run. `beside_store`: whether the store is
+    on this machine, so that asking it costs nothing.
     """
 
     notes: Notes | None = None
     crash: Failure | None = None
     passes: Callable[[BaseException], bool] = _none
     deadlocks: bool = False
+    beside_store: bool = False
 
     def noted(self, note: Callable[[Notes], int | None], fn: Callable[..., Any]) -> Callable[..., Any]:
         """`fn`, noted from its first line to its last, even where its run has given it up meanwhile.

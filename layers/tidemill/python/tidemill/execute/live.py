@@ -134,22 +134,30 @@ class LiveRun:
     @property
     def news_every(self) -> float:
         """Seconds between two looks for what outsiders have told the run while a step is at work."""
-        return NEWS_LOCAL if self.host is not None else NEWS
+        return NEWS_LOCAL if self.host is not None and self.host.beside_store else NEWS
 
     def hear_news(self) -> None:
         """Fold in what outsiders have told the run. Raises Left if it is not ours any more."""
-        with self._guard:
-            if self._writing:
-                return  # whoever writes meets it
-            self._writing = True
+        if not self._take():
+            return  # whoever writes meets it
         try:
             found = self.ask(self.keeper.journal, self.head.run_id, self.state.seq)
             if found:
                 self.add(found)
         finally:
-            with self._guard:
-                self._writing = False
-                self._guard.notify_all()
+            self._give_back()
+
+    def _take(self) -> bool:
+        """Be the one that reads or writes the journal. False: another branch is, and its records are not folded yet."""
+        with self._guard:
+            taken = not self._writing
+            self._writing = True
+        return taken
+
+    def _give_back(self) -> None:
+        with self._guard:
+            self._writing = False
+            self._guard.notify_all()
 
     def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the keeper. If it does not answer, this executor is as good as dead: Left, and `drive` raises why.
@@ -198,15 +206,23 @@ class LiveRun:
         return pending
 
     def offer(self, records: list[Record], change: HeadChange) -> bool:
-        """Append once. False if outsiders wrote first: what they wrote is folded in, so look again."""
+        """Append once. False if outsiders wrote first: what they wrote is folded in, so look again.
+
+        Or another branch is at the journal: what it finds there must be folded in once, and by itself.
+        """
         self._mine()
-        records = [*self._pending(), *records]
-        found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
-        if found is None:
-            self.state.add(records)
-            return True
-        self.add(found)
-        return False
+        if not self._take():
+            return False
+        try:
+            records = [*self._pending(), *records]
+            found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
+            if found is None:
+                self.state.add(records)
+                return True
+            self.add(found)
+            return False
+        finally:
+            self._give_back()
 
     def _mine(self) -> None:
         """Raise Left once any branch has learned that the run is not ours: the next number is free, but not for us."""
