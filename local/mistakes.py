@@ -7,21 +7,27 @@ import traceback
 from pathlib import Path
 
 from tidemill.errors import TidemillError
+from tidemill_local.cli.stop import FAILED, USAGE
 from tidemill_local.definitions import DefinitionsError
 from tidemill_local.envfile import EnvFileError
 from tidemill_local.sources import is_own
-from tidemill_local.targets import TargetError
+from tidemill_local.targets import NoTargetError, TargetError
 
 
 def explain(error: BaseException, cwd: Path) -> str:
     """What is wrong and where, for people."""
     if isinstance(error, (TargetError, EnvFileError, DefinitionsError)):
         return str(error)
-    if isinstance(error, SyntaxError):
-        return _at(error.filename or "?", error.lineno or 0, (error.text or "").strip(), cwd) + f"\n{_named(error)}"
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return _at(error.filename, error.lineno or 0, (error.text or "").strip(), cwd) + f"\n{_named(error)}"
     frame = _own_frame(error, cwd)
     where = _at(frame.filename, frame.lineno or 0, frame.line or "", cwd) if frame else "while it was imported"
     return f"{where}\n{_named(error)}"
+
+
+def code(error: BaseException) -> int:
+    """The exit code of a command whose targets could not be loaded."""
+    return USAGE if isinstance(error, NoTargetError) else FAILED
 
 
 def files(error: BaseException) -> list[str]:

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from tidemill_local.terminal import clean
+
 if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.function import Function
@@ -31,6 +33,10 @@ Loading = Callable[[str], None]  # told of each target, and of each file of a fo
 
 class TargetError(Exception):
     """A TARGET that cannot be loaded; the message is for people, and may have several lines."""
+
+
+class NoTargetError(TargetError):
+    """A TARGET that names nothing: no such file, folder or module."""
 
 
 @dataclass
@@ -122,27 +128,30 @@ def _apps(target: str, cwd: Path, definitions: list[Path], loading: Loading) -> 
     loading(target)
     if target.endswith(_DEFINITION):
         if not path.is_file():
-            raise TargetError(f"there is no file {target}; {_KINDS}")
+            raise NoTargetError(f"there is no file {clean(target)}; {_KINDS}")
         definitions.append(path)
         return []
     if target.endswith(".py"):
         if not path.is_file():
-            raise TargetError(f"there is no file {target}; {_KINDS}")
+            raise NoTargetError(f"there is no file {clean(target)}; {_KINDS}")
         return _file(path, target)
     module, colon, name = target.partition(":")
     if not colon:
-        raise TargetError(f"there is no folder {target}; {_KINDS}")
+        raise NoTargetError(f"there is no folder {clean(target)}; {_KINDS}")
     return [_named(module, name, target)]
 
 
 def _named(module_name: str, name: str, target: str) -> App:
     from tidemill.app import App
 
+    if not all(module_name.split(".")) or not name:
+        raise NoTargetError(f"{clean(target)} names no module and its App; {_KINDS}")
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise TargetError(f"{target}: there is no module {error.name} on the path; {_KINDS}") from None
+            missing = clean(f"{target}: there is no module {error.name}")
+            raise NoTargetError(f"{missing} on the path; {_KINDS}") from None
         raise
     for part in name.split("."):
         if not hasattr(found, part):
@@ -154,7 +163,7 @@ def _named(module_name: str, name: str, target: str) -> App:
 
 
 def _file(path: Path, target: str) -> list[App]:
-    apps = _apps_of(_import(path))
+    apps = _apps_of(_import(path, target))
     if not apps:
         raise TargetError(f'{target} defines no App; write app = App("name") in it')
     return apps
@@ -166,7 +175,7 @@ def _folder(path: Path, target: str, definitions: list[Path], loading: Loading) 
     apps: list[App] = []
     for file in filter(defines_app, sorted(path.glob("*.py"))):
         loading(str(Path(target) / file.name))
-        apps += _apps_of(_import(file))
+        apps += _apps_of(_import(file, str(Path(target) / file.name)))
     if not apps and not found:
         where = "this folder" if target == "." else target
         raise TargetError(
@@ -227,8 +236,12 @@ def _is_app_call(call: ast.Call, names: set[str]) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr == "App"
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, target: str) -> ModuleType:
     """The module of a file, under the name by which others would import it."""
+    source = path.read_bytes()
+    if b"\0" in source:  # what Python says of it names neither file nor line
+        line = source[: source.index(0)].count(b"\n") + 1
+        raise TargetError(f"{target}, line {line}: there is a NUL character, so it is no Python; save it as text")
     root, name = _module_name(path)
     loaded = sys.modules.get(name)
     if loaded is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from tidemill_local.cli.stop import USAGE, Stop
+from tidemill_local.terminal import clean
 
 _AROUND = 20  # characters shown on either side of what is wrong
 _SHORT = 18  # digits of a whole number that has 64 bits at most, whichever they are
@@ -62,10 +63,17 @@ def parse(text: str) -> Any:
 
 
 def read_file(name: str) -> str:
+    """The text of a file that the command line names."""
+    return read_text(read_bytes(name), name)
+
+
+def read_bytes(name: str) -> bytes:
+    if not name:
+        raise Stop(USAGE, "@ stands before the name of a file, and here is none")
     try:
-        return read_text(Path(name).read_bytes(), name)
-    except OSError as error:
-        raise Stop(USAGE, f"{name} cannot be read: {error.strerror or error}") from None
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        raise Stop(USAGE, f"{clean(name)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def read_text(data: bytes, name: str) -> str:

@@ -11,13 +11,12 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from time import sleep, time_ns
 from typing import Any, cast
 
 from tidemill.ids import ulid
 from tidemill.limits import EVENT_BYTES, EVENT_NAME_CHARS, KIB, REQUEST_BYTES
-from tidemill_local.cli.arguments import kind, parse
+from tidemill_local.cli.arguments import kind, parse, read_bytes
 from tidemill_local.cli.http import Api, Refusal, Unreachable
 from tidemill_local.cli.stop import FAILED, USAGE, Stop
 
@@ -70,10 +69,7 @@ def send(api: Api, lines: list[Line]) -> list[str]:
 def _raw(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise Stop(USAGE, f"{name} cannot be read: {error.strerror or error}") from None
+    return read_bytes(name)
 
 
 def _event(raw: bytes, event_name: str | None, user: str | None) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill_local.cli import text
 from tidemill_local.cli.parser import Parser, count, does, prints_json
-from tidemill_local.cli.stop import DONE, FAILED, Stop
+from tidemill_local.cli.stop import DONE, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -80,7 +80,7 @@ def _declared(options: Namespace) -> list[FunctionSpec]:
             loaded.functions()
             found = specs(*loaded.apps)
     except (Exception, SystemExit) as error:
-        raise Stop(FAILED, mistakes.explain(error, cwd)) from None
+        raise Stop(mistakes.code(error), mistakes.explain(error, cwd)) from None
     for note in loaded.notes:
         print(f"tidemill: {note}", file=sys.stderr)
     return found

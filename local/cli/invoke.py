@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def fill(parser: Parser) -> None:
     parser.add_argument("function", metavar="FUNCTION", help="the function's id, such as shop.checkout")
-    parser.add_argument("data", metavar="JSON", nargs="?", help="its argument, @file, or - for standard input")
+    parser.add_argument(
+        "data", metavar="JSON", type=str, nargs="?", help="its argument, @file, or - for standard input"
+    )
     parser.add_argument("--wait", action="store_true", help="follow the run to its end; 1 if it failed")
     prints_json(parser, 'the id as {"run_id": ...}, with --wait the ended run')
     asks(parser, _invoke, """tidemill invoke shop.checkout '{"order_id": "o1", "total": 40}' --wait""")

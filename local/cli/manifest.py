@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill_local.cli.parser import Parser, does
-from tidemill_local.cli.stop import DONE, FAILED, Stop
+from tidemill_local.cli.stop import DONE, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,7 +38,7 @@ def _manifest(options: Namespace) -> int:
             loaded.functions()
             manifest = encode(specs(*loaded.apps))
     except (Exception, SystemExit) as error:
-        raise Stop(FAILED, mistakes.explain(error, cwd)) from None
+        raise Stop(mistakes.code(error), mistakes.explain(error, cwd)) from None
     for note in loaded.notes:
         print(f"tidemill: {note}", file=sys.stderr)
     print(msgspec.json.format(manifest, indent=2).decode())

@@ -22,6 +22,7 @@ DEFAULT_URL = "http://127.0.0.1:8288"
 class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
+        self.register("type", None, _given)  # of every argument that names no type of its own
         self.example = ""
         self.hands_on = False  # all words are another program's: they are in `words`, unread
 
@@ -88,7 +89,7 @@ def asks(parser: Parser, do: Ask, example: str, *, sends: bool = False) -> Parse
         help=f"where Tidemill answers (or TIDEMILL_URL; default: {DEFAULT_URL})",
     )
     options.add_argument(
-        "--key", default=os.environ.get("TIDEMILL_API_KEY") or "", help="an API key (or TIDEMILL_API_KEY)"
+        "--key", type=str, default=os.environ.get("TIDEMILL_API_KEY") or "", help="an API key (or TIDEMILL_API_KEY)"
     )
     if sends:
         options.add_argument(
@@ -113,6 +114,15 @@ def prints_json(parser: Parser, what: str) -> None:
 def lists(parser: Parser) -> None:
     parser.add_argument("--after", metavar="TIME", help="only what is newer (ISO 8601, or epoch milliseconds)")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many, newest first (50)")
+
+
+def _given(text: str) -> str:
+    """A name, an id, a file: none is empty, and none has a NUL, which would be told as something else further on."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; leave it out, or write what it is to be")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} has a NUL character, which no name has")
+    return text
 
 
 def count(text: str) -> int:

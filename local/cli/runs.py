@@ -42,7 +42,9 @@ def fill(parser: Parser) -> None:
     rerun = add("rerun", "start a run again as a new run")
     rerun.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     rerun.add_argument("--from-step", metavar="STEP", help="keep what the steps before this one have done")
-    rerun.add_argument("--input", metavar="JSON", help="data in place of its event's, @file, or - for standard input")
+    rerun.add_argument(
+        "--input", metavar="JSON", type=str, help="data in place of its event's, @file, or - for standard input"
+    )
     rerun.add_argument("--wait", action="store_true", help="follow the new run to its end; 1 if it failed")
     prints_json(rerun, 'the new run\'s id as {"run_id": ...}, with --wait the ended run')
     asks(rerun, _rerun, "tidemill runs rerun 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --wait")

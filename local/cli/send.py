@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def fill(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="the event's name, such as order/placed")
-    parser.add_argument("data", metavar="JSON", nargs="?", help="its data: an object, @file, or - for standard input")
+    parser.add_argument(
+        "data", metavar="JSON", type=str, nargs="?", help="its data: an object, @file, or - for standard input"
+    )
     parser.add_argument("--user", metavar="ID", help="the id of the user who is responsible")
     parser.add_argument("--id", help="an id that makes the event idempotent: sent again, it starts nothing")
     parser.add_argument("--file", metavar="F.ndjson", help="many events, one JSON object a line (- for standard input)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tidemill_local.cli.arguments import read_bytes
 from tidemill_local.cli.parser import Parser, does, prints_json
 from tidemill_local.cli.stop import DONE, FAILED, USAGE, Stop
 
@@ -35,6 +36,8 @@ def _validate(options: Namespace) -> int:
     if not options.files:
         raise Stop(USAGE, f"functions validate: name the FILEs, as in {_EXAMPLE}")
     files = [file for given in options.files for file in _files(given)]
+    for file in files:
+        read_bytes(str(file))  # that there is none is no problem of a definition
     found = definitions.one_of_each(definitions.read_file(file) for file in dict.fromkeys(files))
     for read in found:
         print(_line(read) if options.json else _said(read))
@@ -43,10 +46,13 @@ def _validate(options: Namespace) -> int:
 
 def _files(given: str) -> list[Any]:
     from tidemill import definitions
+    from tidemill_local.cli import text
 
     files = definitions.find(given)
     if not files:
-        raise Stop(FAILED, f"{given} holds no *{definitions.ENDING}; name a file, or the folder that they are in")
+        raise Stop(
+            USAGE, f"{text.clean(given)} holds no *{definitions.ENDING}; name a file, or the folder that they are in"
+        )
     return files
 
 

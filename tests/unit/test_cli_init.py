@@ -179,7 +179,7 @@ def test_code_that_cannot_be_imported_is_named_by_file_and_line(
 
 
 def test_a_target_that_is_not_there_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["manifest", "nothing.py"]) == 1
+    assert main(["manifest", "nothing.py"]) == 2
     assert capsys.readouterr().err.startswith("tidemill: there is no file nothing.py")
 
 

@@ -164,7 +164,7 @@ def test_the_same_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
         ("costly_app.py", 2, "--events-per-month"),
         ("costly_app.py --events-per-month many", 2, "many"),
         ("costly_app.py --events-per-month 1 --memory 64", 2, "128"),
-        ("nothing.py --events-per-month 1", 1, "nothing.py"),
+        ("nothing.py --events-per-month 1", 2, "nothing.py"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(
