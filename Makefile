@@ -77,7 +77,7 @@ LINTERS_FIT := $(shell test "$$(cat .linters/.made 2>/dev/null)" = "$(CURDIR)" &
 
 # So has the builder of the site.
 SITE_FIT := $(shell test "$$(cat .site/.made 2>/dev/null)" = "$(CURDIR)" && .site/bin/python -c 'print(1)' 2>/dev/null)
-.site/.installed: docs/site/requirements.lock .venv/.installed $(if $(SITE_FIT),,anew)
+.site/.installed: docs/site/requirements.lock $(if $(SITE_FIT),,anew) | .venv/.installed
 	@echo "Making .site, the environment of the documentation's site"
 	@rm -rf .site
 	@$$(.ci/python) -m venv --without-pip .site

@@ -1,4 +1,4 @@
-"""Which of the Lambdas' handlers answers a request, and what the server answers itself: its health."""
+"""Which of the Lambdas' handlers answers a request, and what the server answers itself: its health, its reference."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ class Handlers:
             return answer_of((yield from ingest.work(request, self._world, self._keys)))
         if state and (path == "/health" or request["requestContext"]["http"]["method"] == "POST"):
             return problem(503, state)
+        if path == "/docs" and request["requestContext"]["http"]["method"] in ("GET", "HEAD"):
+            return _reference()
         from tidemill_lambdas import api  # a few more milliseconds of imports: not before someone asks
 
         return answer_of((yield from api.work(request, self._world, self._keys)))
+
+
+def _reference() -> Answer:
+    import json
+
+    from tidemill_lambdas.api import about
+    from tidemill_local import http_reference
+
+    return Answer(200, http_reference.page(json.loads(about.document())).encode(), dict(http_reference.headers()))

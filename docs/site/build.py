@@ -7,6 +7,7 @@ its order, under its headings. A link that leads nowhere fails the build.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -73,6 +74,8 @@ class Site:
         if source.is_dir():
             return self._listing(source, name)
         text = source.read_text("utf-8")
+        if source == DOCS / "reference" / "http-reference.md":
+            text = text.replace("<!-- every call -->", f"<div>{_calls()}</div>")
         if source.suffix == ".md":
             return self._linked(_HIDDEN.sub("", text), source.parent, name)
         return f"# {source.relative_to(ROOT)}\n\n````{_LANGUAGES.get(source.suffix, 'text')}\n{text}\n````\n"
@@ -109,6 +112,13 @@ class Site:
 def _end(target: Path) -> str:
     """Two files of one folder may differ in their suffix alone."""
     return target.suffix.replace(".", "-") if target.suffix != ".md" else ""
+
+
+def _calls() -> str:
+    """The HTTP reference as `tidemill dev` shows it."""
+    from tidemill_local import http_reference
+
+    return http_reference.body(json.loads((ROOT / "lambdas" / "api" / "openapi.json").read_text("utf-8")))
 
 
 def navigation() -> list[object]:
