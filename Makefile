@@ -130,8 +130,8 @@ fmt: setup ## format, and fix what can be fixed by itself
 	.venv/bin/ruff format .
 
 .PHONY: simulate
-simulate: setup ## simulate SEEDS=10000 systems under faults, in WORLD=local, aws or moto; or replay one: SEED=123
-	$(PY) tests/simulation/run.py --world $(WORLD) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+simulate: setup ## simulate SEEDS=10000 systems under faults, in WORLD=local, sync, aws or moto; or replay one: SEED=123
+	$(PY) tests/simulation/run.py --world $(WORLD) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: mutants
 mutants: setup ## put N=60 subtle mistakes into the code, drawn by SEED=1 (ROOM=core), and name those that no test notices

@@ -1,9 +1,6 @@
 """Simulate: `python tests/simulation/run.py --seeds 1000 [--first N] [--world aws]`, or `--seed N` to see one.
 
-Worlds: `local` (one server's topology), `aws` (queues, bus and Scheduler as AWS has them; stores in SQLite) and `moto`
-(the same on the adapters of AWS; far slower).
-
-Prints the first seed that breaks an invariant, cut down to the smallest scenario that still does, and exits 1.
+`worlds.py` names the worlds. Prints the first seed that breaks an invariant, cut down to the smallest scenario that still does, and exits 1.
 """
 
 from __future__ import annotations
