@@ -60,7 +60,7 @@ def _dynamodb(stale: bool = False) -> Iterator[Stores]:
         lists = ("page", "counts", "overdue", "of_event")
         yield Stores(
             copy.listed(runs, *lists),
-            copy.listed(events, "page"),
+            copy.listed(events, "page", "delayed"),
             DynamoWaits(table),
             blobs,
             copy.listed(flow, "usage"),

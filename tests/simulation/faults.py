@@ -93,9 +93,7 @@ def time_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def anyone_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancelling event is not asked whether it is about this run."""
     accepts = lookback.accepts
-    monkeypatch.setattr(
-        lookback, "accepts", lambda world, wait, event, taken: wait.cancel or accepts(world, wait, event, taken)
-    )
+    monkeypatch.setattr(lookback, "accepts", lambda world, wait, *rest: wait.cancel or accepts(world, wait, *rest))
 
 
 FAULTS = (

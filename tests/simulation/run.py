@@ -1,6 +1,7 @@
 """Simulate: `python tests/simulation/run.py --seeds 1000 [--first N] [--world aws]`, or `--seed N` to see one.
 
-`worlds.py` names the worlds. Prints the first seed that breaks an invariant, cut down to the smallest scenario that still does, and exits 1.
+`worlds.py` names the worlds. Prints the first seed that breaks an invariant, cut down to the smallest scenario that
+still does, and exits 1.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 from simulation.loop import Killed, Loop
 
 CALLS = 1_500  # of one message: a wide map that begins or is cancelled needs some 1,000
-TURNS = 100  # of one loop: the same question asked again by one message; the honest ones ask some 30 times
+TURNS = 150  # of one loop: the same question asked again by one message; most ask some 30 times, a singleton's some 130
 
 
 class Watchdog:

@@ -14,6 +14,7 @@ from tidemill.core.state import Tail
 from tidemill.model import FunctionSpec, Head
 
 OVERDUE = "it did not end within its finish timeout"
+UNBEGUN = "it did not start within its start timeout"
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ def look(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive: bool, 
     if head.finish_by is not None and head.finish_by <= now:
         return Look("cancel", reason=OVERDUE)
     if head.started_at is None and head.start_by is not None and head.start_by <= now:
-        return Look("cancel", reason="it did not start within its start timeout")
+        return Look("cancel", reason=UNBEGUN)
     if state.claim is not None and claim_alive:
         return Look("later", at=state.claim.until)
     if head.not_before is not None and head.not_before > now:

@@ -43,17 +43,24 @@ def oldest(
     """
     best: tuple[Wait, Event] | None = None
     for wait in waits:
+        own: dict[str, Any] | None = None
         for event in _candidates(world, wait, last):
             if best is not None and event.effective_at >= best[1].effective_at:
                 break
-            if accepts(world, wait, event, taken):
+            own = _own_event(world, wait) if own is None else own
+            if accepts(world, wait, event, taken, own):
                 best = (wait, event)
                 break
     return best
 
 
-def accepts(world: World, wait: Wait, event: Event, taken: set[tuple[str, str]]) -> bool:
-    """Whether this event is one that the wait waits for, and has taken effect."""
+def accepts(
+    world: World, wait: Wait, event: Event, taken: set[tuple[str, str]], own: dict[str, Any] | None = None
+) -> bool:
+    """Whether this event is one that the wait waits for, and has taken effect.
+
+    `own`: the event of the run that waits, where it has been read for another event already.
+    """
     at = event.effective_at
     if event.id == wait.own or at <= wait.after or (wait.until is not None and at > wait.until):
         return False
@@ -61,7 +68,8 @@ def accepts(world: World, wait: Wait, event: Event, taken: set[tuple[str, str]])
         return False
     if (digest(wait), event.id) in taken:
         return False
-    return match.condition_holds(wait.condition, _own_event(world, wait), event_fields(event))
+    own = _own_event(world, wait) if own is None else own
+    return match.condition_holds(wait.condition, own, event_fields(event))
 
 
 def ahead(world: World, event: Event) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tidemill.core.journal import Claimed, Ended, Record
-from tidemill.core.look import Look, bounded, look
+from tidemill.core.look import UNBEGUN, Look, bounded, look
 from tidemill.core.state import RunState, Tail
 from tidemill.errors import Unavailable
 from tidemill.execute import admit, finish, gather, keep, outside, places, renew
@@ -118,7 +118,7 @@ def _otherwise(world: World, head: Head, state: Tail, decision: Look, now: int) 
     if decision.do == "finish":
         finish.finish(world, head.run_id)
     elif decision.do == "cancel":
-        outside.cancel(world, head.run_id, decision.reason)
+        outside.cancel(world, head.run_id, decision.reason, unbegun=decision.reason == UNBEGUN)
     elif decision.do == "hold":
         _hold(world, head, decision.reason, now)
     elif decision.do == "fail":

@@ -44,12 +44,18 @@ def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> b
     raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be told something")
 
 
-def cancel(world: World, run_id: str, reason: str) -> bool:
-    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run."""
+def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bool = False) -> bool:
+    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run.
+
+    `own`: only where this event is its first: two events may have tried to begin one window, each with waits of its
+    own. `unbegun`: only where nobody has claimed it.
+    """
     now = world.clock.now()
 
     def decide(state: RunState) -> Decision:
-        if state.terminal is not None:
+        if state.terminal is not None or (unbegun and state.first_claim is not None):
+            return None
+        if own and state.birth.events and state.birth.events[0].id != own:
             return None
         return [Cancelled(now, reason)], HeadChange(
             status="cancelled", due=now, reason=reason, ended_at=now, end=state.seq + 1

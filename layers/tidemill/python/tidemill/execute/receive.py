@@ -274,7 +274,7 @@ def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str
 
 def _wake_one(world: World, wait: Wait, event: Event) -> bool:
     if wait.cancel:
-        outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})")
+        outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
         return False
     record = lookback.resolved(wait, event, world.clock.now())
     found = outside.match(world, wait, record)
