@@ -84,6 +84,8 @@ class SqliteFlow:
         if mine is None:
             sql = "INSERT INTO place VALUES (?, ?, ?, ?, ?)"
             self._db.write(sql, (place.key, run_id, token, until, place.label))
+        elif mine.token == token and until < mine.until:  # another executor that was after the same claim
+            return True
         elif mine.token == token and until > mine.until:  # as it was given for: only its lease is longer
             self._longer[place.key, run_id] = Holder(run_id, token, until)
         elif (mine.token, mine.until) != (token, until):

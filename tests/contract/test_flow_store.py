@@ -71,6 +71,16 @@ def test_a_newer_claim_holds_the_place_on_and_an_older_one_has_lost_it(flow: Flo
     assert holding(flow) == set()
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_of_two_executors_after_the_same_claim_the_slower_shortens_no_lease(flow: FlowStore, known: bool) -> None:
+    assert take(flow, "a", token=5, until=UNTIL + 7)
+    assert flow.take(ONE, "a", 5, UNTIL, NOW, known)
+    assert flow.holders("f/k") == [Holder("a", 5, UNTIL + 7)]
+    assert not take(flow, "b", now=UNTIL, until=UNTIL + 9)
+    assert flow.take(ONE, "a", 5, UNTIL + 8, NOW, known)
+    assert flow.holders("f/k") == [Holder("a", 5, UNTIL + 8)]
+
+
 def test_a_place_that_counts_steps_is_free_when_its_lease_has_passed(flow: FlowStore) -> None:
     assert take(flow, "a")
     assert not take(flow, "b", now=UNTIL - 1)

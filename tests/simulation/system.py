@@ -408,7 +408,20 @@ class System:
         if self.parked.get(live.head.run_id) is parked:
             del self.parked[live.head.run_id]
         actor.root.parked = False
+        self._busy_again(actor.root)
         return parked.resumed
+
+    def _busy_again(self, process: Actor) -> None:
+        """It works again, though no message waits for it: nothing is over before that is."""
+        self.busy += 1
+        working = True
+
+        def end(_: bool) -> None:
+            nonlocal working
+            self.busy -= working
+            working = False
+
+        process.on_end = end
 
     def _is_open(self, live: LiveRun) -> bool:
         head = self.stores.runs.head(live.head.run_id)

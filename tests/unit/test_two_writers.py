@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from tidemill import App, CancelOn, Context
-from tidemill.core.journal import Claimed, Record, Resolved, Started, StepDone, Suspended
+from tidemill import App, CancelOn, Concurrency, Context
+from tidemill.core.journal import Cancelled, Claimed, Record, Resolved, Started, StepDone, Suspended
 from tidemill.core.state import fold
 from tidemill.execute import lookback, outside, parking, receive, start
+from tidemill.execute.code import drive
+from tidemill.execute.keep import LocalKeeper
 from tidemill.execute.live import LiveRun
-from tidemill.execute.open import Opened
+from tidemill.execute.open import Opened, open_run
 from tidemill.model import Condition, Event, FunctionSpec, Head, Wait
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH
@@ -106,6 +109,59 @@ def test_a_cancel_that_another_one_was_faster_than_has_not_cancelled(sleeping: A
         runs.append = late  # type: ignore[method-assign]
         assert run.cancel("this one") is False
         assert run.reason == "the other one"
+
+
+# What is read of a journal to which others append meanwhile.
+
+
+def test_an_executor_that_reads_the_whole_journal_knows_nothing_after_its_claim() -> None:
+    """Its snapshot is gone, and the run was cancelled before it began to read: its first append must be lost."""
+    app = App("shop")
+
+    @app.function(on="go")
+    def work(ctx: Context) -> None:
+        ctx.step.run("a", lambda: 1)
+
+    with Mill(app) as mill:
+        world = mill._machine.world
+        run_id = start.start(world, work.spec, (Event("e1", "go", {}, EPOCH, EPOCH),))
+        assert run_id is not None
+        opened = open_run(world, run_id, "late", EPOCH + 40_000)
+        assert opened is not None
+        assert outside.cancel(world, run_id, "it is not needed any more")
+        behind = msgspec.structs.replace(opened, records=opened.records[1:], base=1)
+        drive(work, behind, LocalKeeper(world), world.clock, world.entropy)
+        assert [type(record) for record in world.runs.read(run_id)] == [Started, Claimed, Cancelled]
+
+
+def test_a_claim_after_a_decision_is_given_each_record_once() -> None:
+    """Limits have changed, so a decision comes before the claim; and between the two comes what somebody else wrote."""
+    app, now = App("shop"), App("shop")
+
+    @app.function(on="go", concurrency=Concurrency(1))
+    def work(ctx: Context) -> None: ...
+
+    @now.function(on="go", id="work", concurrency=Concurrency(1, key="event.data.user"))
+    def changed(ctx: Context) -> None: ...
+
+    with Mill(app) as mill:
+        world = mill._machine.world
+        run_id = start.start(world, work.spec, (Event("e1", "go", {"user": 1}, EPOCH, EPOCH),))
+        assert run_id is not None
+        mill._machine.registry.replace([changed.spec], "2")
+        read = world.runs.read
+
+        def late(*asked: Any) -> list[Record]:
+            world.runs.read = read  # type: ignore[method-assign]
+            known = len(read(run_id))
+            assert world.runs.append(run_id, known, [Resolved("nobody", EPOCH)]) is None
+            return read(*asked)
+
+        world.runs.read = late  # type: ignore[method-assign]
+        opened = open_run(world, run_id, "me", EPOCH + 40_000)
+        assert opened is not None
+        assert world.runs.read == read
+        assert opened.records == read(run_id)
 
 
 # Code that stands in memory while its run sleeps.

@@ -253,7 +253,8 @@ class FlowStore(Protocol):
         """Hold one of the places under this key, or hold it on under a newer claim. False also where there is a line,
         though a place may be free: stand in it.
 
-        A place that counts steps is free once its holder's `until` has passed; one that counts runs is not.
+        A place that counts steps is free once its holder's `until` has passed; one that counts runs is not. Under one
+        and the same claim `until` never gets shorter: of two executors that are after it, the slower may be the loser.
         `known`: the run may well hold a place here already. Harmless to do twice.
         """
         ...

@@ -67,9 +67,10 @@ class FlowPlaces:
                 return True
         mine = pool.token(run_id)
         if mine is not None:
-            if mine > token:
-                return False
-            return self._write(place, now, flow_pool.holding_on(place, run_id, token, until, now))[0]
+            if mine > token or pool.holds(run_id, token, until):
+                return mine == token
+            done, pool = self._write(place, now, flow_pool.holding_on(place, run_id, token, until, now))
+            return done or pool.holds(run_id, token, until)
         if pool.line is not None or not pool.lapsed or not pool.room(place.limit):
             return False
         change = flow_pool.replacing(place, pool, run_id, token, until, now, _REPLACED)

@@ -52,6 +52,10 @@ class Pool:
         value = self.held.get(run_id)
         return value // _TOKEN if value is not None else None
 
+    def holds(self, run_id: str, token: int, until: int) -> bool:
+        """Whether the run has claimed its place already, under this claim, for at least so long."""
+        return run_id not in self._given and held(token, until) <= self.held.get(run_id, 0) < upto(token)
+
     def holders(self) -> list[Holder]:
         return [Holder(run_id, *divmod(value, _TOKEN)) for run_id, value in self.held.items()]
 
@@ -116,12 +120,13 @@ def entering(place: Place, run_id: str, token: int, until: int, now: int) -> Map
 
 
 def holding_on(place: Place, run_id: str, token: int, until: int, now: int) -> Mapping[str, Any]:
-    """Who holds a place, or was given one, holds it under this claim."""
+    """Who holds a place, or was given one, holds it under this claim, whose lease never gets shorter."""
+    given = f"(attribute_exists(#{GIVEN}{run_id}) AND #{HELD}{run_id} < :mine)"
     return {
         "set": {HELD + run_id: held(token, until), **kept(place, now)},
         "remove": [GIVEN + run_id],
-        "when": f"#{HELD}{run_id} < :mine",
-        "values": {"mine": upto(token)},
+        "when": f"#{HELD}{run_id} <= :value OR {given}",
+        "values": {"mine": upto(token), "value": held(token, until)},
     }
 
 

@@ -108,8 +108,9 @@ def _state(opened: Opened, keeper: Keeper) -> tuple[RunState, int]:
         return data
 
     state = restored(opened.head, opened.base, restore)
-    if state is None:
-        return fold(keeper.journal(opened.head.run_id)), 0
+    if state is None:  # what stands after the claim is not ours to know: our next append must be lost to it
+        known = opened.base + len(opened.records)
+        return fold(keeper.journal(opened.head.run_id)[:known]), 0
     state.add(opened.records)
     return state, size
 

@@ -67,7 +67,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         if before is None:
             return None
         if base + len(records) <= state.seq:  # a decision was appended before the claim
-            records = world.runs.read(run_id, base - 1)
+            records = world.runs.read(run_id, base - 1)[: state.seq + 1 - base]  # more may have come since
         claim = Claimed(now, by, until, head.version)
         change = HeadChange(
             status="running",
