@@ -236,6 +236,8 @@ class System:
 
     def saw(self, run_id: str, what: str, value: Any) -> None:
         """Every execution of a run's code is given the same, whoever runs it, however often."""
+        if self.loop.actor is not None and self.loop.actor.gone:
+            return  # of a process that is gone only the simulation knows what its code did in its last moment
         known = self.seen.setdefault((run_id, what), value)
         if known != value:
             self.differs.append(f"run {run_id}: {what} was {known} at first, then {value}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
-from tidemill import App, CancelOn, Concurrency, Context
+from tidemill import App, AsyncContext, CancelOn, Concurrency, Context
 from tidemill.core.journal import Cancelled, Claimed, Record, Resolved, Started, StepDone, Suspended
 from tidemill.core.state import fold
 from tidemill.execute import lookback, outside, parking, receive, start
@@ -162,6 +163,27 @@ def test_a_claim_after_a_decision_is_given_each_record_once() -> None:
         assert opened is not None
         assert world.runs.read == read
         assert opened.records == read(run_id)
+
+
+def test_code_that_races_its_steps_takes_none_for_the_winner_whose_run_was_lost() -> None:
+    """Another executor has claimed the run: the branch ends, and the code that awaits it must not go on."""
+    app, went = App("shop"), []
+
+    @app.function(on="go")
+    async def work(ctx: AsyncContext) -> None:
+        branches = [asyncio.ensure_future(ctx.step.run(id, asyncio.sleep, 0)) for id in ("a", "b")]
+        done, _ = await asyncio.wait(branches, return_when=asyncio.FIRST_COMPLETED)
+        went.append(len(done))
+
+    with Mill(app) as mill:
+        world = mill._machine.world
+        run_id = start.start(world, work.spec, (Event("e1", "go", {}, EPOCH, EPOCH),))
+        assert run_id is not None
+        slow = open_run(world, run_id, "slow", EPOCH + 1)
+        assert slow is not None
+        assert world.runs.append(run_id, len(slow.records), [Claimed(EPOCH + 2, "fast", EPOCH + 40_000)]) is None
+        drive(mill._machine.functions["shop.work"], slow, LocalKeeper(world), world.clock, world.entropy)
+        assert went == []
 
 
 # Code that stands in memory while its run sleeps.

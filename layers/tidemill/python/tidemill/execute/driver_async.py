@@ -118,37 +118,24 @@ class AsyncDriver:
         self, id: str, waits: Asked, timeout: int | None, lookback: bool, shares: bool = False
     ) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
-        known = await self._recall(key, "wait")
-        if known is not None:
-            found: tuple[str, model.Event] | None = plans.outcome(known)
-            return found
-        found = await self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback, shares), key)
+        found: tuple[str, model.Event] | None = await self._outcome(
+            key, "wait", lambda: plans.wait(self.live, key, "wait", waits, timeout, lookback, shares)
+        )
         return found
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = await self._recall(key, "signal")
         asked = (("", signal, None, None),)
-        found = (
-            plans.outcome(known)
-            if known is not None
-            else await self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
-        )
+        found = await self._outcome(key, "signal", lambda: plans.wait(self.live, key, "signal", asked, timeout, True))
         return view(found[1]).data["data"] if found is not None else None
 
     async def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = await self._recall(key, "invoke")
-        if known is not None:
-            return plans.outcome(known)
-        return await self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
+        return await self._outcome(key, "invoke", lambda: plans.invoke(self.live, key, function_id, data, timeout))
 
     async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
-        known = await self._recall(key, "send")
-        sent: list[str] = (
-            plans.outcome(known) if known is not None else await self._perform(plans.send(self.live, key, events), key)
-        )
+        sent: list[str] = await self._outcome(key, "send", lambda: plans.send(self.live, key, events))
         return sent
 
     async def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
@@ -156,11 +143,8 @@ class AsyncDriver:
         if key == self._seeking:
             self.found = Found(fn, contextvars.copy_context())
             raise self._leave("suspended")
-        known = await self._recall(key, "map")
-        results: list[Any] = (
-            plans.outcome(known)
-            if known is not None
-            else await self._perform(plans.map_items(self.live, key, items, max_concurrency), key)
+        results: list[Any] = await self._outcome(
+            key, "map", lambda: plans.map_items(self.live, key, items, max_concurrency)
         )
         return results
 
@@ -189,6 +173,10 @@ class AsyncDriver:
             if isinstance(end, BaseException):
                 raise end
         return list(ends)
+
+    async def _outcome(self, key: str, kind: StepKind, plan: Callable[[], Plan]) -> Any:
+        known = await self._recall(key, kind)
+        return plans.outcome(known) if known is not None else await self._perform(plan(), key)
 
     async def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
         """How this step ended, if it has, told in its turn."""
@@ -236,6 +224,9 @@ class AsyncDriver:
         except Exception:
             if key in self.live.state.heard:
                 await self._told(key)
+            raise
+        except Left:
+            self._stop_main()  # code that awaits this branch must not take it for one that ended
             raise
         if key in self.live.state.heard:
             await self._told(key)
@@ -320,9 +311,13 @@ class AsyncDriver:
         await self._loop.create_future()  # until the main task is cancelled
 
     def _leave(self, how: Any) -> Left:
-        if self._main is not None and self.live.leaving is None and asyncio.current_task() is not self._main:
-            self._main.cancel()
+        if self.live.leaving is None:
+            self._stop_main()
         return self.live.leave(how)
+
+    def _stop_main(self) -> None:
+        if self._main is not None and asyncio.current_task() is not self._main:
+            self._main.cancel()
 
     def idle(self, watched: bool, timeout: float | None) -> float | None:
         """The loop is about to wait. How long it may at most; 0 after something was made ready."""
