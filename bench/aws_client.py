@@ -35,7 +35,7 @@ ANSWER = (
 )
 REGION = "eu-west-1"
 KEYS = ("AKIDEXAMPLE", "secret", "token" * 100)  # a Lambda's session token is long
-IMPORTS = {"nothing": "pass", "ours": "import tidemill.aws.entry", "boto3": "import boto3"}
+IMPORTS = {"nothing": "pass", "ours": "import tidemill.aws.function.entry", "boto3": "import boto3"}
 REACH = {"step_ms": 0.5, "import_ratio": 0.5}
 
 
@@ -83,8 +83,8 @@ def ours(url: str) -> Callable[[int], object]:
 
 def step(url: str) -> Callable[[int], object]:
     from tidemill.aws.blobs import S3Blobs
-    from tidemill.aws.dynamo import Table
-    from tidemill.aws.runs import DynamoRuns
+    from tidemill.aws.dynamo.runs import DynamoRuns
+    from tidemill.aws.dynamo.table import Table
     from tidemill.aws.system import SystemClock
     from tidemill.core.journal import StepDone
 
@@ -95,8 +95,8 @@ def step(url: str) -> Callable[[int], object]:
 
 
 def _client(url: str) -> object:
-    from tidemill.aws.client import Client
-    from tidemill.aws.sign import Credentials
+    from tidemill.aws.calls.client import Client
+    from tidemill.aws.calls.sign import Credentials
 
     keys = Credentials(*KEYS)
     return Client(region=REGION, credentials=lambda: keys, environment={"AWS_ENDPOINT_URL": url})

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tidemill_cdk.mill import Mill, Tidemill
+    from tidemill_cdk.deployment import Mill, Tidemill
     from tidemill_cdk.problems import DeployError
     from tidemill_cdk.settings import Settings
 
 __all__ = ["DeployError", "Mill", "Settings", "Tidemill"]
 
-_PLACES = {"Mill": "mill", "Tidemill": "mill", "DeployError": "problems", "Settings": "settings"}
+_PLACES = {"Mill": "deployment", "Tidemill": "deployment", "DeployError": "problems", "Settings": "settings"}
 
 
 def __getattr__(name: str) -> Any:

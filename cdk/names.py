@@ -14,7 +14,7 @@ from aws_cdk import Stack
 
 from tidemill.aws.settings import app_prefix
 
-HANDLER = "tidemill.aws.entry.handler"  # the executor in every app's Lambda
+HANDLER = "tidemill.aws.function.entry.handler"  # the executor in every app's Lambda
 ROLE_TAG = "tidemill:deployment"  # of every role that runs code of the platform: its deployment's name
 
 

@@ -13,11 +13,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IDependable
 
-from tidemill_cdk.alarms import Alarms
-from tidemill_cdk.function import Function
-from tidemill_cdk.manifest import Declared
+from tidemill_cdk.apps.function import Function
+from tidemill_cdk.apps.manifest import Declared
 from tidemill_cdk.names import Names
 from tidemill_cdk.problems import DeployError
+from tidemill_cdk.resources.alarms import Alarms
 from tidemill_cdk.settings import Settings
 
 _OWN_RULES = 2

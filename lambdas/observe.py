@@ -3,7 +3,7 @@
     @observed
     def handler(event, context): ...
 
-The executor in users' Lambdas does the same with less (`tidemill.aws.metrics`): there every import is paid by them.
+The executor in users' Lambdas does less (`tidemill.aws.function.metrics`), for there users pay for each import.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from tidemill.aws.metrics import NAMESPACE
+from tidemill.aws.function.metrics import NAMESPACE
 
 Handler = Callable[[Mapping[str, Any], Any], Any]
 

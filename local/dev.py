@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidemill_local import wire, zygote
+from tidemill_local.workers import wire, zygote
 
 PATIENCE = 2.0  # seconds to wait for a port that a server just killed still holds
 
@@ -54,7 +54,7 @@ class _CannotStart(Exception):
 
 
 def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, socket.socket]) -> int:
-    from tidemill_local.access import access
+    from tidemill_local.http.access import access
 
     port = listener.getsockname()[1]
     allowed = access(options.host, port)
@@ -71,8 +71,8 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
 
     import signal
 
-    from tidemill_local.loop import TurnLoop
-    from tidemill_local.server import Server, Settings
+    from tidemill_local.server.loop import TurnLoop
+    from tidemill_local.server.server import Server, Settings
     from tidemill_local.store.database import Database
     from tidemill_local.store.errors import StoreError
 

@@ -12,16 +12,16 @@ from typing import Any
 
 from tidemill import App
 from tidemill.core.journal import Claimed
-from tidemill.execute import delayed
-from tidemill.execute.code import drive
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.open import open_run
-from tidemill.execute.receive import DirectBus
+from tidemill.engine.drive.claim import open_run
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.intake import delayed
+from tidemill.engine.intake.receive import DirectBus
 from tidemill.ports import World
 from tidemill_lambdas.keys import AnyKey
-from tidemill_local.handlers import Handlers
-from tidemill_local.payload import Answer, request_payload
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.http.handlers import Handlers
+from tidemill_local.http.payload import Answer, request_payload
+from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
 
 NOW = 1_790_000_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tidemill.core.view import event_view
+from tidemill.core.view.runs import event_view
 from tidemill.model import SIGNAL, Event
 from tidemill.ports import Damaged, EventQuery
 from tidemill_lambdas import params

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tidemill import manifest
-from tidemill.execute import receive
+from tidemill.engine.intake import receive
 from tidemill.model import FunctionSpec
 from tidemill_lambdas.api import bodies, places
 from tidemill_lambdas.http import Refused, Response, respond

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tidemill.core.view_values import View
+from tidemill.core.view.values import View
 from tidemill.errors import JournalError
 from tidemill.limits import ANSWER_BYTES, KIB, VALUE_INLINE
 from tidemill.ports import Damaged, Page

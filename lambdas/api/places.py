@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidemill.core.flow import places
-from tidemill.core.view_values import time_view
+from tidemill.core.flow import concurrency as places
+from tidemill.core.view.values import time_view
 from tidemill.limits import TOP_KEYS
 from tidemill.model import FunctionSpec
 from tidemill.ports import Usage, World

@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable
 
 from tidemill.core.journal import Record
-from tidemill.core.view import journal_view, run_view, steps_view, whole_run_view
-from tidemill.core.view_values import View, encoded_value, has_value
-from tidemill.execute import outside
-from tidemill.execute.rerun import rerun as run_again
+from tidemill.core.view.runs import journal_view, run_view, steps_view, whole_run_view
+from tidemill.core.view.values import View, encoded_value, has_value
+from tidemill.engine.intake.rerun import rerun as run_again
+from tidemill.engine.runs import append as outside
 from tidemill.limits import ANSWER_BYTES, EVENT_ID_CHARS, VALUE_INLINE
 from tidemill.model import Head
-from tidemill.names import text_problem
 from tidemill.ports import Page, RunQuery
+from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas import params
 from tidemill_lambdas.api import bodies, cursors, pages
 from tidemill_lambdas.http import Refused, Response, raw, respond

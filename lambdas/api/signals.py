@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tidemill.execute import receive
+from tidemill.engine.intake import receive
 from tidemill.ids import ulid
 from tidemill.limits import EVENT_NAME_CHARS
-from tidemill.names import text_problem
+from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas.api import bodies
 from tidemill_lambdas.http import Refused, respond
 from tidemill_lambdas.router import Call

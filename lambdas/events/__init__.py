@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws import envelope
-from tidemill.execute import delayed, lookback, receive
+from tidemill.aws.messages import envelope
+from tidemill.engine.intake import delayed, receive
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.limits import MESSAGE_DELAY, SECOND, VALUE_INLINE
 from tidemill.model import REJECTED, Event
 from tidemill.ports import World

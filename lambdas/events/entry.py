@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tidemill.aws.again import sooner
+from tidemill.aws.messages.redelivery import sooner
 from tidemill.aws.world import client, settings, world
 from tidemill.model import Event
 from tidemill_lambdas import batch, events

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from tidemill.execute.receive import known, receive_in_parts
+from tidemill.engine.intake.receive import known, receive_in_parts
 from tidemill.model import PLATFORM, Event
 from tidemill.ports import World
 from tidemill_lambdas import router

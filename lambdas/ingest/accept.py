@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tidemill.aws.envelope import Envelope
+from tidemill.aws.messages.envelope import Envelope
 from tidemill.ids import ulid
 from tidemill.limits import DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, JSON_DEPTH, REQUEST_EVENTS
 from tidemill.model import PLATFORM, Event

@@ -10,7 +10,7 @@ import msgspec
 from tidemill import characters, json_numbers
 from tidemill.limits import DAY, DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, KIB, REQUEST_EVENTS
 from tidemill.model import PLATFORM
-from tidemill.names import text_problem
+from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.strict_json import large_number, loads
 

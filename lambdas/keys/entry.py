@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.world import client
 from tidemill_lambdas.observe import logger, observed
 

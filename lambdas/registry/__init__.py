@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import leaves, register, unregister
+from tidemill.aws.dynamo.registry import leaves, register, unregister
+from tidemill.aws.dynamo.table import Table
 from tidemill.model import FunctionSpec
-from tidemill.names import text_problem
+from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas.registry.queues import Queues, make, queues, retire
 
 _ID_CHARS = 257  # an app's name, a dot and a function's id

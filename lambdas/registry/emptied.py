@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.settings import Settings
 from tidemill.errors import Unavailable
 from tidemill.model import FunctionSpec

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tidemill.aws import held
-from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import DynamoRegistry, declared
+from tidemill.aws.dynamo import held
+from tidemill.aws.dynamo.registry import DynamoRegistry, declared
+from tidemill.aws.dynamo.table import Table
 from tidemill.aws.world import client, settings, world
-from tidemill.execute.serve import changed
+from tidemill.engine.intake.serve_lines import changed
 from tidemill.model import FunctionSpec
 from tidemill_lambdas.observe import logger, observed
 from tidemill_lambdas.registry import Refused, handle, physical_id

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
 from tidemill.errors import Unavailable
 
 _NONE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")

@@ -17,11 +17,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from tidemill.aws import message
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
+from tidemill.aws.messages import types as message
 from tidemill.aws.settings import Settings
+from tidemill.engine.intake import receive
 from tidemill.errors import Unavailable
-from tidemill.execute import receive
 from tidemill.limits import MINUTE
 from tidemill.model import CronTrigger, Event, FunctionSpec
 from tidemill.ports import World

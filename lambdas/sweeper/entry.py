@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from tidemill.aws import held, world
-from tidemill.aws.dynamo import Table
+from tidemill.aws import world
+from tidemill.aws.dynamo import held
+from tidemill.aws.dynamo.table import Table
 from tidemill_lambdas.observe import logger, metrics, observed
 from tidemill_lambdas.sweeper import delayed
 from tidemill_lambdas.sweeper.adopt import adopt, turn

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidemill.aws.client import AwsError
+from tidemill.aws.calls.client import AwsError
 from tidemill.errors import Unavailable
 from tidemill.limits import MINUTE, RECHECK, SECOND
 from tidemill.model import Head

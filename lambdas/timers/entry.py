@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidemill.aws import world
-from tidemill.aws.again import sooner
+from tidemill.aws.messages.redelivery import sooner
 from tidemill_lambdas.observe import logger, metrics, observed
 from tidemill_lambdas.timers.forward import forward
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.again import Again
-from tidemill.aws.client import AwsError
-from tidemill.aws.queue import SqsQueue
+from tidemill.aws.calls.client import AwsError
+from tidemill.aws.messages.queue import SqsQueue
+from tidemill.aws.messages.redelivery import Again
 from tidemill.errors import Unavailable
 
 

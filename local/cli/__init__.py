@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tidemill_local.cli.parser import Parser
 from tidemill_local.cli.stop import FAILED, INTERRUPTED, NO_READER, USAGE, Stop
-from tidemill_local.terminal import clean_lines
+from tidemill_local.console.terminal import clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from tidemill_local.cli.stop import USAGE, Stop
-from tidemill_local.terminal import clean
+from tidemill_local.console.terminal import clean
 
 _AROUND = 20  # characters shown on either side of what is wrong
 _SHORT = 18  # digits of a whole number that has 64 bits at most, whichever they are

@@ -71,7 +71,7 @@ def _cost(options: Namespace) -> int:
 
 def _declared(options: Namespace) -> list[FunctionSpec]:
     from tidemill.manifest import specs
-    from tidemill_local import mistakes, targets
+    from tidemill_local.load import mistakes, targets
 
     cwd = Path.cwd()
     try:

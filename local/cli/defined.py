@@ -10,7 +10,8 @@ import sys
 
 import msgspec
 
-from tidemill import definitions, errors
+from tidemill import errors
+from tidemill.definitions import folder as definitions
 from tidemill.manifest import encode, whole
 
 

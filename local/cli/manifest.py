@@ -28,7 +28,7 @@ def _manifest(options: Namespace) -> int:
     import msgspec
 
     from tidemill.manifest import encode, specs
-    from tidemill_local import mistakes, targets
+    from tidemill_local.load import mistakes, targets
 
     cwd = Path.cwd()
     try:

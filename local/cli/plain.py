@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from tidemill import errors, flow, triggers
-from tidemill.declare import declared
+from tidemill import errors
+from tidemill.declare.functions import declared
 from tidemill.manifest import encode
 from tidemill.model import FunctionSpec
+from tidemill.sdk import flow, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidemill_local.cli import text
-from tidemill_local.stack import stack_end
+from tidemill_local.console.stack import stack_end
 
 Run = dict[str, Any]
 ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})

@@ -12,7 +12,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from tidemill_local.terminal import clean as clean
+from tidemill_local.console.terminal import clean as clean
 
 _COLORS = {
     "completed": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow", "retrying": "yellow",

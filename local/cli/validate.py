@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from tidemill.core.definition import Definition
-    from tidemill.definitions import Read
+    from tidemill.definitions.folder import Read
 
 _EXAMPLE = "tidemill functions validate welcome.function.json"
 
@@ -26,10 +26,10 @@ def fill(parser: Parser) -> None:
 
 
 def _validate(options: Namespace) -> int:
-    from tidemill import definitions
+    from tidemill.definitions import folder as definitions
 
     if options.schema:
-        from tidemill.definition_shape import text
+        from tidemill.definitions.schema import text
 
         sys.stdout.write(text())
         return DONE
@@ -45,7 +45,7 @@ def _validate(options: Namespace) -> int:
 
 
 def _files(given: str) -> list[Any]:
-    from tidemill import definitions
+    from tidemill.definitions import folder as definitions
     from tidemill_local.cli import text
 
     files = definitions.find(given)

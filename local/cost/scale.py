@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from tidemill.aws.events import COPIES, NAME_SHARDS
-from tidemill.aws.table import SHARDS
-from tidemill.aws.waits import COPIES as WAIT_COPIES
+from tidemill.aws.dynamo.events import COPIES, NAME_SHARDS
+from tidemill.aws.dynamo.keys import SHARDS
+from tidemill.aws.dynamo.waits import COPIES as WAIT_COPIES
 from tidemill_local.cost.data import Quota, quotas, stories
 from tidemill_local.cost.estimate import OWN_MS, TRIP_MS
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tidemill.definition import APP
+from tidemill.definitions.definition import APP
 from tidemill.model import CronTrigger, EventTrigger, FunctionSpec, name_matches
 
 DAYS = 30  # a month

@@ -30,7 +30,7 @@ from tidemill_local.runtimes.runtime_wire import AnswerTooLargeError, LambdaExit
 from tidemill_local.runtimes.warm import Code, Versions, Warm
 
 if TYPE_CHECKING:
-    from tidemill.aws.client import Client
+    from tidemill.aws.calls.client import Client
     from tidemill.task import Task
 
 TIMEOUT = 15 * MINUTE  # the longest that a Lambda may run
@@ -58,7 +58,7 @@ class LambdaRuntime:
             body, error = self._deployed(task, runtime.arn, payload)
         else:
             body, error, _ = self._folder(task, runtime, payload)
-        from tidemill.aws.runtimes.answers import failure_of, value_of
+        from tidemill.aws.messages.lambda_answers import failure_of, value_of
 
         if error:
             raise TaskFailed(failure_of(body))
@@ -87,7 +87,7 @@ class LambdaRuntime:
             return answer
 
     def _deployed(self, task: Task, arn: str, payload: bytes) -> tuple[bytes, bool]:
-        from tidemill.aws.client import AwsError, Client
+        from tidemill.aws.calls.client import AwsError, Client
 
         if self._client is None:
             self._client = Client(tries=1)

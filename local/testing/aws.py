@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.client import AwsError, Client
-from tidemill.aws.dynamo import Table
-from tidemill.aws.envelope import SOURCE, event_of, read
-from tidemill.aws.events import DynamoEvents
-from tidemill.aws.flow import DynamoFlow
-from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.waits import DynamoWaits
+from tidemill.aws.calls.client import AwsError, Client
+from tidemill.aws.dynamo.events import DynamoEvents
+from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.runs import DynamoRuns
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.dynamo.waits import DynamoWaits
+from tidemill.aws.messages.bus import EventBridgeBus
+from tidemill.aws.messages.envelope import SOURCE, event_of, read
 from tidemill.core.journal import Record
 from tidemill.model import Event, Head, HeadChange
 from tidemill.ports import Blobs, Clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidemill.execute.receive import DirectBus
+from tidemill.engine.intake.receive import DirectBus
 from tidemill.model import Event
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tidemill.core.journal import Record, StepDone
-from tidemill.execute.host import ExecutorGone
+from tidemill.engine.drive.host import ExecutorGone
 from tidemill.model import Head
 
 Raised = BaseException | type[BaseException]

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tidemill.app import App
-from tidemill_local.targets import configured, load
+from tidemill_local.load.targets import configured, load
 from tidemill_local.testing.mill import Mill
 
 

@@ -14,20 +14,23 @@ from typing import Any, cast
 
 import msgspec
 
-from tidemill import ids, values
+from tidemill import ids
 from tidemill.core.journal import Claimed, Record, Resolved, Suspended
-from tidemill.core.look import bounded
-from tidemill.execute import delayed, outside, receive, serve
-from tidemill.execute.code import drive
-from tidemill.execute.failures import failure_of
-from tidemill.execute.host import Host
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.open import Opened, open_run
-from tidemill.function import Function
+from tidemill.core.next_action import bounded
+from tidemill.engine.drive.claim import Opened, open_run
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.failures import failure_of
+from tidemill.engine.drive.host import Host
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.intake import delayed, receive
+from tidemill.engine.intake import serve_lines as serve
+from tidemill.engine.runs import append as outside
 from tidemill.limits import RENEW_BEFORE
 from tidemill.model import Event, Head, HeadChange, Parent
 from tidemill.ports import World
-from tidemill_local.registry import LocalRegistry
+from tidemill.sdk.function import Function
+from tidemill.values import encode as values
+from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.testing.doubles import Crash, Doubles
 from tidemill_local.testing.stores import Stores
 from tidemill_local.testing.ticks import Ticks

@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.dynamo import Item, Key, attributes, item_of
-from tidemill.aws.services import SERVICES
-from tidemill.aws.sizes import item_size
-from tidemill.aws.table import INDEXES, PK, SK, Index
-from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.calls.services import SERVICES
+from tidemill.aws.calls.transport import Reply, Request, Transport
+from tidemill.aws.dynamo.keys import INDEXES, PK, SK, Index
+from tidemill.aws.dynamo.sizes import item_size
+from tidemill.aws.dynamo.table import Item, Key, attributes, item_of
 from tidemill.limits import KIB
 
 _CHUNK = 64 * KIB

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import msgspec
 
-from tidemill import duration, ids, values
+from tidemill import duration, ids
 from tidemill.app import App
-from tidemill.execute import receive
-from tidemill.function import Function
+from tidemill.engine.intake import receive
 from tidemill.limits import DELAY, EVENT_NAME_CHARS
 from tidemill.model import RUN_STATUSES, RunStatus
-from tidemill.names import text_problem
-from tidemill.payload import passed_object, plain_events
 from tidemill.ports import RunQuery
-from tidemill.received import EventView, view
+from tidemill.sdk.event_view import EventView, view
+from tidemill.sdk.function import Function
+from tidemill.sdk.name_rules import text_problem
+from tidemill.sdk.payload import passed_object, plain_events
+from tidemill.values import encode as values
 from tidemill_local.testing.doubles import Raised, Stub
 from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock
 from tidemill_local.testing.run import Run
@@ -149,8 +150,8 @@ class Mill:
         """Call the platform's HTTP API (`/e/…`, `/v1/…`) through the handlers that serve it everywhere."""
         self._at_rest("http")
         from tidemill_lambdas.keys import AnyKey
-        from tidemill_local.handlers import Handlers
-        from tidemill_local.payload import request_payload
+        from tidemill_local.http.handlers import Handlers
+        from tidemill_local.http.payload import request_payload
 
         named = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
         named = {b"host": b"127.0.0.1", b"content-type": b"application/json", **named}

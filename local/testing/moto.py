@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.client import Client
-from tidemill.aws.sign import Credentials
-from tidemill.aws.table import INDEXES, PK, SK
-from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.calls.client import Client
+from tidemill.aws.calls.sign import Credentials
+from tidemill.aws.calls.transport import Reply, Request, Transport
+from tidemill.aws.dynamo.keys import INDEXES, PK, SK
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's own
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 class MotoTransport:
-    """A transport of `tidemill.aws.client.Client` that is answered in this process."""
+    """A transport of `tidemill.aws.calls.client.Client` that is answered in this process."""
 
     def __init__(self) -> None:
         self._urls: dict[str, list[tuple[re.Pattern[str], _Handler]]] = {}

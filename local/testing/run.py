@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tidemill import values
 from tidemill.core.journal import Cancelled, Ended, Record, Resolved, Skipped, StepDone
 from tidemill.core.state import fold
-from tidemill.core.view import journal_view, steps_view
+from tidemill.core.view.runs import journal_view, steps_view
 from tidemill.duration import parse_time
-from tidemill.execute import outside
-from tidemill.execute.plans import outcome
-from tidemill.execute.rerun import rerun
+from tidemill.engine.drive.steps import outcome
+from tidemill.engine.intake.rerun import rerun
+from tidemill.engine.runs import append as outside
 from tidemill.model import SIGNAL, Failure, Head
-from tidemill.received import EventView, view
+from tidemill.sdk.event_view import EventView, view
+from tidemill.values import encode as values
 
 if TYPE_CHECKING:
     from tidemill_local.testing.machine import Machine

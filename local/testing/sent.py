@@ -9,7 +9,7 @@ from tidemill_local.testing.run import Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemill.function import Function
+    from tidemill.sdk.function import Function
     from tidemill_local.testing.machine import Machine
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tidemill.model import CronTrigger, FunctionSpec
-from tidemill_local.cron import jitter, ticks
+from tidemill_local.server.cron import jitter, ticks
 
 
 @dataclass(frozen=True, order=True)

@@ -19,8 +19,8 @@ from conditions import conditions
 from tidemill import Concurrency, Event
 from tidemill.core.pattern import pattern
 from tidemill.model import EventTrigger
-from tidemill_cdk.function import listen
-from tidemill_cdk.platform_lambda import runtime
+from tidemill_cdk.apps.function import listen
+from tidemill_cdk.resources.platform_lambda import runtime
 
 APPS = Path(__file__).parent / "apps"
 

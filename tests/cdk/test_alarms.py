@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cdk.policies import resolved
 
-from tidemill.aws.metrics import Metrics
+from tidemill.aws.function.metrics import Metrics
 from tidemill_lambdas.observe import Counts
 
 ROOT = Path(__file__).parents[2]

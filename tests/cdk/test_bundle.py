@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tidemill_cdk import bundle as bundles
-from tidemill_cdk import bytecode
-from tidemill_cdk.bundle import Recipe, bundle
+from tidemill_cdk.bundles import bundle as bundles
+from tidemill_cdk.bundles import bytecode
+from tidemill_cdk.bundles.bundle import Recipe, bundle
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.settings import own_python
 

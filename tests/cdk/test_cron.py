@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tidemill.model import CronTrigger
-from tidemill_cdk.cron import expressions, schedules
+from tidemill_cdk.apps.cron import expressions, schedules
 
 EXPRESSION_CHARS = 256  # AWS's limit
 ZONES = ("UTC", "Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo")
@@ -227,7 +227,7 @@ def test_jitter_is_a_flexible_window(jitter: int, window: int | None):
 
 
 def test_what_scheduler_sends_is_read_as_a_tick():
-    from tidemill.aws import message
+    from tidemill.aws.messages import types as message
 
     (schedule,) = schedules(CronTrigger("0 9 * * *", "Europe/Paris"))
     body = schedule.input.replace("<aws.scheduler.scheduled-time>", "2026-11-22T08:00:00Z")

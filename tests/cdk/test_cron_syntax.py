@@ -10,7 +10,7 @@ from aws_croniter.exceptions import AwsCroniterExpressionDayOfWeekError
 from cdk.test_cron import CRONS, STARTS, converted, expected, known
 from hypothesis import assume, example, given, settings
 
-from tidemill_cdk.cron import expressions
+from tidemill_cdk.apps.cron import expressions
 
 COUNT = 40  # ticks
 WITHIN = timedelta(days=200)

@@ -15,7 +15,7 @@ from cdk.policies import each, statements
 
 from tidemill.aws.runtimes import fargate, lambda_
 from tidemill.aws.settings import queue_name, step_name
-from tidemill_cdk import steps, tasks
+from tidemill_cdk.apps import steps, tasks
 
 MIB = 1024 * 1024
 SMS, CRM = step_name("prod", "signup", "sms"), step_name("prod", "signup", "crm")
@@ -84,7 +84,7 @@ def test_each_function_has_what_an_apps_function_has(defined: Any) -> None:
 
 def test_one_executor_with_the_layer_runs_them_all(defined: Any, synthesized: Path) -> None:
     found = executors(defined)
-    assert (found["Handler"], found["MemorySize"]) == ("tidemill.aws.entry.handler", 768)
+    assert (found["Handler"], found["MemorySize"]) == ("tidemill.aws.function.entry.handler", 768)
     assert found["Timeout"] == 90  # its longest step in process has 60 s, the module's
     assert len(found["Layers"]) == 2  # ours, and WebAssembly's
     with zipfile.ZipFile(asset(synthesized, found)) as archive:
@@ -125,7 +125,7 @@ def test_what_is_not_needed_is_not_made(fewer: Any) -> None:
 
 def test_a_folder_is_a_lambda_under_the_wrapper(defined: Any, synthesized: Path) -> None:
     found = defined.named("AWS::Lambda::Function", "FunctionName", CRM)
-    assert found["Handler"] == "tidemill.aws.step.handler"
+    assert found["Handler"] == "tidemill.aws.runtimes.step_handler.handler"
     assert (found["MemorySize"], found["Timeout"], len(found["Layers"])) == (256, 90, 1)
     assert found["Environment"]["Variables"] == {"REGION_OF_SALE": "eu", "TIDEMILL_STEP_HANDLER": "handler.handler"}
     assert found["RecursiveLoop"] == "Allow"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tidemill_cdk.limits import MANAGED_POLICY, PATTERN, RESOURCES, ROLE_POLICY, characters, problems
+from tidemill_cdk.checks.limits import MANAGED_POLICY, PATTERN, RESOURCES, ROLE_POLICY, characters, problems
 
 ROLE = {"Type": "AWS::IAM::Role", "Properties": {}}
 

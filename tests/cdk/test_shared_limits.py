@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill_cdk import manifest
+from tidemill_cdk.apps import manifest
 from tidemill_cdk.problems import DeployError
 
 # What `add_app`, `add_definitions` and `attach` all do with what is declared; each function in a stack of its own.
@@ -16,8 +16,8 @@ SCRIPT = """
 from aws_cdk import App, Stack, aws_events as events, aws_iam as iam, aws_lambda as lambda_
 from tidemill import Concurrency
 from tidemill_cdk import DeployError, Settings
-from tidemill_cdk.declaration import written
-from tidemill_cdk.manifest import plain
+from tidemill_cdk.apps.declaration import written
+from tidemill_cdk.apps.manifest import plain
 from tidemill_cdk.names import Names
 from tidemill_cdk.wiring import Wiring
 

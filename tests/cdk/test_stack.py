@@ -11,7 +11,7 @@ import pytest
 from cdk.conftest import pattern_of, queues_of
 from cdk.policies import resolved
 
-from tidemill.aws import table as schema
+from tidemill.aws.dynamo import keys as schema
 from tidemill.aws.settings import dead_letter_name, queue_name
 from tidemill_cdk.settings import own_python
 from tidemill_local.cost import estimate
@@ -327,7 +327,7 @@ def test_cron_schedules(whole: Any) -> None:
 
 def test_lambda_of_an_app(whole: Any) -> None:
     shop = whole.named("AWS::Lambda::Function", "Description", "The shop")
-    assert shop["Handler"] == "tidemill.aws.entry.handler"
+    assert shop["Handler"] == "tidemill.aws.function.entry.handler"
     assert (shop["MemorySize"], shop["Timeout"]) == (1_024, 120)
     variables = shop["Environment"]["Variables"]
     assert (variables["TIDEMILL_APP"], variables["CURRENCY"]) == ("shop:app", "EUR")
@@ -339,7 +339,7 @@ def test_attached_lambda_keeps_its_handler(whole: Any) -> None:
         one for one in whole.of("AWS::Lambda::Function").values()
         if one["Environment"]["Variables"].get("TIDEMILL_HANDLER") == "legacy.handler"
     ]  # fmt: skip
-    assert legacy["Handler"] == "tidemill.aws.entry.handler"
+    assert legacy["Handler"] == "tidemill.aws.function.entry.handler"
     assert json.loads(legacy["Environment"]["Variables"]["TIDEMILL_FUNCTION"])["id"] == "legacy"
     assert len(legacy["Layers"]) == 1
     assert legacy["RecursiveLoop"] == "Allow"

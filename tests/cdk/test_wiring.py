@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tidemill_cdk import manifest
-from tidemill_cdk.assets import import_root
-from tidemill_cdk.declaration import written
+from tidemill_cdk.apps import manifest
+from tidemill_cdk.apps.declaration import written
+from tidemill_cdk.bundles.assets import import_root
 from tidemill_cdk.problems import DeployError
 
 APPS = Path(__file__).parent / "apps"
@@ -20,7 +20,7 @@ APPS = Path(__file__).parent / "apps"
 SCRIPT = """
 from tidemill_cdk import DeployError, Settings
 from aws_cdk import App, Stack, assertions, aws_events as events, aws_iam as iam, aws_lambda as lambda_
-from tidemill_cdk.manifest import Declared
+from tidemill_cdk.apps.manifest import Declared
 from tidemill_cdk.names import Names
 from tidemill_cdk.wiring import Wiring
 

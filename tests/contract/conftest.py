@@ -11,11 +11,11 @@ import pytest
 from support.stale import Copy, StaleTransport
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.dynamo import Table
-from tidemill.aws.events import DynamoEvents
-from tidemill.aws.flow import DynamoFlow
-from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.waits import DynamoWaits
+from tidemill.aws.dynamo.events import DynamoEvents
+from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.runs import DynamoRuns
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.dynamo.waits import DynamoWaits
 from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.runs import SqliteRuns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.client import Reply, Request
+from tidemill.aws.calls.client import Reply, Request
 from tidemill.errors import JournalError
 from tidemill.ports import Blobs
 from tidemill_local.testing import moto

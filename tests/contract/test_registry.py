@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import DynamoRegistry, register, unregister
+from tidemill.aws.dynamo.registry import DynamoRegistry, register, unregister
+from tidemill.aws.dynamo.table import Table
 from tidemill.model import FINISHED, SIGNAL, Backoff, CancelSpec, CronTrigger, EventTrigger, FunctionSpec, TimeoutSpec
 from tidemill.ports import Registry
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.testing import moto
 
 Declare = Callable[[list[FunctionSpec]], Registry]

@@ -23,21 +23,21 @@ from counts.meter import KeyMeter, Used
 
 from tidemill import App
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.dynamo import Item, Table, item_of
-from tidemill.aws.events import DynamoEvents
-from tidemill.aws.executor import Executor, turn
-from tidemill.aws.flow import DynamoFlow
+from tidemill.aws.calls.transport import Reply, Request
+from tidemill.aws.dynamo.events import DynamoEvents
+from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.registry import DynamoRegistry, register
+from tidemill.aws.dynamo.runs import DynamoRuns
+from tidemill.aws.dynamo.table import Item, Table, item_of
+from tidemill.aws.dynamo.waits import DynamoWaits
+from tidemill.aws.function.executor import Executor, turn
+from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.liveness import UntilThen
-from tidemill.aws.metrics import Metrics
-from tidemill.aws.queue import SqsQueue
-from tidemill.aws.registry import DynamoRegistry, register
-from tidemill.aws.runs import DynamoRuns
+from tidemill.aws.messages.bus import EventBridgeBus
+from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
-from tidemill.aws.transport import Reply, Request
-from tidemill.aws.waits import DynamoWaits
-from tidemill.execute import outside
-from tidemill.execute.receive import takes
+from tidemill.engine.intake.receive import takes
+from tidemill.engine.runs import append as outside
 from tidemill.model import CronTrigger, Event, Head
 from tidemill.ports import World
 from tidemill_lambdas import ingest

@@ -22,10 +22,10 @@ from counts.account import NOW, Account  # noqa: E402
 from counts.meter import Used  # noqa: E402
 
 from tidemill import App, Concurrency, Context, Debounce, RateLimit, Singleton, Throttle, ids  # noqa: E402
-from tidemill.aws import flow_pool  # noqa: E402
-from tidemill.aws.dynamo import Table  # noqa: E402
-from tidemill.aws.flow import DynamoFlow  # noqa: E402
-from tidemill.aws.table import PK, SK, flow_key  # noqa: E402
+from tidemill.aws.dynamo import flow_pool  # noqa: E402
+from tidemill.aws.dynamo.flow import DynamoFlow  # noqa: E402
+from tidemill.aws.dynamo.keys import PK, SK, flow_key  # noqa: E402
+from tidemill.aws.dynamo.table import Table  # noqa: E402
 from tidemill.core.flow import keys  # noqa: E402
 from tidemill.core.flow.throttle import Limit, Turn  # noqa: E402
 from tidemill.model import Place  # noqa: E402

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.aws.dynamo import Item, Key
-from tidemill.aws.sizes import item_size
-from tidemill.aws.table import INDEXES
-from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.calls.transport import Reply, Request, Transport
+from tidemill.aws.dynamo.keys import INDEXES
+from tidemill.aws.dynamo.sizes import item_size
+from tidemill.aws.dynamo.table import Item, Key
 from tidemill_local.testing.meter import Meter, index_units, write_units
 
 SHARED = (  # keys that are not one run's or one event's, and what they are a kind of

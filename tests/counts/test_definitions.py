@@ -13,16 +13,16 @@ import pytest
 from counts.account import Account
 from counts.meter import Used
 
-from tidemill import definitions
-from tidemill.aws.executor import Executor
-from tidemill.aws.metrics import Metrics
+from tidemill.aws.calls.transport import Reply, Request
+from tidemill.aws.function.executor import Executor
+from tidemill.aws.function.metrics import Metrics
+from tidemill.aws.runtimes.context import Places, places
 from tidemill.aws.runtimes.ends import Ends
 from tidemill.aws.runtimes.lambda_ import LATE, LONGER, LambdaSteps
-from tidemill.aws.runtimes.places import Places, places
 from tidemill.aws.settings import queue_name
-from tidemill.aws.transport import Reply, Request
 from tidemill.core.definition import Definition, Lambda, StepSpec
 from tidemill.core.graph import Edge, Node
+from tidemill.definitions import folder as definitions
 from tidemill.model import EventTrigger, FunctionSpec
 from tidemill_local.cost.data import prices
 from tidemill_local.cost.estimate import OWN_MS, TRIP_MS

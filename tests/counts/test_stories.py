@@ -12,8 +12,8 @@ import pytest
 from counts import pages
 from counts.stories import LISTENERS, Counted, table
 
-from tidemill.aws.sizes import item_size
-from tidemill.aws.table import INDEXES, PK, SK
+from tidemill.aws.dynamo.keys import INDEXES, PK, SK
+from tidemill.aws.dynamo.sizes import item_size
 from tidemill_local.cost.data import stories
 from tidemill_local.cost.estimate import arriving, running, total
 from tidemill_local.testing.meter import index_entry

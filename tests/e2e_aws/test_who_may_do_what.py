@@ -85,7 +85,7 @@ def test_every_recorded_call_is_allowed(mill):
 
 
 def test_no_action_is_a_pattern_and_no_resource_is_everything(mill):
-    """A name that nobody knows beforehand ends in `*`, each with its reason in cdk/permissions.py."""
+    """A name that nobody knows beforehand ends in `*`, each with its reason in cdk/resources/permissions.py."""
     rights_given = rights.granted(mill.emulator)
     assert [right for right in rights_given if "*" in right.action] == []
     assert {right.action for right in rights_given if right.resource == "*"} <= {

@@ -14,15 +14,15 @@ from jsonschema import Draft202012Validator, FormatChecker
 from support import http_api
 
 from tidemill.core.journal import Claimed, Ended, Record
-from tidemill.execute import finish
-from tidemill.execute.open import open_run
-from tidemill.execute.receive import DirectBus
+from tidemill.engine.drive.claim import open_run
+from tidemill.engine.intake.receive import DirectBus
+from tidemill.engine.runs import end as finish
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, Failure, FunctionSpec
 from tidemill.ports import World
 from tidemill_lambdas import api, ingest
 from tidemill_lambdas.api.about import document
 from tidemill_lambdas.keys import AnyKey, Keys
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import Database
 
 NOW = 1_790_000_000_000

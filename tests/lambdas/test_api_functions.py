@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tidemill.core.flow import places
+from tidemill.core.flow import concurrency as places
 from tidemill.core.journal import Blocked, Suspended
 from tidemill.core.match import resolve
 from tidemill.duration import iso
-from tidemill.execute import lookback
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.model import SIGNAL, Event, HeadChange, Wait
 from tidemill.ports import Waiting
 

@@ -6,7 +6,7 @@ import pytest
 from lambdas.conftest import Caller
 
 from tidemill.core.journal import Ended
-from tidemill.execute import finish
+from tidemill.engine.runs import end as finish
 from tidemill_local.store.runs import SqliteRuns
 
 

@@ -12,16 +12,16 @@ import pytest
 from support import http_api
 
 from tidemill import App
-from tidemill.aws import sending
 from tidemill.aws import world as worlds
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.client import Client
-from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import register
+from tidemill.aws.calls.client import Client
+from tidemill.aws.calls.transport import Request
+from tidemill.aws.dynamo.registry import register
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.function import app_send as sending
+from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.settings import settings
-from tidemill.aws.transport import Request
 from tidemill.core.journal import StepDone
-from tidemill.execute.open import open_run
+from tidemill.engine.drive.claim import open_run
 from tidemill.limits import ANSWER_BYTES, MIB
 from tidemill.model import FunctionSpec
 from tidemill.ports import World
@@ -214,7 +214,7 @@ def test_a_run_is_run_again(mill: Mill) -> None:
 
 def test_a_signal_finds_who_waits_for_it(mill: Mill) -> None:
     from tidemill.core import match
-    from tidemill.execute import lookback
+    from tidemill.engine.runs import match_waits as lookback
     from tidemill.model import SIGNAL, Condition, Wait
 
     run_id = mill.invoked()

@@ -13,10 +13,10 @@ import pytest
 from lambdas.test_executor import NOW, Lambda, app
 
 from tidemill import App
-from tidemill.aws import code
-from tidemill.aws.entry import Entry
-from tidemill.aws.executor import Executor
-from tidemill.aws.plain import plain_function
+from tidemill.aws.function import load_app as code
+from tidemill.aws.function.entry import Entry
+from tidemill.aws.function.executor import Executor
+from tidemill.aws.function.plain_handler import plain_function
 from tidemill.aws.settings import queue_name
 from tidemill.errors import JournalError, Unavailable
 from tidemill.model import EventTrigger, FunctionSpec
@@ -140,7 +140,7 @@ def test_the_metrics_of_a_message_stand_in_one_line_with_its_ids(fn: Lambda) -> 
 def test_what_is_logged_while_a_run_is_at_work_says_which(db: Database, caplog: pytest.LogCaptureFixture) -> None:
     import logging
 
-    from tidemill.aws import logs
+    from tidemill.aws.function import logs
 
     shop = App("shop")
 

@@ -10,8 +10,9 @@ import pytest
 from lambdas.conftest import NOW
 
 from tidemill.core.journal import Resolved
+from tidemill.engine.intake import receive
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.errors import Unavailable
-from tidemill.execute import lookback, receive
 from tidemill.limits import EVENT_ID_MEMORY, MESSAGE_DELAY, SKEW
 from tidemill.model import REJECTED, Condition, Event, FunctionSpec, Wait
 from tidemill.ports import EventQuery, World

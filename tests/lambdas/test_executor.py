@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from tidemill import App, Context, Cron, Timeouts
-from tidemill.aws.executor import Executor, Refused, Turn, turn
+from tidemill.aws.function.executor import Executor, Refused, Turn, turn
+from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.liveness import GRACE, UntilThen
-from tidemill.aws.metrics import Metrics
 from tidemill.aws.settings import queue_name
 from tidemill.core.journal import Claimed, Ended, HandedOver, Started, StepDone, Suspended
+from tidemill.engine.drive.host import ExecutorGone
+from tidemill.engine.intake.receive import DirectBus
 from tidemill.errors import Unavailable
-from tidemill.execute.host import ExecutorGone
-from tidemill.execute.receive import DirectBus
 from tidemill.ports import RunQuery, World
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
 
 NOW = 1_790_000_000_000

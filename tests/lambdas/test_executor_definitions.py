@@ -12,25 +12,26 @@ import msgspec
 import pytest
 from lambdas.test_executor import NOW, Clock, Entropy, Queue
 
-from tidemill import values
-from tidemill.aws import code, world
-from tidemill.aws.client import Client, Credentials, Reply, Request
-from tidemill.aws.executor import Executor, turn
+from tidemill.aws import world
+from tidemill.aws.calls.client import Client, Credentials, Reply, Request
+from tidemill.aws.function import load_app as code
+from tidemill.aws.function.executor import Executor, turn
+from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.liveness import UntilThen
-from tidemill.aws.metrics import Metrics
 from tidemill.aws.runtimes import defined
+from tidemill.aws.runtimes.context import places
 from tidemill.aws.runtimes.ends import Ends
-from tidemill.aws.runtimes.places import places
 from tidemill.aws.settings import Settings, queue_name, step_mark
 from tidemill.core.definition import Definition, Docker, Http, Lambda, StepSpec
 from tidemill.core.graph import Edge, Node
 from tidemill.core.journal import StepDone
-from tidemill.execute.graph import graph_function
-from tidemill.execute.receive import DirectBus
+from tidemill.engine.drive.graph import graph_function
+from tidemill.engine.intake.receive import DirectBus
 from tidemill.model import EventTrigger, FunctionSpec
 from tidemill.ports import World
 from tidemill.task import Handed, Task
-from tidemill_local.registry import LocalRegistry
+from tidemill.values import encode as values
+from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
 
 SETTINGS = Settings("test", "t", "bucket", "b", "https://sqs/1/", "arn:timers", "g", "arn:r")

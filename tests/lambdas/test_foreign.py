@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws import envelope
+from tidemill.aws.messages import envelope
 from tidemill.json_numbers import SENTENCE
 from tidemill.model import Event
 from tidemill_lambdas.http import Refused

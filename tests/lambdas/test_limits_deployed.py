@@ -7,10 +7,10 @@ from dataclasses import replace
 from counts.account import Account
 
 from tidemill import App, Concurrency, Context
-from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import DynamoRegistry, declared, register
-from tidemill.core.flow import places
-from tidemill.execute.serve import changed
+from tidemill.aws.dynamo.registry import DynamoRegistry, declared, register
+from tidemill.aws.dynamo.table import Table
+from tidemill.core.flow import concurrency as places
+from tidemill.engine.intake.serve_lines import changed
 
 app = App("shop")
 

@@ -15,7 +15,7 @@ from support.moto_server import MotoServer
 from support.runtime_api import Function, LambdaDied
 
 from tidemill.aws import world as worlds
-from tidemill.aws.client import Client
+from tidemill.aws.calls.client import Client
 from tidemill.aws.settings import settings
 from tidemill.core.journal import Claimed, Ended, HandedOver, StepDone
 from tidemill.ports import World
@@ -26,7 +26,7 @@ import os
 import time
 
 from tidemill import App, Context
-from tidemill.aws import executor
+from tidemill.aws.function import executor
 
 executor.GRACE = int(os.environ.get("GRACE", executor.GRACE))  # so that the test need not wait for it
 app = App("shop")
@@ -110,7 +110,7 @@ class Mill:
     folder: Path
 
     def function(
-        self, timeout: float = 120, handler: str = "tidemill.aws.entry.handler", **environment: str
+        self, timeout: float = 120, handler: str = "tidemill.aws.function.entry.handler", **environment: str
     ) -> Function:
         everything = {**self.environment, "MARKS": str(self.folder), "TIDEMILL_APP": "shop_app:app", **environment}
         return Function(handler, everything, timeout, path=(str(self.folder),))
@@ -315,4 +315,4 @@ def test_handling_a_message_imports_nothing_heavy(mill: Mill) -> None:
         function.invoke(mill.start("shop.heavy", "order/heavy", "e1"))
     loaded = set(json.loads(mill.records("e1")[-1].value))
     assert sorted(loaded & HEAVY) == []
-    assert "tidemill.aws.executor" in loaded
+    assert "tidemill.aws.function.executor" in loaded

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tidemill.aws import held
-from tidemill.aws.dynamo import Table
-from tidemill.aws.registry import DynamoRegistry
+from tidemill.aws.dynamo import held
+from tidemill.aws.dynamo.registry import DynamoRegistry
+from tidemill.aws.dynamo.table import Table
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.aws.world import build
+from tidemill.engine.intake import receive
 from tidemill.errors import Unavailable
-from tidemill.execute import receive
 from tidemill.limits import DAY, MINUTE, RECHECK
 from tidemill.model import Event, EventTrigger, FunctionSpec
 from tidemill_lambdas.registry import Refused, entry, handle

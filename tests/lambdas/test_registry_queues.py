@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws.client import AwsError, Client
-from tidemill.aws.dynamo import Table
+from tidemill.aws.calls.client import AwsError, Client
+from tidemill.aws.dynamo.table import Table
 from tidemill.errors import Unavailable
 from tidemill_lambdas.registry import Refused, handle
 from tidemill_lambdas.registry.queues import Queues, make

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tidemill.aws.client import Client, Reply, Request
+from tidemill.aws.calls.client import Client, Reply, Request
 from tidemill.aws.secrets import AGAIN, KEPT, Secret
 from tidemill.errors import Unavailable
 from tidemill_lambdas.keys.entry import rotate

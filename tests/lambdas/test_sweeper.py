@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tidemill import ids
-from tidemill.aws import dead
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
+from tidemill.aws.messages import dead_letters as dead
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
+from tidemill.engine.intake import receive
 from tidemill.errors import Unavailable
-from tidemill.execute import receive
 from tidemill.limits import HOUR, MINUTE
 from tidemill.model import Event, FunctionSpec
 from tidemill.ports import World
@@ -107,7 +107,7 @@ def test_it_stops_when_its_time_is_up_and_goes_on_in_the_next_minute(world: Worl
 
 
 def test_an_ended_run_is_never_overdue(world: World):
-    from tidemill.execute import outside
+    from tidemill.engine.runs import append as outside
 
     (run_id,) = started(world, 1)
     outside.cancel(world, run_id, "enough")

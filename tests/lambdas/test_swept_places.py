@@ -5,7 +5,7 @@ from __future__ import annotations
 from counts.account import Account
 
 from tidemill import App, Concurrency, Context
-from tidemill.core.flow import places
+from tidemill.core.flow import concurrency as places
 from tidemill.limits import HOUR, MINUTE
 from tidemill.model import Place
 

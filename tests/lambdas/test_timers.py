@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tidemill.aws.client import Client, Reply, Request
-from tidemill.aws.queue import SqsQueue
+from tidemill.aws.calls.client import Client, Reply, Request
+from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
 from tidemill_lambdas.timers.forward import forward
 from tidemill_local.testing import moto

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from tidemill import App, Context
 from tidemill.aws import world as worlds
-from tidemill.aws.client import Reply, Request
-from tidemill.aws.dynamo import Table
-from tidemill.aws.executor import Executor, turn
-from tidemill.aws.metrics import Metrics
-from tidemill.aws.registry import register
+from tidemill.aws.calls.client import Reply, Request
+from tidemill.aws.dynamo.registry import register
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.function.executor import Executor, turn
+from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.settings import Settings, queue_name
 from tidemill_local.testing import moto
 

@@ -32,23 +32,24 @@ HANDLERS = tuple(f"tests/lambdas/test_{name}.py" for name in (
 
 # The first room that a file fits is its own.
 ROOMS = (
-    Room("flow", (f"{LAYER}/core/flow/*.py", f"{LAYER}/execute/admit.py", f"{LAYER}/execute/places.py",
-                  f"{LAYER}/execute/gather.py"), (FLOW, ENGINE, SEEDS)),
-    Room("language", (f"{LAYER}/core/cel_*.py", f"{LAYER}/core/expression.py", f"{LAYER}/core/match.py",
+    Room("flow", (f"{LAYER}/core/flow/*.py", f"{LAYER}/engine/intake/admit.py", f"{LAYER}/engine/runs/concurrency.py",
+                  f"{LAYER}/engine/intake/collect.py"), (FLOW, ENGINE, SEEDS)),
+    Room("language", (f"{LAYER}/core/cel/*.py", f"{LAYER}/core/expression.py", f"{LAYER}/core/match.py",
                       f"{LAYER}/core/pattern.py"), (LANGUAGE, ("tests/docs/test_event_patterns.py", *SCENARIOS))),
-    Room("views", (f"{LAYER}/core/view*.py",), (("tests/unit/test_view.py", "tests/lambdas/test_api_runs.py",
-                                                 "tests/lambdas/test_api_events.py"), SCENARIOS)),
-    Room("graphs", (f"{LAYER}/core/graph.py", f"{LAYER}/core/definition.py", f"{LAYER}/execute/graph.py"),
+    Room("views", (f"{LAYER}/core/view/*.py",), (("tests/unit/test_view.py", "tests/lambdas/test_api_runs.py",
+                                                  "tests/lambdas/test_api_events.py"), SCENARIOS)),
+    Room("graphs", (f"{LAYER}/core/graph.py", f"{LAYER}/core/definition.py", f"{LAYER}/engine/drive/graph.py"),
          (("tests/unit/test_graph.py", "tests/unit/test_definitions.py"), ("tests/e2e/test_definitions.py",))),
     Room("core", (f"{LAYER}/core/*.py",), (("tests/unit/test_snapshot.py", "tests/unit/test_retry.py",
                                             "tests/unit/test_step_keys.py", *ENGINE), SCENARIOS, SEEDS)),
-    Room("execute", (f"{LAYER}/execute/*.py",), ((*ENGINE, "tests/unit/test_arrive.py", *SCENARIOS),
-                                                 ("tests/unit/flow", "tests/e2e/test_parked.py"), SEEDS)),
+    Room("engine", (f"{LAYER}/engine/*/*.py", f"{LAYER}/engine/drive/*/*.py"), (
+        (*ENGINE, "tests/unit/test_arrive.py", *SCENARIOS), ("tests/unit/flow", "tests/e2e/test_parked.py"), SEEDS)),
     Room("store", ("local/store/*.py",), (("tests/unit/test_store_sqlite.py", "tests/unit/test_store_file.py",
                                            "tests/unit/test_store_rollback.py", "tests/contract"), FLOW, SCENARIOS)),
     Room("aws", tuple(f"{LAYER}/aws/{name}.py" for name in (
-        "blobs", "bus", "dynamo", "events", "flow_places", "flow_pool", "flow_starts", "heads", "journals", "run_lists",
-        "runs", "table", "waits")), (("tests/contract", "tests/unit/aws"), ("tests/lambdas",))),
+        "blobs", "messages/bus", "dynamo/table", "dynamo/events", "dynamo/flow_concurrency", "dynamo/flow_pool",
+        "dynamo/flow_starts", "dynamo/heads", "dynamo/journals", "dynamo/run_lists", "dynamo/runs", "dynamo/keys",
+        "dynamo/waits")), (("tests/contract", "tests/unit/aws"), ("tests/lambdas",))),
     Room("handlers", ("lambdas/*.py", "lambdas/*/*.py"), (HANDLERS, ("tests/lambdas",), ("tests/unit/aws",))),
 )  # fmt: skip
 

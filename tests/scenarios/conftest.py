@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.execute.code import drive
+from tidemill.engine.drive.drive import drive
 from tidemill.testing import Mill
 from tidemill_local.testing import machine
 

@@ -12,7 +12,7 @@ from tidemill import App, AsyncContext
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidemill.execute.deadlock.ALONE", 0.02)
+    monkeypatch.setattr("tidemill.engine.drive.aio.deadlock.ALONE", 0.02)
 
 
 def test_an_event_that_nobody_sets(serve):

@@ -564,7 +564,7 @@ def test_a_non_retriable_item_of_a_map_in_a_branch(serve):
 def test_what_a_library_keeps_open_does_not_keep_the_run_from_what_it_waits_for(serve, keeps, monkeypatch):
     import socket
 
-    from tidemill.execute import driver_async
+    from tidemill.engine.drive.aio import driver as driver_async
 
     monkeypatch.setattr(driver_async, "PATIENCE", 0.05)
     app = App("shop")
@@ -617,8 +617,8 @@ def test_a_moment_awaited_between_steps_is_no_reason_to_leave():
 
 
 def test_a_run_cancelled_as_its_last_branch_at_work_ends_is_left(monkeypatch):
-    from tidemill.execute import outside
-    from tidemill.execute.code import drive
+    from tidemill.engine.drive.drive import drive
+    from tidemill.engine.runs import append as outside
     from tidemill_local.testing import machine
 
     def parking(*args: Any, **given: Any) -> None:

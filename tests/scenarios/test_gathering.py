@@ -8,7 +8,7 @@ import pytest
 
 from tidemill import App, Batch, Concurrency, Context, Debounce, Singleton, Throttle
 from tidemill.core.journal import Gathered
-from tidemill.execute import receive
+from tidemill.engine.intake import receive
 from tidemill.limits import DEBOUNCE_EVENTS, DROPPED_EVENTS
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tidemill import App, AsyncContext, Context
-from tidemill.aws.transport import Reply, Request
+from tidemill.aws.calls.transport import Reply, Request
 from tidemill.testing import Mill
 from tidemill_local.store.database import Database
 from tidemill_local.testing import mill as mills

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tidemill import App, AsyncContext, Context, StepError, values
-from tidemill.execute import handed
+from tidemill import App, AsyncContext, Context, StepError
+from tidemill.engine.drive import remote_attempt as handed
 from tidemill.model import Failure
 from tidemill.task import Handed
 from tidemill.testing import Mill
+from tidemill.values import encode as values
 
 Serve = Callable[..., Mill]
 HOUR = 3_600_000

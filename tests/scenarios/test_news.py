@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tidemill import App, AsyncContext, Context, ids
-from tidemill.execute import live, receive
-from tidemill.execute.code import drive
+from tidemill.engine.drive import live
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.intake import receive
 from tidemill.model import Event
 from tidemill.testing import Mill
 from tidemill_local.testing import machine

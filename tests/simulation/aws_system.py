@@ -23,19 +23,20 @@ from simulation.ports import Faulty
 from simulation.scenario import Program, Scenario, Sent
 from simulation.system import System
 
-from tidemill.aws import executor, message
-from tidemill.aws.again import sooner
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.client import AwsError, Client
-from tidemill.aws.envelope import entry
-from tidemill.aws.executor import Executor, Refused, turn
+from tidemill.aws.calls.client import AwsError, Client
+from tidemill.aws.function import executor
+from tidemill.aws.function.executor import Executor, Refused, turn
+from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.liveness import UntilThen
-from tidemill.aws.metrics import Metrics
-from tidemill.aws.queue import SqsQueue
+from tidemill.aws.messages import types as message
+from tidemill.aws.messages.bus import EventBridgeBus
+from tidemill.aws.messages.envelope import entry
+from tidemill.aws.messages.queue import SqsQueue
+from tidemill.aws.messages.redelivery import sooner
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.intake import receive
 from tidemill.errors import Unavailable
-from tidemill.execute import receive
-from tidemill.execute.code import drive
 from tidemill.model import Event
 from tidemill.ports import World
 from tidemill_lambdas import events

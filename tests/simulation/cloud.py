@@ -5,7 +5,7 @@
 - The bus delivers at least once, in any order; a request may be refused in part.
 - A one-shot schedule fires up to a minute late and deletes itself; now and then never, or twice.
 
-`Cloud` stands in for `tidemill.aws.client.Client`: any call may do nothing and fail, or do its work and look failed.
+`Cloud` replaces `tidemill.aws.calls.client.Client`: any call may do nothing and fail, or do its work and look failed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from simulation.loop import Loop
 
-from tidemill.aws.client import AwsError
-from tidemill.aws.transport import Reply
+from tidemill.aws.calls.client import AwsError
+from tidemill.aws.calls.transport import Reply
 from tidemill.errors import Unavailable
 
 Record = dict[str, Any]  # a message as Lambda gets it

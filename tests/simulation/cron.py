@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from simulation.system import START
 from simulation.view import View
 
-from tidemill.execute import receive
+from tidemill.engine.intake import receive
 from tidemill.model import TIMER, CronTrigger, FunctionSpec
-from tidemill_local.clock import NS
-from tidemill_local.cron import Cron
+from tidemill_local.server.clock import NS
+from tidemill_local.server.cron import Cron
 
 if TYPE_CHECKING:
     from simulation.sync_system import SyncSystem

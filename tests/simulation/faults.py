@@ -12,11 +12,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from tidemill.execute import admit, finish, gather, keep, lookback, tape
-from tidemill.execute.gate import Gate
+from tidemill.engine.drive import keeper as keep
+from tidemill.engine.drive import replayed as tape
+from tidemill.engine.drive.aio.gate import Gate
+from tidemill.engine.intake import admit
+from tidemill.engine.intake import collect as gather
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.model import Head
-from tidemill_local.clock import PlatformClock
-from tidemill_local.cron import Cron
+from tidemill_local.server.clock import PlatformClock
+from tidemill_local.server.cron import Cron
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def ids_are_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def all_missed_ticks_fire(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has slept fires every tick of that time."""
-    monkeypatch.setattr("tidemill_local.cron._AHEAD_MOST", 10**12)
+    monkeypatch.setattr("tidemill_local.server.cron._AHEAD_MOST", 10**12)
     monkeypatch.setattr(Cron, "_next", lambda self, spec, trigger, now: now + 60_000)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from simulation.system import SKEW, Execution, System
 
-from tidemill.core.flow import gather, keys, places
+from tidemill.core.flow import collect as gather
+from tidemill.core.flow import concurrency as places
+from tidemill.core.flow import keys
 from tidemill.core.journal import Claimed, Record
 from tidemill.core.state import RunState, fold
 from tidemill.limits import IDEMPOTENCY_MEMORY

@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill import App, values
+from tidemill import App
 from tidemill.core.definition import Definition, Docker, StepSpec
 from tidemill.core.graph import TRIGGER, Edge, Graph
 from tidemill.core.journal import Ended, Record
 from tidemill.core.state import RunState, fold
+from tidemill.engine.drive import remote_attempt as handed
+from tidemill.engine.drive.graph import graph_function
 from tidemill.errors import TaskFailed
-from tidemill.execute import handed
-from tidemill.execute.graph import graph_function
 from tidemill.model import EventTrigger, Failure, FunctionSpec, Head
 from tidemill.task import Handed, Runtime, Task
+from tidemill.values import encode as values
 
 if TYPE_CHECKING:
     from simulation.scenario import GraphProgram

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill.core.flow import places
+from tidemill.core.flow import concurrency as places
 from tidemill.model import Place
 
 if TYPE_CHECKING:

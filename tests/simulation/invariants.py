@@ -9,7 +9,7 @@ from simulation import ahead, flow, graphs, rules
 from simulation.system import SKEW, Execution, System
 from simulation.view import View
 
-from tidemill import ids, limits, values
+from tidemill import ids, limits
 from tidemill.core.journal import (
     AttemptFailed,
     Blocked,
@@ -23,9 +23,12 @@ from tidemill.core.journal import (
     Suspended,
 )
 from tidemill.core.state import fold
-from tidemill.execute import finish, lookback, receive
+from tidemill.engine.intake import receive
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.model import ENDED, FAILED, FINISHED, INVOKED, TIMER, Head
 from tidemill.ports import EventQuery
+from tidemill.values import encode as values
 
 
 def broken(system: System) -> list[str]:

@@ -20,17 +20,17 @@ from support.faults import Faults, FaultyTransport
 from support.stale import Copy, StaleTransport
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.client import Client
-from tidemill.aws.dynamo import Table
-from tidemill.aws.events import DynamoEvents
-from tidemill.aws.flow import DynamoFlow
+from tidemill.aws.calls.client import Client
+from tidemill.aws.calls.transport import Reply, Request, Transport
+from tidemill.aws.dynamo.events import DynamoEvents
+from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.keys import BY_DUE, PK, SK, TTL
+from tidemill.aws.dynamo.runs import DynamoRuns
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.dynamo.waits import DynamoWaits
 from tidemill.aws.liveness import UntilThen
-from tidemill.aws.queue import SqsQueue
-from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.table import BY_DUE, PK, SK, TTL
-from tidemill.aws.transport import Reply, Request, Transport
-from tidemill.aws.waits import DynamoWaits
+from tidemill.aws.messages.bus import EventBridgeBus
+from tidemill.aws.messages.queue import SqsQueue
 from tidemill.model import Wait
 from tidemill.ports import Clock, World
 from tidemill.warm import Warm

@@ -18,14 +18,14 @@ from simulation.stores import InSqlite
 from simulation.system import System
 
 from tidemill.core.journal import Claimed
-from tidemill.execute import receive
-from tidemill.execute.code import drive
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.open import open_run
+from tidemill.engine.drive.claim import open_run
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.intake import receive
 from tidemill.model import Event
 from tidemill.ports import Keeper, World
-from tidemill_local.claims import FOREVER, Claims
-from tidemill_local.clock import NS, PlatformClock
+from tidemill_local.server.clock import NS, PlatformClock
+from tidemill_local.workers.claims import FOREVER, Claims
 
 
 class Counted:

@@ -26,17 +26,17 @@ from simulation.watchdog import Watchdog
 
 from tidemill import App
 from tidemill.core.journal import Claimed, Record
+from tidemill.engine.drive.claim import Opened, open_run
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.drive.parking import Resumed, follows
+from tidemill.engine.intake import delayed, receive
+from tidemill.engine.intake.serve_lines import changed
 from tidemill.errors import Unavailable
-from tidemill.execute import delayed, receive
-from tidemill.execute.code import drive
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.live import LiveRun
-from tidemill.execute.open import Opened, open_run
-from tidemill.execute.parking import Resumed, follows
-from tidemill.execute.serve import changed
 from tidemill.model import Event, FunctionSpec, Wait
 from tidemill.ports import EventQuery, Keeper, World
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.server.registry import LocalRegistry
 
 START = 1_767_225_600_000
 TIMEOUT = 30_000  # of the executors' process

@@ -9,10 +9,12 @@ import pytest
 from simulation.scenario import make
 from simulation.worlds import check
 
-from tidemill.core.flow import gather, rate, throttle
+from tidemill.core.flow import collect as gather
+from tidemill.core.flow import rate, throttle
 from tidemill.core.journal import Gathered, Record
-from tidemill.execute import admit, keep
-from tidemill.execute import places as held
+from tidemill.engine.drive import keeper as keep
+from tidemill.engine.intake import admit
+from tidemill.engine.runs import concurrency as held
 from tidemill.model import Event, HeadChange, Place
 from tidemill.ports import World
 from tidemill_local.store.flow import SqliteFlow

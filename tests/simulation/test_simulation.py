@@ -13,12 +13,16 @@ from simulation import layers
 from simulation.scenario import make
 from simulation.worlds import check
 
-from tidemill.core import graph, look
+from tidemill.core import graph
+from tidemill.core import next_action as look
 from tidemill.core.journal import Ended, Record, Suspended
 from tidemill.core.state import fold
-from tidemill.execute import finish, handed, keep, lookback
-from tidemill.execute import open as opening
-from tidemill.execute.live import LiveRun
+from tidemill.engine.drive import claim as opening
+from tidemill.engine.drive import keeper as keep
+from tidemill.engine.drive import remote_attempt as handed
+from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.model import Event, Head, HeadChange, Wait
 from tidemill.ports import World
 from tidemill_local.store.runs import SqliteRuns

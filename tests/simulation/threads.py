@@ -14,7 +14,7 @@ from unittest import mock
 
 from simulation.loop import Actor, Loop
 
-from tidemill.execute import driver, live
+from tidemill.engine.drive import driver, live
 
 _LONG = 600_000
 _LOOK = 250  # ms between two looks at a condition

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.calls.transport import Reply, Request, Transport
 
 
 @dataclass(frozen=True)

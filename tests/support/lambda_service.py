@@ -11,9 +11,9 @@ from pathlib import Path
 
 from support.runtime_api import Function, FunctionError, LambdaDied
 
-from tidemill.aws.client import Client, Credentials, Reply, Request
+from tidemill.aws.calls.client import Client, Credentials, Reply, Request
+from tidemill.aws.runtimes.context import places
 from tidemill.aws.runtimes.lambda_ import LambdaSteps
-from tidemill.aws.runtimes.places import places
 from tidemill.aws.settings import Settings, step_name
 from tidemill.core.definition import Lambda
 from tidemill.task import Task
@@ -44,7 +44,9 @@ class LambdaService:
         timeout = max(-(-task.step.timeout // 1_000), 1) if task.step.timeout is not None else 900
         environment = {"TIDEMILL_STEP_HANDLER": runtime.handler}
         self._name = step_name(SETTINGS.mill, task.function_id, task.step.id)
-        self._function = Function("tidemill.aws.step.handler", environment, timeout, (str(self._folder),))
+        self._function = Function(
+            "tidemill.aws.runtimes.step_handler.handler", environment, timeout, (str(self._folder),)
+        )
         self._function.__enter__()
 
     def runtime(self, clock: Callable[[], int]) -> LambdaSteps:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tidemill.aws.blobs import PREFIX
-from tidemill.aws.table import PK, SK, TTL
-from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.calls.transport import Reply, Request, Transport
+from tidemill.aws.dynamo.keys import PK, SK, TTL
 from tidemill.limits import DAY, HOUR, SECOND
 from tidemill.ports import Clock
 from tidemill_local.testing import moto

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.client import Client
-from tidemill.aws.table import PK, SK
-from tidemill.aws.transport import Reply, Request, Transport
+from tidemill.aws.calls.client import Client
+from tidemill.aws.calls.transport import Reply, Request, Transport
+from tidemill.aws.dynamo.keys import PK, SK
 from tidemill_local.testing import moto
 
 _INSIDE = {"RequestItems", "TransactItems", "Put", "Update", "Delete", "PutRequest", "DeleteRequest"}

@@ -9,11 +9,11 @@ import pytest
 
 from tidemill import App, CancelOn, Context, Cron, Event
 from tidemill.core.journal import Cancelled, Claimed, Started, StepTried
-from tidemill.execute import receive
-from tidemill.execute.arrive import arrive, tick
-from tidemill.execute.code import drive
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.open import Opened
+from tidemill.engine.drive.claim import Opened
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.intake import receive
+from tidemill.engine.intake.begin import arrive, tick
 from tidemill.model import CronTrigger
 from tidemill.model import Event as Received
 from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock

@@ -11,9 +11,11 @@ import pytest
 
 from tidemill import App, Batch, Context
 from tidemill.core.journal import Gathered, Record, Resolved, Started
+from tidemill.engine.drive.claim import open_run
+from tidemill.engine.intake import receive
+from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import concurrency as places
 from tidemill.errors import Unavailable
-from tidemill.execute import outside, places, receive
-from tidemill.execute.open import open_run
 from tidemill.model import Event, Head, HeadChange, Place
 from tidemill.ports import World
 from tidemill.testing import Mill

@@ -19,13 +19,13 @@ from cli_server import MemoryServer
 
 import tidemill_lambdas
 from tidemill import App, Backoff, CancelOn, Context, Throttle, Timeouts
-from tidemill.core.flow import places
+from tidemill.core.flow import concurrency as places
 from tidemill.model import Event
 from tidemill.ports import Waiting
 from tidemill_local.cli import follow, main, text
 from tidemill_local.cli.http import _COMMANDS, Api
 from tidemill_local.cli.screen import Silent
-from tidemill_local.payload import Answer, problem
+from tidemill_local.http.payload import Answer, problem
 
 
 def shop() -> App:

@@ -113,7 +113,7 @@ def test_the_test_that_init_writes_passes(folder: Path) -> None:
 def test_the_app_that_init_writes_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tidemill_local.targets import load
+    from tidemill_local.load.targets import load
 
     assert main(["init"]) == 0
     server = MemoryServer(*load((), folder).apps)
@@ -187,7 +187,7 @@ def test_the_definition_that_init_writes_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its steps as processes, as on every machine without Docker."""
-    from tidemill_local.targets import load
+    from tidemill_local.load.targets import load
 
     monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/nobody.sock")
     assert main(["init"]) == 0

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tidemill import ApiError, App, client
-from tidemill.client import post
+from tidemill import ApiError, App
+from tidemill.sdk import client
+from tidemill.sdk.client import post
 
 OK = (200, {"ids": ["i1"], "status": 200})
 

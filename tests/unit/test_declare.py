@@ -26,8 +26,8 @@ from tidemill import (
     Singleton,
     Throttle,
     Timeouts,
-    declare,
 )
+from tidemill.declare import functions as declare
 from tidemill.model import Backoff as BackoffSpec
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, FunctionSpec, TimeoutSpec
 

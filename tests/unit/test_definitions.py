@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tidemill import DeclarationError, definitions
+from tidemill import DeclarationError
 from tidemill.core.definition import Definition, Docker, Http, Lambda, StepSpec, Wasm
 from tidemill.core.graph import Awaited, Edge, Node
+from tidemill.definitions import folder as definitions
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, FunctionSpec, TimeoutSpec
 from tidemill.testing import Mill
 

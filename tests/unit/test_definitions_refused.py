@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tidemill import definitions
+from tidemill.definitions import folder as definitions
 
 HTTP = {"type": "http", "url": "https://example.com"}
 DOCKER = {"type": "docker"}

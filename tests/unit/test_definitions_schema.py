@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
-from tidemill.checks import Problems
-from tidemill.definition import parse
-from tidemill.definition_json import join
-from tidemill.definition_shape import CHECKED, SAID, fit, schema
+from tidemill.declare.problems import Problems
+from tidemill.definitions.definition import parse
+from tidemill.definitions.schema import CHECKED, SAID, fit, schema
+from tidemill.definitions.strict_json import join
 
 DOCS = Path(__file__).parents[2] / "docs"
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:crm"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tidemill import App, CancelOn, Context, Timeouts, values
+from tidemill import App, CancelOn, Context, Timeouts
 from tidemill.core.journal import Ended, Started
-from tidemill.execute import receive, start
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.rerun import rerun
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.intake import receive
+from tidemill.engine.intake.rerun import rerun
+from tidemill.engine.runs import create as start
 from tidemill.limits import DAY, EVENT_ID_MEMORY
 from tidemill.model import Event, Head, Parent
 from tidemill.testing import Mill
+from tidemill.values import encode as values
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from tidemill import App, RetryAfterError
 from tidemill.testing import Mill
-from tidemill_local.targets import load
+from tidemill_local.load.targets import load
 from tidemill_local.testing.run import Run
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tidemill.core.cel_subset import Subset, compile_subset
-from tidemill.core.cel_terms import Unbounded, compile_terms
+from tidemill.core.cel.subset import Subset, compile_subset
+from tidemill.core.cel.terms import Unbounded, compile_terms
 from tidemill.core.expression import MISSING, ExpressionError, _Cel, compile  # noqa: A004
 from tidemill.limits import EXPRESSION_CHARS
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tidemill import App
 from tidemill.core.definition import Definition, Docker, StepSpec
 from tidemill.core.graph import TRIGGER, Awaited, Edge, EdgeId, Graph, Node
+from tidemill.engine.drive.graph import graph_function
 from tidemill.errors import TaskFailed
-from tidemill.execute.graph import graph_function
 from tidemill.model import EventTrigger, Failure, FunctionSpec
 from tidemill.task import Task
 from tidemill.testing import Mill

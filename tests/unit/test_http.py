@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tidemill.limits import REQUEST_BYTES
-from tidemill_local.door import Door, Hosts
-from tidemill_local.http import IDLE, LINGER, PATIENCE, Connection
-from tidemill_local.payload import Answer
-from tidemill_local.request import HEADER_BYTES
-from tidemill_local.tick import Tick
+from tidemill_local.http.connection import IDLE, LINGER, PATIENCE, Connection
+from tidemill_local.http.door import Door, Hosts
+from tidemill_local.http.payload import Answer
+from tidemill_local.http.request import HEADER_BYTES
+from tidemill_local.server.tick import Tick
 
 HOSTS = Hosts(frozenset({b"localhost:8288", b"127.0.0.1:8288"}))
 OPEN = Hosts(HOSTS.names, any_host=True)

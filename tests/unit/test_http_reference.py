@@ -15,7 +15,7 @@ from cli_server import MemoryServer
 from tidemill import App
 from tidemill_lambdas.api import about
 from tidemill_local import http_reference
-from tidemill_local.payload import Answer, request_payload
+from tidemill_local.http.payload import Answer, request_payload
 
 DOCUMENT = json.loads(about.document())
 PAGE = http_reference.page(DOCUMENT)

@@ -43,17 +43,23 @@ HEAVY = frozenset(
 
 BUDGETS = {
     # What every user's module imports, in every Lambda and worker.
-    "tidemill": HEAVY | {"tidemill_local", "tidemill.execute", "argparse", "json"},
+    "tidemill": HEAVY | {"tidemill_local", "tidemill.engine", "argparse", "json"},
     # What every user's Lambda pays at a cold start. TLS comes with its first call.
-    "tidemill.aws.entry": (HEAVY - {"logging", "socket"})
+    "tidemill.aws.function.entry": (HEAVY - {"logging", "socket"})
     | {"tidemill_local", "aws_lambda_powertools", "argparse"}
-    | {"tidemill.aws.runtimes", "tidemill.aws.told", "tidemill.execute.graph", "tidemill.runtimes"},
+    | {
+        "tidemill.aws.runtimes",
+        "tidemill.aws.messages.step_results",
+        "tidemill.engine.drive.graph",
+        "tidemill.runtimes",
+    },
     # What the Lambda of a definition's step pays, whose code knows nothing of us.
-    "tidemill.aws.step": HEAVY | {"tidemill_local", "tidemill.execute", "tidemill.core", "tidemill.aws.client"},
+    "tidemill.aws.runtimes.step_handler": HEAVY
+    | {"tidemill_local", "tidemill.engine", "tidemill.core", "tidemill.aws.calls.client"},
     # What every command pays before it knows which one it is.
     "tidemill_local.cli": HEAVY,
     # What every pytest run pays on a machine with tidemill installed, whether it uses the fixture or not.
-    "tidemill.testing_plugin": frozenset({"asyncio", "pydantic", "sqlite3", "tidemill_local", "tidemill.execute"}),
+    "tidemill.testing_plugin": frozenset({"asyncio", "pydantic", "sqlite3", "tidemill_local", "tidemill.engine"}),
 }
 
 

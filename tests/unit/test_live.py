@@ -10,8 +10,8 @@ import pytest
 
 from tidemill.core.journal import Cancelled, Claimed, Ended, Record, Resolved, Started, StepDone
 from tidemill.core.state import fold
+from tidemill.engine.drive.live import Left, LiveRun
 from tidemill.errors import NonRetriableError, Unavailable
-from tidemill.execute.live import Left, LiveRun
 from tidemill.model import Event, FunctionSpec, Head, HeadChange
 
 BIRTH = Started(1_000, "shop.work", (Event("e1", "go", {}, 1_000, 1_000),))

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tidemill.core.journal import Claimed, Ended, Started, StepTried
-from tidemill.core.view_steps import steps_view
+from tidemill.core.view.steps import steps_view
+from tidemill.engine.drive.host import Host
 from tidemill.errors import TaskFailed
-from tidemill.execute.host import Host
 from tidemill.model import AtWork, Event, Failure, Head
-from tidemill_local import board as boards
-from tidemill_local.board import NOTES, SIZE, Board
+from tidemill_local.workers import board as boards
+from tidemill_local.workers.board import NOTES, SIZE, Board
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill.model import CronTrigger, FunctionSpec
-from tidemill_local.clock import NS, ClockWatch, PlatformClock, SharedClock
-from tidemill_local.cron import Cron
+from tidemill_local.server.clock import NS, ClockWatch, PlatformClock, SharedClock
+from tidemill_local.server.cron import Cron
 
 START = 1_790_000_040_000  # a full minute
 DAY = 86_400_000

@@ -8,13 +8,14 @@ from lambdas.conftest import NOW, make_world
 from unit.test_local_timers import Handle
 
 from tidemill.core.journal import Resolved
-from tidemill.execute import lookback, receive
+from tidemill.engine.intake import receive
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.limits import SKEW
 from tidemill.model import Condition, Event, FunctionSpec, Wait
-from tidemill_local.delayed import Delayed
+from tidemill_local.server.delayed import Delayed
+from tidemill_local.server.tick import Tick
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.errors import StoreError
-from tidemill_local.tick import Tick
 
 SPEC = FunctionSpec("shop.charge", "shop", "charge")
 DAY = 86_400_000

@@ -11,23 +11,23 @@ import pytest
 
 from tidemill.core.journal import Claimed, Started
 from tidemill.core.state import fold
-from tidemill.execute.open import Opened
-from tidemill.execute.receive import DirectBus
+from tidemill.engine.drive.claim import Opened
+from tidemill.engine.intake.receive import DirectBus
 from tidemill.model import Event, EventTrigger, Failure, FunctionSpec, Head, TimeoutSpec
 from tidemill.ports import World
-from tidemill_local import dispatch
-from tidemill_local.claims import Claims
-from tidemill_local.console import Console
-from tidemill_local.dispatch import BEGINNING_MOST, Dispatcher
-from tidemill_local.quarantine import Quarantine
-from tidemill_local.queue import LocalQueue
-from tidemill_local.ready import ReadyQueue
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.console.lines import Console
+from tidemill_local.server.queue import LocalQueue
+from tidemill_local.server.ready import ReadyQueue
+from tidemill_local.server.registry import LocalRegistry
+from tidemill_local.server.tick import Tick
+from tidemill_local.server.timers import Timers
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.errors import StoreError, StoreFullError
 from tidemill_local.testing.machine import SeededEntropy, VirtualClock
-from tidemill_local.tick import Tick
-from tidemill_local.timers import Timers
+from tidemill_local.workers import dispatch
+from tidemill_local.workers.claims import Claims
+from tidemill_local.workers.dispatch import BEGINNING_MOST, Dispatcher
+from tidemill_local.workers.quarantine import Quarantine
 
 NOW = 1_000_000
 

@@ -6,9 +6,9 @@ import asyncio
 import os
 from typing import Any
 
-from tidemill_local.channel import Channel
-from tidemill_local.tick import Tick
-from tidemill_local.wire import frame
+from tidemill_local.server.tick import Tick
+from tidemill_local.workers.channel import Channel
+from tidemill_local.workers.wire import frame
 
 
 class Store:

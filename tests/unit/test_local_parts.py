@@ -9,9 +9,11 @@ from itertools import islice
 import pytest
 
 from tidemill.model import CronTrigger, EventTrigger, FunctionSpec
-from tidemill_local import cron, envfile, wire
-from tidemill_local.ready import ReadyQueue
-from tidemill_local.registry import LocalRegistry
+from tidemill_local.load import envfile
+from tidemill_local.server import cron
+from tidemill_local.server.ready import ReadyQueue
+from tidemill_local.server.registry import LocalRegistry
+from tidemill_local.workers import wire
 
 
 def spec(name: str, *patterns: str) -> FunctionSpec:

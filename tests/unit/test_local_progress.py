@@ -8,8 +8,8 @@ import pytest
 
 from tidemill.core.journal import AttemptFailed, Blocked, Ended, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.model import Event, Failure, Head, Parent
-from tidemill_local.console import Console
-from tidemill_local.progress import of_event, of_record
+from tidemill_local.console.lines import Console
+from tidemill_local.console.progress import of_event, of_record
 
 AT = 1_796_060_402_000  # 2026-11-30 17:40:02 UTC
 HEAD = Head("01KAN5YJ4CPD9DQ571SZC8QH", "shop.checkout", "running", AT - 2_000, AT, started_at=AT - 2_000)

@@ -9,11 +9,11 @@ import pytest
 
 from tidemill.core.journal import Started
 from tidemill.model import Event, Head, HeadChange
-from tidemill_local.ready import ReadyQueue
+from tidemill_local.server.ready import ReadyQueue
+from tidemill_local.server.tick import Tick
+from tidemill_local.server.timers import Timers
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.errors import StoreError
-from tidemill_local.tick import Tick
-from tidemill_local.timers import Timers
 
 NOW = 1_000_000
 BORN = Started(NOW, "a.f", (Event("e1", "n", {}, 1, 1),))

@@ -18,7 +18,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
 )
-from tidemill.core.look import bounded, look
+from tidemill.core.next_action import bounded, look
 from tidemill.core.state import fold
 from tidemill.model import Event, Failure, FunctionSpec, Head
 

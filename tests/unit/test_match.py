@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidemill.core.cel_subset import equal
-from tidemill.core.cel_tokens import Literal
+from tidemill.core.cel.subset import equal
+from tidemill.core.cel.tokens import Literal
 from tidemill.core.expression import ExpressionError, compile  # noqa: A004
 from tidemill.core.match import (
     MISSING,

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
-from tidemill.aws.envelope import entry
+from tidemill.aws.messages.envelope import entry
 from tidemill.core.expression import compile as compile_expression
 from tidemill.core.pattern import LONGEST, pattern
 from tidemill.model import Event, EventTrigger, Trigger, event_fields, name_matches

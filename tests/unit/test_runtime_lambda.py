@@ -13,7 +13,7 @@ import pytest
 from contract.programs import clock, task_of
 from support.processes import wait_until_gone
 
-from tidemill.aws.client import Client, Credentials, Reply, Request
+from tidemill.aws.calls.client import Client, Credentials, Reply, Request
 from tidemill.core.definition import Lambda
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure

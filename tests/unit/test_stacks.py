@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill import App, Context, NonRetriableError
-from tidemill.execute.failures import failure_of
-from tidemill.execute.frames import is_library
+from tidemill.engine.drive.failures import failure_of
+from tidemill.engine.drive.trace.frames import is_library
 from tidemill.testing import Mill
-from tidemill_local.stack import stack_end
+from tidemill_local.console.stack import stack_end
 
 HERE = __file__
 

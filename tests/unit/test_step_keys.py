@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.core.step_keys import escaped, unscoped
-from tidemill.execute.tape import Branch
+from tidemill.engine.drive.replayed import Branch
 
 pieces = st.sampled_from(["p0/", "0/", "p", "1/", "~", "~p0/0/", "p12/3/", "a", "/", ":1"])
 ids = st.lists(pieces, min_size=1, max_size=6).map("".join)

@@ -9,9 +9,9 @@ import pytest
 from tidemill.core.journal import Claimed, HandedOver, Started
 from tidemill.model import Condition, Event, Head, Place, Wait
 from tidemill.ports import Waiting
+from tidemill_local.server.tick import Tick
 from tidemill_local.store.database import Database
 from tidemill_local.store.errors import StoreError, StoreFullError
-from tidemill_local.tick import Tick
 
 PLACE = Place("shop.pay", 1, "runs")
 

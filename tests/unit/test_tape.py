@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemill.engine.drive.replayed import Branch, attempt, unlike
 from tidemill.errors import NonRetriableError
-from tidemill.execute.tape import Branch, attempt, unlike
 
 ids = st.lists(st.sampled_from(["a", "b", "a:1", "a:2", "b:1", "p0/0/a", "a:1:1"]), max_size=30)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tidemill.runtimes import extras
-from tidemill_local import mistakes, sources, targets
-from tidemill_local.definitions import DefinitionsError
-from tidemill_local.targets import TargetError
+from tidemill_local.load import mistakes, sources, targets
+from tidemill_local.load.definitions import DefinitionsError
+from tidemill_local.load.targets import TargetError
 
 APP = "from tidemill import App\napp = App({name!r})\n@app.function(on='x')\ndef f(ctx): ...\n"
 

@@ -12,8 +12,8 @@ import pytest
 from tidemill.core.journal import Ended, StepTried
 from tidemill.model import Event, Failure, Head
 from tidemill_local.cli import text
-from tidemill_local.console import Console
-from tidemill_local.terminal import clean, clean_lines
+from tidemill_local.console.lines import Console
+from tidemill_local.console.terminal import clean, clean_lines
 
 NASTY = "a\x1b[2Jb\x1b]0;title\x07c\rd\x7fe\x9b31mf\u202eg\u2028h\x00i\x08"
 

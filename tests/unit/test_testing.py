@@ -270,7 +270,7 @@ def test_the_plugin_alone_imports_nothing_heavy() -> None:
     program = f"import sys; sys.path[:] = {sys.path!r}; import pytest; before = set(sys.modules)\n"
     program += "import tidemill.testing_plugin; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"asyncio", "sqlite3", "pydantic", "cel", "http.client", "tidemill_local", "tidemill.execute"}
+    heavy = {"asyncio", "sqlite3", "pydantic", "cel", "http.client", "tidemill_local", "tidemill.engine"}
     assert set(done.stdout.split()) & heavy == set()
 
 

@@ -11,11 +11,15 @@ import pytest
 from tidemill import App, AsyncContext, CancelOn, Concurrency, Context
 from tidemill.core.journal import Cancelled, Claimed, Record, Resolved, Started, StepDone, Suspended
 from tidemill.core.state import fold
-from tidemill.execute import lookback, outside, parking, receive, start
-from tidemill.execute.code import drive
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.live import LiveRun
-from tidemill.execute.open import Opened, open_run
+from tidemill.engine.drive import parking
+from tidemill.engine.drive.claim import Opened, open_run
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.intake import receive
+from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import create as start
+from tidemill.engine.runs import match_waits as lookback
 from tidemill.model import Condition, Event, FunctionSpec, Head, Wait
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH

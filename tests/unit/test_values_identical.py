@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, HttpUrl, PostgresDsn
 
-from tidemill.values import NotSerializable, decode, encode, plain
-from tidemill.values_identical import identical
+from tidemill.values.encode import NotSerializable, decode, encode, plain
+from tidemill.values.identical import identical
 
 PARIS = ZoneInfo("Europe/Paris")
 T = TypeVar("T")

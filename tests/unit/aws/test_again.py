@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws.again import LONGEST, pause, sooner
-from tidemill.aws.client import Reply, Request
+from tidemill.aws.calls.client import Reply, Request
+from tidemill.aws.messages.redelivery import LONGEST, pause, sooner
 from tidemill_local.testing import moto
 
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from tidemill import characters
-from tidemill.aws import envelope
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.client import AwsError, Reply, Request
+from tidemill.aws.calls.client import AwsError, Reply, Request
+from tidemill.aws.messages import envelope
+from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.errors import Unavailable
 from tidemill.limits import EVENT_BYTES
 from tidemill.model import FINISHED, Event

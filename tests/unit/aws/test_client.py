@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tidemill.aws import credentials as keys
-from tidemill.aws.client import TRIES, AwsError, Client, Credentials, Reply, Request
-from tidemill.aws.transport import HttpTransport
+from tidemill.aws.calls import credentials as keys
+from tidemill.aws.calls.client import TRIES, AwsError, Client, Credentials, Reply, Request
+from tidemill.aws.calls.transport import HttpTransport
 from tidemill.errors import TidemillError, Unavailable
 
 

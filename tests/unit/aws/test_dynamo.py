@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.aws.client import AwsError, Reply, Request
-from tidemill.aws.dynamo import Copy, Table, attributes, item_of
-from tidemill.aws.sizes import item_size
-from tidemill.aws.table import BY_FUNCTION, SHARDS, fitting, shard
+from tidemill.aws.calls.client import AwsError, Reply, Request
+from tidemill.aws.dynamo.keys import BY_FUNCTION, SHARDS, fitting, shard
+from tidemill.aws.dynamo.sizes import item_size
+from tidemill.aws.dynamo.table import Copy, Table, attributes, item_of
 from tidemill.errors import Unavailable
 from tidemill_local.testing import moto
 

@@ -16,13 +16,12 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from tidemill import values
-from tidemill.aws.client import Client, Credentials, Reply, Request
-from tidemill.aws.message import NotAMessage, Stopped, Told
+from tidemill.aws.calls.client import Client, Credentials, Reply, Request
+from tidemill.aws.messages.types import NotAMessage, Stopped, Told
 from tidemill.aws.runtimes import task_log
+from tidemill.aws.runtimes.context import Places, places
 from tidemill.aws.runtimes.ends import Ends
 from tidemill.aws.runtimes.fargate import LONGEST, FargateSteps, cluster
-from tidemill.aws.runtimes.places import Places, places
 from tidemill.aws.runtimes.task_log import PATIENCE, SETTLING
 from tidemill.aws.settings import Settings, queue_name, step_mark, step_name
 from tidemill.core.definition import Definition, Docker, StepSpec
@@ -30,6 +29,7 @@ from tidemill.core.graph import Node
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure, FunctionSpec
 from tidemill.task import Handed, Task
+from tidemill.values import encode as values
 
 NOW = 1_790_000_000_000
 SETTINGS = Settings("prod", "t", "bucket", "b", "https://sqs/1/", "arn:timers", "g", "arn:r")

@@ -13,11 +13,11 @@ import pytest
 from support.faults import Faults, FaultyTransport
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.bus import EventBridgeBus
-from tidemill.aws.dynamo import Table
-from tidemill.aws.events import DynamoEvents
-from tidemill.aws.registry import DynamoRegistry, register, unregister
-from tidemill.aws.waits import DynamoWaits
+from tidemill.aws.dynamo.events import DynamoEvents
+from tidemill.aws.dynamo.registry import DynamoRegistry, register, unregister
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.dynamo.waits import DynamoWaits
+from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.errors import Unavailable
 from tidemill.model import FINISHED, Condition, Event, EventTrigger, FunctionSpec, Wait
 from tidemill.ports import EventQuery

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tidemill.aws.client import Reply, Request
-from tidemill.aws.dynamo import Table
-from tidemill.aws.flow import DynamoFlow
-from tidemill.aws.flow_usage import IN_LINE
-from tidemill.aws.table import TTL, flow_key, line_key
+from tidemill.aws.calls.client import Reply, Request
+from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.flow_usage import IN_LINE
+from tidemill.aws.dynamo.keys import TTL, flow_key, line_key
+from tidemill.aws.dynamo.table import Table
 from tidemill.errors import Unavailable
 from tidemill.limits import DAY, SECOND, SLEEP
 from tidemill.model import Place
@@ -285,8 +285,8 @@ def test_a_label_that_is_no_text_for_aws(two: Two) -> None:
 
 
 def test_usage_is_bounded_work(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidemill.aws.flow_usage.IN_LINE", 3)
-    monkeypatch.setattr("tidemill.aws.flow_usage.LINES", 1)
+    monkeypatch.setattr("tidemill.aws.dynamo.flow_usage.IN_LINE", 3)
+    monkeypatch.setattr("tidemill.aws.dynamo.flow_usage.LINES", 1)
     assert IN_LINE == 1_000
     busy, full = Place("f/busy", 1, label="busy"), Place("f/full", 2, label="full")
     take(two.one, "a", busy)

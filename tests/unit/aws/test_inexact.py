@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tidemill.aws.envelope import entry
+from tidemill.aws.messages.envelope import entry
 from tidemill.model import Event
 
 

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from tidemill.aws.client import Client, Credentials, Reply, Request
+from tidemill.aws.calls.client import Client, Credentials, Reply, Request
+from tidemill.aws.runtimes.context import places
 from tidemill.aws.runtimes.lambda_ import LATE, LONGEST, QUEUED, WAIT, LambdaSteps
-from tidemill.aws.runtimes.places import places
+from tidemill.aws.runtimes.step_handler import ANSWER_BYTES, ELSEWHERE
 from tidemill.aws.settings import Settings, queue_name, step_name
-from tidemill.aws.step import ANSWER_BYTES, ELSEWHERE
 from tidemill.core.definition import Lambda, StepSpec
 from tidemill.core.graph import Node
 from tidemill.errors import TaskFailed, Unavailable

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tidemill.aws import message
-from tidemill.aws.client import AwsError, Client, Reply, Request
-from tidemill.aws.queue import SqsQueue
+from tidemill.aws.calls.client import AwsError, Client, Reply, Request
+from tidemill.aws.messages import types as message
+from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.errors import Unavailable
 from tidemill_local.testing import moto

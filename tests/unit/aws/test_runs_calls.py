@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.client import Reply, Request
-from tidemill.aws.dynamo import Item, Table
-from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.sizes import item_size
-from tidemill.aws.table import HEAD, SK, TTL, record_key, run_key
+from tidemill.aws.calls.client import Reply, Request
+from tidemill.aws.dynamo.keys import HEAD, SK, TTL, record_key, run_key
+from tidemill.aws.dynamo.runs import DynamoRuns
+from tidemill.aws.dynamo.sizes import item_size
+from tidemill.aws.dynamo.table import Item, Table
 from tidemill.core.journal import Blocked, Claimed, Ended, Gathered, HandedOver, Record, Started, StepDone, Suspended
 from tidemill.errors import TidemillError
 from tidemill.limits import DAY, HOUR, MAP_CHUNKS, RUN_RETENTION, SECOND
@@ -205,7 +205,7 @@ def test_a_look_for_overdue_runs_where_none_is(measured: Measured) -> None:
 def test_a_list_that_would_have_to_look_at_too_much_says_so(
     measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidemill.aws.run_lists.EXAMINED", 30)
+    monkeypatch.setattr("tidemill.aws.dynamo.run_lists.EXAMINED", 30)
     for n in range(40):
         measured.runs.create(head(f"r{n:02}", due=None, status="completed"), BIRTH)
     with pytest.raises(TidemillError, match="name a function, a user or a later time"):

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from tidemill.aws.blobs import S3Blobs
-from tidemill.aws.dynamo import Table
-from tidemill.aws.events import DynamoEvents
-from tidemill.aws.flow import DynamoFlow
-from tidemill.aws.registry import DynamoRegistry, register
-from tidemill.aws.runs import DynamoRuns
-from tidemill.aws.sizes import item_size
-from tidemill.aws.waits import DynamoWaits
+from tidemill.aws.dynamo.events import DynamoEvents
+from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.registry import DynamoRegistry, register
+from tidemill.aws.dynamo.runs import DynamoRuns
+from tidemill.aws.dynamo.sizes import item_size
+from tidemill.aws.dynamo.table import Table
+from tidemill.aws.dynamo.waits import DynamoWaits
 from tidemill.core import match
-from tidemill.execute import receive
-from tidemill.execute.receive import DirectBus
+from tidemill.engine.intake import receive
+from tidemill.engine.intake.receive import DirectBus
 from tidemill.model import FINISHED, Event, EventTrigger, FunctionSpec, Wait
 from tidemill.ports import World
 from tidemill_local.testing import moto

@@ -12,8 +12,8 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.aws.services import SERVICES, quoted
-from tidemill.aws.sign import Credentials, presigned, query_string, sign
+from tidemill.aws.calls.services import SERVICES, quoted
+from tidemill.aws.calls.sign import Credentials, presigned, query_string, sign
 
 text = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 header = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws import step
-from tidemill.aws.message import Told
-from tidemill.aws.step import ELSEWHERE, Reply, call
-from tidemill.aws.told import read
+from tidemill.aws.messages.step_results import read
+from tidemill.aws.messages.types import Told
+from tidemill.aws.runtimes import step_handler as step
+from tidemill.aws.runtimes.step_handler import ELSEWHERE, Reply, call
 
 LATE_AT = 1_790_000_003_500
 EARLY, LATE = LATE_AT, LATE_AT + 1

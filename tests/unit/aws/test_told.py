@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws.message import Look, NotAMessage, Start, Stopped, Told, read
+from tidemill.aws.messages.types import Look, NotAMessage, Start, Stopped, Told, read
 
 # As in AWS's documentation of destinations for asynchronous invocations.
 RECORD = {

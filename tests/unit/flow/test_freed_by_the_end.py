@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tidemill import App, Concurrency, Context, RateLimit, Singleton, Timeouts
-from tidemill.execute import outside
-from tidemill.execute.keep import LocalKeeper
-from tidemill.execute.open import open_run
+from tidemill.engine.drive.claim import open_run
+from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.runs import append as outside
 from tidemill.limits import RECHECK
 from tidemill.model import Head
 from tidemill.ports import World
@@ -166,7 +166,7 @@ def test_a_run_that_is_skipped_gives_back_the_place_that_it_had_taken() -> None:
 
 
 def _alone(world: World) -> str:
-    from tidemill.execute.admit import _alone as alone
+    from tidemill.engine.intake.admit import _alone as alone
 
     spec = world.registry.function("shop.work")
     assert spec is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.core.flow import gather
+from tidemill.core.flow import collect as gather
 from tidemill.model import Event
 
 

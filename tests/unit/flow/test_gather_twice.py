@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidemill import App, Batch, Context, Debounce
-from tidemill.execute import gather
+from tidemill.engine.intake import collect as gather
 from tidemill.model import Event
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.core.flow import keys, places
+from tidemill.core.flow import concurrency as places
+from tidemill.core.flow import keys
 from tidemill.model import Event, FunctionSpec, Place
 from tidemill.ports import Waiting
 from tidemill_local.store.database import MEMORY, Database

@@ -10,8 +10,8 @@ import pytest
 
 from tidemill import App, Concurrency, Context
 from tidemill.core.flow import shared
-from tidemill_local import targets
 from tidemill_local.cli import main
+from tidemill_local.load import targets
 
 
 def _declared(one: Any, other: Any) -> list[App]:

@@ -1,7 +1,6 @@
 """Tidemill stores events and lets them out, in a controlled flow, to run functions."""
 
 from tidemill.app import App
-from tidemill.context import AsyncContext, Context
 from tidemill.errors import (
     ApiError,
     DeclarationError,
@@ -14,20 +13,11 @@ from tidemill.errors import (
     StepTimeoutError,
     TidemillError,
 )
-from tidemill.flow import (
-    Backoff,
-    Batch,
-    CancelOn,
-    Concurrency,
-    Debounce,
-    RateLimit,
-    Singleton,
-    Throttle,
-    Timeouts,
-)
-from tidemill.function import Function
-from tidemill.received import EventView
-from tidemill.triggers import Cron, Event, Wait
+from tidemill.sdk.context import AsyncContext, Context
+from tidemill.sdk.event_view import EventView
+from tidemill.sdk.flow import Backoff, Batch, CancelOn, Concurrency, Debounce, RateLimit, Singleton, Throttle, Timeouts
+from tidemill.sdk.function import Function
+from tidemill.sdk.triggers import Cron, Event, Wait
 
 __all__ = [
     "ApiError",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, overload
 
-from tidemill.declare import declared, failure_function, place
+from tidemill.declare.functions import declared, failure_function, place
 from tidemill.errors import DeclarationError
-from tidemill.names import id_problem
-from tidemill.payload import plain_events
+from tidemill.sdk.name_rules import id_problem
+from tidemill.sdk.payload import plain_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from typing_extensions import TypeVar
 
-    from tidemill.aws.entry import Entry
-    from tidemill.context import AsyncContext, Context
-    from tidemill.declare import FunctionOptions
-    from tidemill.function import AsyncFunction, Function, SyncFunction
-    from tidemill.triggers import Cron, Event
+    from tidemill.aws.function.entry import Entry
+    from tidemill.declare.functions import FunctionOptions
+    from tidemill.sdk.context import AsyncContext, Context
+    from tidemill.sdk.function import AsyncFunction, Function, SyncFunction
+    from tidemill.sdk.triggers import Cron, Event
 
     D = TypeVar("D", bound=Mapping[str, object])
     M = TypeVar("M", bound=BaseModel)
@@ -66,7 +66,7 @@ class App:
     def handler(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """The handler of this app's Lambda: works off the messages of its functions' queues."""
         if self._entry is None:
-            from tidemill.aws.entry import serving  # the executor, and AWS with it: in the Lambda only
+            from tidemill.aws.function.entry import serving  # the executor, and AWS with it: in the Lambda only
 
             self._entry = serving(self)
         return self._entry.handle(event, context)
@@ -167,9 +167,9 @@ def _events(first: str | Sequence[Mapping[str, Any]], data: Any, fields: dict[st
 
 def _post(events: list[dict[str, Any]]) -> list[str]:
     if os.environ.get("TIDEMILL_BUS") and not os.environ.get("TIDEMILL_URL"):
-        from tidemill.aws.sending import publish  # in a Lambda, where it is loaded
+        from tidemill.aws.function.app_send import publish  # in a Lambda, where it is loaded
 
         return publish(events)
-    from tidemill.client import post  # and HTTP with it
+    from tidemill.sdk.client import post  # and HTTP with it
 
     return post(events)

@@ -11,7 +11,7 @@ import hashlib
 import re
 from http import HTTPStatus
 
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
 from tidemill.errors import JournalError, Unavailable
 
 PREFIX = "blobs/"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
 from tidemill.errors import Unavailable
 
 KEPT = 60_000  # milliseconds

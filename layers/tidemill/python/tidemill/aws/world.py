@@ -9,13 +9,13 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tidemill.aws import dead
 from tidemill.aws import settings as environment
-from tidemill.aws.client import Client
+from tidemill.aws.calls.client import Client
+from tidemill.aws.messages import dead_letters as dead
 from tidemill.ports import World
 
 if TYPE_CHECKING:
-    from tidemill.aws.queue import SqsQueue
+    from tidemill.aws.messages.queue import SqsQueue
 
 
 @cache
@@ -36,7 +36,7 @@ def world() -> World:
 
 @cache
 def queue() -> SqsQueue:
-    from tidemill.aws.queue import SqsQueue
+    from tidemill.aws.messages.queue import SqsQueue
     from tidemill.aws.system import SystemClock
 
     return SqsQueue(client(), settings(), SystemClock())
@@ -50,17 +50,17 @@ def dead_letters() -> dead.DeadLetters:
 def build(client: Client, settings: environment.Settings) -> World:
     """The adapters over this client: for tests, too."""
     from tidemill.aws.blobs import S3Blobs
-    from tidemill.aws.bus import EventBridgeBus
-    from tidemill.aws.dynamo import Table
-    from tidemill.aws.events import DynamoEvents
-    from tidemill.aws.flow import DynamoFlow
-    from tidemill.aws.held import due_now
+    from tidemill.aws.dynamo.events import DynamoEvents
+    from tidemill.aws.dynamo.flow import DynamoFlow
+    from tidemill.aws.dynamo.held import due_now
+    from tidemill.aws.dynamo.registry import DynamoRegistry
+    from tidemill.aws.dynamo.runs import DynamoRuns
+    from tidemill.aws.dynamo.table import Table
+    from tidemill.aws.dynamo.waits import DynamoWaits
     from tidemill.aws.liveness import UntilThen
-    from tidemill.aws.queue import SqsQueue
-    from tidemill.aws.registry import DynamoRegistry
-    from tidemill.aws.runs import DynamoRuns
+    from tidemill.aws.messages.bus import EventBridgeBus
+    from tidemill.aws.messages.queue import SqsQueue
     from tidemill.aws.system import SystemClock, SystemEntropy
-    from tidemill.aws.waits import DynamoWaits
 
     clock = SystemClock()
     blobs = S3Blobs(client, settings.bucket, settings.account)

@@ -16,12 +16,12 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NoReturn, Protocol, cast
 
-from tidemill.core.cel_budget import TooMuch, weight
-from tidemill.core.cel_engine import engine, executed
-from tidemill.core.cel_hints import foreign, plainly, rooted
-from tidemill.core.cel_subset import MISSING, TYPES, Missing, Variables, compile_subset
-from tidemill.core.cel_terms import MACROS, Unbounded, compile_terms, has_loops
-from tidemill.core.cel_tokens import Token, tokens
+from tidemill.core.cel.budget import TooMuch, weight
+from tidemill.core.cel.engine import engine, executed
+from tidemill.core.cel.hints import foreign, plainly, rooted
+from tidemill.core.cel.subset import MISSING, TYPES, Missing, Variables, compile_subset
+from tidemill.core.cel.terms import MACROS, Unbounded, compile_terms, has_loops
+from tidemill.core.cel.tokens import Token, tokens
 from tidemill.limits import EXPRESSION_CHARS, EXPRESSION_STEPS
 
 __all__ = ["MISSING", "Expression", "ExpressionError", "Missing", "Variables", "compile"]

@@ -15,8 +15,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tidemill.core.cel_subset import MISSING, walk
-from tidemill.core.cel_tokens import Literal, Part, Token, literal_at, path_at, tokens, write_path
+from tidemill.core.cel.subset import MISSING, walk
+from tidemill.core.cel.tokens import Literal, Part, Token, literal_at, path_at, tokens, write_path
 from tidemill.core.expression import ExpressionError, Missing
 from tidemill.core.expression import compile as compile_expression
 from tidemill.model import Condition

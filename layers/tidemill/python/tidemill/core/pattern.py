@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, cast
 
-from tidemill.core.cel_tokens import Literal, Token, literal_at, path_at, tokens
+from tidemill.core.cel.tokens import Literal, Token, literal_at, path_at, tokens
 from tidemill.core.comparable import is_comparable
 from tidemill.model import PLATFORM, EventTrigger, Trigger
 

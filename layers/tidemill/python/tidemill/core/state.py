@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill.core.flow import gather
+from tidemill.core.flow import collect as gather
 from tidemill.core.journal import (
     FORMAT,
     Admitted,

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.runtimes import runtimes
+from tidemill.aws.runtimes.by_kind import runtimes
+from tidemill.aws.runtimes.context import places
 from tidemill.aws.runtimes.ends import Ends
-from tidemill.aws.runtimes.places import places
 from tidemill.core.definition import Definition
-from tidemill.execute.graph import graph_function
-from tidemill.function import Function
+from tidemill.engine.drive.graph import graph_function
+from tidemill.sdk.function import Function
 
 
 @cache

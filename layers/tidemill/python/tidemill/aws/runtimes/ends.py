@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tidemill import values
-from tidemill.aws.client import Client
-from tidemill.aws.message import NotAMessage, Stopped, Told
+from tidemill.aws.calls.client import Client
+from tidemill.aws.messages.lambda_answers import value_of
+from tidemill.aws.messages.types import NotAMessage, Stopped, Told
 from tidemill.aws.runtimes import fargate, task_log
-from tidemill.aws.runtimes.answers import value_of
-from tidemill.aws.runtimes.places import Places
+from tidemill.aws.runtimes.context import Places
 from tidemill.aws.settings import step_mark, step_name
 from tidemill.core.definition import Definition, StepSpec
 from tidemill.errors import TaskFailed
@@ -17,6 +16,7 @@ from tidemill.limits import SECOND
 from tidemill.model import Failure
 from tidemill.runtimes.output import OUTPUT_BYTES, checked, failed, printed
 from tidemill.task import Task
+from tidemill.values import encode as values
 
 
 class Ends:

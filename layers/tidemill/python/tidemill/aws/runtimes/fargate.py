@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from tidemill import ids
-from tidemill.aws.client import AwsError
-from tidemill.aws.message import Stopped
-from tidemill.aws.runtimes.places import Places
+from tidemill.aws.calls.client import AwsError
+from tidemill.aws.messages.types import Stopped
+from tidemill.aws.runtimes.context import Places
 from tidemill.aws.settings import queue_name, step_mark, step_name
 from tidemill.errors import TaskFailed
 from tidemill.limits import DAY, HOUR, MINUTE

@@ -25,11 +25,11 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.client import AwsError, Reply
-from tidemill.aws.runtimes.answers import failure_of, value_of
-from tidemill.aws.runtimes.places import Places
+from tidemill.aws.calls.client import AwsError, Reply
+from tidemill.aws.messages.lambda_answers import failure_of, value_of
+from tidemill.aws.runtimes.context import Places
+from tidemill.aws.runtimes.step_handler import ANSWER_BYTES, ELSEWHERE
 from tidemill.aws.settings import queue_name, step_name
-from tidemill.aws.step import ANSWER_BYTES, ELSEWHERE
 from tidemill.core.definition import Lambda
 from tidemill.errors import TaskFailed, Unavailable
 from tidemill.limits import MINUTE, SECOND

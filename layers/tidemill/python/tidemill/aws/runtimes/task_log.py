@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.client import AwsError, Client
+from tidemill.aws.calls.client import AwsError, Client
 from tidemill.limits import MINUTE, SECOND
 from tidemill.runtimes.output import OUTPUT_BYTES, Bounded
 

@@ -2,5 +2,5 @@
 
 `keys` what a limit, window or batch is shared by · `places` concurrency and priority · `throttle` · `rate` ·
 `gather` debounce and batch · `declared` what a function asks for. What they decide is stored by `FlowStore` (ports.py)
-and acted on in `execute/admit.py`, `execute/places.py` and `execute/gather.py`.
+and acted on in `engine/intake/admit.py`, `engine/runs/concurrency.py` and `engine/intake/collect.py`.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tidemill.core.flow import places
+from tidemill.core.flow import concurrency as places
 from tidemill.model import FunctionSpec
 
 

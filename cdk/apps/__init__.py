@@ -1,0 +1,1 @@
+"""A user's apps: their Lambdas, queues, rules and steps."""

@@ -1,0 +1,1 @@
+"""What is uploaded: bundles, the layer, wheels."""

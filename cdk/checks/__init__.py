@@ -1,0 +1,1 @@
+"""Limits and findings that fail a synth."""

@@ -1,0 +1,240 @@
+"""What each Lambda may do: every action and resource spelled out, every `*` with its reason.
+
+The names come from the mill's name, so a policy never changes when a function is added.
+"""
+
+# jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
+# pyright: reportArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aws_cdk import Stack, Tags
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct, IConstruct
+
+from tidemill_cdk.checks import limits
+from tidemill_cdk.checks.nag import wildcard
+from tidemill_cdk.names import ROLE_TAG, Names
+from tidemill_cdk.problems import DeployError
+
+
+@dataclass(frozen=True)
+class Allow:
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    because: str = ""  # why a resource holds a `*`
+    only: Mapping[str, Any] = field(default_factory=dict[str, Any])  # conditions
+    effect: iam.Effect = iam.Effect.ALLOW
+
+    def statement(self) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            effect=self.effect,
+            actions=list(self.actions),
+            resources=list(self.resources),
+            conditions=dict(self.only) or None,
+        )
+
+
+def grant(role: iam.IRole, allows: list[Allow]) -> None:
+    for allow in allows:
+        role.add_to_principal_policy(allow.statement())
+    _justify(role, allows)
+
+
+def managed(scope: Construct, id: str, role: iam.IRole, allows: list[Allow]) -> list[iam.ManagedPolicy]:
+    """Policies beside the role's own, which has 10,240 characters for everything: for what is a long list.
+
+    Raises DeployError where the list is longer than a role may be given.
+    """
+    made: list[iam.ManagedPolicy] = []
+    for number, part in enumerate(_parts(Stack.of(scope), allows)):
+        if number == limits.POLICIES_OF_A_ROLE:
+            raise DeployError(
+                f"{scope.node.path}: its role would need more than {limits.POLICIES_OF_A_ROLE} policies to list the"
+                " queues of all functions; divide the folder, and add each part by add_definitions"
+            )
+        statements = [allow.statement() for allow in part]
+        made.append(iam.ManagedPolicy(scope, f"{id}{number or ''}", roles=[role], statements=statements))
+        _justify(made[-1], part)
+    return made
+
+
+def _parts(stack: Stack, allows: list[Allow]) -> Iterator[list[Allow]]:
+    """The same rights, in lists that fit a managed policy each."""
+    part: dict[int, list[str]] = {}
+    size = 0
+    merged = _merged(allows)
+    for number, allow in enumerate(merged):
+        for resource in allow.resources:
+            needs = limits.characters(stack.resolve(resource)) + _BESIDE
+            if number not in part:
+                needs += limits.characters(stack.resolve([*allow.actions, dict(allow.only)])) + _STATEMENT
+            if part and size + needs > limits.MANAGED_POLICY - 100:
+                yield _picked(merged, part)
+                part, size = {}, 0
+            part.setdefault(number, []).append(resource)
+            size += needs
+    if part:
+        yield _picked(merged, part)
+
+
+def _merged(allows: list[Allow]) -> list[Allow]:
+    """One for all that allow the same, with all their resources, each once."""
+    found: dict[tuple[object, ...], Allow] = {}
+    for allow in allows:
+        key = (allow.actions, str(allow.only), allow.effect, allow.because)
+        before = found[key].resources if key in found else ()
+        found[key] = replace(allow, resources=tuple(dict.fromkeys((*before, *allow.resources))))
+    return list(found.values())
+
+
+_BESIDE = 4  # characters of a resource besides itself
+_STATEMENT = 120  # characters of a statement besides its actions, resources and conditions
+
+
+def _picked(allows: list[Allow], part: Mapping[int, list[str]]) -> list[Allow]:
+    return [replace(allows[number], resources=tuple(resources)) for number, resources in part.items()]
+
+
+def _justify(holder: IConstruct, allows: list[Allow]) -> None:
+    for allow in allows:
+        for resource in allow.resources:
+            if "*" in resource:
+                wildcard(holder, resource, allow.because)
+
+
+# --- what the parts of a mill have in common -----------------------------------------------------------
+
+
+def table(names: Names, *actions: str) -> Allow:
+    return Allow(tuple(f"dynamodb:{action}" for action in actions), (names.table_arn,))
+
+
+_REGISTRY = ("FUNCTIONS", "LISTENS*")  # partitions: what is declared (tidemill.aws.dynamo.registry)
+
+
+def _not_the_registry(names: Names) -> Allow:
+    """No app changes what another declares. Other keys hold no function's id that a policy could be held against."""
+    denied = table(names, *_WRITE)
+    only = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": list(_REGISTRY)}}
+    return replace(denied, only=only, effect=iam.Effect.DENY)
+
+
+def indexes(names: Names) -> Allow:
+    """Lists, and the search for overdue runs."""
+    return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/*",), "All of the one table's indexes.")
+
+
+def gathering(names: Names) -> Allow:
+    """Which runs an event is in already, for a function that gathers events."""
+    return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/by-event",))
+
+
+def payloads(names: Names) -> list[Allow]:
+    """Read and put objects. Without the right to list, S3 answers 403 where there is no object, not 404."""
+    objects = f"{names.bucket_arn}/blobs/*"
+    return [
+        Allow(("s3:GetObject", "s3:PutObject"), (objects,), "An object is named by its content."),
+        Allow(("s3:ListBucket",), (names.bucket_arn,)),
+    ]
+
+
+def publish(names: Names) -> Allow:
+    return Allow(("events:PutEvents",), (names.bus_arn,))
+
+
+def wake(names: Names) -> Allow:
+    """Send messages to the queues of functions."""
+    return Allow(
+        ("sqs:SendMessage",),
+        (names.function_queues_arn,),
+        "Every function's queue of this mill, by prefix: a list would change in every Lambda with each function.",
+    )
+
+
+def consume(queues: str | tuple[str, ...], because: str = "") -> Allow:
+    """What Lambda's poller does in the name of the Lambda."""
+    return Allow(
+        ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"),
+        (queues,) if isinstance(queues, str) else queues,
+        because,
+    )
+
+
+def schedules(names: Names) -> list[Allow]:
+    """Make and delete one-shot schedules, which send under the role given to them."""
+    return [
+        Allow(
+            ("scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"),
+            (names.schedules_arn,),
+            "A schedule is made for each long sleep; the group holds no others.",
+        ),
+        Allow(
+            ("iam:PassRole",),
+            (names.schedule_role_arn,),
+            only={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+    ]
+
+
+_READ = ("GetItem", "BatchGetItem", "Query")
+_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
+
+
+def engine(names: Names, *, lists: bool = False, declares: bool = False) -> list[Allow]:
+    """What it takes to bring a run on, or to its end: journal and head, payloads, messages, events, schedules.
+
+    `lists`: and to read all of the table's indexes, as only lists and the sweep do. `declares`: and to change what is
+    declared, as only the registry does.
+    """
+    return [
+        table(names, *_READ, *_WRITE),
+        *(() if declares else (_not_the_registry(names),)),
+        indexes(names) if lists else gathering(names),
+        *payloads(names),
+        wake(names),
+        publish(names),
+        *schedules(names),
+    ]
+
+
+def executor(names: Names, queues_arn: str) -> list[Allow]:
+    """What runs may do, in the Lambda of their app, which is fed by these queues."""
+    because = "The queues of this app's functions, by prefix: one is added with each." if "*" in queues_arn else ""
+    return [*engine(names), consume(queues_arn, because)]
+
+
+def tracing() -> Allow:
+    return Allow(
+        ("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), "X-Ray knows no resources for these actions."
+    )
+
+
+def network() -> Allow:
+    """For a Lambda in a VPC."""
+    return Allow(
+        (
+            *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+            *("ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+        ),
+        ("*",),
+        "Lambda makes network interfaces whose ids nobody knows before.",
+    )
+
+
+def role_of_lambda(scope: Construct, names: Names, log: logs.ILogGroup, allows: list[Allow]) -> iam.Role:
+    """A role for one Lambda: its own log, its traces, and what it is allowed."""
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    mark(role, names)
+    grant(role, [Allow(("logs:CreateLogStream", "logs:PutLogEvents"), (log.log_group_arn,)), tracing(), *allows])
+    return role
+
+
+def mark(role: iam.IRole, names: Names) -> None:
+    """As one that runs the platform's code: the bus takes our own events from such roles alone."""
+    Tags.of(role).add(ROLE_TAG, names.mill)

@@ -1,0 +1,192 @@
+"""Calls to AWS: signed by hand, on connections kept open, tried again where AWS says "later".
+
+A step's append is one such call, and in a small Lambda the client's own CPU is most of a step's time: boto3 takes
+2 ms for what takes a tenth of that here (docs/decisions/0005). It knows only the services in `services.py`.
+
+A call that got no answer may have been carried out. It is made again all the same: every write of the engine may be
+made twice. What still fails after that is `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tidemill.aws.calls import credentials as keys
+from tidemill.aws.calls.services import SERVICES, AwsError, Place, error_of, place, quoted
+from tidemill.aws.calls.sign import Credentials, presigned, query_string, sign
+from tidemill.aws.calls.transport import HttpTransport, Reply, Request, Transport
+from tidemill.errors import Unavailable
+
+__all__ = ["AwsError", "Client", "Credentials", "Reply", "Request", "Transport"]
+
+TRIES = 8
+TIMEOUT = 10.0  # seconds to wait for an answer
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds, before full jitter
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def lot() -> float:
+    """A random number in [0, 1), without the module for it."""
+    return int.from_bytes(os.urandom(7), "big") / (1 << 56)
+
+
+class Client:
+    """AWS's services for one account and region. Safe to use from several threads.
+
+    Everything left out comes from the environment; credentials and region only when first needed. `transport`,
+    `sleep`, `draw` and `clock` (seconds since the epoch) are for tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        credentials: Callable[[], Credentials] | None = None,
+        environment: Mapping[str, str] = os.environ,
+        transport: Transport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        draw: Callable[[], float] = lot,
+        clock: Callable[[], float] = time.time,
+        tries: int = TRIES,
+    ) -> None:
+        self._region = region
+        self._credentials = credentials
+        self._environment = environment
+        self._transport = transport if transport is not None else HttpTransport()
+        self._sleep = sleep
+        self._draw = draw
+        self._clock = clock
+        self._tries = tries
+        self._places: dict[str, Place] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        if self._region is None:
+            self._region = keys.region(self._environment)
+        return self._region
+
+    def call(
+        self, service: str, operation: str, body: Mapping[str, Any], *, timeout: float = TIMEOUT
+    ) -> dict[str, Any]:
+        """One operation of a JSON service: "dynamodb", "sqs", "events", "secretsmanager", "ecs", "logs".
+
+        Raises AwsError where AWS refuses it, Unavailable where AWS does not answer or says "later" for too long.
+        """
+        kind = SERVICES[service]
+        headers = {"content-type": f"application/x-amz-json-{kind.version}", "x-amz-target": kind.target + operation}
+        reply = self._tried(service, operation, "POST", "/", "", headers, _encode(body), timeout)
+        return _decode(reply.body) if reply.body else {}
+
+    def send(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+        timeout: float = TIMEOUT,
+    ) -> Reply:
+        """One request to a REST service: "s3" (paths `/bucket/key`), "scheduler", "lambda".
+
+        `path` and `query` unquoted, the names of headers in lower case. Raises as `call` does: an answer of status 400
+        or above is an AwsError.
+        """
+        return self._tried(service, method, method, quoted(path), query_string(query), headers, body, timeout)
+
+    def presigned(self, method: str, path: str, seconds: int, also: Mapping[str, str] = {}) -> str:
+        """A URL of S3 (`/bucket/key`, unquoted) by which anybody may ask this for so long; `also`: parameters."""
+        where, quoted_path = self._place("s3"), quoted(path)
+        host, quoted_path = where.at(quoted_path)
+        query = presigned(self._keys(), self.region, method, host, quoted_path, seconds, self._stamp(), also)
+        return f"{'https' if where.secure else 'http'}://{host}{quoted_path}?{query}"
+
+    def once(self) -> Client:
+        """The same client, but for one thing: it makes a request one time only. For what must not be begun twice."""
+        return Client(
+            region=self._region,
+            credentials=self._credentials,
+            environment=self._environment,
+            transport=self._transport,
+            sleep=self._sleep,
+            draw=self._draw,
+            clock=self._clock,
+            tries=1,
+        )
+
+    def pause(self, failures: int) -> None:
+        """Wait before something that failed so many times is tried again: longer each time, with full jitter."""
+        self._sleep(self._draw() * min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
+
+    def _tried(
+        self,
+        service: str,
+        operation: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+    ) -> Reply:
+        problem: Exception | None = None
+        for failures in range(1, self._tries + 1):
+            request = self._request(service, operation, method, path, query, headers, body, timeout)
+            try:
+                reply = self._transport(request)
+            except OSError as error:
+                problem = error
+            else:
+                if reply.status < 300:
+                    return reply
+                refused = error_of(service, operation, reply.status, reply.headers, reply.body)
+                if not refused.passing:
+                    raise refused
+                problem = refused
+            if failures < self._tries:
+                self.pause(failures)
+        raise Unavailable(f"{service} {operation} failed {self._tries} times, at last with: {problem}") from problem
+
+    def _request(
+        self,
+        service: str,
+        operation: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+    ) -> Request:
+        where = self._place(service)
+        host, path = where.at(path)
+        given = {"host": host, **headers}
+        sent = sign(self._keys(), self.region, service, method, path, query, given, body, self._stamp())
+        target = f"{path}?{query}" if query else path
+        return Request(service, operation, method, where.secure, host, target, sent, body, timeout)
+
+    def _place(self, service: str) -> Place:
+        where = self._places.get(service)
+        if where is None:
+            where = self._places[service] = place(service, self.region, self._environment)
+        return where
+
+    def _stamp(self) -> str:
+        return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+
+    def _keys(self) -> Credentials:
+        if self._credentials is None:
+            with self._lock:
+                if self._credentials is None:
+                    self._credentials = keys.credentials(self._environment)
+        return self._credentials()

@@ -1,0 +1,167 @@
+"""What is declared at present, in DynamoDB: written when an app is deployed, read by whoever needs to know.
+
+    FUNCTIONS           <function id>                 what it declares, as JSON, and which resources declare it
+    LISTENS#<name>      <function id>                 a function with a trigger of this name
+    LISTENS*            <prefix>#<function id>        one with a trigger whose name ends in `*`
+
+Who listens for a name is found by that name: it takes as long with ten thousand functions as with ten. What was read
+stands for a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import msgspec
+
+from tidemill.aws.dynamo.keys import PK, SK
+from tidemill.aws.dynamo.table import Item, Key, Table
+from tidemill.aws.dynamo.wait_keys import quoted
+from tidemill.aws.system import SystemClock
+from tidemill.limits import MINUTE
+from tidemill.model import PLATFORM, EventTrigger, FunctionSpec, name_matches
+from tidemill.ports import Clock
+
+FRESH = MINUTE
+_REMEMBERED = 4_096
+
+_FUNCTIONS = "FUNCTIONS"
+_WILD = "LISTENS*"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(FunctionSpec).decode
+_T = TypeVar("_T")
+
+
+class DynamoRegistry:
+    """The port `Registry`."""
+
+    def __init__(self, table: Table, clock: Clock | None = None) -> None:
+        self._table = table
+        self._clock = clock or SystemClock()
+        self._functions: dict[str, tuple[int, tuple[FunctionSpec, str]]] = {}
+        self._listeners: dict[str, tuple[int, list[str]]] = {}
+
+    def function(self, function_id: str) -> FunctionSpec | None:
+        known = self._known(function_id)
+        return known[0] if known is not None else None
+
+    def functions(self) -> list[FunctionSpec]:
+        """Read anew at each call."""
+        return [_decode(item["spec"]) for item in self._table.query(_FUNCTIONS, strong=False)]
+
+    def listeners(self, name: str) -> list[FunctionSpec]:
+        ids = self._remembered(self._listeners, name, lambda: self._listening(name)) or ()
+        return [spec for function_id in ids if (spec := self.function(function_id)) is not None]
+
+    def version(self, function_id: str) -> str:
+        known = self._known(function_id)
+        return known[1] if known is not None else ""
+
+    def _known(self, function_id: str) -> tuple[FunctionSpec, str] | None:
+        """The function and its version. That there is none is not remembered: it may be deployed at any moment."""
+
+        def read() -> tuple[FunctionSpec, str] | None:
+            item = self._table.get(_FUNCTIONS, function_id, strong=False)
+            return (_decode(item["spec"]), item["version"]) if item is not None else None
+
+        return self._remembered(self._functions, function_id, read)
+
+    def _listening(self, name: str) -> list[str]:
+        """The ids of the functions that listen for this name, each once, sorted."""
+        found = {item[SK] for item in self._table.query(_exact_key(name), strong=False)}
+        # A pattern takes the platform's own names only where it is written after their prefix.
+        prefix = PLATFORM if name.startswith(PLATFORM) else ""
+        for item in self._table.query(_WILD, prefix=prefix, strong=False):
+            if name_matches(item["pattern"], name):
+                found.add(item["id"])
+        return sorted(found)
+
+    def _remembered(self, memory: dict[str, tuple[int, _T]], key: str, read: Callable[[], _T | None]) -> _T | None:
+        now = self._clock.now()
+        kept = memory.get(key)
+        if kept is not None and now - kept[0] < FRESH:
+            return kept[1]
+        found = read()
+        if found is not None:
+            if len(memory) >= _REMEMBERED:
+                memory.clear()
+            memory[key] = now, found
+        return found
+
+
+def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: str = "") -> None:
+    """Write what a function declares. `owner`: the resource of a stack that declares it. Harmless to do twice."""
+    before = table.get(_FUNCTIONS, spec.id)
+    wanted = list(_entries(spec))
+    for entry in wanted:
+        table.put(entry)
+    owners: frozenset[str] = before["owners"] if before is not None else frozenset()
+    table.put(
+        {
+            PK: _FUNCTIONS,
+            SK: spec.id,
+            "spec": _encode(spec).decode(),
+            "app": spec.app,
+            "version": version,
+            "deployed_at": now,
+            "owners": owners | {owner},
+        }
+    )
+    if before is not None:
+        keep = {(entry[PK], entry[SK]) for entry in wanted}
+        _remove(table, [key for key in _keys(_decode(before["spec"])) if key not in keep])
+
+
+def declared(table: Table, function_id: str) -> FunctionSpec | None:
+    """What a function declares now."""
+    item = table.get(_FUNCTIONS, function_id)
+    return _decode(item["spec"]) if item is not None else None
+
+
+def leaves(table: Table, function_id: str, owner: str) -> FunctionSpec | None:
+    """The function, if it is gone once this resource declares it no longer."""
+    item = table.get(_FUNCTIONS, function_id)
+    return _decode(item["spec"]) if item is not None and item["owners"] == {owner} else None
+
+
+def unregister(table: Table, function_id: str, owner: str) -> bool:
+    """This resource declares the function no longer; where no other does either, it is gone, and the answer True.
+
+    A function may have two owners for a while: a deployment makes the new resource before it deletes the old one, and
+    deletes the new one where it has to be rolled back.
+    """
+    item = table.get(_FUNCTIONS, function_id)
+    if item is None:
+        return True
+    others = item["owners"] - {owner}
+    if owner in item["owners"] and others:
+        table.put({**item, "owners": others})
+    if others:
+        return False
+    _remove(table, _keys(_decode(item["spec"])))
+    table.delete(_FUNCTIONS, function_id)
+    return True
+
+
+def _entries(spec: FunctionSpec) -> Iterator[Item]:
+    """By which names the function is found."""
+    for name in sorted({trigger.name for trigger in spec.triggers if isinstance(trigger, EventTrigger)}):
+        if name.endswith("*"):
+            yield {PK: _WILD, SK: f"{quoted(name[:-1])}#{spec.id}", "pattern": name, "id": spec.id}
+        else:
+            yield {PK: _exact_key(name), SK: spec.id}
+
+
+def _keys(spec: FunctionSpec) -> list[Key]:
+    return [(entry[PK], entry[SK]) for entry in _entries(spec)]
+
+
+def _remove(table: Table, keys: list[Key]) -> None:
+    for pk, sk in keys:
+        table.delete(pk, sk)
+
+
+def _exact_key(name: str) -> str:
+    return f"LISTENS#{name}"

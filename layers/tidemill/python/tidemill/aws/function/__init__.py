@@ -1,0 +1,1 @@
+"""What a user's Lambda runs: the handler and the executor."""

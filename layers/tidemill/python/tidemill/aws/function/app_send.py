@@ -1,0 +1,43 @@
+"""`app.send` in a Lambda of the mill: straight to its bus, without a key and without a door."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from tidemill.aws.messages.bus import EventBridgeBus
+from tidemill.aws.world import client
+from tidemill.errors import ApiError, Unavailable
+from tidemill.ids import ulid
+from tidemill.model import Event
+from tidemill.ports import Bus
+
+
+@cache
+def _bus() -> Bus:
+    return EventBridgeBus(client(), os.environ["TIDEMILL_BUS"])
+
+
+def publish(events: Sequence[dict[str, Any]], bus: Bus | None = None) -> list[str]:
+    """Publish events that `payload.plain_events` has checked; their ids. Raises ApiError."""
+    now = time.time_ns() // 1_000_000
+    made = [
+        Event(
+            event.get("id") or ulid(now, os.urandom(10)),
+            event["name"],
+            event["data"],
+            event.get("ts", now),
+            now,
+            event.get("user"),
+            event.get("v"),
+        )
+        for event in events
+    ]
+    try:
+        (bus or _bus()).publish(made)
+    except Unavailable as error:
+        raise ApiError(503, f"the bus did not take the events: {error}; send them again with the same ids") from None
+    return [event.id for event in made]

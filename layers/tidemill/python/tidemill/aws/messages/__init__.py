@@ -1,0 +1,1 @@
+"""What travels through queues, the bus and schedules."""

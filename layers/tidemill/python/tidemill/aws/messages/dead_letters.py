@@ -1,0 +1,50 @@
+"""Messages that cannot be worked off, put into the function's dead-letter queue with the reason beside them.
+
+SQS does that itself for a message that failed too often. Here the engine knows sooner, and knows why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tidemill.aws.calls.client import Client
+from tidemill.aws.settings import DEAD, Settings
+
+_CHARS = 1_000  # of a reason
+
+DeadLetters = Callable[[str, str, dict[str, str]], None]  # function id, the message's body, what is said about it
+
+
+def bury(client: Client, queues: str, queue: str, body: str, reason: str) -> None:
+    """Put a message of the queue with this name there, of whose function nothing else is known. `queues`: as settings
+    have it."""
+    attributes = {"reason": {"DataType": "String", "StringValue": _line(reason)}}
+    sent = {"QueueUrl": queues + queue + DEAD, "MessageBody": body, "MessageAttributes": attributes}
+    client.call("sqs", "SendMessage", sent)
+
+
+def dead_letters(client: Client, settings: Settings) -> DeadLetters:
+    """The attributes of the message: `function_id`, `reason` and, where it is about a run, `run_id`."""
+
+    def put(function_id: str, body: str, about: dict[str, str]) -> None:
+        attributes = {"function_id": function_id, **about}
+        client.call(
+            "sqs",
+            "SendMessage",
+            {
+                "QueueUrl": settings.dead_letter_url(function_id),
+                "MessageBody": body,
+                "MessageAttributes": {
+                    name: {"DataType": "String", "StringValue": _line(value)}
+                    for name, value in attributes.items()
+                    if value
+                },
+            },
+        )
+
+    return put
+
+
+def _line(text: str) -> str:
+    """As an attribute may hold it: no control characters."""
+    return "".join(sign if sign.isprintable() else " " for sign in text[:_CHARS])

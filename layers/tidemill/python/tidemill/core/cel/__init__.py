@@ -1,0 +1,1 @@
+"""CEL expressions, evaluated within a budget of steps."""

@@ -1,0 +1,1 @@
+"""Runs, steps and values as the API shows them."""

@@ -1,0 +1,1 @@
+"""Declarations, checked: every problem of a function is reported at once."""

@@ -1,0 +1,1 @@
+"""The engine over the ports: `runs` < `intake` < `drive`."""

@@ -1,0 +1,1 @@
+"""How a run's code is executed and replayed."""

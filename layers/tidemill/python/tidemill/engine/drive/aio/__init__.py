@@ -1,0 +1,1 @@
+"""The driver of `async def` functions and its event loop."""

@@ -1,0 +1,69 @@
+"""The order in which async code is told how its steps ended: one at a time, as the journal has them.
+
+An outcome is told when nothing more follows from the one before: every task waits. The first execution tells outcomes
+through the same gate as each replay does, so code that races its steps (`asyncio.wait`, `as_completed`, a TaskGroup)
+takes the same branch in all of them, also where two steps ended in one turn of the loop. While outcomes wait to be
+told, the clock of the loop stands still: no timer gives up a step that the journal has already.
+
+A step that the journal does not know begins after what it does know has been told. If what comes next in the journal is
+a step that the code has yet to reach, and timers of the code are pending (`asyncio.timeout` around a step), they were
+what led there: the clock of the loop is put forward to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+from tidemill.engine.drive.replayed import Tape
+
+LAST = 2**62  # the turn of what the journal does not remember
+_JUMPS = 100  # a timer that a library sets again and again leads nowhere
+
+
+class Gate:
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+        self._jumps = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether a step that is not remembered has to wait: something that is has yet to be told."""
+        return bool(self._line) or bool(self._tape.uncalled)
+
+    @property
+    def telling(self) -> bool:
+        """Whether the first in line is told an outcome; else it begins a step, or there is none."""
+        self._drop_given_up()
+        return bool(self._line) and self._line[0][0] < LAST
+
+    async def passed(self, turn: int) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._line, (turn, next(self._count), future))
+        await future
+
+    def untimely(self) -> bool:
+        """Whether something that the code has not reached comes before the first in line."""
+        self._drop_given_up()
+        if not self._line or self._jumps >= _JUMPS:
+            return False
+        missing = self._tape.next_turn(LAST)
+        if missing is None or missing > self._line[0][0]:
+            return False
+        self._jumps += 1
+        return True
+
+    def open(self) -> bool:
+        """Let the first in line pass. False: there is none."""
+        self._drop_given_up()
+        if not self._line:
+            return False
+        heapq.heappop(self._line)[2].set_result(None)
+        return True
+
+    def _drop_given_up(self) -> None:
+        while self._line and self._line[0][2].done():
+            heapq.heappop(self._line)

@@ -1,0 +1,153 @@
+"""The door to a run: look at it, and claim it if its code can go on.
+
+No user code runs before its executor has appended a claim. Whoever gets the number of the claim runs the code; all
+others, and the executor that is presumed dead, lose their next append and stop.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.core.journal import Claimed, Ended, Record
+from tidemill.core.next_action import UNBEGUN, Look, bounded, look
+from tidemill.core.state import RunState, Tail
+from tidemill.engine.drive import keeper as keep
+from tidemill.engine.intake import admit
+from tidemill.engine.intake import collect as gather
+from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import concurrency as places
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs import renew
+from tidemill.engine.runs.load import first, tail
+from tidemill.errors import Unavailable
+from tidemill.limits import RECHECK
+from tidemill.model import Failure, FunctionSpec, Head, HeadChange
+from tidemill.ports import World
+
+_NOTHING: list[Record] = []
+_TRIES = 100  # to claim a run to which others append at the same time
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A claimed run: its head, its function, and its journal from number `base` up to and with the claim.
+
+    Where `base` is not 0, the snapshot that the head names holds what came before.
+    """
+
+    head: Head
+    spec: FunctionSpec
+    records: list[Record]
+    base: int = 0
+
+
+def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
+    """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None.
+
+    Bounded: each turn but the first has found a record more, and many may append to a run at the same time.
+    """
+    whole = world.runs.open(run_id)
+    if whole is None:
+        return None
+    head, records = whole
+    if head.due is None:
+        places.end(world, head)
+        return None
+    base = first(head)
+    state = tail(base, records)
+    spec = world.registry.function(head.function_id)
+    head.ties = head.ties or bool(state.begun)
+    renew.before(world, head, world.clock.now())
+    for _ in range(_TRIES):
+        now = world.clock.now()
+        alive = state.claim is not None and world.liveness.alive(state.claim, now)
+        decision = look(state, head, spec, alive, now)
+        if decision.do != "claim" or spec is None:
+            _otherwise(world, head, state, decision, now)
+            if not alive:
+                places.pause(world, head, state.seq + (decision.do == "hold"))
+            return None
+        if isinstance(state, RunState) and gather.gathers(spec) and gather.delayed(head, state):
+            gather.join_window(world, spec, head, state)
+            return None
+        before = admit.admit(world, head, state, spec, until, now) if spec.flow else _NOTHING
+        if before is None:
+            return None
+        if base + len(records) <= state.seq:  # a decision was appended before the claim
+            records = world.runs.read(run_id, base - 1)[: state.seq + 1 - base]  # more may have come since
+        claim = Claimed(now, by, until, head.version)
+        change = HeadChange(
+            status="running",
+            due=bounded(head, min(until, now + RECHECK)),
+            attempt=max(state.attempt, head.attempt),
+            started_at=head.started_at or now,
+            standing=head.standing if before else None,
+        )
+        found = world.runs.append(run_id, state.seq + 1, [*before, claim], change)
+        if found is None or found[: len(before) + 1] == [*before, claim]:
+            records += [*before, claim]
+            head.status, head.started_at, head.reason = "running", change.started_at, None
+            head.attempt = change.attempt or head.attempt
+            return Opened(head, spec, records, base)
+        records.extend(found)
+        state.add(found)
+        if spec.flow:  # what was written may have changed more of the head than the journal tells
+            taken = head.standing
+            head = world.runs.head(run_id) or head
+            if taken is not None:
+                admit.too_late(world, head, state, spec, taken, found)
+            if state.terminal is not None:  # its places were taken for a claim that comes too late
+                head.standing = head.standing or taken
+                places.leave(world, head, state, gone=False)
+    raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be claimed")
+
+
+def attend(world: World, run_id: str) -> bool:
+    """Do what a run needs that takes no executor. False: its code can go on, so it is for `open_run`."""
+    whole = world.runs.open(run_id)
+    if whole is None or whole[0].due is None:
+        return False
+    head, records = whole
+    state = tail(first(head), records)
+    now = world.clock.now()
+    alive = state.claim is not None and world.liveness.alive(state.claim, now)
+    decision = look(state, head, world.registry.function(head.function_id), alive, now)
+    if decision.do == "claim":
+        return False
+    _otherwise(world, head, state, decision, now)
+    if not alive:
+        places.pause(world, head, state.seq + (decision.do == "hold"))
+    return True
+
+
+def _otherwise(world: World, head: Head, state: Tail, decision: Look, now: int) -> None:
+    """What a run needs whose code cannot go on now."""
+    if decision.do == "finish":
+        finish.finish(world, head.run_id)
+    elif decision.do == "cancel":
+        outside.cancel(world, head.run_id, decision.reason, unbegun=decision.reason == UNBEGUN)
+    elif decision.do == "hold":
+        _hold(world, head, decision.reason, now)
+    elif decision.do == "fail":
+        _fail(world, head, state, decision.reason, now)
+    else:
+        _later(world, head, decision.at, now)
+
+
+def _later(world: World, head: Head, at: int, now: int) -> None:
+    due = bounded(head, min(at or now + RECHECK, now + RECHECK) if head.status == "running" else at or now + RECHECK)
+    if due != head.due:
+        world.runs.redue(head.run_id, head.due, due)
+    world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
+
+
+def _hold(world: World, head: Head, reason: str, now: int) -> None:
+    due = bounded(head, now + RECHECK)
+    world.runs.redue(head.run_id, head.due, due, reason)
+    world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
+
+
+def _fail(world: World, head: Head, state: Tail, reason: str, now: int) -> None:
+    """A run whose process dies again and again between its steps."""
+    failure = Failure(type="Crashed", message=reason, retriable=False)
+    ended = Ended(now, "failed", failure=failure)
+    keep.LocalKeeper(world).append(head, state.seq + 1, [ended], finish.closing(ended, state.seq + 1))

@@ -1,0 +1,374 @@
+"""`ctx.step` for a `def` function: plans carried out by blocking, branches in threads.
+
+A branch that is blocked waits in its thread as long as another one is at work: its sleep may end, or what it waits for
+may come, before the others are done. When all are blocked the run is left, and costs nothing until it goes on. With
+`threads=False` branches run one after the other, for a world in which time stands still while code runs.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tidemill import model
+from tidemill.core.handed import told_outside
+from tidemill.core.journal import Blocked, Resolved, StepDone
+from tidemill.engine.drive import steps as plans
+from tidemill.engine.drive.live import AttemptTimeout, Left, LiveRun
+from tidemill.engine.drive.replayed import Branch, Found, Tape, attempt, branch, this_branch
+from tidemill.engine.drive.steps import Call, Plan
+from tidemill.model import StepKind
+from tidemill.sdk.event_view import view
+
+Asked = tuple[tuple[str, str, str | None, str | None], ...]
+
+
+class Driver:
+    """Implements `tidemill.sdk.step.StepDriver`. `seeking`: the key of the map step whose code a chunk looks for."""
+
+    def __init__(self, live: LiveRun, *, threads: bool = True, seeking: str | None = None) -> None:
+        self.live = live
+        self.tape = Tape(live, seeking=seeking is not None)
+        self.found: Found | None = None
+        self._threads = threads
+        self._seeking = seeking
+        self._active = 1
+        self._turn = threading.Condition()
+        self._asking = False
+        live.on_news = self._news
+
+    def run(
+        self,
+        id: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        retries: int | None,
+        timeout: int | None,
+    ) -> Any:
+        here = this_branch()
+        key = here.key(id)
+        done = self._recall(key, "run")
+        if done is not None:
+            return plans.outcome(done)
+        return self._perform(
+            plans.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+        )
+
+    def sleep(self, id: str, ms: int) -> None:
+        self._sleep(id, ms, None)
+
+    def sleep_until(self, id: str, at: int) -> None:
+        self._sleep(id, 0, at)
+
+    def _sleep(self, id: str, ms: int, at: int | None) -> None:
+        key = this_branch().key(id)
+        if self._recall(key, "sleep") is None:
+            until = at if at is not None else self.live.clock.now() + ms
+            self._perform(plans.sleep(self.live, key, until), key)
+
+    def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
+        key = this_branch().key(id)
+        known = self._recall(key, "wait")
+        if known is not None:
+            found: tuple[str, model.Event] | None = plans.outcome(known)
+            return found
+        found = self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback), key)
+        return found
+
+    def signal(self, id: str, signal: str, timeout: int | None) -> Any:
+        key = this_branch().key(id)
+        known = self._recall(key, "signal")
+        asked = (("", signal, None, None),)
+        found = (
+            plans.outcome(known)
+            if known is not None
+            else self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
+        )
+        return view(found[1]).data["data"] if found is not None else None
+
+    def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
+        key = this_branch().key(id)
+        known = self._recall(key, "invoke")
+        if known is not None:
+            return plans.outcome(known)
+        return self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
+
+    def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
+        key = this_branch().key(id)
+        known = self._recall(key, "send")
+        sent: list[str] = (
+            plans.outcome(known) if known is not None else self._perform(plans.send(self.live, key, events), key)
+        )
+        return sent
+
+    def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
+        key = this_branch().key(id)
+        if key == self._seeking:
+            self.found = Found(fn, contextvars.copy_context())
+            raise self._leave()
+        known = self._recall(key, "map")
+        results: list[Any] = (
+            plans.outcome(known)
+            if known is not None
+            else self._perform(plans.map_items(self.live, key, items, max_concurrency), key)
+        )
+        return results
+
+    def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
+        self.live.check()
+        here = this_branch().prefix
+        scopes = this_branch().branches(len(calls))
+        for scope in scopes:
+            self.tape.coverage.begin(scope.prefix, here)
+        ends = [_End() for _ in calls]
+        if self._threads and len(calls) > 1:
+            self._in_threads(calls, scopes, ends)
+        else:
+            for call, scope, end in zip(calls, scopes, ends, strict=True):
+                contextvars.copy_context().run(self._follow, call, scope, end)
+        self.live.check()
+        self.tape.coverage.join([scope.prefix for scope in scopes], here)
+        if any(end.left for end in ends):
+            raise self._leave_branch()
+        for end in ends:
+            if end.error is not None:
+                raise end.error
+        return [end.value for end in ends]
+
+    def _in_threads(self, calls: tuple[Callable[[], Any], ...], scopes: list[Branch], ends: list[_End]) -> None:
+        group = _Group(len(calls))
+        with self._turn:
+            self._active += len(calls) - 1  # this line of execution itself waits for its branches
+
+        def follow(call: Callable[[], Any], scope: Branch, end: _End) -> None:
+            try:
+                self._follow(call, scope, end)
+            finally:
+                self._branch_over(group, end)
+
+        threads = [
+            threading.Thread(target=contextvars.copy_context().run, args=(follow, *each), daemon=True)
+            for each in zip(calls, scopes, ends, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _follow(self, call: Callable[[], Any], scope: Branch, end: _End) -> None:
+        branch.set(scope)
+        if self.live.leaving is not None:
+            self.tape.coverage.cut(scope.prefix)
+            end.left = True
+            return
+        try:
+            end.value = call()
+        except Left:
+            end.left = True
+        except BaseException as error:
+            end.error = error
+
+    def _branch_over(self, group: _Group, end: _End) -> None:
+        with self._turn:
+            group.open -= 1
+            if end.left:  # it gave up its turn when it was blocked
+                self._turn.notify_all()
+            elif group.open > 0 or self.live.leaving is not None:
+                self._active -= 1
+                try:
+                    self._leave_if_idle()
+                except Left:
+                    end.left = True
+                except BaseException as error:  # the keeper's
+                    end.error = error
+
+    def _perform(self, plan: Plan, key: str) -> Any:
+        self.live.check()
+        if self.tape.coverage.left and any(map(this_branch().prefix.startswith, self.tape.coverage.left)):
+            raise Left  # its code swallowed the first
+        if self._seeking is not None:
+            self._block(Blocked(key, "run", 0))
+        try:
+            return self._carry_out(plan, key)
+        finally:
+            self._told(key)
+
+    def _told(self, key: str) -> None:
+        """The code is about to go on with how this step ended."""
+        if key in self.live.state.heard:
+            self.live.give(key)
+            self.tape.coverage.told(this_branch().prefix, key)
+
+    def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
+        """How this step ended, if it has."""
+        known = self.tape.recall(key, kind)
+        if known is not None:
+            self._told(key)
+        return known
+
+    def _carry_out(self, plan: Plan, key: str) -> Any:
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    answer = self._answer(step, key)
+                except Exception as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    def _answer(self, step: Call | Blocked, key: str) -> Any:
+        if isinstance(step, Call):
+            return self._call(step, key)
+        self._block(step)
+        return None
+
+    def _call(self, call: Call, key: str) -> Any:
+        if self.live.stopping():
+            self.live.blocked[key] = Blocked(key, "run", self.live.clock.now())
+            raise self._leave("handed over")
+        context = contextvars.copy_context()
+        context.run(attempt.set, call.attempt)
+        try:
+            if call.timeout is None:
+                return context.run(call.fn, *call.args, **call.kwargs)
+            return _within(call.timeout, call, context)
+        except SystemExit as stop:
+            raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
+
+    def _block(self, blocked: Blocked) -> None:
+        """Wait until the step can go on, as long as another branch is at work; raises Left when none is."""
+        live = self.live
+        live.check()
+        live.blocked[blocked.key] = blocked
+        if not self._threads:
+            self._block_alone(blocked)
+            return
+        with self._turn:
+            self._active -= 1
+            while not self._can_go_on(blocked):
+                self._leave_if_idle()
+                if live.leaving is not None:
+                    raise Left
+                if not self._can_go_on(blocked):  # it may, now that its parked code has been resumed
+                    self._rest(blocked)
+            self._active += 1
+            self._turn.notify_all()
+        del live.blocked[blocked.key]
+
+    def _rest(self, blocked: Blocked) -> None:
+        """Wait until something happens. One line of execution asks now and then whether the run was told something."""
+        seconds = _seconds_until(blocked, self.live)
+        if self._asking or not told_outside(blocked):
+            self._turn.wait(seconds)
+            return
+        self._asking = True
+        pause = self.live.news_every
+        try:
+            woken = self._turn.wait(pause if seconds is None else min(seconds, pause))
+            if not woken and self.live.leaving is None:
+                self._ask()
+        finally:
+            self._asking = False
+
+    def _ask(self) -> None:
+        self._turn.release()  # who appends meanwhile may need the turn
+        try:
+            self.live.hear_news()
+        finally:
+            self._turn.acquire()
+            if self.live.leaving is not None:
+                self._turn.notify_all()
+
+    def _block_alone(self, blocked: Blocked) -> None:
+        """The same where nothing else is at work, ever."""
+        trunk = not this_branch().prefix
+        while not self._can_go_on(blocked):
+            if not trunk or self._seeking is not None or self.live.park is None or not self.live.park():
+                raise self._leave_branch()
+        del self.live.blocked[blocked.key]
+
+    def _leave_branch(self) -> Left:
+        """Leave this branch; others are still to run, unless it is the trunk."""
+        prefix = this_branch().prefix
+        if not prefix:
+            return self.live.leave("suspended")
+        self.tape.coverage.left.add(prefix)
+        return Left()
+
+    def _can_go_on(self, blocked: Blocked) -> bool:
+        if self.live.leaving is not None or self._seeking is not None:
+            return False  # a part of a map only looks for its code in here: nothing of the whole is its to do
+        if blocked.key in self.live.state.resolved:
+            return True
+        return blocked.until is not None and blocked.until <= self.live.clock.now()
+
+    def _leave_if_idle(self) -> None:
+        """When no line of execution is at work and none can go on: suspend, and leave unless the code is kept."""
+        live = self.live
+        if self._active > 0 or live.leaving is not None or any(map(self._can_go_on, live.blocked.values())):
+            return
+        try:
+            if live.park is None or self._seeking is not None or not live.park():
+                live.leave("suspended")
+        finally:  # also where the run turns out to be another's by now
+            self._turn.notify_all()
+
+    def _leave(self, how: Any = "suspended") -> Left:
+        with self._turn:
+            left = self.live.leave(how)
+            self._turn.notify_all()
+        return left
+
+    def _news(self) -> None:
+        with self._turn:
+            self._turn.notify_all()
+
+
+class _End:
+    """How a branch came out."""
+
+    __slots__ = ("error", "left", "value")
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.left = False
+
+
+class _Group:
+    """The branches of one parallel that have not come to their end."""
+
+    __slots__ = ("open",)
+
+    def __init__(self, count: int) -> None:
+        self.open = count
+
+
+def _within(timeout: int, call: Call, context: contextvars.Context) -> Any:
+    """Call in a thread of its own, and give up on it at the timeout; the thread is left to its end."""
+    end = _End()
+
+    def follow() -> None:
+        try:
+            end.value = call.fn(*call.args, **call.kwargs)
+        except BaseException as error:
+            end.error = error
+
+    thread = threading.Thread(target=context.run, args=(follow,), daemon=True)
+    thread.start()
+    thread.join(timeout / 1_000)
+    if thread.is_alive():
+        raise AttemptTimeout(f"the step took longer than its timeout of {timeout} ms")
+    if end.error is not None:
+        raise end.error
+    return end.value
+
+
+def _seconds_until(blocked: Blocked, live: LiveRun) -> float | None:
+    return max(0, blocked.until - live.clock.now()) / 1_000 if blocked.until is not None else None

@@ -1,0 +1,97 @@
+"""What an executor that has a process to itself adds to a run: notes of steps at work, and errors kept in bounds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tidemill.engine.drive.failures import failure_of
+from tidemill.engine.drive.live import Left
+from tidemill.errors import TaskFailed
+from tidemill.model import Failure
+
+
+class Notes(Protocol):
+    """Where steps are noted while their code runs, for others to read."""
+
+    def begin(self, run_id: str, key: str, attempt: int, since: int, timeout: int | None) -> int | None: ...
+
+    def end(self, number: int | None) -> None: ...
+
+
+class ExecutorGone(BaseException):
+    """This executor has come to its end, not the user's code."""
+
+
+def _none(_: BaseException) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known.
+    `passes`: which errors that are no `Exception` are for whoever drives the run, not the run's own.
+    `deadlocks`: whether async code that nothing can wake any more fails its run. `beside_store`: whether the store is
+    on this machine, so that asking it costs nothing.
+    """
+
+    notes: Notes | None = None
+    crash: Failure | None = None
+    passes: Callable[[BaseException], bool] = _none
+    deadlocks: bool = False
+    beside_store: bool = False
+
+    def noted(self, note: Callable[[Notes], int | None], fn: Callable[..., Any]) -> Callable[..., Any]:
+        """`fn`, noted from its first line to its last, even where its run has given it up meanwhile.
+
+        What it raises that is no `Exception` becomes a failure of the step, by its own name.
+        """
+
+        def begin() -> int | None:
+            return note(self.notes) if self.notes is not None else None
+
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            return await self._rest(fn(*args, **kwargs), begin())
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            number = begin()
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                self._end(number)
+                if self.is_stray(error):
+                    raise TaskFailed(failure_of(error, 0)) from error
+                raise
+            if inspect.isawaitable(result):
+                return self._rest(result, number)
+            self._end(number)
+            return result
+
+        return run_async if inspect.iscoroutinefunction(fn) else run
+
+    async def _rest(self, result: Awaitable[Any], number: int | None) -> Any:
+        try:
+            return await result
+        except BaseException as error:
+            if self.is_stray(error) and not _is_cancellation(error):
+                raise TaskFailed(failure_of(error, 0)) from error
+            raise
+        finally:
+            self._end(number)
+
+    def is_stray(self, error: BaseException) -> bool:
+        """Whether this is an error of the user's code that no `except Exception` has seen."""
+        known = isinstance(error, Exception | SystemExit | GeneratorExit | Left | ExecutorGone)
+        return not (known or self.passes(error))
+
+    def _end(self, number: int | None) -> None:
+        if self.notes is not None:
+            self.notes.end(number)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    import asyncio
+
+    return isinstance(error, asyncio.CancelledError)

@@ -1,0 +1,71 @@
+"""The record by which an executor leaves a run that has not ended: suspended, or handed over."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tidemill.core import snapshot
+from tidemill.core.handed import is_handed
+from tidemill.core.journal import Blocked, HandedOver, Suspended
+from tidemill.core.next_action import bounded
+from tidemill.core.state import suspended_status
+from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.drive.trace.coverage import untold
+from tidemill.limits import RECHECK, SNAPSHOT_BYTES
+from tidemill.model import HeadChange
+
+
+def leave(live: LiveRun) -> bool:
+    """Record that the code can go no further for now, and why. False: outsiders wrote first, so look again."""
+    now = live.clock.now()
+    blocked = tuple(live.blocked.values())
+    if live.leaving != "handed over" and any(b.key in live.state.resolved for b in blocked):
+        return False  # what a branch waited for came while another one, the last at work, was appending
+    ties = True if live.head.ties else None
+    if live.leaving == "handed over":
+        left = HandedOver(now, _new(live), untold(live))
+        return live.offer([left], HeadChange("running", bounded(live.head, now), ties=ties))
+    ends = [b.until for b in blocked if b.until is not None]
+    due = min(ends) if ends else None
+    change = HeadChange(
+        suspended_status(blocked),
+        bounded(live.head, due if due is not None else now + RECHECK),
+        snapshot=_snapshot(live),
+        ties=ties,
+    )
+    return live.offer([_suspended(live, now, due, whole=change.snapshot is not None)], change)
+
+
+def _suspended(live: LiveRun, now: int, due: int | None, *, whole: bool) -> Suspended:
+    """What is blocked besides what the journal knows, so that many branches are not told again at each suspension.
+
+    After a snapshot they are all told: the tail of a journal begins with this record. And the step that the run is due
+    for is told, by which the queue knows how punctual it must be.
+    """
+    if whole or not live.state.blocked:
+        return Suspended(now, due, tuple(live.blocked.values()))
+    new = _new(live)
+    at_due = (b for b in live.blocked.values() if b.until == due and not is_handed(b.key))
+    timely = tuple(islice(at_due, 1)) if due is not None else ()
+    gone = tuple(key for key in live.state.blocked if key not in live.blocked)
+    return Suspended(now, due, new + tuple(b for b in timely if b not in new), True, gone)
+
+
+def _new(live: LiveRun) -> tuple[Blocked, ...]:
+    return tuple(b for b in live.blocked.values() if live.state.blocked.get(b.key) != b)
+
+
+def _snapshot(live: LiveRun) -> int | None:
+    """Keep a snapshot where the journal has grown by enough since the last one; its number.
+
+    Enough is also as much as the last one holds: so all snapshots of a run together are at most twice as large as its
+    last one, and a wake-up reads at most as many records besides.
+    """
+    since = live.head.snapshot if live.head.snapshot is not None else -1
+    grown = live.state.seq - since >= max(live.snapshot_every, since)
+    if not grown and live.weight < max(SNAPSHOT_BYTES, live.restored):
+        return None
+    data = snapshot.encode(live.state)
+    live.ask(live.keeper.snapshot, live.head, live.state.seq, data)
+    live.restored = len(data)
+    return live.state.seq

@@ -1,0 +1,1 @@
+"""Where the user's code stands: frames, stacks, coverage, and the logger that relies on them."""

@@ -1,0 +1,1 @@
+"""What makes a run begin: events, admission, batches, reruns."""

@@ -1,0 +1,324 @@
+"""Debounce and batch, as events come in: each joins the run that gathers under its key, or begins one.
+
+A window (key → run) only says where to look. Whether an event still comes in is decided by the run's journal: the event
+is appended as a record, and the claim with which the run begins needs the same number.
+
+*Takes no more* (full, admitted, claimed, ended) is final: no later record makes such a run take an event again. So an
+event that has been refused moves the window to a new run at once, and never asks the same run twice. A window is moved
+before its run is created; such a run counts as open, and whoever finds it creates it, with the event in hand as its
+first. So a burst under one key makes one run, however slow the store is.
+
+*In exactly one run, whatever dies or comes twice.* Two deliveries of an event may see two windows, if one of them stood
+still in between. So they agree on a *home* before either does anything: the first one's choice stands. Where that run
+has begun without the event, which is then true for good, both find that out, and agree on the next.
+
+*An event joins at its `ts`.* An event whose `ts` lies ahead is a run of its own until then, which others cannot join.
+At that time the run opens the window of its key; where another run gathers by then, the event joins that one, and its
+own run is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tidemill import ids
+from tidemill.core import snapshot
+from tidemill.core.flow import collect as gather
+from tidemill.core.flow import keys
+from tidemill.core.journal import Gathered, Record, Skipped, WindowSet
+from tidemill.core.next_action import bounded
+from tidemill.core.state import RunState
+from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.create import bear, first_id, restore_waits
+from tidemill.engine.runs.load import load
+from tidemill.errors import Unavailable
+from tidemill.limits import DROPPED_EVENTS, EVENT_ID_MEMORY, MESSAGE_DELAY
+from tidemill.model import Event, FunctionSpec, Head, HeadChange
+from tidemill.ports import Window, World
+
+_RUNS = 25  # that refuse one event, each full before the event could join it
+_DELAYED = "its event lies in the future"  # the reason of a run that has yet to open a window, or to join one
+_TRIES = 100  # to append one event to a run to which others append at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class _Intake:
+    """One event that a debounce or a batch takes in. `own`: the run of a delayed event, which exists already."""
+
+    world: World
+    spec: FunctionSpec
+    event: Event
+    name: str
+    declared: dict[str, Any]
+    key: str
+    own: str = ""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A run that gathers, as far as it is known: the number of its last record, how many events, and which."""
+
+    seq: int
+    count: int
+    since: int
+    event_ids: list[str]
+    closed: bool = False
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.seq += 1
+            if isinstance(record, Gathered):
+                self.count += 1
+                self.closed = self.closed or record.full
+                if record.event is not None and record.event.id not in self.event_ids:
+                    self.event_ids.append(record.event.id)
+            else:
+                self.closed = self.closed or not (isinstance(record, WindowSet) and record.open)
+
+
+def gathers(spec: FunctionSpec) -> bool:
+    return gather.feature(spec.flow) is not None
+
+
+def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
+    """Put the event into a run of this function: the run's id, and whether the event began it. Harmless to do twice."""
+    had = _had(world, spec, event)
+    if had is not None:
+        world.queue.look(had.run_id, spec.id, had.not_before)
+        return had.run_id, False
+    if gather.ahead(event, world.clock.now()):
+        return _delayed(world, spec, event)
+    return _placed(_intake(world, spec, event), first_id(world, spec, event))
+
+
+def delayed(head: Head, state: RunState) -> bool:
+    """Whether this is the run of an event whose `ts` lay ahead, and that has joined no window yet."""
+    return head.gathers and state.seq == 0 and gather.ahead(state.birth.events[0], state.birth.at)
+
+
+def join_window(world: World, spec: FunctionSpec, head: Head, state: RunState) -> None:
+    """The time of a delayed event has come: its run opens the window, or is skipped for one that is open."""
+    it = _intake(world, spec, state.birth.events[0], head.run_id)
+    run_id, _ = _placed(it, head.run_id)
+    if run_id != head.run_id:
+        _skip(world, head.run_id, f"its event, which lay in the future, has joined run {run_id} ({it.name})")
+        return
+    now = world.clock.now()
+    known = _Known(0, 1, now, list(head.event_ids))
+    _write(it, head, known, WindowSet(now, True), gather.begins(it.name, it.declared, now, now, 1))
+    # Where that lost, an event has joined, or the run has been cancelled: either way the window is no matter any more.
+
+
+def _skip(world: World, run_id: str, reason: str) -> None:
+    now = world.clock.now()
+
+    def decide(state: RunState) -> outside.Decision:
+        if state.terminal is not None:
+            return None
+        change = HeadChange("skipped", now, reason, ended_at=now, end=state.seq + 1)
+        return [Skipped(now, reason)], change
+
+    outside.tell(world, run_id, decide)
+    finish.finish(world, run_id)
+
+
+def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _Intake:
+    name = gather.feature(spec.flow) or ""
+    declared: dict[str, Any] = spec.flow[name]
+    key = keys.key(keys.family(name, spec.id), declared.get("key"), event).text
+    return _Intake(world, spec, event, name, declared, key, own)
+
+
+def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
+    own = first_id(world, spec, event)
+    born = bear(world, spec, (event,), run_id=own, begin=event.ts, reason=_DELAYED)
+    world.queue.look(own, spec.id, event.ts)
+    return own, born.created
+
+
+def _placed(it: _Intake, own: str) -> tuple[str, bool]:
+    """The run that the event is in now, and whether the event has created it.
+
+    Bounded: each turn adds a run to those that have refused the event for good: so many new ones, after those that
+    an earlier delivery has found.
+    """
+    refused: set[str] = set()
+    number = found = 0
+    while found < _RUNS:
+        while own in refused:  # ends: no id comes twice
+            own = ids.derived(it.spec.id, it.event.id, own)
+        window, head = _window(it, own, refused)
+        home = _home(it, number, window.run_id)
+        if home == it.own:
+            return home, False
+        if home != window.run_id:
+            head = it.world.runs.head(home)
+        if head is None:
+            if _created(it, home):
+                return home, True
+            head = it.world.runs.head(home)
+        if head is not None and _join(it, head, window if home == window.run_id else None):
+            return home, False
+        refused.add(home)
+        number, found = number + 1, found + (home == window.run_id)
+    raise Unavailable(f"event {it.event.id} found {_RUNS} runs of {it.spec.id} full, one after the other")
+
+
+def _window(it: _Intake, own: str, refused: set[str]) -> tuple[Window, Head | None]:
+    """The window of the event's key, moved to the run `own` where its run takes no more; and that run's head."""
+    window = it.world.flow.window(it.key)
+    if window is not None and window.run_id not in refused:
+        head = it.world.runs.head(window.run_id)
+        if head is None or _open(head):
+            return window, head
+    now = it.world.clock.now()
+    was = window.run_id if window is not None else None
+    there = it.world.flow.move_window(it.key, was, Window(own, 0, 1, now), now)
+    return there, None if there.run_id == own else it.world.runs.head(there.run_id)  # its own is hardly there yet
+
+
+def _home(it: _Intake, number: int, run_id: str) -> str:
+    """The run that all deliveries of the event try to put it into, after `number` others: this one, or another's."""
+    key = f"{keys.family('home', it.spec.id)}/{it.event.id}/{number}"
+    return it.world.flow.first(key, run_id, it.world.clock.now(), it.event.effective_at + EVENT_ID_MEMORY)
+
+
+def _created(it: _Intake, run_id: str) -> bool:
+    """Create the run with this event as its first. False: it exists."""
+    now = it.world.clock.now()
+    begin, reason = gather.begins(it.name, it.declared, now, now, 1), gather.reason(it.name, it.declared)
+    born = bear(it.world, it.spec, (it.event,), run_id=run_id, begin=begin, reason=reason)
+    if born.created:
+        it.world.queue.look(run_id, it.spec.id, born.head.not_before)
+    else:
+        restore_waits(it.world, it.spec, run_id)
+    return born.created
+
+
+def _open(head: Head) -> bool:
+    """Whether the run takes events, as far as its head tells."""
+    return head.due is not None and head.started_at is None and head.standing is None
+
+
+def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
+    """The run that the event is in already."""
+    for head in world.runs.of_event(event.id):
+        if head.function_id == spec.id and head.parent is None and _holds(head, load(world, head), event):
+            return head
+    return None
+
+
+def _holds(head: Head, state: RunState, event: Event) -> bool:
+    """Whether it is this event that is in the run: not an older one with the same id, nor only about to be."""
+    if any(e.id == event.id and abs(event.received_at - e.received_at) <= EVENT_ID_MEMORY for e in _events(state)):
+        return True
+    # A debounce drops events that are not the last one: an event that is earlier than the last is, or may be, dropped.
+    drops = bool(state.gathered) and state.gathered[0].last
+    return drops and event.id in head.event_ids and gather.joined(event) <= gather.joined(state.events[-1])
+
+
+def _events(state: RunState) -> list[Event]:
+    return [*state.birth.events, *(record.event for record in state.gathered if record.event is not None)]
+
+
+def _join(it: _Intake, head: Head, window: Window | None) -> bool:
+    """Append the event to the run that gathers; `window`: where it stands under its key. False: it never takes it.
+
+    Bounded: each turn but the first has found a record more; a batch is full after so many, a debounce tries so often.
+    """
+    if head.reason == _DELAYED:  # whether its own event opens this window, or joins another one, is not known yet
+        raise Unavailable(f"run {head.run_id} is about to open its window; event {it.event.id} comes again")
+    known: _Known | None = None
+    if window is not None and _open(head):
+        known = _Known(window.seq, window.count, window.since, list(head.event_ids))
+    for _ in range(_TRIES):
+        if known is None or it.event.id in known.event_ids:
+            state = load(it.world, head)
+            if _holds(head, state, it.event):
+                return True  # another delivery of its message was faster
+            known = _known(head, state)
+        if known.closed:
+            return False
+        record = _next(it, known)
+        begin = gather.begins(it.name, it.declared, known.since, record.at, known.count + 1)
+        found = _write(it, head, known, record, begin)
+        if found is None:
+            return isinstance(record, Gathered)
+        known.add(found)
+    raise Unavailable(f"run {head.run_id}: others appended {_TRIES} records while event {it.event.id} was to join it")
+
+
+def _known(head: Head, state: RunState) -> _Known:
+    closed = state.closed or state.terminal is not None or state.first_claim is not None or state.admitted is not None
+    first = state.birth.events[0]
+    since = first.ts if gather.ahead(first, state.birth.at) else state.birth.at
+    listed = dict.fromkeys((*head.event_ids, *(event.id for event in _events(state))))  # the head may be older
+    return _Known(state.seq, len(_events(state)), since, list(listed), closed)
+
+
+def _next(it: _Intake, known: _Known) -> Gathered | WindowSet:
+    """The record of the event; or, where `max_size` was lowered, the one that says that the run takes no more."""
+    now = it.world.clock.now()
+    if gather.full(it.name, it.declared, known.count):
+        return WindowSet(now, False)
+    full = gather.full(it.name, it.declared, known.count + 1)
+    return Gathered(now, it.event, it.name == "debounce", full, known.seq + 1)
+
+
+def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet, begin: int) -> list[Record] | None:
+    """Append the record, and see to what follows from it. None: it was appended; else what stands there."""
+    world, run_id = it.world, head.run_id
+    came = [record.event.id] if isinstance(record, Gathered) and record.event is not None else []
+    change = _moved(it, head, begin, [*(each for each in known.event_ids if each not in came), *came])
+    dropped = _dropped(it, head, known) if came else []
+    if dropped:
+        change = msgspec.structs.replace(change, snapshot=known.seq)
+    found = world.runs.append(run_id, known.seq + 1, [record], change)
+    if found is not None and found[:1] != [record]:
+        return found
+    for each in dropped:
+        world.runs.rewrite(run_id, each.number, msgspec.structs.replace(each, event=None))
+    after = Window(run_id, known.seq + 1, known.count + len(came), known.since)
+    world.flow.move_window(it.key, run_id, after, record.at)
+    if begin <= record.at and (head.not_before or 0) - known.since > MESSAGE_DELAY:
+        world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
+    world.queue.look(run_id, it.spec.id, begin if begin > record.at else None)
+    return None
+
+
+def _dropped(it: _Intake, head: Head, known: _Known) -> list[Gathered]:
+    """Of a debounce that goes on and on: the events that it need not keep, once a snapshot holds the last one.
+
+    Whoever appends at such a number sees to it, so each is dropped once, and what is read stays short.
+    """
+    if it.name != "debounce" or known.seq == 0 or known.seq % DROPPED_EVENTS:
+        return []
+    state = load(it.world, head)
+    if state.seq != known.seq:
+        return []  # somebody else was faster, and sees to it
+    (last,) = state.events
+    dropped = [each for each in state.gathered if each.event is not None and each.event != last]
+    state.gathered = [each for each in state.gathered if each.event == last]
+    it.world.runs.put_snapshot(head.run_id, state.seq, snapshot.encode(state))
+    return dropped
+
+
+def _moved(it: _Intake, head: Head, begin: int, event_ids: list[str]) -> HeadChange:
+    """The head with one more event, and the times that follow from when the run now begins."""
+    limits = it.spec.timeouts
+    head.start_by = begin + limits.start if limits.start is not None else None
+    head.finish_by = begin + limits.finish if limits.finish is not None else None
+    return HeadChange(
+        head.status,
+        bounded(head, begin),
+        gather.reason(it.name, it.declared),
+        not_before=begin,
+        start_by=head.start_by,
+        finish_by=head.finish_by,
+        event_ids=gather.listed(it.name, event_ids),
+    )

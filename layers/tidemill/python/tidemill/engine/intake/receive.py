@@ -1,0 +1,286 @@
+"""What an event does: it is kept, it starts the functions that listen for it, and it wakes or cancels who waits for it.
+
+All of it may be done twice. Which events get here at all (keys, limits, a known id) is the door's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from tidemill import ids
+from tidemill.core import expression, match
+from tidemill.engine.intake import collect as gather
+from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs.create import start
+from tidemill.limits import EVENT_ID_MEMORY
+from tidemill.model import (
+    ENDS,
+    INVOKED,
+    SIGNAL,
+    TIMER,
+    CronTrigger,
+    Event,
+    EventTrigger,
+    FunctionSpec,
+    Parent,
+    Wait,
+    event_fields,
+    name_matches,
+)
+from tidemill.ports import World
+from tidemill.values import encode as values
+
+_PAGE = 500
+
+Keys = list[tuple[str, str]]  # awaited paths, each with the hash of what the event holds there
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far the waits of an event have been worked off: up to and with this one."""
+
+    path: str
+    run_id: str
+    key: str
+
+
+def known(world: World, event_id: str, now: int) -> Event | None:
+    """The event that took effect under this id within its memory (24 hours), or has yet to: it starts nothing again."""
+    event = world.events.get(event_id)
+    return event if event is not None and now - event.effective_at <= EVENT_ID_MEMORY else None
+
+
+def receive(world: World, event: Event) -> list[str]:
+    """Take an event in. The ids of the runs that it started."""
+    store(world, event)
+    started = [run_id for spec in world.registry.listeners(event.name) if (run_id := begin(world, spec, event))]
+    wake(world, event)
+    return started
+
+
+def receive_in_parts(world: World, event: Event) -> Generator[None, None, None]:
+    """As `receive`, for a process that has others to serve meanwhile: it pauses after each function and each wait."""
+    store(world, event)
+    for spec in world.registry.listeners(event.name):
+        begin(world, spec, event)
+        yield
+    yield from wake_in_parts(world, event)
+
+
+def store(world: World, event: Event) -> Keys | None:
+    """Keep the event, then keep it under every path by which it may be awaited (see `lookback`); these.
+
+    None: another event stands under its id, and this one is none.
+    """
+    if not world.events.put(event, ()):
+        return None
+    keys = awaited_keys(world, event)
+    if keys:
+        world.events.put(event, keys)
+    return keys
+
+
+def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
+    """Start a run of the function if one of its triggers takes the event: one, however many do."""
+    if not starts(world, spec, event):
+        return None
+    if gather.gathers(spec):
+        run_id, began = gather.take_in(world, spec, event)
+        return run_id if began else None
+    return start(world, spec, (event,))
+
+
+def starts(world: World, spec: FunctionSpec, event: Event) -> bool:
+    """Whether this event starts the function."""
+    return takes(spec, event) and not (event.name in ENDS and _of_a_listener(world, event))
+
+
+def takes(spec: FunctionSpec, event: Event) -> bool:
+    """Whether any trigger of the function takes this event: its name, and its `when`.
+
+    No function is started by the announcement of its own end.
+    """
+    if event.name in ENDS and event.data.get("function_id") == spec.id:
+        return False
+    for trigger in spec.triggers:
+        if isinstance(trigger, EventTrigger) and name_matches(trigger.name, event.name):
+            if trigger.when is None:
+                return True
+            if expression.compile(trigger.when).holds({"event": event_fields(event)}):
+                return True
+    return False
+
+
+def _of_a_listener(world: World, announcement: Event) -> bool:
+    """Whether the run whose end this is was started by a trigger that listens for ends.
+
+    Such ends start nothing: two functions that listen for ends would start each other for ever, three ever more. A
+    function that handles a failure has no trigger, and its end is announced as any other.
+    """
+    began: dict[str, Any] = announcement.data.get("event") or {}
+    if began.get("name") not in ENDS:
+        return False
+    spec = world.registry.function(str(announcement.data.get("function_id")))
+    return spec is None or bool(spec.triggers)
+
+
+def wake(world: World, event: Event) -> list[str]:
+    """Resolve the waits that this event satisfies, cancel the runs that it cancels; the runs resolved."""
+    woken: dict[str, None] = {}  # a run may have several waits
+    wake_on(world, event, None, lambda run_id: woken.setdefault(run_id))
+    return list(woken)
+
+
+def wake_in_parts(world: World, event: Event) -> Generator[None, None, list[str]]:
+    """As `wake`, pausing after each wait."""
+    woken: dict[str, None] = {}
+    for _ in _worked_off(world, event, None, woken.setdefault, None):
+        yield
+    return list(woken)
+
+
+def wake_on(
+    world: World,
+    event: Event,
+    after: Mark | None,
+    woken: Callable[[str], object] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
+    keys: Keys | None = None,
+) -> Mark | None:
+    """As `wake`, in parts: from the mark on that the part before gave, until `stopping()`. None: it is done.
+
+    One event may have a million waiters. A wait that comes while they are worked off has looked back and seen it; so
+    has one for a path that was awaited only after the event was stored under `keys`, what `store` gave.
+    """
+    return next((mark for mark in _worked_off(world, event, after, woken, keys) if stopping()), None)
+
+
+def _worked_off(
+    world: World, event: Event, after: Mark | None, woken: Callable[[str], object], keys: Keys | None
+) -> Iterator[Mark]:
+    """The mark of each wait, once it is worked off. An event that has not taken effect wakes nobody (see `delayed`)."""
+    if lookback.ahead(world, event):
+        return
+    for path, hash_ in sorted(keys if keys is not None else _keys(world, event)):
+        if after is not None and path < after.path:
+            continue
+        begin = (after.run_id, after.key) if after is not None and path == after.path else None
+        for wait in _waits(world, event.name, path, hash_, begin):
+            if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
+                woken(wait.run_id)
+            yield Mark(path, wait.run_id, wait.key)
+
+
+def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
+    """Send a signal. It travels as an event that only waits for signals can see; the runs that it resolved."""
+    event = _signal(world, name, data, event_id)
+    store(world, event)
+    return wake(world, event)
+
+
+def signal_in_parts(world: World, name: str, data: Any, event_id: str) -> Generator[None, None, list[str]]:
+    """As `signal`, pausing after each wait."""
+    event = _signal(world, name, data, event_id)
+    store(world, event)
+    return (yield from wake_in_parts(world, event))
+
+
+def _signal(world: World, name: str, data: Any, event_id: str) -> Event:
+    now = world.clock.now()
+    sent = world.events.get(event_id)  # the same signal, sent again after it looked as if it had failed
+    return sent or Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
+
+
+def invoke(
+    world: World,
+    spec: FunctionSpec,
+    data: bytes,
+    *,
+    parent: Parent | None = None,
+    run_id: str | None = None,
+    user: dict[str, Any] | None = None,
+) -> str:
+    """Start a function directly. `data` (encoded) is its event's data, `user` its event's user; the run's id."""
+    now = world.clock.now()
+    run_id = run_id or ids.ulid(now, world.entropy.bytes(10))
+    plain = values.plain(data)
+    fields = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
+    event = Event(ids.derived(run_id, INVOKED), INVOKED, fields, now, now, user)
+    world.events.put(event, ())
+    start(world, spec, (event,), run_id=run_id, parent=parent, input=data)
+    return run_id
+
+
+def fire(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> str | None:
+    """A tick of a cron trigger. The run's id, or None where this tick has started it before."""
+    event = timer(world, spec, trigger, at)
+    store(world, event)
+    wake(world, event)
+    return start(world, spec, (event,))
+
+
+def timer(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> Event:
+    """The event of a cron trigger's tick; its id derives from what ticked, and when."""
+    event_id = ids.derived(spec.id, trigger.cron, trigger.timezone, str(at))
+    return Event(event_id, TIMER, {"cron": trigger.cron, "timezone": trigger.timezone}, at, world.clock.now())
+
+
+class DirectBus:
+    """A bus inside one process: what is published is received before the publisher goes on.
+
+    Receiving may publish in turn (a run that an event cancels announces its end); a queue keeps the stack flat.
+    """
+
+    def __init__(self) -> None:
+        self.world: World | None = None
+        self._queue: deque[Event] = deque()
+        self._busy = False
+
+    def publish(self, events: Sequence[Event]) -> None:
+        self._queue.extend(events)
+        if self._busy or self.world is None:
+            return
+        self._busy = True
+        try:
+            while self._queue:  # ends: each event is taken once, and no function is started by its own end
+                receive(self.world, self._queue.popleft())
+        finally:
+            self._busy = False
+
+
+def awaited_keys(world: World, event: Event) -> Keys:
+    return list(_keys(world, event))
+
+
+def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:
+    """The awaited paths of this event's name, each with the hash of what the event holds there."""
+    paths = world.events.paths(event.name)
+    if not paths:
+        return
+    fields = event_fields(event)
+    for path in paths:
+        if not path:
+            yield "", ""
+        elif (value := match.lookup(path, fields)) is not match.MISSING:
+            yield path, match.value_hash(value)
+
+
+def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str] | None = None) -> Iterator[Wait]:
+    while page := world.waits.find(name, path, hash_, after, _PAGE):  # ends: each page begins after the one before
+        yield from page
+        after = (page[-1].run_id, page[-1].key)
+
+
+def _wake_one(world: World, wait: Wait, event: Event) -> bool:
+    if wait.cancel:
+        outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
+        return False
+    record = lookback.resolved(wait, event, world.clock.now())
+    found = outside.match(world, wait, record)
+    if found != "kept":
+        world.waits.drop(wait.run_id, wait.key)
+    return found == "told"

@@ -1,0 +1,62 @@
+"""What a reload or a deploy that changes limits does for the runs that wait: each line is served as declared now.
+
+A limit that was raised has free places: they are given to the first in its lines. Of a limit that is gone, or that has
+another key, whoever stands in its lines is looked at, and stands where it is to stand now (`admit`). Turns that were
+given by another throttle are given anew, in their order. All of it may be done twice, and left at any yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tidemill.core.flow import concurrency as places
+from tidemill.engine.intake import admit
+from tidemill.engine.runs import concurrency as held
+from tidemill.model import FunctionSpec, Place
+from tidemill.ports import RunQuery, World
+
+_PAGE = 200
+
+
+def changed(world: World, before: Sequence[FunctionSpec]) -> Iterator[None]:
+    """Serve the lines of these functions, as they were declared; after each yield others may take their turn."""
+    seen: set[str] = set()
+    for was in before:
+        spec = world.registry.function(was.id)
+        if spec is None or was.flow == spec.flow:
+            continue
+        now = {places.family(spec, declared): declared for declared in places.in_order(spec)}
+        then = {places.family(was, declared): declared for declared in places.in_order(was)}
+        for family in {**then, **now}:
+            if family not in seen and now.get(family) != then.get(family):
+                seen.add(family)
+                yield from _served(world, family, now.get(family))
+        if was.flow.get("throttle") != spec.flow.get("throttle"):
+            yield from _planned_anew(world, spec)
+
+
+def _served(world: World, family: str, declared: dict[str, Any] | None) -> Iterator[None]:
+    for key, label in world.flow.lines(family):
+        if declared is not None:
+            held.serve(world, Place(key, declared["limit"], declared["counts"], label))
+            yield
+            continue
+        for run_id, function_id in list(world.flow.in_line(key)):
+            world.queue.look(run_id, function_id)
+            yield
+
+
+def _planned_anew(world: World, spec: FunctionSpec) -> Iterator[None]:
+    waiting: list[tuple[int, str]] = []
+    cursor: tuple[int, str] | None = None
+    while True:  # ends: each page begins after the one before
+        page = world.runs.page(RunQuery(function_id=spec.id, status="scheduled", limit=_PAGE, cursor=cursor))
+        waiting += [(head.not_before or 0, head.run_id) for head in page if head.standing is not None]
+        yield
+        if len(page) < _PAGE:
+            break
+        cursor = (page[-1].created_at, page[-1].run_id)
+    for _, run_id in sorted(waiting):
+        admit.plan_anew(world, spec, run_id)
+        yield

@@ -1,0 +1,1 @@
+"""What a run is: loaded, created, appended to, ended."""

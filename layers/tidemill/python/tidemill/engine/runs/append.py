@@ -1,0 +1,110 @@
+"""What others do to a run while it may be running: append a record to its journal, whoever else is appending.
+
+An outsider holds no claim. It reads the journal, decides, and appends at the next number; if somebody took that number
+it folds in what stands there and decides again. So a cancel, a match and a step's result never overwrite each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from tidemill.core.journal import Cancelled, Record, Resolved
+from tidemill.core.state import RunState, Taken
+from tidemill.core.step_keys import beside
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.load import opened
+from tidemill.errors import Unavailable
+from tidemill.model import HeadChange, Wait
+from tidemill.ports import World
+
+_TRIES = 100  # to append to a run to which others append at the same time
+
+Decision = tuple[Sequence[Record], HeadChange | None] | None
+
+
+def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
+    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more).
+
+    Bounded: each turn but the first has found a record more, and a busy run may append for ever.
+    """
+    run = opened(world, run_id)
+    if run is None:
+        return False
+    state = run[1]
+    for _ in range(_TRIES):
+        decision = decide(state)
+        if decision is None:
+            return False
+        records, change = decision
+        found = world.runs.append(run_id, state.seq + 1, records, change)
+        if found is None or list(found[: len(records)]) == list(records):
+            return True
+        state.add(found)
+    raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be told something")
+
+
+def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bool = False) -> bool:
+    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run.
+
+    `own`: only where this event is its first: two events may have tried to begin one window, each with waits of its
+    own. `unbegun`: only where nobody has claimed it.
+    """
+    now = world.clock.now()
+
+    def decide(state: RunState) -> Decision:
+        if state.terminal is not None or (unbegun and state.first_claim is not None):
+            return None
+        if own and state.birth.events and state.birth.events[0].id != own:
+            return None
+        return [Cancelled(now, reason)], HeadChange(
+            status="cancelled", due=now, reason=reason, ended_at=now, end=state.seq + 1
+        )
+
+    cancelled = tell(world, run_id, decide)
+    if cancelled:
+        finish.finish(world, run_id)
+    return cancelled
+
+
+def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:
+    """Tell a run what one of its blocked steps waited for, and have it looked at. False: it needs no telling."""
+
+    told = tell(world, run_id, lambda state: ([record], None) if awaits(state, record.key) else None)
+    world.queue.look(run_id, function_id)  # even if it was told before: the message then may have been lost
+    return told
+
+
+def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept", "over"]:
+    """Tell a run of an event that one of its waits waits for.
+
+    `kept`: the run has had this event, and the wait may get another. `over`: nobody waits here any more.
+    """
+    over = False
+
+    def decide(state: RunState) -> Decision:
+        nonlocal over
+        over = not awaits(state, record.key)
+        if over or record.event is None:
+            return None
+        event_id = record.event.id
+        if any(taken.event_id == event_id for taken in taken_before(state, wait, record.wait)):
+            return None
+        return [record], None
+
+    told = tell(world, wait.run_id, decide)
+    world.queue.look(wait.run_id, wait.function_id)
+    return "told" if told else "over" if over else "kept"
+
+
+def awaits(state: RunState, key: str) -> bool:
+    """Whether the run may still wait here. A run that is suspended says what it waits for; the rest was given up."""
+    if state.terminal is not None or key in state.resolved or key in state.done:
+        return False
+    return state.suspended is None or key in state.blocked
+
+
+def taken_before(state: RunState, wait: Wait, digest: str) -> list[Taken]:
+    """The events that waits for the same had taken when this one began: waits open at the same time each get theirs."""
+    several = state.taken.get(digest, ())
+    return [taken for taken in several if taken.seq < wait.begun and not beside(taken.key, wait.key)]

@@ -1,0 +1,208 @@
+"""Places: held before code runs, passed on when it is left, waited for in line.
+
+*Write, then look.* A run that finds no free place puts itself in line, then looks once more; a run that gives its place
+up gives it to the first in line. Whoever comes second sees the other, so no place stays free while someone waits, and
+while someone does nobody else gets one. A run in line costs nothing: its message has been answered, and it is looked at
+when it has been given a place. Should that message be lost, it is looked at within the hour; and whoever stands in line
+anew, or is found there, gives what he sees to be free to the first.
+
+*Nobody's death costs a place.* What a holder was doing comes back by its own message or due time, and the run holds its
+place on under its next claim. Where there is no next claim the lease ends: the claim's end, or, for places that count
+runs, whenever someone finds that the holder's run is over.
+
+A run that waits for its second place keeps its first; why that cannot lock up is told in `core.flow.places`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tidemill.core.flow import concurrency as places
+from tidemill.core.journal import Skipped
+from tidemill.core.state import Tail
+from tidemill.errors import Unavailable
+from tidemill.limits import GRANT, RECHECK
+from tidemill.model import FunctionSpec, Head, Place, Standing
+from tidemill.ports import Waiting, World
+
+_TRIES = 20  # to take a place that is free each time, and gone when it is taken
+
+
+def hold(
+    world: World,
+    head: Head,
+    standing: Standing,
+    spec: FunctionSpec,
+    token: int,
+    until: int,
+    *,
+    line: bool,
+    full: Place | None = None,
+) -> Place | None:
+    """Hold all of the run's places under the claim number `token`. Else the place that it has to wait for.
+
+    `line`: stand in line for that one. `full`: that was the answer a moment ago.
+    """
+    taken = full is not None
+    for number, each in enumerate(standing.places):
+        known = full is not None and each.key == full.key
+        taken = taken and not known
+        place = Place(each.key, places.limit_now(spec, each), each.counts, each.label)
+        if taken or (not known and _take(world, head, place, token, until)):
+            continue
+        if not line:
+            return place
+        if _stand(world, head, place, standing.rank, token, until):
+            continue
+        for later in standing.places[number + 1 :]:  # granted before an earlier one was lost
+            _pass_on(world, later, head.run_id, token)
+        return place
+    return None
+
+
+def pause(world: World, head: Head, upto: int) -> None:
+    """Give up what counts steps, where it is held under a claim with this number or an earlier one."""
+    for place in head.standing.places if head.standing is not None else ():
+        if place.counts == "steps":
+            _pass_on(world, place, head.run_id, upto)
+
+
+def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
+    """Give up all that an ended run holds or waits for.
+
+    A run may be cancelled while its code runs. The code still holds its place, until it is known to be `gone`: then
+    the answer is when to look again.
+    """
+    standing = head.standing
+    if standing is None:
+        return None
+    now = world.clock.now()
+    claim = state.overtaken
+    if standing.places and claim is not None and not gone and world.liveness.alive(claim, now):
+        if standing.alone is not None:
+            _pass_on(world, standing.alone, head.run_id, None)
+        return min(claim.until, now + RECHECK)
+    end(world, head)
+    return None
+
+
+def serve(world: World, place: Place) -> None:
+    """Give what is free to the first in line: the limit may have been raised."""
+    _pass_on(world, place, "serve", None)
+
+
+def leave_places(world: World, head: Head, standing: Standing) -> None:
+    """Give up these places, and the positions in their lines."""
+    for place in standing.places:
+        _pass_on(world, place, head.run_id, None, standing.rank)
+
+
+def step_back(world: World, head: Head, standing: Standing, upto: int) -> None:
+    """Give up the places that were taken for a claim with this number, which is not made."""
+    for place in standing.places:
+        _pass_on(world, place, head.run_id, upto)
+
+
+def end(world: World, head: Head) -> None:
+    """Give up all that a run holds that is over, or may have been given since."""
+    if head.standing is not None:
+        for place in head.standing.places:
+            _pass_on(world, place, head.run_id, None, head.standing.rank)
+        if head.standing.alone is not None:
+            _pass_on(world, head.standing.alone, head.run_id, None)
+
+
+def take_alone(world: World, head: Head, place: Place, token: int) -> str | None:
+    """Hold the one place of a singleton, from birth to end. Else the run that has it.
+
+    Bounded: another run may be faster each time that the place is free.
+    """
+    now = world.clock.now()
+    for _ in range(_TRIES):
+        if world.flow.take(place, head.run_id, token, now + RECHECK, now, False):
+            return None
+        holder = next(iter(world.flow.holders(place.key)), None)
+        if holder is None:
+            continue
+        if holder.run_id == head.run_id:  # under a later number: this decision is stale, and will lose its append
+            return None
+        if not _over(world, holder.run_id):
+            return holder.run_id
+        _free(world, place, holder.run_id, now)
+    raise Unavailable(f"run {head.run_id}: the place of a singleton was freed and taken {_TRIES} times in a row")
+
+
+def turned_away(world: World, head: Head, skipped: Skipped) -> None:
+    """Free what a skipped run had got before it was turned away."""
+    if skipped.unique:
+        world.flow.forget(skipped.unique, head.run_id)
+    if skipped.alone is not None:
+        give_back(world, head, skipped.alone)
+
+
+def give_back(world: World, head: Head, place: Place) -> None:
+    """Give up a place that was taken for a decision that does not stand."""
+    _pass_on(world, place, head.run_id, None)
+
+
+def _take(world: World, head: Head, place: Place, token: int, until: int) -> bool:
+    now = world.clock.now()
+    runs = place.counts == "runs"
+    until = now + RECHECK if runs else until
+    known = head.reason == places.reason(place) or (runs and head.started_at is not None)
+    if world.flow.take(place, head.run_id, token, until, now, known):
+        return True
+    return runs and _bury(world, place, now) and world.flow.take(place, head.run_id, token, until, now, known)
+
+
+def _stand(world: World, head: Head, place: Place, rank: int, token: int, until: int) -> bool:
+    """Stand in line; whether that has brought the run its place at once."""
+    now = world.clock.now()
+    waiting = Waiting(head.run_id, head.function_id, token, rank)
+    granted = world.flow.park(place, waiting, now + GRANT, now, _limit(world, place))
+    for run_id, function_id in granted:
+        if run_id != head.run_id:
+            world.queue.look(run_id, function_id)
+    if all(run_id != head.run_id for run_id, _ in granted):
+        return False
+    until = now + RECHECK if place.counts == "runs" else until
+    return world.flow.take(place, head.run_id, token, until, now, True)
+
+
+def _bury(world: World, place: Place, now: int) -> bool:
+    """Take places from runs that are over, of those not heard of for an hour; whether there was one."""
+    found = False
+    for holder in world.flow.holders(place.key):
+        if holder.until > now:
+            continue
+        if _over(world, holder.run_id):
+            _free(world, place, holder.run_id, now)
+            found = True
+        else:
+            none = Place(place.key, 0, place.counts, place.label)  # held on, and not taken anew
+            world.flow.take(none, holder.run_id, holder.token, now + RECHECK, now, True)
+    return found
+
+
+def _free(world: World, place: Place, run_id: str, now: int) -> None:
+    """Take the place from a run that is over, and give it to nobody yet: whoever does this goes on to ask for it."""
+    world.flow.pass_on(place, run_id, None, None, now, now, lambda _: 0)
+
+
+def _over(world: World, run_id: str) -> bool:
+    head = world.runs.head(run_id)
+    return head is None or head.due is None
+
+
+def _pass_on(world: World, place: Place, run_id: str, upto: int | None, rank: int | None = None) -> None:
+    now = world.clock.now()
+    granted = world.flow.pass_on(place, run_id, upto, rank, now + GRANT, now, _limit(world, place))
+    for next_run, function_id in granted:
+        world.queue.look(next_run, function_id)
+
+
+def _limit(world: World, place: Place) -> Callable[[str], int]:
+    def limit(function_id: str) -> int:
+        return places.limit_now(world.registry.function(function_id), place)
+
+    return limit

@@ -1,0 +1,134 @@
+"""Write, then look: how a wait and its event never miss each other.
+
+Each side writes its own first and then reads the other, so whichever comes second sees the other:
+
+    wait:   add its path to the awaited paths of the name; put the wait; read the events stored under path and value
+    event:  store the event; read the awaited paths; store it under each; read the waits
+
+An event stored before its path was first awaited is under no key. For that time, and for an allowance of skewed clocks,
+the events of the name are read once, within a bound. A look back that would exceed the bound is an error, never a miss.
+Times are the platform's receipt times; a delayed event's is its `ts` (see `delayed`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tidemill import ids
+from tidemill.core import match
+from tidemill.core.journal import Resolved
+from tidemill.engine.runs.load import own_event
+from tidemill.errors import NonRetriableError
+from tidemill.limits import LOOKBACK_EVENTS, SKEW
+from tidemill.model import Event, Wait, event_fields
+from tidemill.ports import World
+
+
+def register(world: World, waits: Sequence[Wait]) -> None:
+    """Make these waits findable by the events that they wait for."""
+    now = world.clock.now()
+    for wait in waits:
+        world.events.add_path(wait.name, wait.condition.path or "", now)
+        world.waits.put(wait)
+
+
+def oldest(
+    world: World, waits: Sequence[Wait], taken: set[tuple[str, str]], *, last: bool = False
+) -> tuple[Wait, Event] | None:
+    """The oldest event already received that satisfies one of the waits and is not `taken`.
+
+    `last`: at their timeout. Each event is read once more then, however many there are: they came while it waited.
+    """
+    best: tuple[Wait, Event] | None = None
+    for wait in waits:
+        own: dict[str, Any] | None = None
+        for event in _candidates(world, wait, last):
+            if best is not None and event.effective_at >= best[1].effective_at:
+                break
+            own = _own_event(world, wait) if own is None else own
+            if accepts(world, wait, event, taken, own):
+                best = (wait, event)
+                break
+    return best
+
+
+def accepts(
+    world: World, wait: Wait, event: Event, taken: set[tuple[str, str]], own: dict[str, Any] | None = None
+) -> bool:
+    """Whether this event is one that the wait waits for, and has taken effect.
+
+    `own`: the event of the run that waits, where it has been read for another event already.
+    """
+    at = event.effective_at
+    if event.id == wait.own or at <= wait.after or (wait.until is not None and at > wait.until):
+        return False
+    if ahead(world, event):
+        return False
+    if (digest(wait), event.id) in taken:
+        return False
+    own = _own_event(world, wait) if own is None else own
+    return match.condition_holds(wait.condition, own, event_fields(event))
+
+
+def ahead(world: World, event: Event) -> bool:
+    """Whether the event has not taken effect yet: its `ts` lay ahead when it was received, and does so still."""
+    return event.ts > event.received_at and event.ts > world.clock.now()
+
+
+def resolved(wait: Wait, event: Event, now: int) -> Resolved:
+    """What the run is told: this event is the one that the wait has waited for."""
+    return Resolved(wait.key, now, event=event, label=wait.label, wait=digest(wait), after=wait.after)
+
+
+def digest(wait: Wait) -> str:
+    """What makes two waits of a run the same question: the event's name and the condition."""
+    condition = wait.condition
+    asked = (wait.name, condition.path or "", condition.hash, condition.when or "")
+    return ids.derived(*asked, wait.key) if wait.shares else ids.derived(*asked)
+
+
+def _own_event(world: World, wait: Wait) -> dict[str, Any]:
+    """The event of the run that waits, where its condition still needs it."""
+    when = wait.condition.when
+    if when is None or "event" not in when:
+        return {}
+    event = own_event(world, wait.run_id)
+    return event_fields(event) if event is not None else {}
+
+
+def _candidates(world: World, wait: Wait, last: bool) -> Iterator[Event]:
+    """Events of the awaited name that took effect after `wait.after`, oldest first."""
+    path, hash_ = wait.condition.path or "", wait.condition.hash
+    now = world.clock.now()
+    upto = now + SKEW  # the clock of whoever received an event may be ahead
+    before = min(world.events.add_path(wait.name, path, now) + SKEW, upto)
+    keyed = _Pages(lambda after, limit: world.events.by_key(wait.name, path, hash_, after, upto, limit), wait, last)
+    early = _Pages(lambda after, limit: world.events.by_name(wait.name, after, before, limit), wait, last)
+    seen: set[str] = set()
+    for event in heapq.merge(early.read() if wait.after < before else (), keyed.read(), key=lambda e: e.effective_at):
+        if event.id not in seen:
+            seen.add(event.id)
+            yield event
+
+
+class _Pages:
+    """What a store finds, oldest first: one page, or as many as there are."""
+
+    def __init__(self, find: Callable[[int, int], list[Event]], wait: Wait, many: bool) -> None:
+        self._find = find
+        self._wait = wait
+        self._many = many
+
+    def read(self) -> Iterator[Event]:
+        after = self._wait.after
+        while len(page := self._find(after, LOOKBACK_EVENTS + 1)) > LOOKBACK_EVENTS:
+            if not self._many or page[-1].effective_at - 1 == after:  # they came in one and the same millisecond
+                raise NonRetriableError(
+                    f"step {self._wait.key!r} would have to look back through more than {LOOKBACK_EVENTS:,} events "
+                    f"named {self._wait.name!r}; give it a `match`, or lookback=False"
+                )
+            yield from page
+            after = page[-1].effective_at - 1
+        yield from page

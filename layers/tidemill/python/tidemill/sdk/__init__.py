@@ -1,0 +1,1 @@
+"""What a user's code holds in its hands: steps, context, triggers, options."""

@@ -1,0 +1,87 @@
+"""What a function is given: the events that started it, who it is, and `step`.
+
+The engine makes one for every replay. `attempt` is asked of the engine each time, since inside a step it is that
+step's; the event is read when it is first asked for, so data that does not fit its model fails the run like any
+error of its code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic
+
+from tidemill.sdk.event_view import views
+from tidemill.sdk.step import Step
+from tidemill.sdk.step_async import AsyncStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from logging import Logger
+
+    from pydantic import BaseModel
+    from typing_extensions import TypeVar
+
+    from tidemill import model
+    from tidemill.sdk.event_view import EventView, Memory
+
+    S = TypeVar("S")
+    D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)
+else:
+    from typing import TypeVar
+
+    S = TypeVar("S")
+    D_co = TypeVar("D_co", covariant=True)
+
+
+class _Run(Generic[S, D_co]):
+    __slots__ = ("_attempt", "_data_type", "_events", "_memory", "_views", "function_id", "logger", "run_id", "step")
+
+    def __init__(
+        self,
+        events: tuple[model.Event, ...],
+        *,
+        run_id: str,
+        function_id: str,
+        attempt: Callable[[], int],
+        step: S,
+        logger: Logger,
+        data_type: type[BaseModel] | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.function_id = function_id
+        self.step = step
+        self.logger = logger
+        self._attempt = attempt
+        self._events = events
+        self._data_type = data_type
+        self._memory = memory
+        self._views: tuple[EventView[D_co], ...] | None = None
+
+    @property
+    def event(self) -> EventView[D_co]:
+        """The event that started this run; of a batch, the first."""
+        return self.events[0]
+
+    @property
+    def events(self) -> tuple[EventView[D_co], ...]:
+        """All events of a batch, oldest first; else the one event."""
+        if self._views is None:
+            self._views = views(self._events, self._data_type, self._memory)
+        return self._views
+
+    @property
+    def attempt(self) -> int:
+        """Counts from 1; inside a step, that step's."""
+        return self._attempt()
+
+
+class Context(_Run[Step, D_co]):
+    """What a `def` function is given. `D` is the type of `ctx.event.data`: a dict, or the trigger's model."""
+
+    __slots__ = ()
+
+
+class AsyncContext(_Run[AsyncStep, D_co]):
+    """What an `async def` function is given: as `Context`, and what `step` does is awaited."""
+
+    __slots__ = ()

@@ -1,0 +1,1 @@
+"""How Python values are remembered, restored, shown and sent."""

@@ -1,0 +1,67 @@
+"""Data on its way to others: an event's, or what `invoke` passes. Every door sends one form.
+
+Pydantic models and pydantic dataclasses are dumped as they ask for it, in JSON mode and by their aliases, and a msgspec
+Struct by the names that it is encoded with: so the same class, at the other end, takes what was sent. All else is
+plain JSON as the API shows it: ISO times, decimals as text, bytes as base64.
+
+The function that is invoked is given the values themselves. Where these are more than JSON, both forms travel:
+
+    {"$": ["sent", {"at": "2026-01-01T00:00:00+00:00"}, {"at": {"$": ["datetime", ...]}}]}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import msgspec
+
+from tidemill.limits import JSON_DEPTH
+from tidemill.values import encode as values
+from tidemill.values.restore import TAG
+
+
+def plain_of(value: object, where: str) -> Any:
+    """The JSON that is sent for `value`. Raises NotSerializable, with the place."""
+    return values.plain(values.encode(_dumped(value, where, JSON_DEPTH), where))
+
+
+def encode_passed(value: object, where: str) -> bytes:
+    """The journal's bytes for what `invoke` passes: `decode` gives the value, `plain` what would be sent."""
+    encoded = values.encode(value, where)
+    if b'"$"' not in encoded:
+        return encoded
+    return msgspec.json.encode({TAG: ["sent", plain_of(value, where), msgspec.Raw(encoded)]})
+
+
+def _dumped(value: Any, where: str, depth: int) -> Any:
+    """The value, with every instance of a class in it dumped as that class asks for it."""
+    if not depth:  # too deep, which `encode` then says
+        return value
+    serializer = getattr(cast("object", type(value)), "__pydantic_serializer__", None)
+    if serializer is not None:
+        return _by_pydantic(serializer, value, where)
+    if isinstance(value, list | tuple):
+        return [_dumped(item, f"{where}[{index}]", depth - 1) for index, item in enumerate(cast("list[Any]", value))]
+    fields: Any = value.items() if issubclass(type(value), dict) else _fields(value)
+    return value if fields is None else {key: _dumped(item, f"{where}.{key}", depth - 1) for key, item in fields}
+
+
+def _by_pydantic(serializer: Any, value: object, where: str) -> Any:
+    try:
+        return msgspec.json.decode(serializer.to_json(value, by_alias=True))
+    except ValueError as error:
+        kind = type(value).__name__
+        raise values.NotSerializable(where, f"{kind} cannot be sent as JSON: {error}") from None
+
+
+def _fields(value: Any) -> list[tuple[str, Any]] | None:
+    """The fields of a dataclass or a Struct, under the names that they are sent by; None: it is neither."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        tag = [(config.tag_field, config.tag)] if config.tag_field is not None else []
+        fields = msgspec.structs.fields(type(value))
+        return tag + [(field.encode_name, getattr(value, field.name)) for field in fields]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return None

@@ -1,0 +1,1 @@
+"""What `tidemill dev` prints."""

@@ -1,0 +1,98 @@
+"""What `tidemill dev` says of a record: each failed attempt, sleep and wait, and each end, with its time and run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from tidemill.core.journal import AttemptFailed, Blocked, Ended, Record, StepDone, StepTried, Suspended
+from tidemill.model import PLATFORM, Event, Failure, Head
+from tidemill_local.console.stack import stack_end
+
+SHORT = 8  # characters of a run's id that stand for it
+_TEXT = 200
+_WAITS = {"wait": "event", "signal": "signal", "invoke": "the end of", "map": "the parts of a map"}
+
+
+class Said(NamedTuple):
+    """`kind`: what it is counted as where there is too much to say."""
+
+    kind: str
+    text: str
+
+
+def of_event(event: Event) -> Said | None:
+    """The platform's own events are no news: what they tell of is told."""
+    if event.name.startswith(PLATFORM):
+        return None
+    return Said("events", f"{_clock(event.received_at)} → {event.name}  {event.id}")
+
+
+def of_record(head: Head, record: Record, since: int) -> Iterator[Said]:
+    """`since`: when the executor that appended it was given the run; what was blocked before has been told."""
+    part = head.parent is not None and head.parent.chunk is not None  # of a map; its run is told of
+    match record:
+        case StepTried():
+            again = f"again at {_clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
+            yield _failed(head, record.at, f"{record.key}  attempt {record.attempt}", record.failure, again)
+        case StepDone() if record.failure is not None:
+            tries = f"after {record.attempts} attempts" if record.attempts > 1 else "at once"
+            yield _failed(head, record.at, f"{record.key}  failed {tries}", record.failure)
+        case AttemptFailed():
+            again = f"again at {_clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
+            yield _failed(head, record.at, f"attempt {record.attempt}", record.failure, again)
+        case Suspended() if not part:
+            yield from (_rest(head, record.at, each) for each in record.blocked if _is_news(each, since))
+        case Ended() if not part:
+            yield _end(head, record)
+        case _:
+            pass
+
+
+def _is_news(blocked: Blocked, since: int) -> bool:
+    return blocked.since >= since and blocked.kind != "run"  # a step that rests was told of when it failed
+
+
+def _rest(head: Head, at: int, blocked: Blocked) -> Said:
+    until = f" until {_clock(blocked.until)}, in {_took(blocked.until - at)}" if blocked.until is not None else ""
+    if blocked.kind == "sleep":
+        return Said("sleeps", f"{_about(head, at, '…')}  {blocked.key}  sleeps{until}")
+    name = f" {blocked.name}" if blocked.name and blocked.kind != "map" else ""
+    return Said("waits", f"{_about(head, at, '…')}  {blocked.key}  waits for {_WAITS[blocked.kind]}{name}{until}")
+
+
+def _failed(head: Head, at: int, what: str, failure: Failure, again: str = "") -> Said:
+    first = f"{_about(head, at, '↻' if again else '✗')}  {what}  {_error(failure)}" + (f"  {again}" if again else "")
+    return Said("failed attempts", "\n".join([first, *stack_end(failure.type, failure.stack)]))
+
+
+def _end(head: Head, ended: Ended) -> Said:
+    took = _took(ended.at - (head.started_at or head.created_at))
+    if ended.failure is None:
+        return Said(ended.status, f"{_about(head, ended.at, '✓')}  {took}")
+    told = ended.failure.step_id is not None  # by its step's line
+    stack = [] if told else stack_end(ended.failure.type, ended.failure.stack)
+    return Said(ended.status, "\n".join([f"{_about(head, ended.at, '✗')}  {took}  {_error(ended.failure)}", *stack]))
+
+
+def _about(head: Head, at: int, mark: str) -> str:
+    return f"{_clock(at)} {mark} {head.function_id}  {head.run_id[-SHORT:]}"
+
+
+def _error(failure: Failure) -> str:
+    return " ".join(f"{failure.type}: {failure.message}".split())[:_TEXT]
+
+
+def _clock(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms // 1_000, UTC):%H:%M:%S}"
+
+
+def _took(ms: int) -> str:
+    if ms < 1_000:
+        return f"{ms} ms"
+    if ms < 100_000:
+        return f"{ms / 1_000:.1f} s".replace(".0 s", " s")
+    if ms < 100 * 60_000:
+        return f"{ms // 60_000} min"
+    return f"{ms / 3_600_000:.0f} h" if ms < 100 * 3_600_000 else f"{ms // 86_400_000} d"

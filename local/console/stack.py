@@ -1,0 +1,45 @@
+"""The end of a stack, for people: its last frames, and the last one of the user's own."""
+
+from __future__ import annotations
+
+import re
+
+from tidemill_local.console.terminal import clean
+
+_FRAMES = 3  # of a stack: the last ones say where
+_LINES = 4  # of a stack that is not Python's
+_FRAME = re.compile(r'  File "(.+)", line \d+')
+
+
+def stack_end(kind: str, stack: str) -> list[str]:
+    """The last lines, without the error itself, which is a `kind`."""
+    frames = _frames(kind, stack)
+    if not frames:
+        return []
+    from tidemill.engine.drive.trace.frames import is_library  # costs more than the rest of a command
+
+    own = max((number for number, frame in enumerate(frames) if not is_library(frame[0])), default=len(frames) - 1)
+    first = max(len(frames) - _FRAMES, 0)
+    shown = [*frames[first:]] if own >= first else [frames[own], *frames[first + 1 :]]
+    return [f"  {_indented(line)}" for _, *lines in shown for line in lines]
+
+
+def _frames(kind: str, stack: str) -> list[list[str]]:
+    """Of what was raised last: for each frame its file, then its lines; a stack of another language is one."""
+    lines = [line for line in stack.splitlines() if line.strip(" ~^")]
+    if lines and lines[-1].partition(":")[0].endswith(kind):
+        del lines[-1]
+    found: list[list[str]] = []
+    for line in lines:
+        if begin := _FRAME.match(line):
+            found.append([begin[1], line])
+        elif line.startswith("    ") and found:
+            found[-1].append(line)
+        elif line.startswith("Traceback "):
+            found = []
+    return found or [["", *lines[-_LINES:]]] if lines else []
+
+
+def _indented(line: str) -> str:
+    depth = len(line) - len(line.lstrip(" "))
+    return " " * min(depth, 8) + clean(line.strip())

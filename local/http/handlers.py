@@ -1,0 +1,49 @@
+"""Which of the Lambdas' handlers answers a request, and what the server answers itself: its health, its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from tidemill_lambdas import ingest
+from tidemill_lambdas.keys import Keys
+from tidemill_lambdas.work import run_through
+from tidemill_local.http.payload import Answer, answer_of, problem
+
+if TYPE_CHECKING:
+    from tidemill.ports import World
+
+
+class Handlers:
+    def __init__(self, world: World, keys: Keys) -> None:
+        self._world = world
+        self._keys = keys
+
+    def answer(self, request: dict[str, Any], state: str) -> Answer:
+        """As `work`, at once: where nobody else waits."""
+        return run_through(self.work(request, state))
+
+    def work(self, request: dict[str, Any], state: str) -> Generator[None, None, Answer]:
+        """`state`: why no function can run yet; empty when they can. Raises StoreError."""
+        path = request["rawPath"]
+        if path.startswith(("/e/", "/w/")):
+            # An event that came before its functions would start none of them: it is not taken.
+            if state:
+                return problem(503, state)
+            return answer_of((yield from ingest.work(request, self._world, self._keys)))
+        if state and (path == "/health" or request["requestContext"]["http"]["method"] == "POST"):
+            return problem(503, state)
+        if path == "/docs" and request["requestContext"]["http"]["method"] in ("GET", "HEAD"):
+            return _reference()
+        from tidemill_lambdas import api  # a few more milliseconds of imports: not before someone asks
+
+        return answer_of((yield from api.work(request, self._world, self._keys)))
+
+
+def _reference() -> Answer:
+    import json
+
+    from tidemill_lambdas.api import about
+    from tidemill_local import http_reference
+
+    return Answer(200, http_reference.page(json.loads(about.document())).encode(), dict(http_reference.headers()))

@@ -1,0 +1,1 @@
+"""The user's code: found, loaded, and loaded again when it changes."""

@@ -1,0 +1,204 @@
+"""A worker: a process that holds one load of the user's code and runs it, each run in a slot, a thread of its own.
+
+Its main thread loads the targets, tells the server what they declare, and then only listens to the server: more slots,
+stop, whether it is there, or the end of the connection. A slot blocks on its own connection until it gets a run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tidemill.engine.drive.claim import Opened
+from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.failures import failure_of
+from tidemill.engine.drive.host import Host
+from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.drive.parking import Resumed
+from tidemill_local.console.terminal import clean_lines
+from tidemill_local.load import sources
+from tidemill_local.server.clock import SharedClock
+from tidemill_local.system import SystemEntropy
+from tidemill_local.workers import orphans, wire
+from tidemill_local.workers.board import Board
+from tidemill_local.workers.keeper import ConnectionLostError, SocketKeeper
+from tidemill_local.workers.parked import ParkingLot
+
+if TYPE_CHECKING:
+    from tidemill.sdk.function import Function
+    from tidemill_local.load.targets import Targets
+
+    Functions = dict[str, Function[Any, Any]]
+
+_to_worker: msgspec.msgpack.Decoder[wire.ToWorker] = msgspec.msgpack.Decoder(wire.ToWorker)
+
+
+def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
+    """The life of a worker, until its server lets go of it. Its exit code."""
+    _settle_in()
+    before = set(sys.modules)
+    try:
+        loaded = _load(order, lambda target: server.sendall(wire.frame(wire.Loading(target))))
+        functions = loaded.functions()
+    except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
+        from tidemill_local.load import mistakes
+
+        files = sources.of_modules(before) + mistakes.files(error)
+        broken = wire.Broken(mistakes.explain(error, Path(order.cwd)), files, mistakes.spots(error))
+        server.sendall(wire.frame(broken))
+        return 1
+    files = sources.of_modules(before) + loaded.files
+    specs = [function.spec for function in functions.values()]
+    server.sendall(wire.frame(wire.Loaded(specs, sources.version(files), files, loaded.notes, loaded.places)))
+    _Worker(server, functions, board).listen()
+    return 0
+
+
+@dataclass(slots=True)
+class _Seat:
+    """The connection that a thread serves; None while it stands still with parked code."""
+
+    keeper: SocketKeeper | None
+
+
+class _Worker:
+    def __init__(self, server: socket.socket, functions: Functions, board: Board) -> None:
+        self._server = server
+        self._board = board
+        self._clock = SharedClock(lambda: board.offset)
+        self._functions = functions
+        self._draining = False
+        self._lot = ParkingLot()
+
+    def listen(self) -> None:
+        """Do as the server says, until it has gone or has no more need of this worker."""
+        frames = wire.Frames()
+        fds: list[int] = []
+        while True:
+            data, received, _, _ = socket.recv_fds(self._server, 65_536, 253)
+            fds += received
+            if not data:
+                return
+            for message in frames.feed(data):
+                order = _to_worker.decode(message)
+                self._obey(order, fds)
+
+    def _obey(self, order: wire.ToWorker, fds: list[int]) -> None:
+        match order:
+            case wire.Ping():
+                self._server.sendall(wire.frame(wire.Pong()))
+            case wire.Drain():
+                self._draining = True
+                self._lot.close()
+            case wire.Grow(count):
+                for _ in range(count):
+                    self._start_slot(SocketKeeper(fds.pop(0), fds.pop(0)))
+
+    def _start_slot(self, keeper: SocketKeeper) -> None:
+        threading.Thread(target=self._slot, args=(keeper,), name="tidemill-slot", daemon=True).start()
+
+    def _slot(self, keeper: SocketKeeper) -> None:
+        seat = _Seat(keeper)
+        entropy = SystemEntropy()
+        try:
+            while seat.keeper is not None:
+                assign = seat.keeper.assignment()
+                function = self._functions[assign.head.function_id]
+                opened = Opened(assign.head, function.spec, assign.records, assign.base)
+                if self._lot.resume(opened, seat.keeper):
+                    seat.keeper = None  # the thread in which its code was parked serves this connection now
+                    return
+                drive(
+                    function, opened, seat.keeper, self._clock, entropy, stopping=self._stopping,
+                    lot=lambda live: self._park(seat, live), host=Host(self._board, assign.crash, beside_store=True),
+                )  # fmt: skip
+        except ConnectionLostError:
+            return
+        except BaseException as error:  # of the engine: what the user's code raises is its run's failure
+            print(clean_lines(f"tidemill: a slot gave up: {type(error).__name__}: {error}"), file=sys.stderr)  # noqa: T201
+            if seat.keeper is not None:
+                seat.keeper.give_up(failure_of(error, 0))
+        finally:
+            if seat.keeper is not None:
+                seat.keeper.close()  # whatever happened: the server learns that this claim is over
+
+    def _park(self, seat: _Seat, live: LiveRun) -> Resumed | None:
+        """Stand still with the code of a suspended run; another thread takes the seat at the connection meanwhile."""
+        keeper, seat.keeper = seat.keeper, None
+        assert keeper is not None
+        parked = self._lot.enter(live)
+        self._start_slot(keeper)
+        parked.ready.wait()
+        if parked.resumed is None:
+            return None
+        seat.keeper = parked.keeper
+        return parked.resumed
+
+    def _stopping(self) -> bool:
+        return self._draining
+
+
+def _settle_in() -> None:
+    """A process group of its own (what the code starts can be killed with it), no terminal input, prompt output."""
+    os.setpgid(0, 0)
+    os.environ[orphans.MARK] = str(os.getpid())
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _die_with_the_zygote()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _die_with_the_zygote() -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _load(order: wire.Fork, loading: Callable[[str], None]) -> Targets:
+    from tidemill_local.load import envfile, targets
+
+    cwd = Path(order.cwd)
+    envfile.apply(cwd / order.env_file, required=order.env_file_required)
+    os.environ.setdefault("TIDEMILL_URL", order.url)
+    if order.event_key:
+        os.environ.setdefault("TIDEMILL_EVENT_KEY", order.event_key)
+    loaded = targets.load(order.targets, cwd, programs=True, loading=loading)
+    _show_logs()
+    return loaded
+
+
+def _show_logs() -> None:
+    """What the user's code logs is shown, unless it has set up logging itself."""
+    if "logging" in sys.modules:
+        import logging
+
+        if not logging.getLogger().handlers:
+            logging.basicConfig(level=logging.INFO, handlers=[_handler()])
+
+
+def _handler() -> Any:
+    """What is logged may hold an event's data: it is shown, and does nothing to the terminal."""
+    import logging
+
+    class Clean(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return clean_lines(super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Clean("%(levelname)s %(name)s: %(message)s"))
+    return handler
