@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill_local.cli import validate
+from tidemill_local.cli.meant import meant
 from tidemill_local.cli.parser import Parser, asks, group, prints_json
 from tidemill_local.cli.stop import DONE, FAILED, Stop
 
@@ -44,9 +45,9 @@ def _table(functions: list[dict[str, Any]]) -> str:
     from tidemill_local.cli.table import table
 
     limited = any(function["places"] for function in functions)
-    head = ["FUNCTION", "RUNNING", "IDLE", "BACKLOG", *(["PLACES", "LONGEST WAIT"] if limited else []), "STARTED BY"]
+    head = ["FUNCTION", "RUNNING", "IDLE", "BACKLOG", *(["PLACES", "WAITED"] if limited else []), "STARTED BY"]
     rows = [_row(function, limited) for function in functions]
-    return table(head, rows, cut=("FUNCTION", "PLACES", "STARTED BY"), right=("RUNNING", "IDLE", "BACKLOG"))
+    return table(head, rows, cut=("STARTED BY",), right=("RUNNING", "IDLE", "BACKLOG"))
 
 
 def _row(function: dict[str, Any], limited: bool) -> list[Any]:
@@ -66,7 +67,7 @@ def _show(options: Namespace, server: Api) -> int:
     if options.json:
         print(text.compact(function))
         return DONE
-    print(facts(((name, text.clean(fact)) for name, fact in _facts(function)), 11))
+    print(facts(((name, text.clean(fact)) for name, fact in _facts(function) if fact), 11))
     return DONE
 
 
@@ -89,12 +90,10 @@ def known(server: Api, ask: Callable[[], Any], function_id: str) -> Any:
     except Refusal as refusal:
         if refusal.status != 404:
             raise
-        from difflib import get_close_matches
-
-        like = get_close_matches(function_id, [each["id"] for each in server.get("/v1/functions")], n=3, cutoff=0.8)
+        like = meant(function_id, (each["id"] for each in server.get("/v1/functions")))
         if not like:
             raise
-        raise Stop(FAILED, f"no function has the id {function_id!r}; did you mean {' or '.join(like)}?") from None
+        raise Stop(FAILED, f"no function has the id {function_id!r}{like}") from None
 
 
 def _words(fact: Any, name: str = "") -> str:

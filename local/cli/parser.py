@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from tidemill_local.cli.meant import meant
 from tidemill_local.cli.stop import USAGE, Stop
 
 if TYPE_CHECKING:
@@ -39,12 +40,19 @@ class Parser(argparse.ArgumentParser):
             namespace, words = argparse.Namespace(words=words), []
         found, rest = super().parse_known_args(words, namespace)
         if rest:
-            self.error(f"{rest[0]!r} is not known here")
+            self.error(f"{rest[0]!r} is not known here{meant(rest[0].partition('=')[0], self._option_string_actions)}")
         return found, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        commands = action.choices
+        if isinstance(commands, dict) and value not in commands:
+            self.error(f"there is no command {value!r}{meant(value, cast('dict[str, Any]', commands))}")
+        super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
         verb = self.prog.removeprefix("tidemill").strip()
-        raise Stop(USAGE, (f"{verb}: " if verb else "") + f"{message}; {self.prog} --help shows how")
+        stop = "" if message.endswith("?") else ";"
+        raise Stop(USAGE, (f"{verb}: " if verb else "") + f"{message}{stop} {self.prog} --help shows how")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -52,6 +60,11 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, max_help_position=28, width=_width(), **settings)
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if isinstance(action.choices, dict):  # commands: the title says what they are
+            return "".join(map(self._format_action, self._iter_indented_subactions(action)))
+        return super()._format_action(action)
 
 
 def _width() -> int:

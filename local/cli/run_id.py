@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tidemill_local.cli.meant import meant
 from tidemill_local.cli.stop import FAILED, Stop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tidemill_local.cli.http import Api
 
 SHORT = 8  # characters, as `tidemill dev` shows them
 _NEWEST = 1_000  # runs among which they are looked for
 
 
-def path_of(server: Api, given: str) -> str:
-    """The path of the run. Raises Stop where a short id stands for none, or for several."""
-    from tidemill_local.cli.http import part
+def asked(server: Api, given: str, ask: Callable[[str], Any]) -> Any:
+    """What `ask` answers, which is given the path of the run. Where no run has that id, the error names ids like it."""
+    from tidemill_local.cli.http import Refusal, part
 
-    return f"/v1/runs/{part(whole(server, given) if len(given) == SHORT else given)}"
+    run_id = whole(server, given) if len(given) == SHORT else given
+    try:
+        return ask(f"/v1/runs/{part(run_id)}")
+    except Refusal as refusal:
+        newest = _newest(server) if refusal.status == 404 else []
+        like = meant(given.upper(), newest)
+        if not like or run_id in newest:
+            raise
+        raise Stop(FAILED, f"no run has the id {given!r}{like}") from None
 
 
 def whole(server: Api, short: str) -> str:
-    runs = server.pages("/v1/runs", _NEWEST)
-    found = [run["run_id"] for run in runs if run["run_id"].endswith(short.upper())]
+    newest = _newest(server)
+    found = [run_id for run_id in newest if run_id.endswith(short.upper())]
     if len(found) == 1:
         id: str = found[0]
         return id
     if not found:
-        raise Stop(FAILED, f"none of the newest {_NEWEST:,} runs has an id that ends in {short!r}; give the whole id")
+        like = meant(short.upper(), (run_id[-SHORT:] for run_id in newest))
+        what = like or "; give the whole id"
+        raise Stop(FAILED, f"none of the newest {_NEWEST:,} runs has an id that ends in {short!r}{what}")
     raise Stop(FAILED, f"{short!r} stands for {len(found)} runs; give one of these ids: {', '.join(found[:10])}")
+
+
+def _newest(server: Api) -> list[str]:
+    return [run["run_id"] for run in server.pages("/v1/runs", _NEWEST)]

@@ -87,9 +87,9 @@ def table(runs: list[dict[str, Any]], now: int) -> str:
 
 def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import story, text
-    from tidemill_local.cli.run_id import path_of
+    from tidemill_local.cli.run_id import asked
 
-    run = server.get(path_of(server, options.run))
+    run = asked(server, options.run, server.get)
     if options.json:
         print(text.compact(run))
     else:
@@ -112,9 +112,9 @@ def _event_of(server: Api, run: dict[str, Any]) -> dict[str, Any] | None:
 
 def _cancel(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import text
-    from tidemill_local.cli.run_id import path_of
+    from tidemill_local.cli.run_id import asked
 
-    run = server.delete(path_of(server, options.run))
+    run = asked(server, options.run, server.delete)
     print(text.compact(run) if options.json else f"{run['run_id']} is {run['status']}")
     return DONE
 
@@ -122,11 +122,12 @@ def _cancel(options: Namespace, server: Api) -> int:
 def _rerun(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.arguments import json_argument
     from tidemill_local.cli.invoke import started_run
-    from tidemill_local.cli.run_id import path_of
+    from tidemill_local.cli.run_id import asked
 
     body: dict[str, Any] = {}
     if options.from_step is not None:
         body["from_step"] = options.from_step
     if options.input is not None:
         body["input"] = json_argument(options.input, "--input")
-    return started_run(options, server, server.post(path_of(server, options.run) + "/rerun", body))
+    started = asked(server, options.run, lambda path: server.post(f"{path}/rerun", body))
+    return started_run(options, server, started)

@@ -12,7 +12,9 @@ ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})
 BAD = frozenset({"failed", "cancelled"})
 
 _VALUE = 80  # characters of a value in a table
-_NARROW = 100  # columns; below, what takes many has a line of its own
+_WHOLE = 400  # of one that has lines of its own
+_BENEATH = 8  # columns to the left of those
+_NARROW = 100  # columns; a terminal with less has none for what matters least
 _STEP = ("STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT")
 
 
@@ -108,7 +110,7 @@ def _steps_table(run: Run, now: int) -> str:
 
     steps, resting = run["steps"], rests(run)
     rows = [_step(step, resting.get(step["id"]), now) for step in steps]
-    names = [name for name in _STEP if name != "KIND" or not narrow()]
+    names = [name for name in _STEP if name != "KIND" or not 0 < text.columns() < _NARROW]
     shown = [[cell for name, cell in zip(_STEP, row, strict=True) if name in names] for row in rows]
     drawn = table(names, shown, "  ", cut=("STEP", "OUTPUT"), right=("ATTEMPTS",)).split("\n")
     lines = drawn[:1]
@@ -123,25 +125,26 @@ def _step(step: Run, rest: Run | None, now: int) -> tuple[object, ...]:
     return step["id"], step["kind"], step["status"], step["attempts"], lasted, said
 
 
-def narrow() -> bool:
-    return 0 < text.columns() < _NARROW
-
-
 def beneath(step: Run, rest: Run | None, now: int, stack: bool = True) -> list[str]:
-    """What has lines of its own beneath a step: where it failed; on a narrow terminal, why, or what is next."""
-    lines: list[str] = []
-    if has_own_lines(step, rest):
-        from tidemill_local.cli.table import wrapped
-
-        lines = wrapped(detail(step, rest, now, 400), text.columns() - 8)
+    """What has lines of its own beneath a step: why it failed or what is next on a terminal, and where it failed."""
+    lines = fitted([detail(step, rest, now, _WHOLE)]) if has_own_lines(step, rest) else []
     if stack and step["status"] == "failed" and step.get("error"):
-        lines += _stack(step["error"])
+        lines += fitted(_stack(step["error"]))
     return lines
 
 
 def has_own_lines(step: Run, rest: Run | None) -> bool:
-    """Whether what is said about a step would be cut where it matters."""
-    return narrow() and (bool(step.get("error")) or bool(rest and rest.get("name")))
+    """Whether what is said about a step would be cut where it matters: a file and a program get it in its row."""
+    return text.columns() > 0 and (bool(step.get("error")) or bool(rest and rest.get("name")))
+
+
+def fitted(lines: list[str]) -> list[str]:
+    """These lines as a terminal has room for them below a step; what goes on keeps the line's indent."""
+    from tidemill_local.cli.table import wrapped
+
+    if not text.columns():
+        return lines
+    return [inner for line in lines for inner in wrapped(line, text.columns() - _BENEATH)]
 
 
 def _end(run: Run) -> list[tuple[str, str]]:

@@ -58,10 +58,12 @@ def facts(pairs: Iterable[tuple[str, str]], width: int = 9) -> str:
     return _drawn(made)
 
 
-def wrapped(plain: str, width: int) -> list[str]:
-    """The lines of a text that may be so many columns wide."""
-    lines = Text(plain).wrap(Console(width=width), max(width, 20))
-    return [line.plain.rstrip() for line in lines]
+def wrapped(line: str, width: int) -> list[str]:
+    """A line, cut between words into lines that may be so many columns wide; all begin where it begins."""
+    words = line.lstrip(" ")
+    indent = line[: len(line) - len(words)]
+    room = max(width - len(indent), 20)
+    return [indent + part.plain.rstrip() for part in Text(words).wrap(Console(width=room), room)]
 
 
 def _fact(name: str, fact: str) -> Text:

@@ -154,7 +154,11 @@ def test_data_from_a_file_and_from_standard_input(
         (["runs", "list", "--colour"], "'--colour' is not known here"),
         (["runs", "show"], "required: RUN"),
         (["runs"], "required: COMMAND"),
-        (["fly"], "invalid choice: 'fly'"),
+        (["fly"], "there is no command 'fly'; tidemill --help shows how"),
+        (["rusn"], "there is no command 'rusn'; did you mean runs? tidemill --help shows how"),
+        (["runs", "lits"], "runs: there is no command 'lits'; did you mean list? tidemill runs --help shows how"),
+        (["runs", "list", "--satus=failed"], "'--satus=failed' is not known here; did you mean --status?"),
+        (["runs", "list", "--status"], "expected one argument"),
         (["runs", "list", "--url", "ftp://x"], "'ftp://x' is no address of a server"),
         (["runs", "list", "--url", "http://x:99999"], "is no address of a server"),
         (["runs", "list", "--key", "a\nb"], "the key has characters that no key has"),
@@ -606,6 +610,16 @@ def test_the_last_characters_of_a_runs_id_serve_in_every_command(server: MemoryS
     none = run("runs", "show", "ZZZZZZZZ")
     assert (none.code, none.out) == (1, "")
     assert "none of the newest 1,000 runs has an id that ends in 'ZZZZZZZZ'" in none.err
+
+
+def test_an_id_of_a_run_that_is_nearly_right_is_told_the_right_one(server: MemoryServer, run: Run) -> None:
+    run_id = run("invoke", "shop.plain", "{}").out.strip()
+    for verb in ("show", "cancel", "rerun"):
+        for right in (run_id, run_id[-8:]):
+            done = run("runs", verb, right[:-2] + right[-1] + ("Z" if right[-2] != "Z" else "Y"))
+            assert (done.code, done.out) == (1, "")
+            assert f"; did you mean {right}?" in done.err
+    assert "did you mean" not in run("runs", "rerun", run_id, "--from-step", "nope").err
 
 
 def test_a_short_id_of_several_runs_names_them(server: MemoryServer, run: Run) -> None:
