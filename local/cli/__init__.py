@@ -30,11 +30,14 @@ VERBS = {
     "events": "list and show events",
     "functions": "list and show functions",
     "manifest": "print what apps declare, as JSON",
+    "completion": "print what makes bash, zsh or fish complete commands, options and names",
     "cost": "say what an app will cost in AWS",
     "deploy": "deploy to AWS",
     "diff": "show what a deploy would change",
     "destroy": "remove a deployment from AWS",
 }
+
+COMPLETE = "__complete"  # what a shell calls to complete the words that follow (see `completion`)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,18 +82,25 @@ def _run(words: list[str]) -> int:
         parser(()).print_help()
         return USAGE
     verb = words[0]
-    if verb in VERBS:  # alone: to build the parsers of all others takes longer than most commands
-        of_verb = Parser(prog=f"tidemill {verb}", description=_sentence(VERBS[verb]))
-        _fill(of_verb, verb)
-        options = of_verb.parse_args(words[1:])
-    else:
-        options = parser(()).parse_args(words)
+    if verb == COMPLETE:
+        from tidemill_local.cli.complete import show
+
+        return show(words[1:])
+    # Alone: to build the parsers of all others takes longer than most commands.
+    options = of_verb(verb).parse_args(words[1:]) if verb in VERBS else parser(()).parse_args(words)
     code: int = options.do(options)
     return code
 
 
-def _fill(of_verb: Parser, verb: str) -> None:
-    importlib.import_module(f"tidemill_local.cli.{verb}").fill(of_verb)
+def of_verb(verb: str) -> Parser:
+    """The parser of one verb."""
+    made = Parser(prog=f"tidemill {verb}", description=_sentence(VERBS[verb]))
+    _fill(made, verb)
+    return made
+
+
+def _fill(parser: Parser, verb: str) -> None:
+    importlib.import_module(f"tidemill_local.cli.{verb}").fill(parser)
 
 
 def _sentence(summary: str) -> str:

@@ -46,13 +46,13 @@ class Unreachable(Stop):
 
 
 class Api:
-    def __init__(self, url: str, key: str = "", event_key: str = "dev") -> None:
+    def __init__(self, url: str, key: str = "", event_key: str = "dev", timeout: float = TIMEOUT) -> None:
         self.url = url.rstrip("/")
         self._event_key = event_key
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if key:
             self._headers["Authorization"] = f"Bearer {_plain(key)}"
-        self._connection, self._prefix = _connection(self.url)
+        self._connection, self._prefix = _connection(self.url, timeout)
         self._used = False  # whether the open connection has carried a call
 
     def __enter__(self) -> Self:
@@ -151,7 +151,7 @@ def part(text: str) -> str:
     return quote(text, safe="")
 
 
-def _connection(url: str) -> tuple[HTTPConnection, str]:
+def _connection(url: str, timeout: float) -> tuple[HTTPConnection, str]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -160,7 +160,7 @@ def _connection(url: str) -> tuple[HTTPConnection, str]:
     if not host or parts.scheme not in ("http", "https"):
         raise Stop(USAGE, f"{url!r} is no address of a server; write --url like http://127.0.0.1:8288")
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    return kind(host, port, timeout=TIMEOUT), parts.path.rstrip("/")
+    return kind(host, port, timeout=timeout), parts.path.rstrip("/")
 
 
 def _object(answer: bytes) -> dict[str, Any]:

@@ -43,6 +43,16 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{rest[0]!r} is not known here{meant(rest[0].partition('=')[0], self._option_string_actions)}")
         return found, rest
 
+    def actions(self) -> list[argparse.Action]:
+        """Its options and arguments, in order; the commands below it are one of them."""
+        return self._actions
+
+    def commands(self) -> dict[str, Parser]:
+        """The commands below it."""
+        choices: list[object] = [action.choices for action in self._actions]
+        found = [cast("dict[str, Parser]", one) for one in choices if isinstance(one, dict)]
+        return found[0] if found else {}
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         commands = action.choices
         if isinstance(commands, dict) and value not in commands:
