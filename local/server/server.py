@@ -17,8 +17,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from tidemill import ids
 from tidemill.engine.drive.keeper import LocalKeeper
 from tidemill.engine.intake import receive
@@ -207,9 +205,11 @@ class Server:
         self._files, self._places = loaded.files, loaded.places
         self._watch(self._files, self._places, [])
         self._announce(loaded, again=again)
-        if not again:  # what the last server declared is not known: as if nothing had been
-            before = [msgspec.structs.replace(spec, flow={}) for spec in loaded.functions]
-        self._serve_lines(serve.changed(self.world, before))
+        if again:
+            lines = serve.changed(self.world, before)
+        else:
+            lines = serve.at_start(self.world, self._db.flow.families(), self._db.runs.planned(self._clock.now()))
+        self._serve_lines(lines)
         self._tick.arm()
 
     def _serve_lines(self, lines: Iterator[None]) -> None:

@@ -160,6 +160,14 @@ class SqliteFlow:
         sql = "SELECT key, max(label) FROM line WHERE key >= ? AND key < ? GROUP BY key"
         return self._db.rows(sql, (f"{family}/", f"{family}0"))  # "0" comes after "/"
 
+    def families(self) -> list[str]:
+        """The limits (the common beginning of their keys) in whose lines runs stand."""
+        found: list[str] = []
+        sql = "SELECT key FROM line WHERE key >= ? ORDER BY key LIMIT 1"
+        while (row := self._db.row(sql, (f"{found[-1]}0" if found else "",))) is not None:  # ends: each is a later one
+            found.append(row[0].partition("/")[0])
+        return found
+
     def in_line(self, key: str) -> Iterator[tuple[str, str]]:
         after = (-(2**62), -1)
         sql = (

@@ -243,6 +243,14 @@ class SqliteRuns:
         )
         return [row[0] for row in self._db.rows(sql, (function_id, function_id))]
 
+    def planned(self, now: int) -> set[str]:
+        """The functions of which a run, for which flow control has decided, waits for a time that was planned."""
+        sql = (
+            "SELECT DISTINCT function_id FROM run "
+            "WHERE status = 'scheduled' AND due IS NOT NULL AND standing IS NOT NULL AND not_before > ?"
+        )
+        return {row[0] for row in self._db.rows(sql, (now,))}
+
     def counts(self) -> dict[str, dict[RunStatus, int]]:
         counts: dict[str, dict[RunStatus, int]] = {}
         busy = "SELECT function_id, status, count(*) FROM run WHERE status IN ('scheduled', 'running') GROUP BY 1, 2"

@@ -7,7 +7,7 @@ given by another throttle are given anew, in their order. All of it may be done 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tidemill.core.flow import concurrency as places
@@ -33,6 +33,20 @@ def changed(world: World, before: Sequence[FunctionSpec]) -> Iterator[None]:
                 seen.add(family)
                 yield from _served(world, family, now.get(family))
         if was.flow.get("throttle") != spec.flow.get("throttle"):
+            yield from _planned_anew(world, spec)
+
+
+def at_start(world: World, families: Sequence[str], planned: Collection[str]) -> Iterator[None]:
+    """As `changed`, where it is not known what was declared before.
+
+    `families`: those in whose lines runs stand. `planned`: the functions with runs that wait for a planned turn.
+    """
+    specs = world.registry.functions()
+    declared = {places.family(spec, limit): limit for spec in specs for limit in places.in_order(spec)}
+    for family in families:
+        yield from _served(world, family, declared.get(family))
+    for spec in specs:
+        if spec.id in planned:
             yield from _planned_anew(world, spec)
 
 
