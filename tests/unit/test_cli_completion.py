@@ -104,7 +104,7 @@ def path(tmp_path: Path) -> str:
 
 _ASKING = {
     "bash": 'COMP_WORDS=(tidemill {words}); COMP_CWORD={last}; _tidemill; printf "%s\\n" "${{COMPREPLY[@]}}"',
-    "zsh": "_describe() {{ print -l ${{found%%:*}} }}; words=(tidemill {words}); CURRENT=$(({last}+1)); _tidemill",
+    "zsh": "_describe() {{ print -l - ${{found%%:*}} }}; words=(tidemill {words}); CURRENT=$(({last}+1)); _tidemill",
     "fish": "complete -C 'tidemill {line}' | string replace -r '\\t.*' ''",
 }
 
