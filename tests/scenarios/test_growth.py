@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tidemill import App, AsyncContext, Context
+from tidemill import App, AsyncContext, Batch, Context, Debounce
 from tidemill.aws.calls.transport import Reply, Request
 from tidemill.testing import Mill
 from tidemill_local.store.database import Database
@@ -38,6 +38,16 @@ def steps(ctx: Context) -> int:
 
 @app.function(on="loops")
 def loops(ctx: Context) -> int:
+    return sum(ctx.step.wait_for_event(f"wait {i}", "tick").data["i"] for i in range(ctx.event.data["n"]))
+
+
+@app.function(on="debounced", debounce=Debounce("1s"))
+def debounced(ctx: Context) -> int:
+    return sum(ctx.step.wait_for_event(f"wait {i}", "tick").data["i"] for i in range(ctx.event.data["n"]))
+
+
+@app.function(on="batched", batch=Batch(2, "1s"))
+def batched(ctx: Context) -> int:
     return sum(ctx.step.wait_for_event(f"wait {i}", "tick").data["i"] for i in range(ctx.event.data["n"]))
 
 
@@ -70,7 +80,7 @@ def alone(mill: Mill, name: str, n: int) -> None:
 
 def ticking(mill: Mill, name: str, n: int) -> None:
     run = mill.send(name, {"n": n}).run()
-    event = "tick" if name == "loops" else "tock"
+    event = "tock" if name == "waits-together" else "tick"
     for i in range(n):
         mill.advance("2m")
         mill.send(event, {"i": i, "text": "w" * 1_000})
@@ -132,9 +142,11 @@ STORIES = {
     "invokes": (alone, 80, 20),
     "maps": (alone, 100, 40),
     "loops": (ticking, 100, 25),
+    "debounced": (ticking, 100, 25),
+    "batched": (ticking, 100, 25),
     "waits-together": (ticking, 100, 25),
 }
-SLOW = ("maps", "loops", "waits-together")  # on moto
+SLOW = ("maps", "loops", "debounced", "batched", "waits-together")  # on moto
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,11 @@ def test_the_bytes_are_bounded_whatever_comes_and_goes() -> None:
     warm.clear()
     warm.opened(head("a"), 0, [b"x" * 900])
     assert "a" in warm
+
+
+def test_a_run_that_has_gathered_is_held_once_it_has_begun() -> None:
+    warm = Warm(least=0)
+    begun = head(gathers=True)
+    begun.started_at = 5
+    warm.opened(begun, 0, [b"0"])
+    assert "r" in warm

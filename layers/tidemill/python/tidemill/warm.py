@@ -4,7 +4,7 @@ A journal is append-only: a record that was read once never changes, so what is 
 store is asked for the head, and for what comes after the last record that is held, each time. Records are held as they
 are encoded: whoever asks decodes them anew, and shares no object with anybody.
 
-Not held: a run that gathers events (its records are blanked in place), one that has ended, and a journal that is so
+Not held: a run that still gathers events (its records are blanked in place), one that has ended, and a journal that is so
 short that reading it again costs no more than asking what is new.
 """
 
@@ -61,7 +61,7 @@ class Warm:
 
     def opened(self, head: Head, first: int, blobs: Sequence[bytes]) -> None:
         """An open run was read: these are all its records from number `first` on."""
-        if head.due is None or head.gathers:
+        if head.due is None or (head.gathers and head.started_at is None):
             self.drop(head.run_id)
             return
         with self._lock:
