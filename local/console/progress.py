@@ -26,7 +26,7 @@ def of_event(event: Event) -> Said | None:
     """The platform's own events are no news: what they tell of is told."""
     if event.name.startswith(PLATFORM):
         return None
-    return Said("events", f"{_clock(event.received_at)} → {event.name}  {event.id}")
+    return Said("events", f"{clock(event.received_at)} → {event.name}  {event.id}")
 
 
 def of_record(head: Head, record: Record, since: int) -> Iterator[Said]:
@@ -34,13 +34,13 @@ def of_record(head: Head, record: Record, since: int) -> Iterator[Said]:
     part = head.parent is not None and head.parent.chunk is not None  # of a map; its run is told of
     match record:
         case StepTried():
-            again = f"again at {_clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
+            again = f"again at {clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
             yield _failed(head, record.at, f"{record.key}  attempt {record.attempt}", record.failure, again)
         case StepDone() if record.failure is not None:
             tries = f"after {record.attempts} attempts" if record.attempts > 1 else "at once"
             yield _failed(head, record.at, f"{record.key}  failed {tries}", record.failure)
         case AttemptFailed():
-            again = f"again at {_clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
+            again = f"again at {clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
             yield _failed(head, record.at, f"attempt {record.attempt}", record.failure, again)
         case Suspended() if not part:
             yield from (_rest(head, record.at, each) for each in record.blocked if _is_news(each, since))
@@ -55,7 +55,7 @@ def _is_news(blocked: Blocked, since: int) -> bool:
 
 
 def _rest(head: Head, at: int, blocked: Blocked) -> Said:
-    until = f" until {_clock(blocked.until)}, in {_took(blocked.until - at)}" if blocked.until is not None else ""
+    until = f" until {clock(blocked.until)}, in {_took(blocked.until - at)}" if blocked.until is not None else ""
     if blocked.kind == "sleep":
         return Said("sleeps", f"{_about(head, at, '…')}  {blocked.key}  sleeps{until}")
     name = f" {blocked.name}" if blocked.name and blocked.kind != "map" else ""
@@ -77,14 +77,15 @@ def _end(head: Head, ended: Ended) -> Said:
 
 
 def _about(head: Head, at: int, mark: str) -> str:
-    return f"{_clock(at)} {mark} {head.function_id}  {head.run_id[-SHORT:]}"
+    return f"{clock(at)} {mark} {head.function_id}  {head.run_id[-SHORT:]}"
 
 
 def _error(failure: Failure) -> str:
     return " ".join(f"{failure.type}: {failure.message}".split())[:_TEXT]
 
 
-def _clock(ms: int) -> str:
+def clock(ms: int) -> str:
+    """The time of day, in UTC."""
     return f"{datetime.fromtimestamp(ms // 1_000, UTC):%H:%M:%S}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -22,9 +23,11 @@ from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.passed_by import Passed
 from tidemill.engine.intake import delayed, receive
 from tidemill.engine.intake import serve_lines as serve
 from tidemill.engine.runs import append as outside
+from tidemill.errors import NonDeterministicError
 from tidemill.limits import RENEW_BEFORE
 from tidemill.model import Event, Head, HeadChange, Parent
 from tidemill.ports import World
@@ -151,6 +154,7 @@ class Machine:
         self._restless = restless
         self._thread: int | None = None  # where code runs now
         self._loads = 0
+        self._host = Host()
 
     @property
     def busy(self) -> bool:
@@ -159,6 +163,7 @@ class Machine:
     def load(self, functions: dict[str, Function[Any, Any]]) -> None:
         """Serve these functions in place of all others; what was held for want of one goes on."""
         self._loads += 1
+        self._host = Host(passes=_is_for_the_test, deadlocks=True, judge=_judge, version=str(self._loads))
         before = self.registry.functions()
         self.functions = functions
         self.registry.replace([function.spec for function in functions.values()], str(self._loads))
@@ -271,7 +276,7 @@ class Machine:
             drive(
                 function, opened, keeper, self.clock, self.world.entropy,
                 stopping=_once() if self._restless else _never,
-                threads=False, stubs=self.doubles.of(opened.head, keeper.die), host=_HOST,
+                threads=False, stubs=self.doubles.of(opened.head, keeper.die), host=self._host,
             )  # fmt: skip
 
         return work
@@ -290,7 +295,17 @@ def _ends_the_test(error: BaseException) -> bool:
 
 
 _HARNESSES = frozenset({"_pytest", "hypothesis"})
-_HOST = Host(passes=_is_for_the_test, deadlocks=True)
+
+
+def _judge(passed: Passed) -> Exception | None:
+    """Code that is not deterministic fails its run; code that a reload has changed is warned of."""
+    if passed.changed:
+        try:
+            warnings.warn(str(passed), stacklevel=2)
+        except UserWarning:  # where the tests take warnings for errors
+            return NonDeterministicError(str(passed))
+        return None
+    return NonDeterministicError(str(passed))
 
 
 def _never() -> bool:

@@ -24,6 +24,9 @@ from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed
+from tidemill.engine.drive.passed_by import Passed
+from tidemill.model import Failure
+from tidemill_local.console.progress import SHORT, clock
 from tidemill_local.console.terminal import clean_lines
 from tidemill_local.load import sources
 from tidemill_local.server.clock import SharedClock
@@ -58,8 +61,9 @@ def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
         return 1
     files = sources.of_modules(before) + loaded.files
     specs = [function.spec for function in functions.values()]
-    server.sendall(wire.frame(wire.Loaded(specs, sources.version(files), files, loaded.notes, loaded.places)))
-    _Worker(server, functions, board).listen()
+    version = sources.version(files)
+    server.sendall(wire.frame(wire.Loaded(specs, version, files, loaded.notes, loaded.places)))
+    _Worker(server, functions, board, version).listen()
     return 0
 
 
@@ -71,9 +75,10 @@ class _Seat:
 
 
 class _Worker:
-    def __init__(self, server: socket.socket, functions: Functions, board: Board) -> None:
+    def __init__(self, server: socket.socket, functions: Functions, board: Board, version: str) -> None:
         self._server = server
         self._board = board
+        self._version = version
         self._clock = SharedClock(lambda: board.offset)
         self._functions = functions
         self._draining = False
@@ -119,7 +124,7 @@ class _Worker:
                     return
                 drive(
                     function, opened, seat.keeper, self._clock, entropy, stopping=self._stopping,
-                    lot=lambda live: self._park(seat, live), host=Host(self._board, assign.crash, beside_store=True),
+                    lot=lambda live: self._park(seat, live), host=self._host(assign.crash),
                 )  # fmt: skip
         except ConnectionLostError:
             return
@@ -130,6 +135,13 @@ class _Worker:
         finally:
             if seat.keeper is not None:
                 seat.keeper.close()  # whatever happened: the server learns that this claim is over
+
+    def _host(self, crash: Failure | None) -> Host:
+        return Host(self._board, crash, beside_store=True, judge=self._passed, version=self._version)
+
+    def _passed(self, passed: Passed) -> None:
+        """Code that is not deterministic goes on: this is no place to stop it, but to say so."""
+        print(clean_lines(f"! {clock(self._clock.now())} run {passed.run_id[-SHORT:]}: {passed}"), flush=True)  # noqa: T201
 
     def _park(self, seat: _Seat, live: LiveRun) -> Resumed | None:
         """Stand still with the code of a suspended run; another thread takes the seat at the connection meanwhile."""

@@ -339,3 +339,26 @@ def test_concurrency_bounds_what_runs_at_once(dev: DevServer) -> None:
     eventually(lambda: len(dev.lines("notes.txt")) >= 2)
     assert dev.lines("notes.txt") == ["first", "first"]
     eventually(lambda: dev.completed(4))
+
+
+CHANCE = """
+import random
+from tidemill import App, Context
+app = App("shop")
+
+@app.function(on="order/placed")
+def pay(ctx: Context) -> str:
+    ctx.step.run(f"charge {random.random()}", lambda: "charged")
+    ctx.step.sleep("cool down", "1s")
+    return "paid"
+"""
+
+
+def test_a_step_that_a_replay_passes_by_is_told_by_its_name(dev: DevServer) -> None:
+    dev.write("shop.py", CHANCE)
+    dev.start("shop.py")
+    dev.send("order/placed")
+    eventually(lambda: dev.completed(1))
+    (line,) = (line for line in dev.output().splitlines() if line.startswith("! "))
+    assert "shop.pay passes by step 'charge 0." in line
+    assert "shop.py:8;" in line

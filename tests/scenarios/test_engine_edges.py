@@ -564,9 +564,9 @@ def test_a_non_retriable_item_of_a_map_in_a_branch(serve):
 def test_what_a_library_keeps_open_does_not_keep_the_run_from_what_it_waits_for(serve, keeps, monkeypatch):
     import socket
 
-    from tidemill.engine.drive.aio import driver as driver_async
+    from tidemill.engine.drive.aio import pauses
 
-    monkeypatch.setattr(driver_async, "PATIENCE", 0.05)
+    monkeypatch.setattr(pauses, "PATIENCE", 0.05)
     app = App("shop")
 
     async def heartbeat() -> None:

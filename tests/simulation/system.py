@@ -28,6 +28,7 @@ from tidemill import App
 from tidemill.core.journal import Claimed, Record
 from tidemill.engine.drive.claim import Opened, open_run
 from tidemill.engine.drive.drive import drive
+from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.keeper import LocalKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed, follows
@@ -393,6 +394,7 @@ class System:
             snapshot_every=self.scenario.snapshot_every,
             lot=self._park if self.loop.random.random() < 0.3 else None,
             park_from=2,
+            host=Host(judge=lambda passed: self.differs.append(str(passed))),
         )
 
     # Parked code.

@@ -27,6 +27,7 @@ from tidemill.engine.drive.live import Leaving, Left, LiveRun
 from tidemill.engine.drive.parking import Lot, park
 from tidemill.engine.drive.replayed import Branch, Found, attempt, branch
 from tidemill.engine.drive.suspend import leave
+from tidemill.engine.drive.trace.frames import declared_at
 from tidemill.engine.drive.trace.log import logger
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs.load import restored
@@ -140,11 +141,14 @@ def execute(
 
         driver = AsyncDriver(live, seeking=seeking)
         made = AsyncCalls(driver)
+        driver.place = made.place
         step = AsyncStep(cast("AsyncStepDriver", made), made.made)
         ctx = AsyncContext(events, **_about(function, live, step, driver.tape))
         try:
             value = in_branch(lambda: driver.complete(function.fn(ctx)), trunk)
             made.check()
+            if driver.alone:
+                driver.tape.ahead.ends(lambda: declared_at(function.fn))
             return value, driver.found
         except BaseException:
             if driver.found is not None:
@@ -158,6 +162,7 @@ def execute(
     try:
         value = in_branch(lambda: function.fn(context), trunk)
         calls.check()
+        plain.tape.ahead.ends(lambda: declared_at(function.fn))
         return value, plain.found
     except BaseException:
         if plain.found is not None:
@@ -241,6 +246,9 @@ def _once(live: LiveRun, body: Body) -> bool:
                 raise
             error = caught
     leaving = _leaving(live)
+    if live.wrong is not None:
+        live.leaving = None
+        return _fail(live, live.wrong)
     if leaving == "superseded":
         return True
     if left or leaving is not None:  # also where the code swallowed the exception by which it was left

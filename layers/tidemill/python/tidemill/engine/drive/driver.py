@@ -18,11 +18,10 @@ from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.engine.drive import steps as plans
 from tidemill.engine.drive.live import AttemptTimeout, Left, LiveRun
 from tidemill.engine.drive.replayed import Branch, Found, Tape, attempt, branch, this_branch
-from tidemill.engine.drive.steps import Call, Plan
+from tidemill.engine.drive.steps import Asked, Call, Plan
+from tidemill.engine.drive.trace.frames import called_at
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
-
-Asked = tuple[tuple[str, str, str | None, str | None], ...]
 
 
 class Driver:
@@ -209,9 +208,16 @@ class Driver:
             self._told(key)
         return known
 
+    def _begins(self, key: str) -> None:
+        """The code begins what the journal does not know."""
+        if not self.tape.ahead.begins(key, this_branch().prefix, called_at):
+            raise self._leave("superseded")
+
     def _carry_out(self, plan: Plan, key: str) -> Any:
+        step: Call | Blocked | None = None
         try:
             step = next(plan)
+            self._begins(key)
             while True:
                 try:
                     answer = self._answer(step, key)
@@ -220,6 +226,8 @@ class Driver:
                 else:
                     step = plan.send(answer)
         except StopIteration as stop:
+            if step is None:
+                self._begins(key)
             return stop.value
 
     def _answer(self, step: Call | Blocked, key: str) -> Any:

@@ -114,7 +114,10 @@ class _Run:
     def _given_up_before(self, id: EdgeId, edge: Edge) -> bool:
         """Whether the journal knows the step, and not how this edge ended: it began, or was skipped, without it."""
         driver = driver_of(self._ctx.step)
-        return driver.known(id.step) and not driver.known(_last_name(id, edge))
+        given_up = driver.known(id.step) and not driver.known(_last_name(id, edge))
+        if given_up:
+            driver.gives_up(_wait_name(id, edge))
+        return given_up
 
     def _follow(self, of: str | EdgeId, told_as: str, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)

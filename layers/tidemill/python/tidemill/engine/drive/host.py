@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.live import Left
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure
+
+if TYPE_CHECKING:
+    from tidemill.engine.drive.live import LiveRun
+    from tidemill.engine.drive.passed_by import Judge
 
 
 class Notes(Protocol):
@@ -34,7 +38,8 @@ class Host:
     """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known.
     `passes`: which errors that are no `Exception` are for whoever drives the run, not the run's own.
     `deadlocks`: whether async code that nothing can wake any more fails its run. `beside_store`: whether the store is
-    on this machine, so that asking it costs nothing.
+    on this machine, so that asking it costs nothing. `judge`: is told where code passes by what its run remembers.
+    `version`: of the code that runs here.
     """
 
     notes: Notes | None = None
@@ -42,6 +47,12 @@ class Host:
     passes: Callable[[BaseException], bool] = _none
     deadlocks: bool = False
     beside_store: bool = False
+    judge: Judge | None = None
+    version: str = ""
+
+    def changed(self, live: LiveRun) -> bool:
+        """Whether the run began with other code than runs here."""
+        return bool(self.version) and live.head.version != self.version
 
     def noted(self, note: Callable[[Notes], int | None], fn: Callable[..., Any]) -> Callable[..., Any]:
         """`fn`, noted from its first line to its last, even where its run has given it up meanwhile.

@@ -72,6 +72,7 @@ class LiveRun:
         self.stubs = stubs
         self.leaving: Leaving | None = None
         self.failure: Exception | None = None  # why the keeper did not answer
+        self.wrong: Exception | None = None  # why this code must not go on with its run
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from tidemill.core.journal import Resolved, StepDone
 from tidemill.core.step_keys import escaped, is_handed
 from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.drive.passed_by import Ahead, resolved_kinds
 from tidemill.engine.drive.trace.coverage import Coverage
 from tidemill.errors import NonDeterministicError, NonRetriableError
 from tidemill.model import StepKind
@@ -102,6 +103,7 @@ class Tape:
         self.live = live
         self.uncalled = _reached(live)  # steps that an earlier execution has reached, and this one not yet
         self.coverage = Coverage(live, self.uncalled, seeking)
+        self.ahead = Ahead(live, self.uncalled)
         self._order: list[str] | None = None
         live.given, live.asked = {}, {}
 
@@ -132,8 +134,8 @@ class Tape:
         resolved = state.resolved.get(key)
         if resolved is None:
             return None
-        if kind not in _kinds(resolved):
-            raise unlike(key, _kinds(resolved)[0], kind)
+        if kind not in resolved_kinds(resolved):
+            raise unlike(key, resolved_kinds(resolved)[0], kind)
         if kind == "map":
             return None
         return resolved
@@ -147,15 +149,6 @@ def _reached(live: LiveRun) -> set[str]:
     live.called, live.told_now, live.cut = set(), set(), set()
     keys = {*state.done, *state.resolved, *state.blocked, *state.tried, *live.reached}
     return {key for key in keys if not is_handed(key)} if state.resolved or state.blocked else keys
-
-
-def _kinds(resolved: Resolved) -> tuple[StepKind, ...]:
-    """What a step may be whose wait ended like this."""
-    if resolved.event is not None:
-        return ("wait", "signal")
-    if resolved.value is not None or resolved.failure is not None:
-        return ("invoke",)
-    return ("wait", "signal", "map")
 
 
 def unlike(key: str, found: str, asked: str) -> NonDeterministicError:

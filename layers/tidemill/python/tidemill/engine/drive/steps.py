@@ -44,6 +44,7 @@ class Call:
 
 
 Plan = Generator[Call | Blocked, Any, Any]
+Asked = tuple[tuple[str, str, str | None, str | None], ...]  # of each event: label, name, path to match, condition
 
 
 def run(
@@ -165,7 +166,7 @@ def wait(
     live: LiveRun,
     key: str,
     kind: StepKind,
-    asked: tuple[tuple[str, str, str | None, str | None], ...],
+    asked: Asked,
     timeout: int | None,
     look_back: bool,
     shares: bool = False,
@@ -189,7 +190,7 @@ def _new_wait(
     live: LiveRun,
     key: str,
     kind: StepKind,
-    asked: tuple[tuple[str, str, str | None, str | None], ...],
+    asked: Asked,
     timeout: int | None,
     look_back: bool,
     shares: bool,

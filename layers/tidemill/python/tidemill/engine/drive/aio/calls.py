@@ -45,6 +45,15 @@ class AsyncCalls(Calls):
         self._ahead.append(_Made(coroutine, what, called_at(), _this_task()))
         return coroutine
 
+    def place(self) -> str:
+        """Where the code called the step that the current task has come to, as file:line; "" where that is unknown."""
+        task = _this_task()
+        if task is not None:
+            for each in self._ahead:  # a task that is nothing but a step
+                if each.coroutine is task.get_coro():
+                    return each.at
+        return called_at()
+
     def check(self) -> None:
         super().check()
         unused = [each for each in self._ahead if _unbegun(each) and _came_to_its_end(each.task)]

@@ -17,28 +17,26 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tidemill import model
-from tidemill.core.handed import knows
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.engine.drive import steps as plans
 from tidemill.engine.drive.aio.blocks import Blocks
 from tidemill.engine.drive.aio.deadlock import Deadlock
 from tidemill.engine.drive.aio.gate import LAST, Gate
 from tidemill.engine.drive.aio.loop import BareTask, Loop, awaited, cancelling, follow
+from tidemill.engine.drive.aio.pauses import Pauses
+from tidemill.engine.drive.aio.remembered import Remembered
 from tidemill.engine.drive.aio.threads import Threads
 from tidemill.engine.drive.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.engine.drive.replayed import Found, Tape, attempt, this_branch
-from tidemill.engine.drive.steps import Call, Plan
+from tidemill.engine.drive.steps import Asked, Call, Plan
+from tidemill.engine.drive.trace.frames import called_at
 from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
 from tidemill.sdk.step_async import BARE
 
-PATIENCE = 2.0  # seconds
 
-Asked = tuple[tuple[str, str, str | None, str | None], ...]
-
-
-class AsyncDriver:
+class AsyncDriver(Remembered):
     """Implements `tidemill.sdk.step.AsyncStepDriver`."""
 
     def __init__(self, live: LiveRun, *, seeking: str | None = None) -> None:
@@ -54,11 +52,13 @@ class AsyncDriver:
         self._turn = 0  # what the code is told next, if nothing is left out
         self._loop: Loop
         self._deadlock: Deadlock | None
+        self.alone = False  # the code left nothing behind that may still have come to a step
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
         self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
-        self._asked: float | None = None  # when (the loop's time) the run was last asked what it was told
-        self._outside: float | None = None  # since when (the loop's time) the code awaits no step that is at work
+        self._certain = False  # nothing but new steps can lead to those that the code has yet to reach
+        self.place: Callable[[], str] = called_at
+        self._pauses = Pauses()
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Run `main` on a loop of its own, to its end or until the run is left."""
@@ -70,7 +70,9 @@ class AsyncDriver:
         try:
             self._main = self._loop.create_task(main)
             self._loop.watching = True
-            return self._loop.run_until_complete(self._main)
+            value = self._loop.run_until_complete(self._main)
+            self.alone = self._loop.tasks == 0
+            return value
         except asyncio.CancelledError:
             self.live.check()
             raise RuntimeError("the function cancelled itself") from None
@@ -155,14 +157,6 @@ class AsyncDriver:
         new = [key for key in keys if await self._recall(key, "run") is None]
         await self._perform(plans.skip(self.live, new), ids[0])
 
-    def heard(self, id: str) -> int:
-        """The turn of a step that has ended, among all that have."""
-        return self.live.state.heard.get(this_branch().name(id), LAST)
-
-    def known(self, id: str) -> bool:
-        """Whether the journal remembers anything of this step."""
-        return knows(self.live.state, this_branch().name(id))
-
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
         scopes = this_branch().branches(len(calls))
@@ -232,9 +226,16 @@ class AsyncDriver:
             await self._told(key)
         return value
 
+    def _begins(self, key: str) -> None:
+        """The code begins what the journal does not know."""
+        if self._certain and not self.tape.ahead.begins(key, "", self.place):
+            raise self._leave("superseded")
+
     async def _carry_out(self, plan: Plan, key: str) -> Any:
+        step: Call | Blocked | None = None
         try:
             step = next(plan)
+            self._begins(key)
             while True:
                 try:
                     answer = await (self._call(step, key) if isinstance(step, Call) else self._block(step))
@@ -243,6 +244,8 @@ class AsyncDriver:
                 else:
                     step = plan.send(answer)
         except StopIteration as stop:
+            if step is None:
+                self._begins(key)
             return stop.value
 
     async def _call(self, call: Call, key: str) -> Any:
@@ -256,7 +259,7 @@ class AsyncDriver:
             self.live.blocked[key] = Blocked(key, "run", self.live.clock.now())
             await self._hand_over()
         self._working += 1
-        self._outside = None
+        self._pauses.at_steps()
         limit = asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None)
         try:
             async with limit:
@@ -293,7 +296,7 @@ class AsyncDriver:
         live = self.live
         live.check()
         live.blocked[blocked.key] = blocked
-        self._outside = None
+        self._pauses.at_steps()
         try:
             await self._blocks.wait(blocked)
         except asyncio.CancelledError:
@@ -328,6 +331,7 @@ class AsyncDriver:
             return 0
         if not self._gate.telling and self._loop.release():
             return 0
+        self._certain = not (watched or timeout is not None or self._loop.working or self._working)
         if self._gate.open():
             return 0
         if self.live.leaving is not None and not (self._working or watched or timeout is not None):
@@ -336,7 +340,7 @@ class AsyncDriver:
             if self._handing:
                 return self._left_as("handed over")
             if self._blocks:
-                patience = self._patience() if watched or timeout is not None else 0
+                patience = self._pauses.patience(self._loop.time()) if watched or timeout is not None else 0
                 if patience <= 0:
                     return self._suspend()
                 timeout = patience if timeout is None else min(timeout, patience)
@@ -352,13 +356,9 @@ class AsyncDriver:
 
     def _until_asked(self, timeout: float | None) -> float:
         """How long the loop may wait until the run is asked again whether it was told something. 0: it has been."""
-        now, pause = self._loop.time(), self.live.news_every
-        if self._asked is None or now - self._asked > 2 * pause:
-            self._asked = now  # nothing has been waited for until now
-        left = self._asked + pause - now
+        left = self._pauses.until_asked(self._loop.time(), self.live.news_every)
         if left > 0:
             return left if timeout is None else min(left, timeout)
-        self._asked = now
         try:
             self.live.hear_news()
         except Left:
@@ -367,16 +367,10 @@ class AsyncDriver:
         return 0
 
     def _suspend(self) -> float:
-        self._outside = None
+        self._pauses.at_steps()
         kept = self.live.park is not None and self._seeking is None and self.live.park()
         self._blocks.hear()
         return 0 if kept else self._left_as("suspended")
-
-    def _patience(self) -> float:
-        """For how many seconds the code may still await something other than its steps."""
-        now = self._loop.time()
-        self._outside = self._outside if self._outside is not None else now
-        return self._outside + PATIENCE - now
 
     def _left_as(self, how: Leaving) -> float:
         assert self._main is not None

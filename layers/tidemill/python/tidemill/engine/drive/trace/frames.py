@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 _PLATFORM = frozenset({"tidemill", "tidemill_lambdas", "tidemill_local", "tidemill_cdk"})
@@ -30,3 +32,9 @@ def called_at() -> str:
     while frame is not None and is_platform(frame):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
+
+
+def declared_at(fn: Callable[..., object]) -> str:
+    """Where a function of the user's is declared, as `file:line`."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""

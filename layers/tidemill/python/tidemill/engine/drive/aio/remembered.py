@@ -1,0 +1,27 @@
+"""What the engine's own code (a definition's graph) may ask of the journal, beyond what `ctx.step` says."""
+
+from __future__ import annotations
+
+from tidemill.core.handed import knows
+from tidemill.engine.drive.aio.gate import LAST
+from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.drive.replayed import Tape, this_branch
+
+
+class Remembered:
+    """Part of a driver."""
+
+    live: LiveRun
+    tape: Tape
+
+    def heard(self, id: str) -> int:
+        """The turn of a step that has ended, among all that have."""
+        return self.live.state.heard.get(this_branch().name(id), LAST)
+
+    def known(self, id: str) -> bool:
+        """Whether the journal remembers anything of this step."""
+        return knows(self.live.state, this_branch().name(id))
+
+    def gives_up(self, id: str) -> None:
+        """The code will not come to this step, whatever the journal remembers of it."""
+        self.tape.uncalled.discard(this_branch().name(id))
