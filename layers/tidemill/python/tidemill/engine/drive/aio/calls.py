@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from tidemill.engine.drive.calls import Calls
-from tidemill.engine.drive.trace.frames import called_at
+from tidemill.engine.drive.trace.frames import called_at, is_library
 from tidemill.errors import NonRetriableError
 
 _SWEPT = 64  # coroutines that may be remembered before those that have begun are forgotten
@@ -52,7 +52,8 @@ class AsyncCalls(Calls):
             for each in self._ahead:  # a task that is nothing but a step
                 if each.coroutine is task.get_coro():
                     return each.at
-        return called_at()
+        at = called_at()
+        return "" if is_library(at) else at
 
     def check(self) -> None:
         super().check()

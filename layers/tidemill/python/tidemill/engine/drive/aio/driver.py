@@ -155,7 +155,8 @@ class AsyncDriver(Remembered):
         here = this_branch()
         keys = [here.key(id) for id in ids]
         new = [key for key in keys if await self._recall(key, "run") is None]
-        await self._perform(plans.skip(self.live, new), ids[0])
+        if new:
+            await self._perform(plans.skip(self.live, new), ids[0])
 
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
