@@ -4,8 +4,8 @@ A journal is append-only: a record that was read once never changes, so what is 
 store is asked for the head, and for what comes after the last record that is held, each time. Records are held as they
 are encoded: whoever asks decodes them anew, and shares no object with anybody.
 
-Not held: a run that still gathers events (its records are blanked in place), one that has ended, and a journal that is so
-short that reading it again costs no more than asking what is new.
+Not held: a run that still gathers events (its records are blanked in place), one that has ended, and a journal that is
+so short that reading it again costs no more than asking what is new.
 """
 
 from __future__ import annotations
