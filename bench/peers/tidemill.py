@@ -19,7 +19,9 @@ COMMAND = Path(sys.executable).parent / "tidemill"
 class Tidemill(Peer):
     name = "tidemill"
     label = "Tidemill"
-    work = frozenset({"latency", "steps", "throughput", "fan", "flow", "naps", "startup", "kill", "growth", "graphs"})
+    work = frozenset(
+        {"latency", "steps", "throughput", "fan", "flow", "naps", "startup", "kill", "growth", "graphs", "cli"}
+    )
     targets: tuple[Path, ...] = (proc.APPS / "bench_app.py",)
     limited = frozenset({"bench/ten", "bench/keyed", "bench/single", "bench/line"})
 

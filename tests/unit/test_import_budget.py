@@ -27,6 +27,7 @@ HEAVY = frozenset(
         "multiprocessing",
         "pydantic",
         "pytest",
+        "rich",
         "socket",
         "sqlite3",
         "ssl",
@@ -74,6 +75,31 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", BUDGETS)
 def test_import_loads_nothing_heavy(module: str) -> None:
     assert sorted(loaded_by(module) & BUDGETS[module]) == []
+
+
+# By command: how many modules it may load, its own among them, and what it may load of HEAVY.
+COMMANDS = {
+    ("--help",): (60, set[str]()),
+    ("completion", "bash"): (60, set[str]()),
+    # The standard library's HTTP brings the parser of mail headers along.
+    ("send", "a", "{}", "--url", "http://127.0.0.1:1"): (120, {"http", "http.client", "email", "socket", "ssl"}),
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_starts_in_the_time_that_python_takes(words: tuple[str, ...]) -> None:
+    """`tidemill --help` has 100 ms of CPU and `tidemill send` 150: what they take goes into imports."""
+    most, needed = COMMANDS[words]
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; before = set(sys.modules); from tidemill_local.cli import main\n"
+        f"try: main({list(words)!r})\n"
+        "except SystemExit: pass\n"
+        "print(*(set(sys.modules) - before), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert sorted(loaded & ((HEAVY | {"tidemill", "msgspec"}) - needed)) == []
+    assert len(loaded) <= most, sorted(loaded)
 
 
 def test_budget_notices_what_is_loaded() -> None:
