@@ -116,9 +116,9 @@ def _end(target: Path) -> str:
 
 def _calls() -> str:
     """The HTTP reference as `tidemill dev` shows it."""
-    from tidemill_local import http_reference
+    from tidemill_local.http import reference
 
-    return http_reference.body(json.loads((ROOT / "lambdas" / "api" / "openapi.json").read_text("utf-8")))
+    return reference.body(json.loads((ROOT / "lambdas" / "api" / "openapi.json").read_text("utf-8")))
 
 
 def navigation() -> list[object]:

@@ -44,6 +44,6 @@ def _reference() -> Answer:
     import json
 
     from tidemill_lambdas.api import about
-    from tidemill_local import http_reference
+    from tidemill_local.http import reference
 
-    return Answer(200, http_reference.page(json.loads(about.document())).encode(), dict(http_reference.headers()))
+    return Answer(200, reference.page(json.loads(about.document())).encode(), dict(reference.headers()))

@@ -14,11 +14,11 @@ from cli_server import MemoryServer
 
 from tidemill import App
 from tidemill_lambdas.api import about
-from tidemill_local import http_reference
+from tidemill_local.http import reference
 from tidemill_local.http.payload import Answer, request_payload
 
 DOCUMENT = json.loads(about.document())
-PAGE = http_reference.page(DOCUMENT)
+PAGE = reference.page(DOCUMENT)
 VOID = {"meta"}
 
 
@@ -91,12 +91,12 @@ def test_every_link_stays_on_the_page(read: Reader) -> None:
 def test_the_page_runs_nothing_and_loads_nothing(read: Reader) -> None:
     assert not read.tags & {"script", "link", "img", "iframe", "object", "form", "base"}
     assert [name for name, _ in read.attributes if name.startswith("on") or name == "style"] == []
-    assert "url(" not in http_reference.style()
-    assert "@import" not in http_reference.style()
+    assert "url(" not in reference.style()
+    assert "@import" not in reference.style()
 
 
 def test_the_policy_allows_the_page_s_own_style_alone() -> None:
-    policy = http_reference.headers()["content-security-policy"].split("; ")
+    policy = reference.headers()["content-security-policy"].split("; ")
     (style,) = re.findall("<style>(.*?)</style>", PAGE, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert "default-src 'none'" in policy
@@ -106,7 +106,7 @@ def test_the_policy_allows_the_page_s_own_style_alone() -> None:
 
 def test_what_the_document_says_is_text_and_no_markup() -> None:
     hostile = json.loads(json.dumps(DOCUMENT).replace("Runs, newest first", "<script>alert(1)</script> `<b>`"))
-    page = http_reference.page(hostile)
+    page = reference.page(hostile)
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; <code>&lt;b&gt;</code>" in page
 
@@ -114,6 +114,6 @@ def test_what_the_document_says_is_text_and_no_markup() -> None:
 def test_the_dev_server_answers_docs(server: MemoryServer) -> None:
     answer = ask(server, "GET")
     assert (answer.status, answer.body.decode()) == (200, PAGE)
-    assert answer.headers == http_reference.headers()
+    assert answer.headers == reference.headers()
     assert ask(server, "HEAD").status == 200
     assert ask(server, "POST").status == 404
