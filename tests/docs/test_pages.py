@@ -116,7 +116,8 @@ def _check(command: list[str], where: str) -> None:
     elif program == "aws":
         _check_aws(arguments, where)
     else:
-        assert program in ("pip", "cd", "pytest", "kill", "source"), f"{where}: what is {program}? Teach this test about it"
+        known = ("pip", "cd", "pytest", "kill", "source")
+        assert program in known, f"{where}: what is {program}? Teach this test about it"
 
 
 def _check_tidemill(arguments: list[str], where: str) -> None:
