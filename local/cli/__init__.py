@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = {
-    "dev": "run everything on this machine: server, workers, reload on change",
+    "dev": "run everything on this machine, and reload on change",
     "init": "write a first app with its test, ready for tidemill dev",
     "send": "send an event, or many from a file, and watch what they start",
     "invoke": "start one function directly",
@@ -30,7 +30,7 @@ VERBS = {
     "events": "list and show events",
     "functions": "list and show functions",
     "manifest": "print what apps declare, as JSON",
-    "completion": "print what makes bash, zsh or fish complete commands, options and names",
+    "completion": "complete commands, options and names in bash, zsh or fish",
     "cost": "say what an app will cost in AWS",
     "deploy": "deploy to AWS",
     "diff": "show what a deploy would change",

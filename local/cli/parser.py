@@ -73,7 +73,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def _format_action(self, action: argparse.Action) -> str:
         if isinstance(action.choices, dict):  # commands: the title says what they are
-            return "".join(map(self._format_action, self._iter_indented_subactions(action)))
+            self._dedent()
+            shown = "".join(map(self._format_action, self._iter_indented_subactions(action)))
+            self._indent()
+            return shown
         return super()._format_action(action)
 
 

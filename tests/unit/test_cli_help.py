@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -98,3 +99,17 @@ def test_help_offers_nothing_that_is_not_there(capsys: pytest.CaptureFixture[str
             main([*words, "--help"])
         assert "later version" not in capsys.readouterr().out
     assert "later version" not in PAGE
+
+
+def test_commands_stand_in_one_column_with_what_they_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda: os.terminal_size((80, 24)))
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    listed = shown[shown.index("commands:\n") : shown.index("example:")].splitlines()[1:-1]
+    named = [line.split() for line in listed if line[2] != " "]
+    assert [words[0] for words in named] == list(VERBS)
+    assert all(len(words) > 1 for words in named)
+    assert max(map(len, listed)) <= 80
