@@ -1,9 +1,13 @@
-"""What `tidemill dev` says of a record: each failed attempt, sleep and wait, and each end, with its time and run."""
+"""What `tidemill dev` says of a record: each failed attempt, sleep and wait, and each end, with its time and run.
+
+A busy server counts most of it and shows little, so a line is made when it is shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from tidemill.core.journal import AttemptFailed, Blocked, Ended, Record, StepDone, StepTried, Suspended
@@ -16,64 +20,84 @@ _WAITS = {"wait": "event", "signal": "signal", "invoke": "the end of", "map": "t
 
 
 class Said(NamedTuple):
-    """`kind`: what it is counted as where there is too much to say."""
+    """`kind`: what it is counted as where there is too much to say. `line` makes the text."""
 
     kind: str
-    text: str
+    line: Callable[[], str]
+
+    @property
+    def text(self) -> str:
+        return self.line()
 
 
 def of_event(event: Event) -> Said | None:
     """The platform's own events are no news: what they tell of is told."""
     if event.name.startswith(PLATFORM):
         return None
-    return Said("events", f"{clock(event.received_at)} → {event.name}  {event.id}")
+    return Said("events", partial(_received, event))
 
 
 def of_record(head: Head, record: Record, since: int) -> Iterator[Said]:
     """`since`: when the executor that appended it was given the run; what was blocked before has been told."""
     part = head.parent is not None and head.parent.chunk is not None  # of a map; its run is told of
     match record:
-        case StepTried():
-            again = f"again at {clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
-            yield _failed(head, record.at, f"{record.key}  attempt {record.attempt}", record.failure, again)
-        case StepDone() if record.failure is not None:
-            tries = f"after {record.attempts} attempts" if record.attempts > 1 else "at once"
-            yield _failed(head, record.at, f"{record.key}  failed {tries}", record.failure)
-        case AttemptFailed():
-            again = f"again at {clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
-            yield _failed(head, record.at, f"attempt {record.attempt}", record.failure, again)
+        case StepDone(failure=None):  # first: nearly all records are one
+            pass
+        case StepDone() | StepTried() | AttemptFailed():
+            yield Said("failed attempts", partial(_failed, head, record))
         case Suspended() if not part:
-            yield from (_rest(head, record.at, each) for each in record.blocked if _is_news(each, since))
+            for each in record.blocked:
+                if _is_news(each, since):
+                    yield Said("sleeps" if each.kind == "sleep" else "waits", partial(_rest, head, record.at, each))
         case Ended() if not part:
-            yield _end(head, record)
+            yield Said(record.status, partial(_end, head, record))
         case _:
             pass
+
+
+def _received(event: Event) -> str:
+    return f"{clock(event.received_at)} → {event.name}  {event.id}"
 
 
 def _is_news(blocked: Blocked, since: int) -> bool:
     return blocked.since >= since and blocked.kind != "run"  # a step that rests was told of when it failed
 
 
-def _rest(head: Head, at: int, blocked: Blocked) -> Said:
+def _rest(head: Head, at: int, blocked: Blocked) -> str:
     until = f" until {clock(blocked.until)}, in {_took(blocked.until - at)}" if blocked.until is not None else ""
     if blocked.kind == "sleep":
-        return Said("sleeps", f"{_about(head, at, '…')}  {blocked.key}  sleeps{until}")
+        return f"{_about(head, at, '…')}  {blocked.key}  sleeps{until}"
     name = f" {blocked.name}" if blocked.name and blocked.kind != "map" else ""
-    return Said("waits", f"{_about(head, at, '…')}  {blocked.key}  waits for {_WAITS[blocked.kind]}{name}{until}")
+    return f"{_about(head, at, '…')}  {blocked.key}  waits for {_WAITS[blocked.kind]}{name}{until}"
 
 
-def _failed(head: Head, at: int, what: str, failure: Failure, again: str = "") -> Said:
-    first = f"{_about(head, at, '↻' if again else '✗')}  {what}  {_error(failure)}" + (f"  {again}" if again else "")
-    return Said("failed attempts", "\n".join([first, *stack_end(failure.type, failure.stack)]))
+def _failed(head: Head, record: StepDone | StepTried | AttemptFailed) -> str:
+    failure, again = record.failure, ""
+    assert failure is not None
+    if not isinstance(record, StepDone):
+        again = f"  again at {clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
+    first = f"{_about(head, record.at, '↻' if again else '✗')}  {_which(record)}  {_error(failure)}{again}"
+    return "\n".join([first, *stack_end(failure.type, failure.stack)])
 
 
-def _end(head: Head, ended: Ended) -> Said:
+def _which(record: StepDone | StepTried | AttemptFailed) -> str:
+    match record:
+        case StepDone():
+            tries = f"after {record.attempts} attempts" if record.attempts > 1 else "at once"
+            return f"{record.key}  failed {tries}"
+        case StepTried():
+            return f"{record.key}  attempt {record.attempt}"
+        case AttemptFailed():
+            return f"attempt {record.attempt}"
+
+
+def _end(head: Head, ended: Ended) -> str:
     took = _took(ended.at - (head.started_at or head.created_at))
     if ended.failure is None:
-        return Said(ended.status, f"{_about(head, ended.at, '✓')}  {took}")
+        return f"{_about(head, ended.at, '✓')}  {took}"
     told = ended.failure.step_id is not None  # by its step's line
     stack = [] if told else stack_end(ended.failure.type, ended.failure.stack)
-    return Said(ended.status, "\n".join([f"{_about(head, ended.at, '✗')}  {took}  {_error(ended.failure)}", *stack]))
+    return "\n".join([f"{_about(head, ended.at, '✗')}  {took}  {_error(ended.failure)}", *stack])
 
 
 def _about(head: Head, at: int, mark: str) -> str:

@@ -33,18 +33,21 @@ class DataFile:
         """It is a database now; from here on it has to stay."""
         _own(self._mark)
         log = Path(f"{self.path}-wal")
-        self._known = [(str(path), identity) for path in (self.path, log) if (identity := _identity(str(path)))]
+        found = [(str(path), _stat(str(path))) for path in (self.path, log)]
+        self._known = [(path, (stat.st_dev, stat.st_ino)) for path, stat in found if stat is not None]
 
     def problem(self) -> str | None:
         """Why what is written now would not be kept; two system calls."""
+        sizes: list[int] = []
         for path, identity in self._known:
-            found = _identity(path)
-            if found != identity:
+            found = _stat(path)
+            if found is None or (found.st_dev, found.st_ino) != identity:
                 what = "is gone" if found is None else "is another one than this server opened"
                 return (
                     f"the data file {path} {what}: nothing can be kept; stop the server, see to the folder, start again"
                 )
-        if not _size(self.path):
+            sizes.append(found.st_size)
+        if not any(sizes[:1]):  # of the database, the first
             return f"the data file {self.path} was emptied: nothing can be kept; stop the server, put a copy back"
         return None
 
@@ -62,9 +65,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _stat(path: str) -> os.stat_result | None:
     try:
-        found = os.stat(path)
+        return os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino

@@ -99,7 +99,7 @@ def context(*events: Event, data_type: type[BaseModel] | None = None, attempts: 
         function_id="shop.pay",
         attempt=lambda: (attempts or [1])[-1],
         step=Step(Recorder()),
-        logger=logging.getLogger("test"),
+        logger=lambda: logging.getLogger("test"),
         data_type=data_type,
     )
 

@@ -15,7 +15,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
 )
-from tidemill.core.state import fold
+from tidemill.core.state import RunState, fold
 from tidemill.model import Condition, Event, Failure, Wait
 
 FAILURE = Failure("ValueError", "no", "stack", "b")
@@ -50,6 +50,19 @@ def test_it_holds_every_part_of_the_state():
     assert state.resolved == {"v": RECORDS[8], "i": RECORDS[9]}
     assert [taken.event_id for taken in state.taken["digest"]] == ["c1"]
     assert state.heard == {"a": 0, "nap": 1, "v": 2, "i": 3}
+
+
+def test_its_outline_lacks_nothing_but_what_is_done():
+    whole = fold(RECORDS)
+    data = snapshot.encode(whole)
+    found, restored = snapshot.outline(data), snapshot.decode(data)
+    for told in (found, restored):
+        told.add([Suspended(9_000, None, (WAITING,)), Resolved("w", 9_001, b"1")])
+    assert (found.seq, found.blocked, found.resolved, found.taken, found.suspended) == (
+        restored.seq, restored.blocked, restored.resolved, restored.taken, restored.suspended,
+    )  # fmt: skip
+    assert found.done == {}
+    assert not isinstance(found, RunState)
 
 
 def test_it_holds_the_order_in_which_the_code_heard():

@@ -32,8 +32,12 @@ class _Held:
     def measured(self) -> int:
         """The bytes, and what is added to those held before."""
         before, folded = self.size, len(self.snapshot[1]) if self.snapshot is not None else 0
-        self.size = folded + sum(map(len, self.blobs)) + _EACH * len(self.blobs)
+        self.size = folded + _weight(self.blobs)
         return self.size - before
+
+
+def _weight(blobs: Sequence[bytes]) -> int:
+    return sum(map(len, blobs)) + _EACH * len(blobs)
 
 
 class Warm:
@@ -64,6 +68,8 @@ class Warm:
         if head.due is None or (head.gathers and head.started_at is None):
             self.drop(head.run_id)
             return
+        if head.run_id not in self._held and _weight(blobs) < self._least:
+            return  # nearly all: it would be let go at once
         with self._lock:
             held = self._held.pop(head.run_id, None) or _Held(first)
             held.first, held.blobs = first, list(blobs)

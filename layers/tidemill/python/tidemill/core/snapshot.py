@@ -7,6 +7,8 @@ due) depends only on the records after it: the first of these is that `Suspended
 
 from __future__ import annotations
 
+from typing import Any, Generic, TypeVar
+
 import msgspec
 
 from tidemill.core.journal import (
@@ -21,20 +23,23 @@ from tidemill.core.journal import (
     StepTried,
     Validated,
 )
-from tidemill.core.state import RunState, Taken, taken_by
+from tidemill.core.state import RunState, Tail, Taken, taken_by
+
+Done = TypeVar("Done")
+Heard = TypeVar("Heard")
 
 
-class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
+class _Snapshot(msgspec.Struct, Generic[Done, Heard], frozen=True, array_like=True):
     seq: int
     started: Started
     first_claim: Claimed | None
-    done: list[StepDone]
+    done: Done  # one record a step: nearly all of a long run's snapshot
     tried: list[StepTried]
     blocked: list[Blocked]
     resolved: list[Resolved]
     taken: list[tuple[str, str]]  # in older ones: what `resolved` says too
     failed: AttemptFailed | None
-    heard: list[str]
+    heard: Heard
     timer: int = 0
     admitted: Admitted | None = None
     gathered: list[Gathered] = []
@@ -43,8 +48,11 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     validated: Validated | None = None
 
 
+Whole = _Snapshot[list[StepDone], list[str]]
+Outline = _Snapshot[msgspec.Raw, msgspec.Raw]
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[_Snapshot] = msgspec.msgpack.Decoder(_Snapshot)
+_decoder: msgspec.msgpack.Decoder[Whole] = msgspec.msgpack.Decoder(Whole)
+_outlines: msgspec.msgpack.Decoder[Outline] = msgspec.msgpack.Decoder(Outline)
 
 
 def encode(state: RunState) -> bytes:
@@ -93,7 +101,18 @@ def decode(data: bytes) -> RunState:
     )
 
 
-def _taken(found: _Snapshot) -> dict[str, list[Taken]]:
+def outline(data: bytes) -> Tail:
+    """The state without the steps that are done: enough for who tells a suspended run what a step waits for."""
+    found = _outlines.decode(data)
+    return Tail(
+        seq=found.seq,
+        blocked={blocked.key: blocked for blocked in found.blocked},
+        resolved={record.key: record for record in found.resolved},
+        taken=_taken(found),
+    )
+
+
+def _taken(found: _Snapshot[Any, Any]) -> dict[str, list[Taken]]:
     taken: dict[str, list[Taken]] = {}
     for record in found.resolved:
         if record.event is not None:

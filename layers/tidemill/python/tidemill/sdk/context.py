@@ -33,7 +33,10 @@ else:
 
 
 class _Run(Generic[S, D_co]):
-    __slots__ = ("_attempt", "_data_type", "_events", "_memory", "_views", "function_id", "logger", "run_id", "step")
+    __slots__ = (
+        "_attempt", "_data_type", "_events", "_logger", "_make_logger", "_memory", "_views", "function_id", "run_id",
+        "step",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,19 +46,27 @@ class _Run(Generic[S, D_co]):
         function_id: str,
         attempt: Callable[[], int],
         step: S,
-        logger: Logger,
+        logger: Callable[[], Logger],
         data_type: type[BaseModel] | None = None,
         memory: Memory | None = None,
     ) -> None:
         self.run_id = run_id
         self.function_id = function_id
         self.step = step
-        self.logger = logger
+        self._make_logger = logger  # most code has no use for it
+        self._logger: Logger | None = None
         self._attempt = attempt
         self._events = events
         self._data_type = data_type
         self._memory = memory
         self._views: tuple[EventView[D_co], ...] | None = None
+
+    @property
+    def logger(self) -> Logger:
+        """Says each line once, however often the code is run again."""
+        if self._logger is None:
+            self._logger = self._make_logger()
+        return self._logger
 
     @property
     def event(self) -> EventView[D_co]:

@@ -187,7 +187,7 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[s
         "function_id": function.id,
         "attempt": lambda: attempt.get(number),
         "step": step,
-        "logger": logger(function.id, live.head.run_id, tape, function.is_async),
+        "logger": lambda: logger(function.id, live.head.run_id, tape, function.is_async),
         "data_type": function.data_type,
         "memory": _Validations(live) if function.data_type is not None else None,
     }

@@ -7,28 +7,30 @@ it folds in what stands there and decides again. So a cancel, a match and a step
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tidemill.core.journal import Cancelled, Record, Resolved
-from tidemill.core.state import RunState, Taken
+from tidemill.core.state import RunState, Tail, Taken
 from tidemill.core.step_keys import beside
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs.load import opened
+from tidemill.engine.runs.load import opened, outlined
 from tidemill.errors import Unavailable
-from tidemill.model import HeadChange, Wait
+from tidemill.model import Head, HeadChange, Wait
 from tidemill.ports import World
 
 _TRIES = 100  # to append to a run to which others append at the same time
 
+S = TypeVar("S", bound=Tail)
 Decision = tuple[Sequence[Record], HeadChange | None] | None
 
 
 def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
-    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more).
+    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more)."""
+    return _tell(world, run_id, opened(world, run_id), decide)
 
-    Bounded: each turn but the first has found a record more, and a busy run may append for ever.
-    """
-    run = opened(world, run_id)
+
+def _tell(world: World, run_id: str, run: tuple[Head, S] | None, decide: Callable[[S], Decision]) -> bool:
+    """Bounded: each turn but the first has found a record more, and a busy run may append for ever."""
     if run is None:
         return False
     state = run[1]
@@ -70,7 +72,10 @@ def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bo
 def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:
     """Tell a run what one of its blocked steps waited for, and have it looked at. False: it needs no telling."""
 
-    told = tell(world, run_id, lambda state: ([record], None) if awaits(state, record.key) else None)
+    def decide(state: Tail) -> Decision:
+        return ([record], None) if awaits(state, record.key) else None
+
+    told = _tell(world, run_id, outlined(world, run_id), decide)
     world.queue.look(run_id, function_id)  # even if it was told before: the message then may have been lost
     return told
 
@@ -82,7 +87,7 @@ def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept",
     """
     over = False
 
-    def decide(state: RunState) -> Decision:
+    def decide(state: Tail) -> Decision:
         nonlocal over
         over = not awaits(state, record.key)
         if over or record.event is None:
@@ -92,19 +97,19 @@ def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept",
             return None
         return [record], None
 
-    told = tell(world, wait.run_id, decide)
+    told = _tell(world, wait.run_id, outlined(world, wait.run_id), decide)
     world.queue.look(wait.run_id, wait.function_id)
     return "told" if told else "over" if over else "kept"
 
 
-def awaits(state: RunState, key: str) -> bool:
+def awaits(state: Tail, key: str) -> bool:
     """Whether the run may still wait here. A run that is suspended says what it waits for; the rest was given up."""
     if state.terminal is not None or key in state.resolved or key in state.done:
         return False
     return state.suspended is None or key in state.blocked
 
 
-def taken_before(state: RunState, wait: Wait, digest: str) -> list[Taken]:
+def taken_before(state: Tail, wait: Wait, digest: str) -> list[Taken]:
     """The events that waits for the same had taken when this one began: waits open at the same time each get theirs."""
     several = state.taken.get(digest, ())
     return [taken for taken in several if taken.seq < wait.begun and not beside(taken.key, wait.key)]

@@ -19,6 +19,22 @@ def opened(world: World, run_id: str) -> tuple[Head, RunState] | None:
     return found[0], _folded(world, *found)
 
 
+def outlined(world: World, run_id: str) -> tuple[Head, Tail] | None:
+    """As `opened`, for who tells a blocked step what it waits for: the steps that a snapshot says are done are left
+    out, as a long run has many.
+    """
+    found = world.runs.open(run_id)
+    if found is None or found[0].due is None:
+        return None
+    head, records = found
+    data = world.runs.snapshot(run_id, first(head) - 1) if first(head) else None
+    state = snapshot.outline(data) if data is not None else None
+    if state is None or state.seq != first(head) - 1:
+        return head, _folded(world, head, records)
+    state.add(records)
+    return head, state if state.suspended is not None else _folded(world, head, records)
+
+
 def load(world: World, head: Head) -> RunState:
     """The folded state of a run, never stale."""
     return _folded(world, head, world.runs.read(head.run_id, first(head) - 1))
