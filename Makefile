@@ -168,6 +168,7 @@ bench: setup ## measure, side by side with peers
 	@$(PY) bench/run.py
 
 .PHONY: dist
-dist: setup ## build the wheel and the source archive into dist/
+dist: setup ## build the wheel and the source archive into dist/, and try the wheel in empty environments
 	@rm -rf dist
 	@$(PY) -c 'from setuptools import build_meta as b; print(b.build_sdist("dist"), b.build_wheel("dist"))'
+	.venv/bin/pytest -q tests/e2e/test_wheel.py
