@@ -22,7 +22,7 @@ from tidemill_local.cost.estimate import Line, arriving, idle, per_million, runn
 from tidemill_local.cost.usage import Usage  # noqa: E402
 
 DATA = ROOT / "local" / "cost" / "stories.json"
-PAGES = [ROOT / "docs" / "aws" / name for name in ("costs.md", "scale.md")]
+PAGES = [ROOT / "docs" / "aws" / name for name in ("costs.md", "counted-calls.md", "scale.md", "quotas.md")]
 RATES = (10, 1_000, 100_000)
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 

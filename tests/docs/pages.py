@@ -68,3 +68,9 @@ def anchors(page: Path) -> set[str]:
     """What `#…` may follow the page's name: its headings as GitHub writes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def words(page: Path) -> int:
+    """How many words its reader reads, tables among them; what is fenced or hidden is code."""
+    text = re.sub(r"<!--.*?-->|^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return len([word for word in text.split() if re.search(r"\w", word)])

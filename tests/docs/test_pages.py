@@ -13,11 +13,13 @@ from types import ModuleType
 import botocore.session
 import pytest
 from botocore import xform_name
-from docs.pages import DOCS, KINDS, PAGES, ROOT, anchors, blocks, links
+from docs.pages import DOCS, KINDS, PAGES, ROOT, anchors, blocks, links, words
 
 from tidemill_local.cli import VERBS, parser
 from tidemill_local.cli.stop import Stop
 
+MOST_WORDS = 1_500
+PROTOCOL = "docs/internals/journal.md"
 URLS = ("http://127.0.0.1:8288", "$TIDEMILL_URL")
 NOT_RUN = ["from-celery.md", "from-inngest.md", "from-temporal.md"]  # code for other platforms, beside ours
 
@@ -79,6 +81,12 @@ def test_the_index_leads_to_every_page() -> None:
     index = DOCS / "index.md"
     linked = {(DOCS / link).resolve() for link in links(index)}
     assert [_name(page) for page in PAGES if DOCS in page.parents and page not in {*linked, index}] == []
+
+
+def test_no_page_but_the_protocol_s_has_more_than_1500_words() -> None:
+    counted = {_name(page): words(page) for page in PAGES}
+    assert {name: count for name, count in counted.items() if count > MOST_WORDS and name != PROTOCOL} == {}
+    assert counted[PROTOCOL] > MOST_WORDS
 
 
 def test_what_is_not_run_is_code_for_another_platform() -> None:

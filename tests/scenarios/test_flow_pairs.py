@@ -2,7 +2,7 @@
 
 A story sends events `work` (and `stop`, which cancels) at seconds, and says of each run, in the order of their births,
 what became of it: "2+3@10 cancelled by timeout" is a run of events 2 and 3 that began at second 10. Work lasts 10 s
-unless the event says how long it `lasts`. The table in docs/guides/flow-control.md says the same, and is read here.
+unless the event says how long it `lasts`. The table in docs/guides/flow-decisions.md says the same, and is read here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tidemill import (
 from tidemill.testing import Mill
 from tidemill_local.testing.run import Run
 
-PAGE = Path(__file__).parents[2] / "docs" / "guides" / "flow-control.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "flow-decisions.md"
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 ONE = Concurrency(1, counts="runs")
 

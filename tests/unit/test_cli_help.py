@@ -1,4 +1,4 @@
-"""Every command has an example that works, and no command or option is missing from docs/reference/cli.md."""
+"""Every command has an example that works, and no command or option is missing from docs/reference/cli*.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from tidemill_local.cli import VERBS, main, parser
 from tidemill_local.cli.parser import Parser
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text("utf-8")
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = "\n".join((REFERENCE / name).read_text("utf-8") for name in ("cli.md", "cli-data.md"))
 
 
 def commands(of: Parser, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parser]]:
