@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tidemill import App, AsyncContext, CancelOn, Concurrency, Context
+from tidemill import App, AsyncContext, CancelOn, Concurrency, Context, Debounce
 from tidemill.core.journal import Cancelled, Claimed, Record, Resolved, Started, StepDone, Suspended
 from tidemill.core.state import fold
 from tidemill.engine.drive import parking
@@ -20,6 +20,7 @@ from tidemill.engine.intake import receive
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import create as start
 from tidemill.engine.runs import match_waits as lookback
+from tidemill.errors import Unavailable
 from tidemill.model import Condition, Event, FunctionSpec, Head, Wait
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH
@@ -114,6 +115,43 @@ def test_a_cancel_that_another_one_was_faster_than_has_not_cancelled(sleeping: A
         runs.append = late  # type: ignore[method-assign]
         assert run.cancel("this one") is False
         assert run.reason == "the other one"
+
+
+# An event that opens a window, and another one that comes to it first.
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_an_event_is_in_one_run_where_a_deploy_takes_its_debounce_away(joins: bool) -> None:
+    """The run that its window names is another event's; its message comes again after the deploy."""
+    app, now = App("shop"), App("shop")
+
+    @app.function(on="go", debounce=Debounce("1m"))
+    def work(ctx: Context) -> None: ...
+
+    @now.function(on="go", id="work")
+    def plain(ctx: Context) -> None: ...
+
+    first, second = (Event(f"e{n}", "go", {}, EPOCH, EPOCH) for n in (1, 2))
+    with Mill(app) as mill:
+        world = mill._machine.world
+        create = world.runs.create
+
+        def fails(*_: Any) -> bool:
+            world.runs.create = create  # type: ignore[method-assign]
+            raise Unavailable("it is down")
+
+        world.runs.create = fails  # type: ignore[method-assign]
+        with pytest.raises(Unavailable):
+            receive.begin(world, work.spec, first)
+        run_id = receive.begin(world, work.spec, second)
+        assert run_id is not None
+        if joins:
+            assert receive.begin(world, work.spec, first) is None
+        mill._machine.registry.replace([plain.spec], "2")
+        for _ in range(2):
+            receive.begin(world, plain.spec, first)
+        runs = {head.run_id for event in (first, second) for head in world.runs.of_event(event.id)}
+        assert len(runs) == (1 if joins else 2)
 
 
 # What is read of a journal to which others append meanwhile.

@@ -164,19 +164,25 @@ def first_id(world: World, spec: FunctionSpec, event: Event) -> str:
 
 def _generation(world: World, function_id: str, event: Event, run_id: str) -> str:
     """The id, from `run_id` on, under which this event starts the function, or has within the memory of its id."""
-    # Ends: each turn is a run that this id began, at least a day after the one before.
-    while (since := _began(world, run_id)) is not None and event.received_at - since > EVENT_ID_MEMORY:
+    # Ends: each turn is a run that this id began, at least a day after the one before, or one of another event.
+    while _anothers(world, event, run_id):
         run_id = ids.derived(function_id, event.id, run_id)
     return run_id
 
 
-def _began(world: World, run_id: str) -> int | None:
-    """When the event of this run took effect, if there is such a run."""
+def _anothers(world: World, event: Event, run_id: str) -> bool:
+    """Whether there is a run with this id that is not the event's: an older event with the same id has started it.
+
+    Or the event had opened a window, another one came to it first, and then a deploy took the debounce or batch away.
+    """
     head = world.runs.head(run_id)
     if head is None:
-        return None
+        return False
     birth = world.runs.birth(run_id)
-    return birth.events[0].effective_at if birth is not None and birth.events else head.created_at
+    first = birth.events[0] if birth is not None and birth.events else None
+    if first is not None and first.id != event.id:
+        return event.id not in head.event_ids
+    return event.received_at - (first.effective_at if first is not None else head.created_at) > EVENT_ID_MEMORY
 
 
 def _head(
