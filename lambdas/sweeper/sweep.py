@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidemill.aws.calls.client import AwsError
+from tidemill.core.look import bounded
 from tidemill.errors import Unavailable
+from tidemill.execute.open import settle
 from tidemill.limits import MINUTE, RECHECK, SECOND
 from tidemill.model import Head
 from tidemill.ports import World
@@ -52,12 +54,14 @@ def _send(world: World, head: Head, now: int, held: Held) -> Exception | None:
     refused: AwsError | None = None
     try:
         if world.registry.function(head.function_id) is None:
+            if settle(world, head.run_id):
+                return None
             held(head.function_id, head.run_id, now)
-            due, reason = now + RECHECK, f"function {head.function_id} is not declared at present"
+            due, reason = bounded(head, now + RECHECK), f"function {head.function_id} is not declared at present"
         else:
             refused = _looked(world, head)
         world.runs.redue(head.run_id, head.due, due, reason)
-    except Unavailable as error:
+    except (Unavailable, AwsError) as error:
         return error
     return refused
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from tidemill import ids
@@ -13,9 +14,10 @@ from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.messages import dead_letters as dead
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
 from tidemill.engine.intake import receive
+from tidemill.core.journal import Cancelled
 from tidemill.errors import Unavailable
 from tidemill.limits import HOUR, MINUTE
-from tidemill.model import Event, FunctionSpec
+from tidemill.model import Event, FunctionSpec, HeadChange, TimeoutSpec
 from tidemill.ports import World
 from tidemill_lambdas.sweeper import sweep as sweeping
 from tidemill_lambdas.sweeper.adopt import adopt, turn
@@ -34,9 +36,9 @@ def event(n: int) -> Event:
     return Event(f"e{n}", "user/signed.up", {"n": n}, now, now)
 
 
-def started(world: World, count: int) -> list[str]:
+def started(world: World, count: int, **changes: Any) -> list[str]:
     """Runs that nobody has looked at yet; they are due within the hour."""
-    spec = spec_of(world)
+    spec = msgspec.structs.replace(spec_of(world), **changes)
     found = [receive.begin(world, spec, event(n)) for n in range(count)]
     looks(world).clear()
     return [run_id for run_id in found if run_id]
@@ -125,6 +127,35 @@ def test_a_run_whose_function_is_gone_is_held(world: World):
     assert head.reason == "function shop.welcome is not declared at present"
     assert head.due == world.clock.now() + HOUR
     assert looks(world) == []
+
+
+def test_a_run_whose_function_is_gone_ends_where_it_has_ended(world: World):
+    """Its executor died between the record of the end and what follows from it; nobody else receives its messages."""
+    (run_id,) = started(world, 1)
+    now = world.clock.now()
+    change = HeadChange("cancelled", due=now, reason="enough", ended_at=now, end=1)
+    assert world.runs.append(run_id, 1, [Cancelled(now, "enough")], change) is None
+    world.registry.replace([], "v2")  # type: ignore[attr-defined]
+    pass_(world, HOUR + MINUTE)
+    assert sweep(world, always) == (1, [])
+    head = world.runs.head(run_id)
+    assert head is not None
+    assert (head.status, head.due) == ("cancelled", None)
+
+
+def test_a_run_whose_function_is_gone_ends_at_its_finish_timeout(world: World):
+    (run_id,) = started(world, 1, timeouts=TimeoutSpec(finish=90 * MINUTE))
+    world.registry.replace([], "v2")  # type: ignore[attr-defined]
+    pass_(world, HOUR + MINUTE)
+    assert sweep(world, always) == (1, [])
+    head = world.runs.head(run_id)
+    assert head is not None
+    assert head.due == head.finish_by
+    pass_(world, HOUR)
+    assert sweep(world, always) == (1, [])
+    head = world.runs.head(run_id)
+    assert head is not None
+    assert (head.status, head.due) == ("cancelled", None)
 
 
 class Failing:

@@ -119,6 +119,24 @@ def attend(world: World, run_id: str) -> bool:
     return True
 
 
+def settle(world: World, run_id: str) -> bool:
+    """End what a run has left to end, by its journal or its timeouts, though its function is not declared. False: none.
+
+    Nobody receives its messages, so no executor does this.
+    """
+    whole = world.runs.open(run_id)
+    if whole is None or whole[0].due is None:
+        return True
+    head, records = whole
+    state, now = tail(first(head), records), world.clock.now()
+    alive = state.claim is not None and world.liveness.alive(state.claim, now)
+    decision = look(state, head, None, alive, now)
+    if decision.do not in ("finish", "cancel"):
+        return False
+    _otherwise(world, head, state, decision, now)
+    return True
+
+
 def _otherwise(world: World, head: Head, state: Tail, decision: Look, now: int) -> None:
     """What a run needs whose code cannot go on now."""
     if decision.do == "finish":
