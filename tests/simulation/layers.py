@@ -241,6 +241,18 @@ def lids(rng: random.Random, made: Scenario) -> None:
     made.acts.append(Act(at + 200_000, "no more ticks"))
 
 
+def crowded(rng: random.Random, made: Scenario) -> None:
+    """Many runs that share one place, leave it again and again, and processes that stand still as they do."""
+    program = rng.choice(_mine(made))
+    program.on, program.when, program.threads = EVENTS[0], None, False
+    program.flow = {"concurrency": [[1, None, rng.choice(["function", "app"]), "steps"]]}
+    program.ops = [each for n in range(5) for each in (["run", f"in{n}", 0], ["sleep", f"out{n}", 10])]
+    at = rng.randint(0, 60_000)
+    for n in range(rng.randint(2, 6)):
+        made.sent.append(Sent(at + rng.randint(0, 2_000), EVENTS[0], rng.choice(USERS), 7_000 + n))
+    made.faults, made.stalls = max(made.faults, 0.3), rng.choice([20, 40])
+
+
 def years(rng: random.Random, made: Scenario) -> None:
     """Runs that take a year: many long sleeps, and waits that end by their timeouts."""
     program = rng.choice(_mine(made))
@@ -278,6 +290,7 @@ LAYERS: Sequence[Layer] = (
     Layer(ahead, 0.2),
     Layer(races, 0.25),
     Layer(threads, 0.2),
+    Layer(crowded, 0.1, FAST),
     Layer(ids, 0.1),
     Layer(waits, 0.2, FAST),
     Layer(named_times, 0.15),

@@ -378,6 +378,7 @@ class System:
         actor = self.loop.actor
         assert actor is not None
         until = self.loop.now + actor.skew + LEASE
+        loaded = self.app.functions
         opened = open_run(self.world, run_id, f"{actor.name}@{self.loop.now}", until)
         if opened is None:
             return
@@ -385,7 +386,7 @@ class System:
         if self._resume(opened):
             return
         drive(
-            self.app.functions[opened.spec.id],
+            self.app.functions.get(opened.spec.id) or loaded[opened.spec.id],
             opened,
             self.keeper(),
             self.clock,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from simulation import layers
 from simulation.scenario import make
 from simulation.worlds import check
 
@@ -21,6 +22,7 @@ from tidemill_local.store.flow import SqliteFlow
 from tidemill_local.store.runs import SqliteRuns
 
 SEEDS = range(1, 1_200, 2)  # those with flow control
+CROWDED = 100  # with the layer of that name
 
 
 def one_place_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +33,16 @@ def one_place_more(monkeypatch: pytest.MonkeyPatch) -> None:
         return take(self, Place(place.key, place.limit + 1, place.counts, place.label), *args)
 
     monkeypatch.setattr(SqliteFlow, "take", generous)
+
+
+def a_late_release_frees_a_newer_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives up a place does not say under which claim it held it."""
+    pass_on = held._pass_on
+
+    def careless(world: World, place: Place, run_id: str, upto: int | None, rank: int | None = None) -> None:
+        pass_on(world, place, run_id, None if upto is None else 10**9, rank)
+
+    monkeypatch.setattr(held, "_pass_on", careless)
 
 
 def the_end_frees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,3 +150,14 @@ def test_mutants_of_flow_control_are_caught(mutate: Callable[[pytest.MonkeyPatch
         if problems:
             return
     pytest.fail(f"{len(SEEDS)} seeds did not notice: {mutate.__doc__}")
+
+
+def test_a_late_release_that_frees_a_newer_claim_is_caught() -> None:
+    """It takes a process that stands still between its `suspended` and giving up the place, and a run in line."""
+    for seed in range(CROWDED):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            a_late_release_frees_a_newer_claim(monkeypatch)
+            problems = check(layers.make(seed, only="crowded"))
+        if any("ran at a time under" in problem for problem in problems):
+            return
+    pytest.fail(f"{CROWDED} seeds did not notice: {a_late_release_frees_a_newer_claim.__doc__}")

@@ -69,7 +69,8 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         if isinstance(state, RunState) and gather.gathers(spec) and gather.delayed(head, state):
             gather.join_window(world, spec, head, state)
             return None
-        before = admit.admit(world, head, state, spec, until, now) if spec.flow else _NOTHING
+        limited = spec.flow or (head.standing is not None and head.standing.places)  # or was, before a deploy
+        before = admit.admit(world, head, state, spec, until, now) if limited else _NOTHING
         if before is None:
             return None
         if base + len(records) <= state.seq:  # a decision was appended before the claim

@@ -93,10 +93,15 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
     place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
     if place is None:
         return [] if _starts_now(world, head, state, spec, None, now) else None
-    state.add(world.runs.read(head.run_id, state.seq))
+    found = world.runs.read(head.run_id, state.seq)
+    state.add(found)
     if state.terminal is not None:  # another delivery was faster: the end passed by before the run stood in line
         held.leave(world, head, state, gone=False)
         return None
+    for record in found:
+        if isinstance(record, Admitted):  # or it has found other limits: these lines are not the run's any more
+            held.leave_places(world, head, _without(head.standing, record.standing))
+            return None
     due, reason = bounded(head, now + RECHECK), places.reason(place)
     if (due, reason) != (head.due, head.reason):
         world.runs.redue(head.run_id, head.due, due, reason)
@@ -126,11 +131,18 @@ def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: 
     standing = Standing(was.rank, places.places(spec, event, _is_part(head)), was.alone)
     before = all_.admitted
     kept = (before.begin, before.put_off, before.throttle) if before is not None else (None, 0, "")
+    left = _without(was, standing)
+    held.leave_places(world, head, left, state.seq)  # after the record nobody would know of these lines any more
     if not _record(world, head, state, spec, Admitted(now, standing, *kept), now):
         return False
-    gone = [place for place in was.places if place.key not in {each.key for each in standing.places}]
-    held.leave_places(world, head, Standing(was.rank, tuple(gone)))
+    held.leave_places(world, head, left)  # given in between, for the claim that would have come next
     return True
+
+
+def _without(was: Standing, now: Standing) -> Standing:
+    """What of the places before is not needed any more."""
+    needed = {place.key for place in now.places}
+    return Standing(was.rank, tuple(place for place in was.places if place.key not in needed))
 
 
 def _is_part(head: Head) -> bool:

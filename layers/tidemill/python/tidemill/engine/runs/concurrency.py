@@ -91,10 +91,10 @@ def serve(world: World, place: Place) -> None:
     _pass_on(world, place, "serve", None)
 
 
-def leave_places(world: World, head: Head, standing: Standing) -> None:
-    """Give up these places, and the positions in their lines."""
+def leave_places(world: World, head: Head, standing: Standing, upto: int | None = None) -> None:
+    """Give up these places, where they are held under a claim up to this number, and the positions in their lines."""
     for place in standing.places:
-        _pass_on(world, place, head.run_id, None, standing.rank)
+        _pass_on(world, place, head.run_id, upto, standing.rank)
 
 
 def step_back(world: World, head: Head, standing: Standing, upto: int) -> None:
