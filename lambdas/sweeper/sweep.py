@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidemill.aws.calls.client import AwsError
-from tidemill.core.look import bounded
+from tidemill.core.next_action import bounded
+from tidemill.engine.drive.claim import settle
 from tidemill.errors import Unavailable
-from tidemill.execute.open import settle
 from tidemill.limits import MINUTE, RECHECK, SECOND
 from tidemill.model import Head
 from tidemill.ports import World

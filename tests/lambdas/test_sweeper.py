@@ -13,8 +13,8 @@ from tidemill import ids
 from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.messages import dead_letters as dead
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
-from tidemill.engine.intake import receive
 from tidemill.core.journal import Cancelled
+from tidemill.engine.intake import receive
 from tidemill.errors import Unavailable
 from tidemill.limits import HOUR, MINUTE
 from tidemill.model import Event, FunctionSpec, HeadChange, TimeoutSpec

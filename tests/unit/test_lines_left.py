@@ -10,9 +10,9 @@ import pytest
 
 from tidemill import App, Concurrency, Context
 from tidemill.core.journal import Admitted
+from tidemill.engine.drive.claim import open_run
+from tidemill.engine.runs import create as start
 from tidemill.errors import Unavailable
-from tidemill.execute import start
-from tidemill.execute.open import open_run
 from tidemill.model import Event, FunctionSpec
 from tidemill.ports import World
 from tidemill.testing import Mill
