@@ -283,7 +283,7 @@ class Machine:
 
 
 def _is_for_the_test(error: BaseException) -> bool:
-    """Ctrl-C, and what pytest and Hypothesis raise to end a test, though a group of other errors be around it."""
+    """Ctrl-C, and what pytest and Hypothesis raise to end a test or all of them, in a group of errors too."""
     if isinstance(error, BaseExceptionGroup):
         return any(map(_is_for_the_test, cast("BaseExceptionGroup[BaseException]", error).exceptions))
     return _ends_the_test(error)

@@ -125,7 +125,7 @@ def test_steps_that_hang_keep_no_other_from_its_turn():
         hold.set()
 
 
-@pytest.mark.parametrize("error", [StopIteration("x"), KeyboardInterrupt(), asyncio.CancelledError()])
+@pytest.mark.parametrize("error", [StopIteration("x"), GeneratorExit(), asyncio.CancelledError()])
 def test_what_no_loop_can_carry_fails_the_step(serve, error):
     app = App("shop")
 

@@ -241,10 +241,12 @@ def _once(live: LiveRun, body: Body) -> bool:
     except Exception as caught:
         error = caught
     except BaseException as caught:
+        _pass_on(live, caught)
         if _leaving(live) is None or not _is_group(caught):  # a TaskGroup's: its tasks were left
             if live.host is None or not live.host.is_stray(caught):
                 raise
             error = caught
+    _pass_on(live, error)
     leaving = _leaving(live)
     if live.wrong is not None:
         live.leaving = None
@@ -254,6 +256,11 @@ def _once(live: LiveRun, body: Body) -> bool:
     if left or leaving is not None:  # also where the code swallowed the exception by which it was left
         return leave(live)
     return _complete(live, value) if error is None else _fail(live, error)
+
+
+def _pass_on(live: LiveRun, error: BaseException | None) -> None:
+    if live.host is not None:
+        live.host.pass_on(error)
 
 
 def _is_group(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.engine.drive.failures import failure_of
@@ -29,6 +29,10 @@ class ExecutorGone(BaseException):
     """This executor has come to its end, not the user's code."""
 
 
+class Passing(BaseException):
+    """Stands, in the user's code, for an error that is in `Host.passing`: no `except Exception` takes it."""
+
+
 def _none(_: BaseException) -> bool:
     return False
 
@@ -36,7 +40,7 @@ def _none(_: BaseException) -> bool:
 @dataclass(frozen=True, slots=True)
 class Host:
     """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known.
-    `passes`: which errors that are no `Exception` are for whoever drives the run, not the run's own.
+    `passes`: which errors are for whoever drives the run, not the run's own. `passing`: those that steps have raised.
     `deadlocks`: whether async code that nothing can wake any more fails its run. `beside_store`: whether the store is
     on this machine, so that asking it costs nothing. `judge`: is told where code passes by what its run remembers.
     `version`: of the code that runs here.
@@ -45,6 +49,7 @@ class Host:
     notes: Notes | None = None
     crash: Failure | None = None
     passes: Callable[[BaseException], bool] = _none
+    passing: list[BaseException] = field(default_factory=list["BaseException"])
     deadlocks: bool = False
     beside_store: bool = False
     judge: Judge | None = None
@@ -57,7 +62,8 @@ class Host:
     def noted(self, note: Callable[[Notes], int | None], fn: Callable[..., Any]) -> Callable[..., Any]:
         """`fn`, noted from its first line to its last, even where its run has given it up meanwhile.
 
-        What it raises that is no `Exception` becomes a failure of the step, by its own name.
+        What it raises that is no `Exception` becomes a failure of the step, by its own name; what is for whoever drives
+        the run is kept for `pass_on`.
         """
 
         def begin() -> int | None:
@@ -72,8 +78,8 @@ class Host:
                 result = fn(*args, **kwargs)
             except BaseException as error:
                 self._end(number)
-                if self.is_stray(error):
-                    raise TaskFailed(failure_of(error, 0)) from error
+                if (told := self._told(error)) is not None:
+                    raise told from error
                 raise
             if inspect.isawaitable(result):
                 return self._rest(result, number)
@@ -86,11 +92,25 @@ class Host:
         try:
             return await result
         except BaseException as error:
-            if self.is_stray(error) and not _is_cancellation(error):
-                raise TaskFailed(failure_of(error, 0)) from error
+            if not _is_cancellation(error) and (told := self._told(error)) is not None:
+                raise told from error
             raise
         finally:
             self._end(number)
+
+    def pass_on(self, error: BaseException | None) -> None:
+        """Raise what is for whoever drives the run, whatever became of it in the user's code."""
+        if self.passing:
+            raise self.passing.pop(0)
+        if error is not None and self.passes(error):
+            raise error
+
+    def _told(self, error: BaseException) -> BaseException | None:
+        """What the user's code sees in place of an error of a step."""
+        if self.passes(error):
+            self.passing.append(error)
+            return Passing(str(error))
+        return TaskFailed(failure_of(error, 0)) if self.is_stray(error) else None
 
     def is_stray(self, error: BaseException) -> bool:
         """Whether this is an error of the user's code that no `except Exception` has seen."""

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from tidemill.engine.drive.host import Passing
 from tidemill.limits import BLOCKING_CALLS
 
 
@@ -132,9 +133,9 @@ class _Work(Future[Any]):
             self.set_exception(_carried(error))
 
 
-def _carried(error: BaseException) -> Exception:
+def _carried(error: BaseException) -> Exception | Passing:
     """The error as an event loop can carry it: none that ends a process, or stops a generator."""
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+    if isinstance(error, Exception | Passing) and not isinstance(error, StopIteration):
         return error
     if isinstance(error, SystemExit):
         return RuntimeError(f"the step called sys.exit({error.code!r})")
