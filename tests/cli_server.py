@@ -14,7 +14,7 @@ from tidemill import App
 from tidemill.core.journal import Claimed
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.drive.drive import drive
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import delayed
 from tidemill.engine.intake.receive import DirectBus
 from tidemill.ports import World
@@ -53,7 +53,7 @@ class Ready:
     def __init__(self) -> None:
         self.runs: deque[str] = deque()
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         if at is None:
             self.runs.append(run_id)
 
@@ -105,7 +105,7 @@ class MemoryServer:
                 assert event is not None
                 delayed.come(self._world, event)
             for head in self._world.runs.overdue(self.clock.ms, 1_000):
-                self._ready.look(head.run_id, head.function_id)
+                self._ready.wake(head.run_id, head.function_id)
             self._settle()
 
     def answer(self, payload: dict[str, Any]) -> Answer:
@@ -115,7 +115,7 @@ class MemoryServer:
             return answer
 
     def _settle(self) -> None:
-        keeper = LocalKeeper(self._world)
+        keeper = StoreKeeper(self._world)
         while self._ready.runs:
             opened = open_run(self._world, self._ready.runs.popleft(), "test", 2**53)
             if opened is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tidemill import characters, json_numbers
+from tidemill import characters, json_numbers, values
 from tidemill.limits import EVENT_BYTES, KIB
-from tidemill.values import encode as values
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.router import Call
 from tidemill_lambdas.strict_json import large_number, loads

@@ -14,7 +14,7 @@ import msgspec
 
 from tidemill.aws.messages import envelope
 from tidemill.engine.intake import delayed, receive
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.limits import MESSAGE_DELAY, SECOND, VALUE_INLINE
 from tidemill.model import REJECTED, Event
 from tidemill.ports import World
@@ -76,7 +76,7 @@ def _keep(
     if keys is None:
         return
     now = world.clock.now()
-    if lookback.ahead(world, event):
+    if match_waits.ahead(world, event):
         if event.ts - now <= MESSAGE_DELAY:
             remind(event.id, event.ts, now, delay)
         return

@@ -29,9 +29,9 @@ def take_in(world: World, events: Sequence[Event]) -> Parts[None]:
     full, may have done a part of it. What was done is not done twice.
     """
     for event in events:
-        standing = known(world, event.id, event.received_at)
-        if standing is None or not standing.name.startswith(PLATFORM):
-            yield from receive_in_parts(world, standing or event)
+        admission = known(world, event.id, event.received_at)
+        if admission is None or not admission.name.startswith(PLATFORM):
+            yield from receive_in_parts(world, admission or event)
             yield
 
 

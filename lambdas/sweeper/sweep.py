@@ -69,7 +69,7 @@ def _send(world: World, head: Head, now: int, held: Held) -> Exception | None:
 def _looked(world: World, head: Head) -> AwsError | None:
     """A message that is refused will be refused again: it must not keep the sweep from what is overdue behind it."""
     try:
-        world.queue.look(head.run_id, head.function_id)
+        world.queue.wake(head.run_id, head.function_id)
     except AwsError as error:
         return error
     return None

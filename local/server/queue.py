@@ -12,7 +12,7 @@ class LocalQueue:
     def __init__(self, ready: ReadyQueue) -> None:
         self._ready = ready
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:  # noqa: ARG002
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:  # noqa: ARG002
         if at is None:
             self._ready.put(run_id, function_id)
         else:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tidemill import ids
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
 from tidemill.engine.intake import serve_lines as serve
 from tidemill.model import AtWork, CronTrigger, FunctionSpec
@@ -90,7 +90,7 @@ class Server:
             self._at_work,
         )  # fmt: skip
         bus.world = self.world
-        self._keeper = LocalKeeper(self.world)
+        self._keeper = StoreKeeper(self.world)
         self._dispatcher = Dispatcher(self.world, self._ready, claims, self._console)
         self._tick = Tick(db, before=self._dispatcher.pump, failed=self._failed, trouble=self._troubled)
         loop.turned = self._turned

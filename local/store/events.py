@@ -139,11 +139,11 @@ class SqliteEvents:
         n = self._inserted(event, data)
         if n is not None:
             return n
-        ((n, effective_at, standing),) = self._db.rows(_STANDING, (event.id,))
+        ((n, effective_at, admission),) = self._db.rows(_STANDING, (event.id,))
         if event.received_at - effective_at > EVENT_ID_MEMORY:
             self._db.write("DELETE FROM event WHERE n = ?", (n,))
             return self._inserted(event, data)
-        return int(n) if standing == data else None
+        return int(n) if admission == data else None
 
     def _inserted(self, event: Event, data: bytes) -> int | None:
         """The number of the new event. None: one stands under its id."""

@@ -19,7 +19,7 @@ import msgspec
 
 from tidemill.core.journal import Record, Started, decode, encode
 from tidemill.errors import JournalError
-from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
+from tidemill.model import Admission, Head, HeadChange, Parent, RunStatus
 from tidemill.ports import Page, RunQuery
 from tidemill.warm import Warm
 from tidemill_local.store.listed import paged
@@ -36,11 +36,11 @@ _FRESH_BYTES = 4_096  # of records; runs with more are read again
 _pack = msgspec.msgpack.Encoder().encode
 _event_ids = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _parent = msgspec.msgpack.Decoder(Parent).decode
-_standing = msgspec.msgpack.Decoder(Standing).decode
+_standing = msgspec.msgpack.Decoder(Admission).decode
 
 _COLUMNS = (  # the fields of Head, in order
     "run_id, function_id, status, created_at, due, version, reason, event_ids, user, attempt, parent, started_at, "
-    'ended_at, "end", snapshot, finish_by, start_by, not_before, ties, standing, gathers'
+    'ended_at, "end", snapshot, finish_by, start_by, not_before, needs_cleanup, admission, gathers'
 )
 _EVENT_IDS, _PARENT, _TIES, _STANDING, _GATHERS = 7, 10, 18, 19, 20
 _HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
@@ -49,13 +49,13 @@ _CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 21}?) ON CONFLI
 _CHANGE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
     started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
-    snapshot = coalesce(?, snapshot), ties = coalesce(?, ties)
+    snapshot = coalesce(?, snapshot), needs_cleanup = coalesce(?, needs_cleanup)
 WHERE n = ?
 """
 _CHANGE_MORE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
     started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
-    snapshot = coalesce(?, snapshot), ties = coalesce(?, ties), standing = coalesce(?, standing),
+    snapshot = coalesce(?, snapshot), needs_cleanup = coalesce(?, needs_cleanup), admission = coalesce(?, admission),
     not_before = coalesce(?, not_before), start_by = coalesce(?, start_by), finish_by = coalesce(?, finish_by),
     event_ids = coalesce(?, event_ids)
 WHERE n = ?
@@ -65,7 +65,7 @@ _READY = """
 SELECT run_id, function_id, created_at, n FROM run
 WHERE status = ? AND status <> 'completed' AND (created_at, n) > (?, ?)
     AND due IS NOT NULL AND (not_before IS NULL OR not_before <= ?)
-    AND NOT (standing IS NOT NULL AND run_id IN (SELECT run_id FROM line))
+    AND NOT (admission IS NOT NULL AND run_id IN (SELECT run_id FROM line))
 ORDER BY created_at, n LIMIT ?
 """
 
@@ -197,7 +197,7 @@ class SqliteRuns:
             return self.read_raw(run_id, seq - 1)
         if change is not None:
             self._change(n, change)
-            if fresh is not None and change.standing is not None and change.status == "scheduled":
+            if fresh is not None and change.admission is not None and change.status == "scheduled":
                 self._keep_fresh(_as_changed(fresh[0], change), [*fresh[1], *blobs])  # it stands in line, untouched
         return None
 
@@ -247,7 +247,7 @@ class SqliteRuns:
         """The functions of which a run, for which flow control has decided, waits for a time that was planned."""
         sql = (
             "SELECT DISTINCT function_id FROM run "
-            "WHERE status = 'scheduled' AND due IS NOT NULL AND standing IS NOT NULL AND not_before > ?"
+            "WHERE status = 'scheduled' AND due IS NOT NULL AND admission IS NOT NULL AND not_before > ?"
         )
         return {row[0] for row in self._db.rows(sql, (now,))}
 
@@ -352,8 +352,8 @@ def _row(head: Head) -> tuple[Value, ...]:
     return (
         head.run_id, head.function_id, head.status, head.created_at, head.due, head.version, head.reason,
         _pack(head.event_ids), head.user, head.attempt, parent, head.started_at, head.ended_at, head.end,
-        head.snapshot, head.finish_by, head.start_by, head.not_before, head.ties,
-        None if head.standing is None else _pack(head.standing), head.gathers,
+        head.snapshot, head.finish_by, head.start_by, head.not_before, head.needs_cleanup,
+        None if head.admission is None else _pack(head.admission), head.gathers,
         head.parent is not None and head.parent.chunk is not None,
     )  # fmt: skip
 
@@ -384,7 +384,7 @@ def _heads(rows: list[Row]) -> list[Head]:
 def _changed(change: HeadChange) -> tuple[Value, ...]:
     return (
         change.status, change.due, change.reason, change.attempt, change.version, change.started_at,
-        change.ended_at, change.end, change.snapshot, change.ties,
+        change.ended_at, change.end, change.snapshot, change.needs_cleanup,
     )  # fmt: skip
 
 
@@ -395,11 +395,11 @@ def _as_changed(head: Head, change: HeadChange) -> Head:
 
 def _changed_more(change: HeadChange) -> tuple[Value, ...] | None:
     """What flow control changes; None: nothing."""
-    standing, ids = change.standing, change.event_ids
+    admission, ids = change.admission, change.event_ids
     times = (change.not_before, change.start_by, change.finish_by)
-    if standing is None and ids is None and times == (None, None, None):
+    if admission is None and ids is None and times == (None, None, None):
         return None
-    return (None if standing is None else _pack(standing), *times, None if ids is None else _pack(ids))
+    return (None if admission is None else _pack(admission), *times, None if ids is None else _pack(ids))
 
 
 def _decoded(run_id: str, blobs: Sequence[bytes]) -> list[Record]:

@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 4  # of the tables below, kept in the file as `user_version`
+VERSION = 5  # of the tables below, kept in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -36,8 +36,8 @@ CREATE TABLE run (
     finish_by INTEGER,
     start_by INTEGER,
     not_before INTEGER,
-    ties INTEGER NOT NULL,
-    standing BLOB,
+    needs_cleanup INTEGER NOT NULL,
+    admission BLOB,
     gathers INTEGER NOT NULL,
     chunk INTEGER NOT NULL
 );

@@ -15,24 +15,22 @@ from typing import Any, cast
 
 import msgspec
 
-from tidemill import ids
+from tidemill import ids, values
 from tidemill.core.journal import Claimed, Record, Resolved, Suspended
 from tidemill.core.next_action import bounded
 from tidemill.engine.drive.claim import Opened, open_run
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.host import Host
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.passed_by import Passed
-from tidemill.engine.intake import delayed, receive
-from tidemill.engine.intake import serve_lines as serve
+from tidemill.engine.intake import delayed, receive, serve_lines
 from tidemill.engine.runs import append as outside
 from tidemill.errors import NonDeterministicError
 from tidemill.limits import RENEW_BEFORE
 from tidemill.model import Event, Head, HeadChange, Parent
 from tidemill.ports import World
 from tidemill.sdk.function import Function
-from tidemill.values import encode as values
 from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.testing.doubles import Crash, Doubles
 from tidemill_local.testing.stores import Stores
@@ -66,7 +64,7 @@ class _Queue:
     def __init__(self) -> None:
         self.ready: deque[str] = deque()
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:  # noqa: ARG002
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:  # noqa: ARG002
         if at is None:
             self.ready.append(run_id)
 
@@ -81,7 +79,7 @@ class _Nobody:
         return False
 
 
-class _Keeper(LocalKeeper):
+class _Keeper(StoreKeeper):
     """One executor's keeper: it can die, and steps that start other functions can be stubbed."""
 
     def __init__(self, world: World, doubles: Doubles) -> None:
@@ -170,8 +168,8 @@ class Machine:
         self._ticks = Ticks(self.registry.functions(), self.clock.now())
         for function_id in functions:
             for run_id in self.stores.held(function_id):
-                self._queue.look(run_id, function_id)
-        for _ in serve.changed(self.world, before):
+                self._queue.wake(run_id, function_id)
+        for _ in serve_lines.changed(self.world, before):
             pass
         self.settle()
 
@@ -238,7 +236,7 @@ class Machine:
                 delayed.come(self.world, event)
             return True
         for run_id, function_id in self.stores.due(now):
-            self._queue.look(run_id, function_id)
+            self._queue.wake(run_id, function_id)
         return bool(self._queue.ready)
 
     def _accept(self, sent: dict[str, Any], by_code: bool) -> None:
@@ -261,7 +259,7 @@ class Machine:
         except BaseException:
             if not keeper.dead:
                 raise
-            self._queue.look(run_id, opened.spec.id)  # its claim has lapsed with it
+            self._queue.wake(run_id, opened.spec.id)  # its claim has lapsed with it
 
     def _drive(self, opened: Opened, keeper: _Keeper) -> None:
         function = self.functions[opened.spec.id]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import msgspec
 
-from tidemill import duration, ids
+from tidemill import duration, ids, values
 from tidemill.app import App
 from tidemill.engine.intake import receive
 from tidemill.limits import DELAY, EVENT_NAME_CHARS
@@ -21,7 +21,6 @@ from tidemill.sdk.event_view import EventView, view
 from tidemill.sdk.function import Function
 from tidemill.sdk.name_rules import text_problem
 from tidemill.sdk.payload import passed_object, plain_events
-from tidemill.values import encode as values
 from tidemill_local.testing.doubles import Raised, Stub
 from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock
 from tidemill_local.testing.run import Run

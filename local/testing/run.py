@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tidemill import values
 from tidemill.core.journal import Cancelled, Ended, Record, Resolved, Skipped, StepDone
 from tidemill.core.state import fold
 from tidemill.core.view.runs import journal_view, steps_view
@@ -16,7 +17,6 @@ from tidemill.engine.intake.rerun import rerun
 from tidemill.engine.runs import append as outside
 from tidemill.model import SIGNAL, Failure, Head
 from tidemill.sdk.event_view import EventView, view
-from tidemill.values import encode as values
 
 if TYPE_CHECKING:
     from tidemill_local.testing.machine import Machine

@@ -145,7 +145,7 @@ class Dispatcher:
         slot.since = self._world.clock.now()
         slot.assign(opened, by, self.crashes.pop(run_id, None))
         if opened.head.finish_by is not None:
-            self._world.queue.look(run_id, function_id, opened.head.finish_by)
+            self._world.queue.wake(run_id, function_id, opened.head.finish_by)
         return True
 
     def _crowded(self) -> bool:

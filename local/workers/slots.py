@@ -14,7 +14,7 @@ import msgspec
 
 from tidemill.core.journal import Record
 from tidemill.engine.drive.claim import Opened
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.model import AtWork, Failure, Head
 from tidemill_local.server.tick import Tick
 from tidemill_local.store.errors import StoreError
@@ -59,7 +59,7 @@ class Slot:
         pipes: tuple[int, int],
         worker: Worker,
         owner: Owner,
-        keeper: LocalKeeper,
+        keeper: StoreKeeper,
         tick: Tick,
     ) -> None:
         self.worker = worker

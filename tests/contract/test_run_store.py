@@ -8,7 +8,7 @@ import pytest
 from tidemill.core.journal import Cancelled, Claimed, Ended, HandedOver, Record, Resolved, Started, StepDone
 from tidemill.errors import JournalError
 from tidemill.limits import DAY, MAP_CHUNKS
-from tidemill.model import Event, Failure, Head, HeadChange, Parent, Place, RunStatus, Standing
+from tidemill.model import Admission, Event, Failure, Head, HeadChange, Parent, Place, RunStatus
 from tidemill.ports import RunQuery, RunStore
 
 NOW = 1_790_000_000_000
@@ -53,8 +53,8 @@ def test_every_field_of_a_head_comes_back(runs: RunStore) -> None:
     made = Head(
         run_id="r1", function_id="shop.pay", status="waiting", created_at=1, due=2, version="v3", reason="held",
         event_ids=("a\x1fb", "ü"), user="u1", attempt=4, parent=Parent("p", "shop.all", "p0/2/a", 7, 9), started_at=5,
-        ended_at=6, end=7, snapshot=8, finish_by=9, start_by=10, not_before=11, ties=True,
-        standing=Standing(7, (Place("k", 2, "runs", "u1"),), Place("s", 1)), gathers=True,
+        ended_at=6, end=7, snapshot=8, finish_by=9, start_by=10, not_before=11, needs_cleanup=True,
+        admission=Admission(7, (Place("k", 2, "runs", "u1"),), Place("s", 1)), gathers=True,
     )  # fmt: skip
     defaults = Head("", "", "scheduled", 0, None)
     same = [f for f in Head.__struct_fields__ if getattr(made, f) == getattr(defaults, f)]
@@ -280,7 +280,9 @@ def test_many_runs_that_nobody_has_looked_at(runs: RunStore, many: int) -> None:
 
 
 def test_a_change_leaves_what_it_does_not_name_but_due_and_reason(runs: RunStore) -> None:
-    made = born(runs, "r1", reason="queued", version="v1", attempt=2, started_at=3, snapshot=4, ties=True, end=5)
+    made = born(
+        runs, "r1", reason="queued", version="v1", attempt=2, started_at=3, snapshot=4, needs_cleanup=True, end=5
+    )
     assert runs.append("r1", 1, [HandedOver(NOW)], HeadChange("sleeping", None)) is None
     made.status, made.due, made.reason = "sleeping", None, None
     assert runs.head("r1") == made
@@ -289,8 +291,9 @@ def test_a_change_leaves_what_it_does_not_name_but_due_and_reason(runs: RunStore
 def test_a_change_writes_all_that_it_names(runs: RunStore) -> None:
     made = born(runs, "r1")
     change = HeadChange(
-        "failed", 7, reason="why", attempt=3, version="v9", started_at=1, ended_at=2, end=4, snapshot=5, ties=True,
-        standing=Standing(7), not_before=8, start_by=9, finish_by=10, event_ids=("e1", "e2"),
+        "failed", 7, reason="why", attempt=3, version="v9", started_at=1, ended_at=2, end=4, snapshot=5,
+        needs_cleanup=True,
+        admission=Admission(7), not_before=8, start_by=9, finish_by=10, event_ids=("e1", "e2"),
     )  # fmt: skip
     named = [name for name in HeadChange.__struct_fields__ if name != "kept"]
     assert None not in [getattr(change, name) for name in named]
@@ -298,10 +301,10 @@ def test_a_change_writes_all_that_it_names(runs: RunStore) -> None:
     for name in named:
         setattr(made, name, getattr(change, name))
     assert runs.head("r1") == made
-    runs.append("r1", 2, [HandedOver(NOW)], HeadChange("running", 8, attempt=0, ties=False))
+    runs.append("r1", 2, [HandedOver(NOW)], HeadChange("running", 8, attempt=0, needs_cleanup=False))
     after = runs.head("r1")
     assert after is not None
-    assert (after.attempt, after.ties) == (0, False)
+    assert (after.attempt, after.needs_cleanup) == (0, False)
 
 
 def test_a_change_of_an_append_that_lost_is_not_made(runs: RunStore) -> None:

@@ -11,7 +11,7 @@ from tidemill.core.flow import concurrency as places
 from tidemill.core.journal import Blocked, Suspended
 from tidemill.core.match import resolve
 from tidemill.duration import iso
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.model import SIGNAL, Event, HeadChange, Wait
 from tidemill.ports import Waiting
 
@@ -126,7 +126,7 @@ def test_a_signal_reaches_the_run_that_waits_for_it(call: Caller) -> None:
     call.claim(run_id)
     when = resolve({}, when="async.data.signal == 'go'")
     waits = [Wait(run_id, "shop.welcome", key, SIGNAL, when, NOW - 1) for key in ("ok", "too")]
-    lookback.register(call.world, waits)
+    match_waits.register(call.world, waits)
     seq = len(call.world.runs.read(run_id))
     blocked = tuple(Blocked(wait.key, "signal", NOW, None, "go", (wait,)) for wait in waits)
     suspended = Suspended(NOW, None, blocked)

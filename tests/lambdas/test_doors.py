@@ -214,13 +214,13 @@ def test_a_run_is_run_again(mill: Mill) -> None:
 
 def test_a_signal_finds_who_waits_for_it(mill: Mill) -> None:
     from tidemill.core import match
-    from tidemill.engine.runs import match_waits as lookback
+    from tidemill.engine.runs import match_waits
     from tidemill.model import SIGNAL, Condition, Wait
 
     run_id = mill.invoked()
     assert open_run(mill.world, run_id, "test", FAR) is not None
     condition = Condition("data.signal", match.value_hash("review-1"))
-    lookback.register(mill.world, [Wait(run_id, SPEC.id, "w", SIGNAL, condition, after=0)])
+    match_waits.register(mill.world, [Wait(run_id, SPEC.id, "w", SIGNAL, condition, after=0)])
     status, answer = mill.api("POST", "/v1/signals", {"signal": "review-1", "data": {"ok": True}})
     assert (status, answer["data"]["run_ids"]) == (200, [run_id])
 

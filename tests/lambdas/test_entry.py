@@ -13,7 +13,7 @@ import pytest
 from lambdas.test_executor import NOW, Lambda, app
 
 from tidemill import App
-from tidemill.aws.function import load_app as code
+from tidemill.aws.function import load_app
 from tidemill.aws.function.entry import Entry
 from tidemill.aws.function.executor import Executor
 from tidemill.aws.function.plain_handler import plain_function
@@ -177,8 +177,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def load(**environment: str) -> code.Functions:
-    return code.load(environment, lambda: "the context")
+def load(**environment: str) -> load_app.Functions:
+    return load_app.load(environment, lambda: "the context")
 
 
 def test_an_app_is_found_by_module_and_variable(folder: Path) -> None:
@@ -205,7 +205,7 @@ def test_what_cannot_be_loaded_is_told_in_a_sentence(folder: Path, environment: 
     (folder / "bad_code.py").write_text("# nothing\n1 / 0\n")
     (folder / "leaves.py").write_text("raise SystemExit(3)\n")
     (folder / "fine.py").write_text("app = 3\n")
-    with pytest.raises(code.BadDeploy, match=sentence):
+    with pytest.raises(load_app.BadDeploy, match=sentence):
         load(**environment)
 
 
@@ -213,7 +213,7 @@ def test_a_bad_deploy_fails_the_messages_and_says_so_once_each(folder: Path, cap
     entry = Entry(lambda: load(TIDEMILL_APP="nowhere:app"))
     entry.warm()
     assert caplog.records == []
-    with pytest.raises(code.BadDeploy):
+    with pytest.raises(load_app.BadDeploy):
         entry.handle({"Records": [record("m1", "{}")]}, Context())
     (line,) = caplog.records
     assert "deploy code that imports" in line.getMessage()
@@ -226,7 +226,7 @@ def test_what_a_bad_deploy_cannot_work_off_becomes_a_dead_letter(folder: Path, t
     sent = record("m1", "{}")
     sent["attributes"]["ApproximateReceiveCount"] = str(times)
     if times < 10:
-        with pytest.raises(code.BadDeploy):
+        with pytest.raises(load_app.BadDeploy):
             entry.handle({"Records": [sent]}, Context())
         assert buried == []
         return

@@ -11,7 +11,7 @@ from lambdas.conftest import NOW
 
 from tidemill.core.journal import Resolved
 from tidemill.engine.intake import receive
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.errors import Unavailable
 from tidemill.limits import EVENT_ID_MEMORY, MESSAGE_DELAY, SKEW
 from tidemill.model import REJECTED, Condition, Event, FunctionSpec, Wait
@@ -67,7 +67,7 @@ def work(world: World, text: str, **options: Any) -> list[str]:
 
 def waiting(world: World, count: int) -> list[str]:
     runs = [receive.invoke(world, SPEC, b"{}", run_id=f"run{n:03d}") for n in range(count)]
-    lookback.register(world, [Wait(run, SPEC.id, "w", "paid", Condition(), after=0) for run in runs])
+    match_waits.register(world, [Wait(run, SPEC.id, "w", "paid", Condition(), after=0) for run in runs])
     return runs
 
 
@@ -143,7 +143,7 @@ def test_a_foreign_event_that_is_none_is_kept_as_rejected_and_starts_nothing(mil
 
 
 def test_a_rejection_is_announced_to_who_waits_for_it(mill: World, bus: Published) -> None:
-    lookback.register(mill, [Wait("run", SPEC.id, "w", REJECTED, Condition(), after=0)])
+    match_waits.register(mill, [Wait("run", SPEC.id, "w", REJECTED, Condition(), after=0)])
     work(mill, body({"name": "paid", "data": 3}, source="legacy.shop"))
     assert [event.name for event in bus.events] == [REJECTED]
 
@@ -256,7 +256,7 @@ def test_a_sweep_that_cannot_send_says_so_and_goes_on(mill: World) -> None:
 
 def test_a_delayed_event_cancels_at_its_ts(mill: World) -> None:
     run_id = receive.invoke(mill, SPEC, b"{}", run_id="run")
-    lookback.register(mill, [Wait(run_id, SPEC.id, "c", "paid", Condition(), after=0, cancel=True)])
+    match_waits.register(mill, [Wait(run_id, SPEC.id, "c", "paid", Condition(), after=0, cancel=True)])
     delays = Delays()
     work(mill, later(NOW + 1_000), delay=delays)
     head = mill.runs.head(run_id)

@@ -49,7 +49,7 @@ class Entropy:
 class Queue:
     looks: list[tuple[str, str, int | None]] = field(default_factory=list[tuple[str, str, int | None]])
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         self.looks.append((run_id, function_id, at))
 
     def forget(self, run_id: str) -> None:

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from lambdas.test_executor import NOW, Clock, Entropy, Queue
 
+from tidemill import values
 from tidemill.aws import world
 from tidemill.aws.calls.client import Client, Credentials, Reply, Request
-from tidemill.aws.function import load_app as code
+from tidemill.aws.function import load_app
 from tidemill.aws.function.executor import Executor, turn
 from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.liveness import UntilThen
@@ -30,7 +31,6 @@ from tidemill.engine.intake.receive import DirectBus
 from tidemill.model import EventTrigger, FunctionSpec
 from tidemill.ports import World
 from tidemill.task import Handed, Task
-from tidemill.values import encode as values
 from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
 
@@ -239,7 +239,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 def test_definitions_are_functions(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "definitions.json"
     file.write_bytes(msgspec.json.encode([DEFINITION]))
-    found = code.load({**environment, "TIDEMILL_DEFINITIONS": str(file)}, lambda: None)
+    found = load_app.load({**environment, "TIDEMILL_DEFINITIONS": str(file)}, lambda: None)
     assert {id: function.spec for id, function in found.items()} == {"signup": SPEC}
     assert defined.kinds((DEFINITION,)) == {"lambda", "docker", "http"}
 
@@ -248,5 +248,5 @@ def test_definitions_that_cannot_be_loaded_are_told(environment: dict[str, str],
     file = tmp_path / "definitions.json"
     file.write_text("[{}]")
     for path in (file, tmp_path / "gone.json"):
-        with pytest.raises(code.BadDeploy, match="add_definitions"):
-            code.load({**environment, "TIDEMILL_DEFINITIONS": str(path)}, lambda: None)
+        with pytest.raises(load_app.BadDeploy, match="add_definitions"):
+            load_app.load({**environment, "TIDEMILL_DEFINITIONS": str(path)}, lambda: None)

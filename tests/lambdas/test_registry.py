@@ -261,7 +261,7 @@ def test_a_run_whose_function_is_gone_is_held_with_its_reason_and_due_when_it_is
     handle(asked("Delete", pay, PhysicalResourceId="shop.pay"), table, NOW)
     here.client.call("sqs", "DeleteQueue", {"QueueUrl": here.url})
 
-    here.world.queue.look(run_id, "shop.pay")  # the signal came, and there is nobody to tell
+    here.world.queue.wake(run_id, "shop.pay")  # the signal came, and there is nobody to tell
     due = here.world.runs.head(run_id).due
     assert now <= due <= here.world.clock.now()
 

@@ -166,10 +166,10 @@ class Failing:
         self._run_id = run_id
         self._error = error
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         if run_id == self._run_id:
             raise self._error
-        self._queue.look(run_id, function_id, at, loose)
+        self._queue.wake(run_id, function_id, at, loose)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from tidemill import App, AsyncContext, Context, StepError
-from tidemill.engine.drive import remote_attempt as handed
+from tidemill import App, AsyncContext, Context, StepError, values
+from tidemill.engine.drive import remote_attempt
 from tidemill.model import Failure
 from tidemill.task import Handed
 from tidemill.testing import Mill
-from tidemill.values import encode as values
 
 Serve = Callable[..., Mill]
 HOUR = 3_600_000
@@ -42,8 +41,8 @@ def an_app(begun: list[int], *, is_async: bool) -> App:
 def end(mill: Mill, run: Any, attempt: int, outcome: bytes | Failure) -> bool:
     """As whoever hears of the end does it: tell the run, then have it looked at."""
     world = mill._machine.world
-    told = handed.ended(world, run.id, "task", attempt, outcome)
-    world.queue.look(run.id, run.function_id)
+    told = remote_attempt.ended(world, run.id, "task", attempt, outcome)
+    world.queue.wake(run.id, run.function_id)
     mill.advance(seconds=0)
     return told
 

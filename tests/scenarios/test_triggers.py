@@ -140,7 +140,7 @@ def test_the_same_id_again_starts_nothing_for_a_day(serve):
 
 
 def test_the_ends_of_runs_are_announced_to_who_listens(serve):
-    app, heard = App("shop"), []
+    app, completion_order = App("shop"), []
 
     @app.function(on="go", retries=0)
     def work(ctx: Context) -> str:
@@ -153,18 +153,18 @@ def test_the_ends_of_runs_are_announced_to_who_listens(serve):
     @app.function(on=[Event("tidemill/function.*", when="event.data.function_id == 'shop.work'")])
     def listen(ctx: Context) -> None:
         data = ctx.event.data
-        heard.append((ctx.event.name.removeprefix("tidemill/function."), data["status"], data["output"]))
+        completion_order.append((ctx.event.name.removeprefix("tidemill/function."), data["status"], data["output"]))
         assert set(data) == {"function_id", "run_id", "status", "event", "output", "error"}
 
     with serve(app) as mill:
         mill.send("go")
-        assert heard == [("finished", "completed", "fine")]
-        heard.clear()
+        assert completion_order == [("finished", "completed", "fine")]
+        completion_order.clear()
         mill.send("go", {"bad": 1})
-        assert sorted(heard) == [("failed", "failed", None), ("finished", "failed", None)]
-        heard.clear()
+        assert sorted(completion_order) == [("failed", "failed", None), ("finished", "failed", None)]
+        completion_order.clear()
         mill.send("go", {"long": 1}).runs[0].cancel()
-        assert sorted(heard) == [("cancelled", "cancelled", None), ("finished", "cancelled", None)]
+        assert sorted(completion_order) == [("cancelled", "cancelled", None), ("finished", "cancelled", None)]
 
 
 def test_a_run_can_wait_for_another_to_end(serve):

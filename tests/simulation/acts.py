@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from simulation import states
 
+from tidemill import values
 from tidemill.core.journal import StepDone
 from tidemill.engine.intake.rerun import rerun
 from tidemill.engine.runs import append as outside
 from tidemill.model import Head
-from tidemill.values import encode as values
 
 if TYPE_CHECKING:
     from simulation.scenario import Act

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tidemill.engine.drive import keeper as keep
-from tidemill.engine.drive import replayed as tape
+from tidemill.engine.drive import replayed as replayed
 from tidemill.engine.drive.aio.gate import Gate
 from tidemill.engine.intake import admit
 from tidemill.engine.intake import collect as gather
@@ -70,18 +70,18 @@ def plans_are_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def finish_timeouts_wait_for_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run's finish timeout is looked at only where its code has stopped."""
-    append = keep.LocalKeeper.append
+    append = keep.StoreKeeper.append
 
-    def deaf(self: keep.LocalKeeper, head: Head, *args: Any) -> Any:
+    def deaf(self: keep.StoreKeeper, head: Head, *args: Any) -> Any:
         late = msgspec.structs.replace(head, finish_by=None)
         return append(self, late, *args)
 
-    monkeypatch.setattr(keep.LocalKeeper, "append", deaf)
+    monkeypatch.setattr(keep.StoreKeeper, "append", deaf)
 
 
 def ids_are_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step's id may be the key of a branch's step."""
-    monkeypatch.setattr(tape, "escaped", lambda step_id: step_id)
+    monkeypatch.setattr(replayed, "escaped", lambda step_id: step_id)
 
 
 def all_missed_ticks_fire(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 from simulation.system import SKEW, Execution, System
 
-from tidemill.core.flow import collect as gather
+from tidemill.core.flow import collect, keys
 from tidemill.core.flow import concurrency as places
-from tidemill.core.flow import keys
 from tidemill.core.journal import Claimed, Record
 from tidemill.core.state import RunState, fold
 from tidemill.limits import IDEMPOTENCY_MEMORY
@@ -167,9 +166,9 @@ def _batched(spec: FunctionSpec, heads: list[Head], states: dict[str, RunState])
             problems.append(f"{spec.id} {head.run_id}: the head lists {head.event_ids}, the journal has {events}")
         if "debounce" in spec.flow and "batch" not in spec.flow and state.gathered:
             last = max(
-                (*state.birth.events, *(r.event for r in state.gathered if r.event is not None)), key=gather.joined
+                (*state.birth.events, *(r.event for r in state.gathered if r.event is not None)), key=collect.joined
             )
-            if [gather.joined(e) for e in state.events] != [gather.joined(last)]:
+            if [collect.joined(e) for e in state.events] != [collect.joined(last)]:
                 problems.append(f"{spec.id} {head.run_id}: {last.id} was the last, the code was given {state.events}")
     return problems
 

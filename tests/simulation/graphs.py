@@ -6,17 +6,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidemill import App
+from tidemill import App, values
 from tidemill.core.definition import Definition, Docker, StepSpec
 from tidemill.core.graph import TRIGGER, Edge, Graph
 from tidemill.core.journal import Ended, Record
 from tidemill.core.state import RunState, fold
-from tidemill.engine.drive import remote_attempt as handed
+from tidemill.engine.drive import remote_attempt
 from tidemill.engine.drive.graph import graph_function
 from tidemill.errors import TaskFailed
 from tidemill.model import EventTrigger, Failure, FunctionSpec, Head
 from tidemill.task import Handed, Runtime, Task
-from tidemill.values import encode as values
 
 if TYPE_CHECKING:
     from simulation.scenario import GraphProgram
@@ -59,8 +58,8 @@ def _runtime(program: GraphProgram, system: System, ends: Ends) -> Runtime:
             ends.setdefault((task.run_id, task.step.id, task.attempt), set()).add(number)
 
         def tell() -> None:
-            handed.ended(system.world, task.run_id, task.step.id, task.attempt, end)
-            system.world.queue.look(task.run_id, task.function_id)
+            remote_attempt.ended(system.world, task.run_id, task.step.id, task.attempt, end)
+            system.world.queue.wake(task.run_id, task.function_id)
 
         system.deliver(f"end {task.step.id} of {task.run_id}", tell, durable=True, after=after)
 
@@ -89,7 +88,7 @@ def broken(system: System, head: Head, records: list[Record]) -> list[str]:
     ]
     if state.terminal.status == "failed":
         failed = [key for key, done in state.done.items() if done.failure is not None]
-        return problems if failed or state.lapses else [*problems, f"{where} failed, but none of its steps"]
+        return problems if failed or state.crashes else [*problems, f"{where} failed, but none of its steps"]
     expected = _runs(program, state, outputs)
     found = {node.id: state.done[node.id].attempts > 0 for node in program.nodes if node.id in state.done}
     if found != expected:

@@ -9,7 +9,7 @@ from simulation import ahead, flow, graphs, rules
 from simulation.system import SKEW, Execution, System
 from simulation.view import View
 
-from tidemill import ids, limits
+from tidemill import ids, limits, values
 from tidemill.core.journal import (
     AttemptFailed,
     Blocked,
@@ -25,10 +25,9 @@ from tidemill.core.journal import (
 from tidemill.core.state import fold
 from tidemill.engine.intake import receive
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.model import ENDED, FAILED, FINISHED, INVOKED, TIMER, Head
 from tidemill.ports import EventQuery
-from tidemill.values import encode as values
 
 
 def broken(system: System) -> list[str]:
@@ -270,5 +269,5 @@ def _overlooked(system: System, head: Head, blocked: object, taken: set[tuple[st
         f"{where} timed out, but {event.id} was there"
         for wait in blocked.waits
         for event in system.stores.events.by_name(wait.name, wait.after, (blocked.until or 0) - margin, 10_000)
-        if lookback.accepts(system.plain, wait, event, taken)
+        if match_waits.accepts(system.plain, wait, event, taken)
     ]

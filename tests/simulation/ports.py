@@ -76,7 +76,7 @@ class SimQueue:
     def __init__(self, system: System) -> None:
         self._system = system
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         system = self._system
         after = max(0, at - system.loop.now) if at is not None else 0
         if after > 24 * 3_600_000:

@@ -10,10 +10,10 @@ from simulation.acts import API
 from simulation.cron import missed_ticks
 from simulation.view import View, events_of, is_part
 
+from tidemill import values
 from tidemill.core.flow import keys
 from tidemill.core.journal import Cancelled, Ended, Resolved, StepDone, Suspended, encode
 from tidemill.model import Head
-from tidemill.values import encode as values
 
 MINUTE, HOUR = 60_000, 3_600_000
 Rule = Callable[[View], Iterator[str]]

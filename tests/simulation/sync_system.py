@@ -20,7 +20,7 @@ from simulation.system import System
 from tidemill.core.journal import Claimed
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.drive.drive import drive
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
 from tidemill.model import Event
 from tidemill.ports import Keeper, World
@@ -54,7 +54,7 @@ class Requests:
 
     def __init__(self, system: SyncSystem) -> None:
         self._system = system
-        self._keeper = LocalKeeper(system.world)
+        self._keeper = StoreKeeper(system.world)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._keeper, name)
@@ -104,7 +104,7 @@ class SyncSystem(System):
             self.cron.replace(self.registry.functions())
         for function_id in new:
             for run_id in cast("InSqlite", self.stores).db.runs.held(function_id):
-                self.world.queue.look(run_id, function_id)
+                self.world.queue.wake(run_id, function_id)
 
     def clock_set(self) -> None:
         """The server compares its clocks each second."""
@@ -226,7 +226,7 @@ class SyncQueue:
     def __init__(self, system: SyncSystem) -> None:
         self._system = system
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         now = self._system.clock.now()
         if at is None or at <= now:
             self._system.deliver(f"look {run_id}", lambda: self._system.advance(run_id), durable=True)

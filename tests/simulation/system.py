@@ -29,7 +29,7 @@ from tidemill.core.journal import Claimed, Record
 from tidemill.engine.drive.claim import Opened, open_run
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.host import Host
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed, follows
 from tidemill.engine.intake import delayed, receive
@@ -312,7 +312,7 @@ class System:
         return any(program.threads for program in self.scenario.programs if f"sim.{program.id}" == function_id)
 
     def keeper(self) -> Keeper:
-        return LocalKeeper(self.world)
+        return StoreKeeper(self.world)
 
     def until(self, claim: Claimed) -> int:
         """When this claim was over at the latest, whoever was told."""

@@ -53,12 +53,12 @@ def the_end_frees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def the_step_frees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A place is given to the first in line before its holder has left it."""
 
-    def early(self: keep.LocalKeeper, head: Any, seq: int, records: Any, change: Any = None) -> Any:
+    def early(self: keep.StoreKeeper, head: Any, seq: int, records: Any, change: Any = None) -> Any:
         held.pause(self._world, head, seq)
         return append(self, head, seq, records, change)
 
-    append = keep.LocalKeeper.append
-    monkeypatch.setattr(keep.LocalKeeper, "append", early)
+    append = keep.StoreKeeper.append
+    monkeypatch.setattr(keep.StoreKeeper, "append", early)
 
 
 def every_turn_is_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,7 @@ from simulation import layers
 from simulation.scenario import make
 from simulation.worlds import check
 
-from tidemill.core import graph
-from tidemill.core import next_action as look
+from tidemill.core import graph, next_action
 from tidemill.core.journal import Ended, Record, Suspended
 from tidemill.core.state import fold
 from tidemill.engine.drive import claim as opening
@@ -22,7 +21,7 @@ from tidemill.engine.drive import keeper as keep
 from tidemill.engine.drive import remote_attempt as handed
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.model import Event, Head, HeadChange, Wait
 from tidemill.ports import World
 from tidemill_local.store.runs import SqliteRuns
@@ -60,9 +59,9 @@ def without_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "look", _ignoring_claims)
 
 
-def _ignoring_claims(*args: Any) -> look.Look:
+def _ignoring_claims(*args: Any) -> next_action.Wake:
     state, head, spec, _, now = args
-    return look.look(state, head, spec, False, now)
+    return next_action.next_action(state, head, spec, False, now)
 
 
 def without_condition_on_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +82,7 @@ def head_closed_before_effects(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head is closed with the `ended` record, and what follows from the end comes after it."""
 
     def end(
-        self: keep.LocalKeeper, head: Head, seq: int, records: Sequence[Record], _: Ended, change: HeadChange
+        self: keep.StoreKeeper, head: Head, seq: int, records: Sequence[Record], _: Ended, change: HeadChange
     ) -> list[Record] | None:
         found = self._world.runs.append(head.run_id, seq, records, change)
         if found is None:
@@ -92,7 +91,7 @@ def head_closed_before_effects(monkeypatch: pytest.MonkeyPatch) -> None:
             _effects_only(self._world, head.run_id)
         return found
 
-    monkeypatch.setattr(keep.LocalKeeper, "_end", end)
+    monkeypatch.setattr(keep.StoreKeeper, "_end", end)
 
 
 def _effects_only(world: World, run_id: str) -> None:
@@ -108,27 +107,27 @@ def _effects_only(world: World, run_id: str) -> None:
 def write_without_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait is registered, and does not look back: an event that came before it is missed."""
 
-    def wait(self: keep.LocalKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> None:
-        lookback.register(self._world, waits)
+    def wait(self: keep.StoreKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> None:
+        match_waits.register(self._world, waits)
 
-    monkeypatch.setattr(keep.LocalKeeper, "wait", wait)
+    monkeypatch.setattr(keep.StoreKeeper, "wait", wait)
 
 
 def look_then_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait looks back first and is registered a while later: an event in between is missed by both sides."""
 
     def wait(
-        self: keep.LocalKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]
+        self: keep.StoreKeeper, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]
     ) -> tuple[Wait, Event] | None:
-        found = lookback.oldest(self._world, waits, set(taken))
+        found = match_waits.oldest(self._world, waits, set(taken))
         for _ in range(10):  # each a call to the store: a while in which others take their turns
             self._world.events.paths(waits[0].name)
-        lookback.register(self._world, waits)
+        match_waits.register(self._world, waits)
         if found is not None:
             self._world.waits.drop(found[0].run_id, found[0].key)
         return found
 
-    monkeypatch.setattr(keep.LocalKeeper, "wait", wait)
+    monkeypatch.setattr(keep.StoreKeeper, "wait", wait)
 
 
 def handed_over_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tidemill import App, CancelOn, Context, Cron, Event
 from tidemill.core.journal import Cancelled, Claimed, Started, StepTried
 from tidemill.engine.drive.claim import Opened
 from tidemill.engine.drive.drive import drive
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
 from tidemill.engine.intake.begin import arrive, tick
 from tidemill.model import CronTrigger
@@ -75,7 +75,7 @@ def order(total: int = 20, ts: int = EPOCH) -> Received:
 
 def run(machine: Machine, world: Any, opened: Opened) -> None:
     drive(
-        machine.functions[opened.spec.id], opened, LocalKeeper(world), world.clock, world.entropy,
+        machine.functions[opened.spec.id], opened, StoreKeeper(world), world.clock, world.entropy,
         stopping=lambda: False, threads=False, stubs={},
     )  # fmt: skip
 

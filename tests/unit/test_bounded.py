@@ -104,5 +104,5 @@ def test_a_singletons_place_that_its_own_run_holds_under_a_later_number():
         head = world.runs.head(run.run_id)
         assert head is not None
         place = Place("s/k", 1, "runs")
-        assert places.take_alone(world, head, place, 9) is None
-        assert places.take_alone(world, head, place, 5) is None
+        assert places.take_singleton(world, head, place, 9) is None
+        assert places.take_singleton(world, head, place, 5) is None

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tidemill import App, AsyncContext, Context, EventView, NonRetriableError, Wait
+from tidemill import App, AsyncContext, Context, EventView, NonRetriableError, Wait, values
 from tidemill.model import Event
 from tidemill.sdk.step import Step
 from tidemill.sdk.step_async import AsyncStep
-from tidemill.values import encode as values
 
 APPROVED = Event(id="e2", name="video/approved", data={"ok": True}, ts=7, received_at=9)
 

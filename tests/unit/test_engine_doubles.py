@@ -5,16 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tidemill import App, CancelOn, Context, Timeouts
+from tidemill import App, CancelOn, Context, Timeouts, values
 from tidemill.core.journal import Ended, Started
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
 from tidemill.engine.intake.rerun import rerun
 from tidemill.engine.runs import create as start
 from tidemill.limits import DAY, EVENT_ID_MEMORY
 from tidemill.model import Event, Head, Parent
 from tidemill.testing import Mill
-from tidemill.values import encode as values
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_a_part_that_has_ended_counts_though_its_head_is_not_closed_yet(app):
         head = Head(start.chunk_id("r1", "m", 0), "shop.many", "running", 1, 2, parent=parent)
         ended = Ended(3, "completed", values.encode([{"value": 7}], "result"))
         world.runs.create(head, [Started(1, "shop.many", (event,), parent=parent), ended])
-        keeper = LocalKeeper(world)
+        keeper = StoreKeeper(world)
         assert keeper.chunks("r1", "m", 1) == [ended]
         assert keeper.chunks("r1", "m", 2) == [ended], "one of the two is not there"
 

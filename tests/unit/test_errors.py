@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tidemill import errors
+from tidemill import errors, values
 from tidemill.engine.drive.live import AttemptTimeout
 from tidemill.model import Failure
-from tidemill.values import encode as values
 
 SAMPLES = [
     errors.TidemillError("plain"),

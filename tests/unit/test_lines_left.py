@@ -47,8 +47,8 @@ def _in_line() -> Iterator[tuple[World, str, str]]:
         assert open_run(world, second, "second", UNTIL) is None
         head = world.runs.head(second)
         assert head is not None
-        assert head.standing is not None
-        (place,) = head.standing.places
+        assert head.admission is not None
+        (place,) = head.admission.places
         assert _line(world, place.key) == [second]
         yield world, second, place.key
 

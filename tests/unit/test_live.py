@@ -205,7 +205,7 @@ def test_each_branch_answers_once_for_a_crash():
     journal = Journal()
     journal.records.append(Claimed(3_000, "y", 50_000))
     live = live_run(journal)
-    assert live.lapses == 1
+    assert live.crashes == 1
     assert [live.charge(branch) for branch in ["p0/0/", "p0/0/", "p0/1/", "p0/0/p0/1/", ""]] == [1, 0, 1, 0, 0]
 
 

@@ -9,7 +9,7 @@ from unit.test_local_timers import Handle
 
 from tidemill.core.journal import Resolved
 from tidemill.engine.intake import receive
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.limits import SKEW
 from tidemill.model import Condition, Event, FunctionSpec, Wait
 from tidemill_local.server.delayed import Delayed
@@ -46,7 +46,7 @@ class Place:
 
     def waiting(self, count: int) -> list[str]:
         runs = [receive.invoke(self.world, SPEC, b"{}", run_id=f"run{n:03d}") for n in range(count)]
-        lookback.register(self.world, [Wait(run, SPEC.id, "w", "paid", Condition(), after=0) for run in runs])
+        match_waits.register(self.world, [Wait(run, SPEC.id, "w", "paid", Condition(), after=0) for run in runs])
         return runs
 
     def resolved(self, run_id: str) -> list[str]:

@@ -357,7 +357,7 @@ def test_a_timer_is_set_for_the_finish_timeout_of_a_run_that_begins(place: Place
 def crashes(place: Place, run_id: str) -> tuple[int, list[str]]:
     """How many lapses the run is charged with, and what its records are."""
     records = place.db.runs.read(run_id)
-    return fold(records).lapses, [type(record).__name__ for record in records]
+    return fold(records).crashes, [type(record).__name__ for record in records]
 
 
 @on_a_loop

@@ -18,7 +18,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
 )
-from tidemill.core.next_action import bounded, look
+from tidemill.core.next_action import bounded, next_action
 from tidemill.core.state import fold
 from tidemill.model import Event, Failure, FunctionSpec, Head
 
@@ -67,7 +67,7 @@ def spec(retries: int = 4) -> FunctionSpec:
     ],
 )
 def test_what_a_run_needs(records, alive, do, at):
-    found = look(fold([BIRTH, *records]), head(started_at=50_000), spec(), alive, NOW)
+    found = next_action(fold([BIRTH, *records]), head(started_at=50_000), spec(), alive, NOW)
     assert (found.do, found.at) == (do, at)
 
 
@@ -75,7 +75,7 @@ def test_what_a_run_needs(records, alive, do, at):
     (0, 1, "claim"), (0, 2, "fail"), (1, 1, "claim"), (1, 2, "fail"), (4, 4, "claim"), (4, 5, "fail"),
 ])  # fmt: skip
 def test_a_process_that_dies_between_steps_again_and_again(retries, claims, do):
-    found = look(fold([BIRTH, *[CLAIM] * claims]), head(started_at=50_000), spec(retries), False, NOW)
+    found = next_action(fold([BIRTH, *[CLAIM] * claims]), head(started_at=50_000), spec(retries), False, NOW)
     assert found.do == do
     if do == "fail":
         assert f"died {claims} times" in found.reason
@@ -96,22 +96,22 @@ def test_a_process_that_dies_between_steps_again_and_again(retries, claims, do):
     ],
 )
 def test_times_of_the_run_itself(fields, do):
-    assert look(fold([BIRTH]), head(**fields), spec(), False, NOW).do == do
+    assert next_action(fold([BIRTH]), head(**fields), spec(), False, NOW).do == do
 
 
 def test_a_finish_timeout_ends_a_run_whose_code_is_at_work():
-    assert look(fold([BIRTH, CLAIM]), head(started_at=1, finish_by=NOW), spec(), True, NOW).do == "cancel"
+    assert next_action(fold([BIRTH, CLAIM]), head(started_at=1, finish_by=NOW), spec(), True, NOW).do == "cancel"
 
 
 @pytest.mark.parametrize(("alive", "do"), [(False, "hold"), (True, "later")])
 def test_a_run_whose_function_has_gone_is_held_once_nobody_is_at_work_on_it(alive, do):
-    found = look(fold([BIRTH, CLAIM]), head(started_at=1), None, alive, NOW)
+    found = next_action(fold([BIRTH, CLAIM]), head(started_at=1), None, alive, NOW)
     assert found.do == do
 
 
 def test_an_end_and_a_timeout_need_no_function():
-    assert look(fold([BIRTH, Ended(1, "completed")]), head(), None, False, NOW).do == "finish"
-    assert look(fold([BIRTH]), head(finish_by=NOW), None, False, NOW).do == "cancel"
+    assert next_action(fold([BIRTH, Ended(1, "completed")]), head(), None, False, NOW).do == "finish"
+    assert next_action(fold([BIRTH]), head(finish_by=NOW), None, False, NOW).do == "cancel"
 
 
 @pytest.mark.parametrize(

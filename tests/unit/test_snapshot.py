@@ -49,7 +49,7 @@ def test_it_holds_every_part_of_the_state():
     assert state.blocked == {"w": WAITING}
     assert state.resolved == {"v": RECORDS[8], "i": RECORDS[9]}
     assert [taken.event_id for taken in state.taken["digest"]] == ["c1"]
-    assert state.heard == {"a": 0, "nap": 1, "v": 2, "i": 3}
+    assert state.completion_order == {"a": 0, "nap": 1, "v": 2, "i": 3}
 
 
 def test_its_outline_lacks_nothing_but_what_is_done():
@@ -68,14 +68,14 @@ def test_its_outline_lacks_nothing_but_what_is_done():
 def test_it_holds_the_order_in_which_the_code_heard():
     told = [Resolved("v", 5_001, b"1"), Resolved("i", 5_002, b"1"), StepDone("v", "run", 5_003, 5_004)]
     state = snapshot.decode(snapshot.encode(fold([*RECORDS[:2], *told])))
-    assert list(state.heard.items()) == [("i", 0), ("v", 1)]
+    assert list(state.completion_order.items()) == [("i", 0), ("v", 1)]
     state.add([StepDone("b", "run", 5_005, 5_006)])
-    assert list(state.heard.items()) == [("i", 0), ("v", 1), ("b", 2)]
+    assert list(state.completion_order.items()) == [("i", 0), ("v", 1), ("b", 2)]
 
 
 def test_it_says_nothing_of_claims():
     state = snapshot.decode(snapshot.encode(fold(RECORDS)))
-    assert (state.claim, state.suspended, state.ready, state.lapses, state.terminal) == (None, None, False, 0, None)
+    assert (state.claim, state.suspended, state.ready, state.crashes, state.terminal) == (None, None, False, 0, None)
 
 
 def test_format_1():

@@ -37,7 +37,7 @@ from tidemill.core.journal import (
 )
 from tidemill.core.state import RunState, fold, suspended_status
 from tidemill.errors import JournalError
-from tidemill.model import Condition, Event, Failure, Parent, Place, Standing, Wait
+from tidemill.model import Admission, Condition, Event, Failure, Parent, Place, Wait
 
 BIRTH = Started(1_000, "shop.work", (Event("e1", "go", {"n": 1}, 1_000, 1_000),))
 FAILURE = Failure("ValueError", "no")
@@ -61,7 +61,7 @@ open_records = st.one_of(
     st.builds(Suspended, times, st.none() | times, st.lists(blocks, max_size=3).map(tuple)),
     st.builds(HandedOver, times, st.lists(blocks, max_size=3).map(tuple)),
     resolutions,
-    st.builds(Admitted, times, st.builds(Standing, times), st.none() | times),
+    st.builds(Admitted, times, st.builds(Admission, times), st.none() | times),
     st.builds(Gathered, times, events.filter(lambda event: event is not None), st.booleans()),
 )
 terminals = st.one_of(
@@ -174,7 +174,7 @@ def test_only_sleeps_end_by_themselves():
 
 
 @pytest.mark.parametrize(
-    ("records", "lapses"),
+    ("records", "crashes"),
     [
         ([claim()], 0),
         ([claim(), claim(by="y")], 1),
@@ -189,8 +189,8 @@ def test_only_sleeps_end_by_themselves():
         ([claim(), Resolved("w", 3_000), claim()], 1),
     ],
 )
-def test_a_claim_that_follows_a_claim_is_a_crash_until_there_is_progress(records, lapses):
-    assert state_of(*records).lapses == lapses
+def test_a_claim_that_follows_a_claim_is_a_crash_until_there_is_progress(records, crashes):
+    assert state_of(*records).crashes == crashes
 
 
 def test_who_suspends_has_seen_what_came_before():
@@ -297,7 +297,7 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
     (Cancelled(1, "why"), [9, 1, "why"]),
     (Skipped(1, "why"), [10, 1, "why", "", None]),
     (
-        Admitted(1, Standing(-5, (Place("f/h", 2, "runs", "u1"),), Place("s/", 1)), 9),
+        Admitted(1, Admission(-5, (Place("f/h", 2, "runs", "u1"),), Place("s/", 1)), 9),
         [11, 1, [-5, [["f/h", 2, "runs", "u1"]], ["s/", 1, "steps", ""]], 9],
     ),
     (

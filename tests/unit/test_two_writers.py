@@ -14,12 +14,12 @@ from tidemill.core.state import fold
 from tidemill.engine.drive import parking
 from tidemill.engine.drive.claim import Opened, open_run
 from tidemill.engine.drive.drive import drive
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.intake import receive
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import create as start
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.errors import Unavailable
 from tidemill.model import Condition, Event, FunctionSpec, Head, Wait
 from tidemill.testing import Mill
@@ -173,7 +173,7 @@ def test_an_executor_that_reads_the_whole_journal_knows_nothing_after_its_claim(
         assert opened is not None
         assert outside.cancel(world, run_id, "it is not needed any more")
         behind = msgspec.structs.replace(opened, records=opened.records[1:], base=1)
-        drive(work, behind, LocalKeeper(world), world.clock, world.entropy)
+        drive(work, behind, StoreKeeper(world), world.clock, world.entropy)
         assert [type(record) for record in world.runs.read(run_id)] == [Started, Claimed, Cancelled]
 
 
@@ -224,7 +224,7 @@ def test_code_that_races_its_steps_takes_none_for_the_winner_whose_run_was_lost(
         slow = open_run(world, run_id, "slow", EPOCH + 1)
         assert slow is not None
         assert world.runs.append(run_id, len(slow.records), [Claimed(EPOCH + 2, "fast", EPOCH + 40_000)]) is None
-        drive(mill._machine.functions["shop.work"], slow, LocalKeeper(world), world.clock, world.entropy)
+        drive(mill._machine.functions["shop.work"], slow, StoreKeeper(world), world.clock, world.entropy)
         assert went == []
 
 
@@ -281,9 +281,9 @@ def test_a_wait_takes_what_is_received_after_its_beginning_up_to_its_last_millis
     with Mill(App("shop")) as mill:
         world = mill._machine.world
         event = Event("e", "call", {}, 1, received_at)
-        assert lookback.accepts(world, wait, event, set()) is accepted
-        assert lookback.accepts(world, wait, event, {(lookback.digest(wait), "e")}) is False
-        assert lookback.accepts(world, wait, Event("mine", "call", {}, 1, received_at), set()) is False
+        assert match_waits.accepts(world, wait, event, set()) is accepted
+        assert match_waits.accepts(world, wait, event, {(match_waits.digest(wait), "e")}) is False
+        assert match_waits.accepts(world, wait, Event("mine", "call", {}, 1, received_at), set()) is False
 
 
 @pytest.mark.parametrize(("late", "output"), [(0, "called"), (1, None)])

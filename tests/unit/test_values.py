@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, PrivateAttr, RootModel, SecretStr, field_validator
 
-from tidemill.values.encode import NotSerializable, decode, encode, plain
+from tidemill.values.encoding import NotSerializable, decode, encode, plain
 
 
 class Colour(Enum):
@@ -350,7 +350,7 @@ def test_deep_but_honest_values_come_back() -> None:
 def test_remembering_imports_no_pydantic() -> None:
     code = """
 import sys
-from tidemill.values.encode import decode, encode
+from tidemill.values.encoding import decode, encode
 decode(encode({"a": b"", "b": (1,)}, "result"))
 print("pydantic" in sys.modules)
 """

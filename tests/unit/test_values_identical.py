@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, HttpUrl, PostgresDsn
 
-from tidemill.values.encode import NotSerializable, decode, encode, plain
+from tidemill.values.encoding import NotSerializable, decode, encode, plain
 from tidemill.values.identical import identical
 
 PARIS = ZoneInfo("Europe/Paris")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tidemill import values
 from tidemill.core.journal import (
     AttemptFailed,
     Blocked,
@@ -24,7 +25,6 @@ from tidemill.core.journal import (
 from tidemill.core.view.runs import event_view, journal_view, run_view, steps_view, whole_run_view
 from tidemill.core.view.steps import step_name
 from tidemill.model import SIGNAL, Event, Failure, Head, Parent
-from tidemill.values import encode as values
 
 T = 1_790_000_000_000  # 2026-09-21T14:13:20.000Z
 EVENT = Event("e1", "user/signed.up", {"user_id": "u1"}, T, T, {"id": "u1"})

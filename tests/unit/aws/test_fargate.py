@@ -16,8 +16,9 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from tidemill import values
 from tidemill.aws.calls.client import Client, Credentials, Reply, Request
-from tidemill.aws.messages.types import NotAMessage, Stopped, Told
+from tidemill.aws.messages.types import NotAMessage, StepFinished, Stopped
 from tidemill.aws.runtimes import task_log
 from tidemill.aws.runtimes.context import Places, places
 from tidemill.aws.runtimes.ends import Ends
@@ -29,7 +30,6 @@ from tidemill.core.graph import Node
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure, FunctionSpec
 from tidemill.task import Handed, Task
-from tidemill.values import encode as values
 
 NOW = 1_790_000_000_000
 SETTINGS = Settings("prod", "t", "bucket", "b", "https://sqs/1/", "arn:timers", "g", "arn:r")
@@ -100,7 +100,7 @@ class Aws:
     def runtime(self) -> FargateSteps:
         return FargateSteps(self.places, CLUSTER)
 
-    def end(self, found: Told | Stopped) -> bytes | Failure | None:
+    def end(self, found: StepFinished | Stopped) -> bytes | Failure | None:
         return Ends(self.places, [DEFINITION], CLUSTER.log_group).end("signup", found, "the body")
 
 
@@ -315,11 +315,11 @@ def test_more_output_than_anybody_reads_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_the_end_of_a_lambda_is_a_value_a_blob_or_a_failure() -> None:
     aws = Aws()
-    assert aws.end(Told("r", "long", 1, b'{"a": 1}')) == b'{"a":1}'
+    assert aws.end(StepFinished("r", "long", 1, b'{"a": 1}')) == b'{"a":1}'
     aws.put(b"[1, 2]")
-    assert aws.end(Told("r", "long", 1, blob="sha")) == b"[1,2]"
-    assert aws.end(Told("r", "long", 1, failure=Failure("E", "no"))) == Failure("E", "no")
-    late = aws.end(Told("r", "long", 1, b'{"statusCode": 400}'))
+    assert aws.end(StepFinished("r", "long", 1, blob="sha")) == b"[1,2]"
+    assert aws.end(StepFinished("r", "long", 1, failure=Failure("E", "no"))) == Failure("E", "no")
+    late = aws.end(StepFinished("r", "long", 1, b'{"statusCode": 400}'))
     assert isinstance(late, Failure)
     assert late.retriable is False
 
@@ -327,7 +327,7 @@ def test_the_end_of_a_lambda_is_a_value_a_blob_or_a_failure() -> None:
 def test_a_step_that_the_definition_does_not_have() -> None:
     ends = Ends(Aws().places, [DEFINITION], "")
     assert ends.step_of("signup", stopped()) == "send sms"
-    assert ends.step_of("signup", Told("r", "long", 1)) == "long"
-    for function_id, found in (("signup", Told("r", "gone", 1)), ("gone", Told("r", "long", 1))):
+    assert ends.step_of("signup", StepFinished("r", "long", 1)) == "long"
+    for function_id, found in (("signup", StepFinished("r", "gone", 1)), ("gone", StepFinished("r", "long", 1))):
         with pytest.raises(NotAMessage, match=r"no step .gone.|gone has no step"):
             ends.step_of(function_id, found)

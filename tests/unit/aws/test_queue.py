@@ -90,13 +90,13 @@ def test_a_message_that_the_platform_sends_escapes_what_sqs_refuses():
 
 
 def test_now_is_a_message_on_the_functions_queue(here: Here):
-    here.queue.look("RUN1", FUNCTION)
+    here.queue.wake("RUN1", FUNCTION)
     received = here.client.call("sqs", "ReceiveMessage", {"QueueUrl": here.url})["Messages"]
     assert [json.loads(message["Body"]) for message in received] == [{"look": "RUN1"}]
 
 
 def test_what_is_past_is_now(here: Here):
-    here.queue.look("RUN1", FUNCTION, NOW - 5)
+    here.queue.wake("RUN1", FUNCTION, NOW - 5)
     assert here.sent() == [{"QueueUrl": here.settings.queue_url(FUNCTION), "MessageBody": '{"look":"RUN1"}'}]
 
 
@@ -105,7 +105,7 @@ def test_what_is_past_is_now(here: Here):
     [(1, None), (999, None), (1_000, 1), (1_999, 1), (60_500, 60), (15 * MINUTE, 900), (15 * MINUTE + 10_000, 900)],
 )
 def test_a_while_is_a_delay_in_whole_seconds_rounded_down(here: Here, ahead: int, seconds: int | None):
-    here.queue.look("RUN1", FUNCTION, NOW + ahead)
+    here.queue.wake("RUN1", FUNCTION, NOW + ahead)
     (message,) = here.sent()
     assert json.loads(message["MessageBody"]) == {"look": "RUN1", "at": NOW + ahead}
     assert message.get("DelaySeconds") == seconds
@@ -113,14 +113,14 @@ def test_a_while_is_a_delay_in_whole_seconds_rounded_down(here: Here, ahead: int
 
 
 def test_a_message_held_back_is_not_there_yet(here: Here):
-    here.queue.look("RUN1", FUNCTION, NOW + 5 * MINUTE)
+    here.queue.wake("RUN1", FUNCTION, NOW + 5 * MINUTE)
     assert "Messages" not in here.client.call("sqs", "ReceiveMessage", {"QueueUrl": here.url})
 
 
 @pytest.mark.parametrize("ahead", [16 * MINUTE, 3_600_000, 86_400_000, 366 * 86_400_000])
 def test_longer_is_a_schedule_aimed_early(here: Here, ahead: int):
     at = NOW + ahead
-    here.queue.look("RUN1", FUNCTION, at)
+    here.queue.wake("RUN1", FUNCTION, at)
     assert here.sent() == []
     schedule = here.schedule("RUN1")
     assert schedule is not None
@@ -143,8 +143,8 @@ def aimed(expression: str) -> int:
 
 
 def test_a_run_has_one_schedule_and_it_is_moved(here: Here):
-    here.queue.look("RUN1", FUNCTION, NOW + 3_600_000)
-    here.queue.look("RUN1", FUNCTION, NOW + 7_200_000)
+    here.queue.wake("RUN1", FUNCTION, NOW + 3_600_000)
+    here.queue.wake("RUN1", FUNCTION, NOW + 7_200_000)
     schedule = here.schedule("RUN1")
     assert schedule is not None
     assert json.loads(schedule["Target"]["Input"])["at"] == NOW + 7_200_000
@@ -152,17 +152,17 @@ def test_a_run_has_one_schedule_and_it_is_moved(here: Here):
 
 
 def test_where_the_sweep_will_do_nothing_is_made(here: Here):
-    here.queue.look("RUN1", FUNCTION, NOW + 3_600_000, loose=True)
+    here.queue.wake("RUN1", FUNCTION, NOW + 3_600_000, loose=True)
     assert here.aws.requests == []
 
 
 def test_a_soon_look_is_sent_even_where_the_sweep_would_do(here: Here):
-    here.queue.look("RUN1", FUNCTION, NOW + 5_000, loose=True)
+    here.queue.wake("RUN1", FUNCTION, NOW + 5_000, loose=True)
     assert len(here.sent()) == 1
 
 
 def test_forgetting_deletes_the_schedule_and_may_be_done_twice(here: Here):
-    here.queue.look("RUN1", FUNCTION, NOW + 3_600_000)
+    here.queue.wake("RUN1", FUNCTION, NOW + 3_600_000)
     here.queue.forget("RUN1")
     here.queue.forget("RUN1")
     assert here.schedule("RUN1") is None
@@ -188,21 +188,21 @@ WRONG = Reply(400, {"x-amzn-errortype": "ValidationException"}, b'{"Message": "n
 
 def test_a_schedule_that_fired_between_the_two_calls_is_made_anew():
     queue, methods = answered(CONFLICT, GONE, DONE)
-    queue.look("RUN1", FUNCTION, NOW + 3_600_000)
+    queue.wake("RUN1", FUNCTION, NOW + 3_600_000)
     assert methods == ["POST", "PUT", "POST"]
 
 
 def test_a_schedule_that_others_keep_changing_is_tried_again_by_whoever_asked():
     queue, methods = answered(CONFLICT)
     with pytest.raises(Unavailable, match="RUN1"):
-        queue.look("RUN1", FUNCTION, NOW + 3_600_000)
+        queue.wake("RUN1", FUNCTION, NOW + 3_600_000)
     assert methods == ["POST", "PUT"] * 5
 
 
 def test_a_schedule_that_aws_will_not_have_is_an_error():
     queue, _ = answered(WRONG)
     with pytest.raises(AwsError, match="ValidationException"):
-        queue.look("RUN1", FUNCTION, NOW + 3_600_000)
+        queue.wake("RUN1", FUNCTION, NOW + 3_600_000)
 
 
 @pytest.mark.parametrize("ahead", [None, 5_000, 3_600_000])
@@ -210,7 +210,7 @@ def test_a_schedule_that_aws_will_not_have_is_an_error():
 def test_what_aws_refuses_is_told_to_whoever_relies_on_it(code: str, ahead: int | None):
     queue, _ = answered(Reply(400, {"x-amzn-errortype": code}, b"{}"))
     with pytest.raises(AwsError, match=code):
-        queue.look("RUN1", FUNCTION, None if ahead is None else NOW + ahead)
+        queue.wake("RUN1", FUNCTION, None if ahead is None else NOW + ahead)
     with pytest.raises(AwsError, match=code):
         queue.forget("RUN1")
     with pytest.raises(AwsError, match=code):
@@ -220,11 +220,11 @@ def test_what_aws_refuses_is_told_to_whoever_relies_on_it(code: str, ahead: int 
 def test_what_aws_does_not_answer_is_unavailable():
     queue, _ = answered(Reply(500, {}, b""))
     with pytest.raises(Unavailable):
-        queue.look("RUN1", FUNCTION)
+        queue.wake("RUN1", FUNCTION)
 
 
 def test_a_run_that_is_handed_back_says_whose_claim_is_over(here: Here):
     here.queue.hand_back("RUN1", FUNCTION, "r1", 5)
     (sent,) = here.sent()
-    assert message.read(sent["MessageBody"]) == message.Look("RUN1", None, "r1")
+    assert message.read(sent["MessageBody"]) == message.Wake("RUN1", None, "r1")
     assert sent["DelaySeconds"] == 5

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tidemill.aws.messages.step_results import read
-from tidemill.aws.messages.types import Told
+from tidemill.aws.messages.types import StepFinished
 from tidemill.aws.runtimes import step_handler as step
 from tidemill.aws.runtimes.step_handler import ELSEWHERE, Reply, call
 
@@ -29,12 +29,12 @@ def context(beside: dict[str, Any] | None = None, **changed: Any) -> Any:
 
 class Sent:
     def __init__(self) -> None:
-        self.told: list[Told] = []
+        self.told: list[StepFinished] = []
 
     def __call__(self, reply: Reply, body: bytes) -> None:
         assert reply.queue == "https://sqs/1/q"
         found = read(body.decode())
-        assert isinstance(found, Told)
+        assert isinstance(found, StepFinished)
         self.told.append(found)
 
 
@@ -57,7 +57,7 @@ def test_a_late_answer_is_told_too() -> None:
     sent = Sent()
     answer = call(lambda *_: {"total": Decimal("1.50"), "n": Decimal(2)}, {}, context(), lambda: LATE, sent)
     assert answer == {"total": Decimal("1.50"), "n": Decimal(2)}
-    assert sent.told == [Told("r1", "crm", 2, b'{"total":1.5,"n":2}')]
+    assert sent.told == [StepFinished("r1", "crm", 2, b'{"total":1.5,"n":2}')]
 
 
 def test_a_late_failure_is_told_and_lambda_sees_it_too() -> None:
@@ -115,7 +115,7 @@ def test_a_large_answer_goes_by_the_bucket(bucket: type[Bucket]) -> None:
     sent = Sent()
     large = "x" * (step.MESSAGE_BYTES + 1)
     assert call(lambda *_: large, {}, context(), lambda: LATE, sent) == large
-    assert sent.told == [Told("r1", "crm", 2, blob="blob")]
+    assert sent.told == [StepFinished("r1", "crm", 2, blob="blob")]
     assert json.loads(bucket.kept["blob"]) == large
 
 
@@ -123,7 +123,7 @@ def test_an_answer_that_lambda_would_not_take_is_told_though_it_is_early(bucket:
     sent = Sent()
     huge = "x" * step.ANSWER_BYTES
     assert call(lambda *_: huge, {}, context(), lambda: EARLY, sent) == ELSEWHERE
-    assert sent.told == [Told("r1", "crm", 2, blob="blob")]
+    assert sent.told == [StepFinished("r1", "crm", 2, blob="blob")]
 
 
 def test_an_event_that_lambda_would_not_take_comes_by_the_bucket(bucket: type[Bucket]) -> None:

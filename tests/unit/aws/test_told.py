@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws.messages.types import Look, NotAMessage, Start, Stopped, Told, read
+from tidemill.aws.messages.types import NotAMessage, Start, StepFinished, Stopped, Wake, read
 
 # As in AWS's documentation of destinations for asynchronous invocations.
 RECORD = {
@@ -85,14 +85,14 @@ def changed(message: dict[str, Any], **fields: Any) -> str:
 
 def test_a_wrappers_word() -> None:
     body = '{"ended": {"run_id": "r1", "step_id": "crm", "attempt": 1, "value": {"a": [1]}}}'
-    assert read(body) == Told("r1", "crm", 1, b'{"a": [1]}')
+    assert read(body) == StepFinished("r1", "crm", 1, b'{"a": [1]}')
     body = '{"ended": {"run_id": "r1", "step_id": "crm", "attempt": 1, "blob": "sha"}}'
-    assert read(body) == Told("r1", "crm", 1, blob="sha")
+    assert read(body) == StepFinished("r1", "crm", 1, blob="sha")
 
 
 def test_lambdas_word_of_a_failure() -> None:
     found = read(json.dumps(RECORD))
-    assert isinstance(found, Told)
+    assert isinstance(found, StepFinished)
     assert (found.run_id, found.step_id, found.attempt, found.value) == ("r1", "slow", 3, None)
     assert found.failure is not None
     assert "Process exited" in found.failure.message
@@ -102,21 +102,21 @@ def test_lambdas_word_of_a_success() -> None:
     context = {**RECORD["requestContext"], "condition": "Success"}
     response = {"statusCode": 200, "executedVersion": "$LATEST"}
     found = read(changed(RECORD, requestContext=context, responseContext=response, responsePayload={"ok": True}))
-    assert found == Told("r1", "slow", 3, b'{"ok": true}')
+    assert found == StepFinished("r1", "slow", 3, b'{"ok": true}')
 
 
 def test_lambdas_word_that_it_never_ran() -> None:
     context = {**RECORD["requestContext"], "condition": "EventAgeExceeded"}
     record = {name: value for name, value in RECORD.items() if not name.startswith("response")}
     found = read(changed(record, requestContext=context))
-    assert isinstance(found, Told)
+    assert isinstance(found, StepFinished)
     assert found.failure is not None
     assert (found.failure.type, found.failure.retriable) == ("EventAgeExceeded", True)
 
 
 def test_a_lambda_that_ran_out_of_time() -> None:
     found = read(changed(RECORD, responsePayload={"errorMessage": "2026-11-28T Task timed out after 3.00 seconds"}))
-    assert isinstance(found, Told)
+    assert isinstance(found, StepFinished)
     assert found.failure is not None
     assert found.failure.type == "StepTimeoutError"
 
@@ -151,4 +151,4 @@ def test_what_tells_of_nothing_of_ours(body: str) -> None:
 def test_an_event_that_speaks_of_ecs_is_an_event() -> None:
     detail = {"id": "e", "name": "a/b", "data": {"source": "aws.ecs"}, "ts": 1, "received_at": 1}
     assert isinstance(read(json.dumps({"source": "tidemill", "detail": detail})), Start)
-    assert read('{"look": "r1"}') == Look("r1")
+    assert read('{"look": "r1"}') == Wake("r1")

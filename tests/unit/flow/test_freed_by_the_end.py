@@ -10,7 +10,7 @@ import pytest
 
 from tidemill import App, Concurrency, Context, RateLimit, Singleton, Timeouts
 from tidemill.engine.drive.claim import open_run
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.runs import append as outside
 from tidemill.limits import RECHECK
 from tidemill.model import Head
@@ -48,8 +48,8 @@ class Mortal:
 
 def held(world: World, head: Head) -> list[str]:
     """Who holds what this run may hold, or stands in line for it."""
-    assert head.standing is not None
-    places = [*head.standing.places, *([head.standing.alone] if head.standing.alone is not None else [])]
+    assert head.admission is not None
+    places = [*head.admission.places, *([head.admission.singleton] if head.admission.singleton is not None else [])]
     return [
         run_id
         for place in places
@@ -153,7 +153,7 @@ def test_a_run_cancelled_as_it_becomes_the_only_one_lets_the_next_begin() -> Non
 
         world.flow.take = then_cancelled  # type: ignore[method-assign]
         assert mill.send("go").run().status == "cancelled"
-        assert world.flow.holders(_alone(world)) == []
+        assert world.flow.holders(_singleton(world)) == []
         assert mill.send("go").run().status == "completed"
 
 
@@ -162,11 +162,11 @@ def test_a_run_that_is_skipped_gives_back_the_place_that_it_had_taken() -> None:
     shop, _ = app(singleton=Singleton("skip"), rate_limit=RateLimit(1, "1h"))
     with Mill(shop) as mill:
         assert [mill.send("go").run().status for _ in range(2)] == ["completed", "skipped"]
-        assert mill._machine.world.flow.holders(_alone(mill._machine.world)) == []
+        assert mill._machine.world.flow.holders(_singleton(mill._machine.world)) == []
 
 
-def _alone(world: World) -> str:
-    from tidemill.engine.intake.admit import _alone as alone
+def _singleton(world: World) -> str:
+    from tidemill.engine.intake.admit import _singleton as alone
 
     spec = world.registry.function("shop.work")
     assert spec is not None
@@ -184,12 +184,12 @@ def test_a_place_given_to_a_run_that_is_closed_goes_to_the_next() -> None:
         head = world.runs.head(run.id)
         assert head is not None
         assert head.due is None
-        assert head.standing is not None
-        (place,) = head.standing.places
+        assert head.admission is not None
+        (place,) = head.admission.places
         assert world.flow.take(place, run.id, 1, FOREVER, mill._machine.clock.now(), False)
         waits = mill.send("go").run(work)
         assert waits.status == "scheduled"
-        world.queue.look(run.id, work.id)
+        world.queue.wake(run.id, work.id)
         mill._machine.settle()
         assert waits.status == "completed"
 
@@ -217,7 +217,7 @@ def test_code_that_still_runs_keeps_its_place_until_it_is_known_to_be_gone(leave
         assert outside.cancel(world, born.id, "while its code runs")
         assert held(world, opened.head) == [born.id]
         if leaves:
-            LocalKeeper(world).ended(opened.head, {})
+            StoreKeeper(world).ended(opened.head, {})
         else:
             alive.is_alive = False
             mill._machine.clock.time += RECHECK

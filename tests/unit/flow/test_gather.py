@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.core.flow import collect as gather
+from tidemill.core.flow import collect
 from tidemill.model import Event
 
 
@@ -33,7 +33,7 @@ def test_a_debounce_starts_after_a_silence_with_the_last_event(gaps, period, tim
             first, count = now, 0
             runs.append((0, 0))
         count += 1
-        begin = gather.begins("debounce", declared, first, now, count)
+        begin = collect.begins("debounce", declared, first, now, count)
         runs[-1] = (begin, number)
     assert runs == debounced(times, period, timeout)
 
@@ -45,11 +45,11 @@ def test_a_batch_is_flushed_at_its_size_or_its_timeout(gaps, size, timeout):
     for gap in gaps:
         now += gap
         since, count = batches[-1]
-        if count == 0 or gather.full("batch", declared, count) or now >= since + timeout:
+        if count == 0 or collect.full("batch", declared, count) or now >= since + timeout:
             batches.append([now, 0])
             since, count = batches[-1]
         batches[-1][1] += 1
-        begin = gather.begins("batch", declared, since, now, count + 1)
+        begin = collect.begins("batch", declared, since, now, count + 1)
         assert begin == (now if count + 1 == size else since + timeout)
     assert sum(count for _, count in batches) == len(gaps)
     assert max(count for _, count in batches) <= size
@@ -57,11 +57,11 @@ def test_a_batch_is_flushed_at_its_size_or_its_timeout(gaps, size, timeout):
 
 def test_a_late_message_does_not_win():
     events = [Event(f"e{at}", "n", {}, at, at) for at in (5, 9, 7)]
-    assert [event.id for event in gather.given(events, last=True)] == ["e9"]
-    assert [event.id for event in gather.given(events, last=False)] == ["e5", "e7", "e9"]
+    assert [event.id for event in collect.given(events, last=True)] == ["e9"]
+    assert [event.id for event in collect.given(events, last=False)] == ["e5", "e7", "e9"]
 
 
 def test_a_debounce_shows_the_latest_hundred_events_and_a_batch_all():
     many = [str(n) for n in range(150)]
-    assert gather.listed("debounce", many) == tuple(many[50:])
-    assert gather.listed("batch", many[:90]) == tuple(many[:90])
+    assert collect.listed("debounce", many) == tuple(many[50:])
+    assert collect.listed("batch", many[:90]) == tuple(many[:90])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidemill import App, Batch, Context, Debounce
-from tidemill.engine.intake import collect as gather
+from tidemill.engine.intake import collect
 from tidemill.model import Event
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH
@@ -32,13 +32,13 @@ def test_the_other_delivery_has_put_it_into_a_run_that_has_ended_since(flow: dic
         def stands_still(key: str) -> Any:
             found = read(key)
             world.flow.window = read  # type: ignore[method-assign]
-            assert gather.take_in(world, spec, event) == (run.id, False)
+            assert collect.take_in(world, spec, event) == (run.id, False)
             mill.advance("11s")
             assert run.status == "completed"
             return found
 
         world.flow.window = stands_still  # type: ignore[method-assign]
-        assert gather.take_in(world, spec, event) == (run.id, False)
+        assert collect.take_in(world, spec, event) == (run.id, False)
         mill.advance("2m")
         assert [each.id for each in mill.runs(work)] == [run.id]
         assert mill.send("go", id="third").run(work).id != run.id
@@ -63,10 +63,10 @@ def test_the_other_delivery_goes_where_this_one_will(flow: dict[str, Any], backe
         def stands_still(*asked: Any) -> str:
             world.flow.first = agreed  # type: ignore[method-assign]
             others.append(mill.send("go", id="other").run(work).id)
-            assert gather.take_in(world, spec, event) == (others[0], False)
+            assert collect.take_in(world, spec, event) == (others[0], False)
             return agreed(*asked)
 
         world.flow.first = stands_still  # type: ignore[method-assign]
-        assert gather.take_in(world, spec, event) == (others[0], False)
+        assert collect.take_in(world, spec, event) == (others[0], False)
         mill.advance("2m")
         assert [each.id for each in mill.runs(work)] == others

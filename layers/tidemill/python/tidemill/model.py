@@ -137,7 +137,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     label: str = ""
 
 
-class Standing(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Admission(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """What flow control has decided about a run: where it stands in line, and what it holds, in the order of taking.
 
     `places`: without all of these its code does not run. `alone`: the place of a singleton, held from birth to end.
@@ -145,7 +145,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
 
     rank: int
     places: tuple[Place, ...] = ()
-    alone: Place | None = None
+    singleton: Place | None = None
 
 
 class Head(msgspec.Struct, omit_defaults=True):
@@ -169,8 +169,8 @@ class Head(msgspec.Struct, omit_defaults=True):
     finish_by: int | None = None  # a run open after this is cancelled
     start_by: int | None = None  # a run not begun by this is cancelled
     not_before: int | None = None  # a run is not begun before this (its event lies in the future)
-    ties: bool = False  # waits or chunks are registered for it, which its end must undo
-    standing: Standing | None = None  # None: its function has no flow control, or nothing was decided yet
+    needs_cleanup: bool = False  # waits or chunks are registered for it, which its end must undo
+    admission: Admission | None = None  # None: its function has no flow control, or nothing was decided yet
     gathers: bool = False  # events come to it after its birth (debounce, batch)
     kept: int | None = None  # before this nothing of the run expires; None: nothing ever does
 
@@ -187,8 +187,8 @@ class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
     ended_at: int | None = None
     end: int | None = None
     snapshot: int | None = None
-    ties: bool | None = None
-    standing: Standing | None = None
+    needs_cleanup: bool | None = None
+    admission: Admission | None = None
     not_before: int | None = None
     start_by: int | None = None
     finish_by: int | None = None

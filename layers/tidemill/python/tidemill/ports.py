@@ -355,7 +355,7 @@ class Blobs(Protocol):
 class Queue(Protocol):
     """The functions' queues. What they carry is a hint: "look at this run", now or at a time."""
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         """Have someone look at this run, now or at a time. `loose`: then the sweep, by its due time, is soon enough."""
         ...
 

@@ -30,7 +30,7 @@ from typing import Literal
 
 import msgspec
 
-from tidemill.model import Event, Failure, Parent, Place, Standing, StepKind, Wait
+from tidemill.model import Admission, Event, Failure, Parent, Place, StepKind, Wait
 
 FORMAT = 1  # of the records below; a journal written in a newer one is refused, never guessed at
 
@@ -148,7 +148,7 @@ class Skipped(_Record, frozen=True, tag=10):
     at: int
     reason: str
     unique: str = ""
-    alone: Place | None = None
+    singleton: Place | None = None
 
 
 class Admitted(_Record, frozen=True, tag=11):
@@ -159,7 +159,7 @@ class Admitted(_Record, frozen=True, tag=11):
     """
 
     at: int
-    standing: Standing
+    admission: Admission
     begin: int | None = None
     put_off: int = 0
     throttle: str = ""

@@ -17,7 +17,7 @@ OVERDUE = "it did not end within its finish timeout"
 UNBEGUN = "it did not start within its start timeout"
 
 
-class Look(msgspec.Struct, frozen=True):
+class Action(msgspec.Struct, frozen=True):
     """`claim`: its code can go on. `later`: not before `at`. `hold`: its function is not declared at present.
 
     `finish`: it has ended, but not all of the end's effects are known to be done. `cancel` and `fail`: with a reason.
@@ -28,34 +28,34 @@ class Look(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def look(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive: bool, now: int) -> Look:
+def next_action(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive: bool, now: int) -> Action:
     if state.terminal is not None:
-        return Look("finish")
+        return Action("finish")
     if head.finish_by is not None and head.finish_by <= now:
-        return Look("cancel", reason=OVERDUE)
+        return Action("cancel", reason=OVERDUE)
     if head.started_at is None and head.start_by is not None and head.start_by <= now:
-        return Look("cancel", reason=UNBEGUN)
+        return Action("cancel", reason=UNBEGUN)
     if state.claim is not None and claim_alive:
-        return Look("later", at=state.claim.until)
+        return Action("later", at=state.claim.until)
     if head.not_before is not None and head.not_before > now:
-        return Look("later", at=head.not_before)
+        return Action("later", at=head.not_before)
     if spec is None:
-        return Look("hold", reason=f"function {head.function_id} is not declared at present")
+        return Action("hold", reason=f"function {head.function_id} is not declared at present")
     # Even without retries the code runs once more: the step that it finds unfinished answers for the crash, and the
     # code may catch that.
-    if state.claim is not None and state.lapses >= max(spec.retries, 1):
-        return Look("fail", reason=f"the process died {state.lapses + 1} times without finishing a step")
+    if state.claim is not None and state.crashes >= max(spec.retries, 1):
+        return Action("fail", reason=f"the process died {state.crashes + 1} times without finishing a step")
     return _when_ready(state, now)
 
 
-def _when_ready(state: Tail, now: int) -> Look:
+def _when_ready(state: Tail, now: int) -> Action:
     if state.failed is not None and state.failed.retry_at > now and state.suspended is None and state.claim is None:
-        return Look("later", at=state.failed.retry_at)
+        return Action("later", at=state.failed.retry_at)
     if state.suspended is not None and not state.ready:
         due = state.suspended.due
         if due is None or due > now:
-            return Look("later", at=due if due is not None else 0)
-    return Look("claim")
+            return Action("later", at=due if due is not None else 0)
+    return Action("claim")
 
 
 def bounded(head: Head, at: int) -> int:

@@ -39,7 +39,7 @@ class _Snapshot(msgspec.Struct, Generic[Done, Heard], frozen=True, array_like=Tr
     resolved: list[Resolved]
     taken: list[tuple[str, str]]  # in older ones: what `resolved` says too
     failed: AttemptFailed | None
-    heard: Heard
+    completion_order: Heard
     timer: int = 0
     admitted: Admitted | None = None
     gathered: list[Gathered] = []
@@ -68,7 +68,7 @@ def encode(state: RunState) -> bytes:
             list(state.resolved.values()),
             [],
             state.failed,
-            list(state.heard),
+            list(state.completion_order),
             state.timer,
             state.admitted,
             state.gathered,
@@ -92,7 +92,7 @@ def decode(data: bytes) -> RunState:
         resolved={record.key: record for record in found.resolved},
         taken=_taken(found),
         failed=found.failed,
-        heard={key: number for number, key in enumerate(found.heard)},
+        completion_order={key: number for number, key in enumerate(found.completion_order)},
         admitted=found.admitted,
         gathered=found.gathered,
         timer=found.timer,

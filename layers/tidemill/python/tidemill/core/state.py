@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill.core.flow import collect as gather
+from tidemill.core.flow import collect
 from tidemill.core.journal import (
     FORMAT,
     Admitted,
@@ -75,7 +75,7 @@ class Tail(msgspec.Struct):
     taken: dict[str, list[Taken]] = {}  # by digest of the wait, in order
     failed: AttemptFailed | None = None
     ready: bool = False  # something came for a blocked step: the run can go on before its due time
-    lapses: int = 0
+    crashes: int = 0
     terminal: Ended | Cancelled | Skipped | None = None
     end: int | None = None  # the number of the terminal record
     timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
@@ -85,17 +85,17 @@ class Tail(msgspec.Struct):
     closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
     begun: dict[str, int] = {}  # the maps that were started and have not been gathered: of how many parts
-    heard: dict[str, int] = {}  # in which order the code has heard of its steps
+    completion_order: dict[str, int] = {}  # in which order the code has heard of its steps
     untold: set[str] = set()  # steps whose end no execution of this attempt is known to have been told
     executed: bool = False  # an execution of this attempt was left in order
 
     def hear(self, key: str) -> None:
         if not is_handed(key):
             self.untold.add(key)
-        if key in self.heard:  # resolved, then done: rare
-            del self.heard[key]
-            self.heard = {each: number for number, each in enumerate(self.heard)}
-        self.heard[key] = len(self.heard)
+        if key in self.completion_order:  # resolved, then done: rare
+            del self.completion_order[key]
+            self.completion_order = {each: number for number, each in enumerate(self.completion_order)}
+        self.completion_order[key] = len(self.completion_order)
 
     @property
     def attempt(self) -> int:
@@ -125,7 +125,7 @@ class RunState(Tail):
             return self.birth.events
         more = [record.event for record in self.gathered if record.event is not None]
         all_ = (*self.birth.events, *more)
-        return gather.given(all_, self.gathered[0].last)
+        return collect.given(all_, self.gathered[0].last)
 
 
 def fold(records: Iterable[Record]) -> RunState:
@@ -153,7 +153,7 @@ def _started(state: Tail, record: Started) -> None:
 
 def _claimed(state: Tail, record: Claimed) -> None:
     if state.claim is not None:
-        state.lapses += 1
+        state.crashes += 1
     state.claim = record
     state.first_claim = state.first_claim or record
     state.suspended = None
@@ -172,19 +172,19 @@ def _step_done(state: Tail, record: StepDone) -> None:
     state.tried.pop(record.key, None)
     state.blocked.pop(record.key, None)
     state.begun.pop(record.key, None)
-    state.lapses = 0
+    state.crashes = 0
 
 
 def _step_tried(state: Tail, record: StepTried) -> None:
     state.tried[record.key] = record
-    state.lapses = 0
+    state.crashes = 0
 
 
 def _attempt_failed(state: Tail, record: AttemptFailed) -> None:
     state.failed = record
     state.claim = None
-    state.lapses = 0
-    state.untold = {key for key in state.heard if not is_handed(key)}
+    state.crashes = 0
+    state.untold = {key for key in state.completion_order if not is_handed(key)}
     state.executed = False
 
 
@@ -192,7 +192,7 @@ def _suspended(state: Tail, record: Suspended) -> None:
     state.claim = None
     state.suspended = record
     state.ready = False  # whoever suspends has seen all that came before
-    state.lapses = 0
+    state.crashes = 0
     state.untold = set()
     state.executed = True
     known = state.blocked if record.more else {}
@@ -207,7 +207,7 @@ def _handed_over(state: Tail, record: HandedOver) -> None:
     state.claim = None
     state.blocked.update((b.key, b) for b in record.blocked)
     state.ready = True
-    state.lapses = 0
+    state.crashes = 0
     state.untold = set(record.untold)
     state.executed = True
 

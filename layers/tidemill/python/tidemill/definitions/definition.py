@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.core.definition import Definition, StepSpec
 from tidemill.definitions import schema as definition_shape
-from tidemill.definitions import strict_json as definition_json
+from tidemill.definitions import strict_json
 from tidemill.definitions.flow import cancel_of, flow_control, timeouts_of, triggers_of
 from tidemill.definitions.graph import nodes_of
 from tidemill.definitions.steps import step_of
@@ -33,7 +33,7 @@ APP = "definitions"  # the app of all functions without an SDK
 def parse(data: bytes, folder: Path, problems: Problems) -> Definition | None:
     """The definition that lies in `folder`; None where something is wrong, and `problems` says what."""
     before = len(problems.found)
-    value = definition_json.read(data, problems)
+    value = strict_json.read(data, problems)
     if len(problems.found) > before:
         return None
     given = definition_shape.fit(value, problems)

@@ -64,7 +64,7 @@ def views(
 
 def _recalled(memory: Memory, data_type: type[BaseModel]) -> list[Any] | None:
     """None where there is nothing to recall, or the code asks for another model than it did."""
-    from tidemill.values import encode as values
+    from tidemill import values
 
     known = memory.recall()
     try:
@@ -75,7 +75,7 @@ def _recalled(memory: Memory, data_type: type[BaseModel]) -> list[Any] | None:
 
 
 def _keep(memory: Memory, events: tuple[model.Event, ...], data: list[Any], data_type: type[BaseModel]) -> None:
-    from tidemill.values import encode as values
+    from tidemill import values
     from tidemill.values.identical import identical
 
     if not identical([_parsed(event, data_type) for event in events], data):

@@ -21,7 +21,7 @@ _KEYS = ("name", "data", "id", "user", "ts", "v")
 def plain_object(value: object, where: str) -> dict[str, Any]:
     """A dict, a Pydantic model or a dataclass as the JSON object that is sent (see `values_sent`)."""
     from tidemill.values import send as values_sent  # where no data is sent, it need not be loaded
-    from tidemill.values.encode import NotSerializable
+    from tidemill.values.encoding import NotSerializable
 
     try:
         return _checked_object(values_sent.plain_of(value, where), value, where)
@@ -31,7 +31,7 @@ def plain_object(value: object, where: str) -> dict[str, Any]:
 
 def passed_object(value: object, where: str) -> bytes:
     """What `invoke` passes, encoded: the function is given the value itself, everybody else what would be sent."""
-    from tidemill.values import encode as values
+    from tidemill import values
     from tidemill.values import send as values_sent
 
     try:

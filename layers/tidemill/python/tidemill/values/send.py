@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import msgspec
 
+from tidemill import values
 from tidemill.limits import JSON_DEPTH
-from tidemill.values import encode as values
 from tidemill.values.restore import TAG
 
 

@@ -160,12 +160,12 @@ class DynamoEvents:
         """Whether this is the event that stands under its id now; it is stored if none does."""
         item = self._item(event)
         for _ in range(_TRIES):  # bounded: another event of the same old id may be faster each time
-            standing = self._table.put_or_found(item)
-            if standing is None:
+            admission = self._table.put_or_found(item)
+            if admission is None:
                 return True
-            if event.received_at - _effective(standing) <= EVENT_ID_MEMORY:
-                return bool(standing["d"] == item["d"])
-            self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": standing["at"]})
+            if event.received_at - _effective(admission) <= EVENT_ID_MEMORY:
+                return bool(admission["d"] == item["d"])
+            self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": admission["at"]})
         raise Unavailable(f"the id of event {event.id} was taken by others {_TRIES} times in a row")
 
     def _item(self, event: Event) -> Item:

@@ -37,7 +37,7 @@ from tidemill.aws.dynamo.keys import (
 )
 from tidemill.aws.dynamo.table import Copy, Item
 from tidemill.limits import KIB, RECORD_LIFE, RUN_RETENTION, SECOND
-from tidemill.model import Head, HeadChange, Parent, RunStatus, Standing
+from tidemill.model import Admission, Head, HeadChange, Parent, RunStatus
 from tidemill.ports import Blobs
 
 KINDS = ("scheduled", "running", "idle", "ending")  # of open runs, in the index of due times
@@ -55,14 +55,14 @@ _PLAIN = {  # attributes of a head that are left out where they have their defau
     "finish_by": "fb",
     "start_by": "sb",
     "not_before": "nb",
-    "ties": "ti",
+    "needs_cleanup": "ti",
     "gathers": "ga",
     "kept": "kp",
 }
 _PACKED: dict[str, tuple[str, Any]] = {
     "event_ids": ("ev", tuple[str, ...]),
     "parent": ("pa", Parent),
-    "standing": ("sg", Standing),
+    "admission": ("sg", Admission),
 }
 _DEFAULTS = Head("", "", "scheduled", 0, None)
 _CREATED = 13  # digits

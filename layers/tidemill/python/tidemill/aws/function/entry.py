@@ -12,8 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.aws.calls.client import AwsError
-from tidemill.aws.function import load_app as code
-from tidemill.aws.function import logs
+from tidemill.aws.function import load_app, logs
 from tidemill.aws.function.executor import Executor, Refused, Turn, turn
 from tidemill.aws.function.metrics import Metrics
 from tidemill.aws.messages.redelivery import PATIENCE, Again, received, sooner
@@ -31,7 +30,7 @@ class Entry:
 
     def __init__(
         self,
-        functions: Callable[[], code.Functions],
+        functions: Callable[[], load_app.Functions],
         metrics: Metrics | None = None,
         again: Again | None = None,
         bury: Callable[[str, str, str], object] | None = None,
@@ -57,7 +56,7 @@ class Entry:
         records = cast("list[Event]", event["Records"])
         try:
             executor = self._ready()
-        except code.BadDeploy as error:
+        except load_app.BadDeploy as error:
             if not all(self._buried(record, str(error)) for record in records):
                 raise
             return {"batchItemFailures": []}
@@ -67,13 +66,13 @@ class Entry:
 
     def warm(self) -> None:
         """Do now what can be done before the first message; a deploy that cannot be loaded is told with the message."""
-        with suppress(code.BadDeploy):
+        with suppress(load_app.BadDeploy):
             self._load()
 
     def _ready(self) -> Executor:
         try:
             return self._load()
-        except code.BadDeploy as error:
+        except load_app.BadDeploy as error:
             logs.logger.error("%s", error)
             raise
 
@@ -150,7 +149,7 @@ def serving(app: App) -> Entry:
     return Entry(lambda: app.functions)
 
 
-def _executor(functions: code.Functions, metrics: Metrics) -> Executor:
+def _executor(functions: load_app.Functions, metrics: Metrics) -> Executor:
     from tidemill.aws import world
 
     return Executor(
@@ -172,8 +171,8 @@ def _ends() -> Ends:
     return defined.ends(os.environ)
 
 
-def _declared() -> code.Functions:
-    return code.load(os.environ, lambda: _entry.context)
+def _declared() -> load_app.Functions:
+    return load_app.load(os.environ, lambda: _entry.context)
 
 
 _entry = Entry(_declared)

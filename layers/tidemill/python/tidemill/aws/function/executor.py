@@ -22,7 +22,7 @@ from tidemill.aws.function import logs
 from tidemill.aws.function.deployed_registry import OwnRegistry
 from tidemill.aws.function.metered_runs import WatchedRuns
 from tidemill.aws.function.metrics import Metrics
-from tidemill.aws.function.short_timers import NEAR, NearQueue
+from tidemill.aws.function.short_timers import NEAR, ShortTimers
 from tidemill.aws.liveness import GRACE
 from tidemill.aws.messages import types as message
 from tidemill.aws.messages.dead_letters import DeadLetters
@@ -31,7 +31,7 @@ from tidemill.core.journal import Claimed, HandedOver, Started
 from tidemill.engine.drive.claim import Opened, open_run
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.host import Host
-from tidemill.engine.drive.keeper import LocalKeeper
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.remote_attempt import ended
 from tidemill.engine.intake.begin import arrive, tick
 from tidemill.engine.runs.load import first, tail
@@ -87,11 +87,11 @@ class Executor:
         ends: Callable[[], Ends] | None = None,
         hand_back: HandBack | None = None,
     ) -> None:
-        self._near = NearQueue(world.queue, world.clock)
+        self._timers = ShortTimers(world.queue, world.clock)
         self._runs = WatchedRuns(world.runs, metrics)
         own = {function_id: function.spec for function_id, function in functions.items()}
         registry = OwnRegistry(world.registry, own, version)
-        self._world = replace(world, runs=cast("RunStore", self._runs), queue=self._near, registry=registry)
+        self._world = replace(world, runs=cast("RunStore", self._runs), queue=self._timers, registry=registry)
         self._functions = functions
         self._by_queue = {queue_name(mill, function_id): function for function_id, function in functions.items()}
         self._dead = dead
@@ -113,7 +113,7 @@ class Executor:
                 f"a message of the queue {queue} came to an app that declares no function of this queue (its "
                 f"functions: {known}); deploy the code that declares it, or remove its event source mapping"
             )
-        self._near.release()
+        self._timers.release()
         self._runs.hold(lambda run_id, reason: self._poison(function.id, body, run_id, reason))
         try:
             found = message.read(body)
@@ -144,7 +144,7 @@ class Executor:
         return True
 
     def _do(self, function: AnyFunction, found: message.Message, body: str, sent: int | None, this: Turn) -> None:
-        if isinstance(found, message.Look):
+        if isinstance(found, message.Wake):
             self._look(function, found, this)
         elif isinstance(found, message.Start):
             self._started(sent)
@@ -155,19 +155,19 @@ class Executor:
         else:
             self._told(function, found, body, this)
 
-    def _look(self, function: AnyFunction, look: message.Look, this: Turn) -> None:
+    def _look(self, function: AnyFunction, look: message.Wake, this: Turn) -> None:
         logs.about(function_id=function.id, run_id=look.run_id)
         now = self._world.clock.now()
         if look.at is not None and look.at > now:
             if look.at > min(now + NEAR, this.leave_at):
-                self._near.look(look.run_id, function.id, look.at)
+                self._timers.wake(look.run_id, function.id, look.at)
                 return
             self._sleep(look.at - now)
         elif look.at is not None:
             self._metrics.time("WakeUpLateness", now - look.at)
         if look.gave_up:
             _take_back(self._world, look)
-        self._near.hold(look.run_id, this.leave_at)
+        self._timers.hold(look.run_id, this.leave_at)
         self._go(open_run(self._world, look.run_id, this.by, this.until), this)
 
     def _tick(self, function: AnyFunction, found: message.Tick, this: Turn) -> None:
@@ -177,7 +177,9 @@ class Executor:
             return  # a schedule that a deploy has just removed
         self._go(tick(self._world, function.spec, trigger, found.at, this.by, this.until), this)
 
-    def _told(self, function: AnyFunction, found: message.Told | message.Stopped, body: str, this: Turn) -> None:
+    def _told(
+        self, function: AnyFunction, found: message.StepFinished | message.Stopped, body: str, this: Turn
+    ) -> None:
         """A step's attempt has ended that went on elsewhere: its run is told, and goes on."""
         logs.about(function_id=function.id, run_id=found.run_id)
         try:
@@ -189,7 +191,7 @@ class Executor:
         if end is None:
             return  # it comes again
         ended(self._world, found.run_id, step, found.attempt, end)
-        self._near.hold(found.run_id, this.leave_at)
+        self._timers.hold(found.run_id, this.leave_at)
         self._go(open_run(self._world, found.run_id, this.by, this.until), this)
 
     @cached_property
@@ -203,12 +205,12 @@ class Executor:
         while True:  # ends at the latest at `leave_at`: what is due later is a message
             if opened is not None:
                 self._drive(opened, this)
-            due = self._near.due
+            due = self._timers.due
             if due is None:
                 return
-            self._near.hold(self._near.run_id, this.leave_at)
+            self._timers.hold(self._timers.run_id, this.leave_at)
             self._sleep(max(due - self._world.clock.now(), 0))
-            opened = open_run(self._world, self._near.run_id, this.by, this.until)
+            opened = open_run(self._world, self._timers.run_id, this.by, this.until)
 
     def _drive(self, opened: Opened, this: Turn) -> None:
         head = opened.head
@@ -217,12 +219,12 @@ class Executor:
             raise Refused(
                 f"run {head.run_id} is one of {opened.spec.id}, which this app does not declare; deploy its code"
             )
-        self._near.hold(head.run_id, this.leave_at)
+        self._timers.hold(head.run_id, this.leave_at)
         logs.about(function_id=function.id, run_id=head.run_id, event_id=next(iter(head.event_ids), None))
         if _first(opened):
             self._metrics.count("RunsStarted")
         world, self._claimed, stopping = self._world, head.run_id, self._stopping(this)
-        drive(function, opened, LocalKeeper(world), world.clock, world.entropy, stopping=stopping, host=Host())
+        drive(function, opened, StoreKeeper(world), world.clock, world.entropy, stopping=stopping, host=Host())
         self._claimed = ""
 
     def _stopping(self, this: Turn) -> Callable[[], bool]:
@@ -251,7 +253,7 @@ class Executor:
         )
 
 
-def _take_back(world: World, look: message.Look) -> None:
+def _take_back(world: World, look: message.Wake) -> None:
     """Record that the claim is over: so nobody waits for its end, and it is charged to no step as a crash."""
     whole = world.runs.open(look.run_id)
     if whole is not None:

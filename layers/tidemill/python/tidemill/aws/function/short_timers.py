@@ -11,7 +11,7 @@ from tidemill.ports import Clock, Queue
 NEAR = 2_000  # milliseconds
 
 
-class NearQueue:
+class ShortTimers:
     """The functions' queues; but when the run at hand is to be looked at in a moment, `due` says when instead."""
 
     def __init__(self, queue: Queue, clock: Clock) -> None:
@@ -29,11 +29,11 @@ class NearQueue:
         """No run is at hand."""
         self.hold("", 0)
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         if run_id == self.run_id and at is not None and self._near(at):
             self.due = at
         else:
-            self._queue.look(run_id, function_id, at, loose)
+            self._queue.wake(run_id, function_id, at, loose)
 
     def _near(self, at: int) -> bool:
         now = self._clock.now()

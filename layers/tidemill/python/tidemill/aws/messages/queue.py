@@ -41,7 +41,7 @@ class SqsQueue:
         self._gone = gone
         self._timers = Timers(client, settings)
 
-    def look(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
+    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
         ahead = at - self._clock.now() if at is not None else 0
         if ahead <= 0:
             self._send(function_id, {"look": run_id})

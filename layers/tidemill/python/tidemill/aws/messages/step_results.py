@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tidemill.aws.messages.lambda_answers import failure_of
-from tidemill.aws.messages.types import NotAMessage, Stopped, Told
+from tidemill.aws.messages.types import NotAMessage, StepFinished, Stopped
 from tidemill.model import Failure
 
 _ABSENT = msgspec.Raw()
@@ -76,7 +76,7 @@ class _Body(msgspec.Struct):
     request: msgspec.Raw = msgspec.field(name="requestContext", default=_ABSENT)
 
 
-def read(body: str) -> Told | Stopped:
+def read(body: str) -> StepFinished | Stopped:
     """Raises NotAMessage."""
     try:
         found = msgspec.json.decode(body, type=_Body)
@@ -91,22 +91,24 @@ def read(body: str) -> Told | Stopped:
     raise NotAMessage("the message is none of Tidemill's: it tells of no run, no step and no container")
 
 
-def _ended(found: _Ended) -> Told:
-    return Told(
+def _ended(found: _Ended) -> StepFinished:
+    return StepFinished(
         found.run_id, found.step_id, found.attempt, bytes(found.value) if found.value else None,
         found.blob, found.failure,
     )  # fmt: skip
 
 
-def _recorded(found: _Record) -> Told:
+def _recorded(found: _Record) -> StepFinished:
     about = found.payload.ctx
     answer = bytes(found.answer) or b"null"
     if found.request.condition == "Success" and found.response.error is None:
-        return Told(about.run_id, about.step_id, about.attempt, answer)
+        return StepFinished(about.run_id, about.step_id, about.attempt, answer)
     if found.response.error is None:
         sentence = f"Lambda did not run it: {found.request.condition}"
-        return Told(about.run_id, about.step_id, about.attempt, failure=Failure(found.request.condition, sentence))
-    return Told(about.run_id, about.step_id, about.attempt, failure=failure_of(answer))
+        return StepFinished(
+            about.run_id, about.step_id, about.attempt, failure=Failure(found.request.condition, sentence)
+        )
+    return StepFinished(about.run_id, about.step_id, about.attempt, failure=failure_of(answer))
 
 
 def _stopped(found: _Task) -> Stopped:

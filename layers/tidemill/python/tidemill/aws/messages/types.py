@@ -17,7 +17,7 @@ class Start(msgspec.Struct, frozen=True):
     event: Event
 
 
-class Look(msgspec.Struct, frozen=True):
+class Wake(msgspec.Struct, frozen=True):
     """Look at this run; `at`: not before. `gave_up`: who had claimed it says that he has, and does not go on."""
 
     run_id: str
@@ -31,7 +31,7 @@ class Tick(msgspec.Struct, frozen=True):
     at: int
 
 
-class Told(msgspec.Struct, frozen=True):
+class StepFinished(msgspec.Struct, frozen=True):
     """An attempt of a step has ended, with a value (JSON, here or in a blob), or failed."""
 
     run_id: str
@@ -55,7 +55,7 @@ class Stopped(msgspec.Struct, frozen=True):
     at: int | None = None
 
 
-Message = Start | Look | Tick | Told | Stopped
+Message = Start | Wake | Tick | StepFinished | Stopped
 
 
 class NotAMessage(Exception):
@@ -96,7 +96,7 @@ def read(body: str) -> Message:
     if found.detail is not None:
         return Start(found.detail)
     if found.look:
-        return Look(found.look, found.at if isinstance(found.at, int) else None, found.gave_up)
+        return Wake(found.look, found.at if isinstance(found.at, int) else None, found.gave_up)
     if found.cron is not None and isinstance(found.at, str):
         return Tick(found.cron.cron, found.cron.timezone, _time(found.at))
     if found.ended or found.request:
@@ -104,7 +104,7 @@ def read(body: str) -> Message:
     raise NotAMessage("the message is none of Tidemill's: it has neither an event (detail), nor look, nor cron and at")
 
 
-def _elsewhere(body: str) -> Told | Stopped:
+def _elsewhere(body: str) -> StepFinished | Stopped:
     from tidemill.aws.messages import step_results as told  # only definitions have such steps
 
     return told.read(body)

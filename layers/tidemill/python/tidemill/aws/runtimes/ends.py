@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tidemill import values
 from tidemill.aws.calls.client import Client
 from tidemill.aws.messages.lambda_answers import value_of
-from tidemill.aws.messages.types import NotAMessage, Stopped, Told
+from tidemill.aws.messages.types import NotAMessage, StepFinished, Stopped
 from tidemill.aws.runtimes import fargate, task_log
 from tidemill.aws.runtimes.context import Places
 from tidemill.aws.settings import step_mark, step_name
@@ -16,7 +17,6 @@ from tidemill.limits import SECOND
 from tidemill.model import Failure
 from tidemill.runtimes.output import OUTPUT_BYTES, checked, failed, printed
 from tidemill.task import Task
-from tidemill.values import encode as values
 
 
 class Ends:
@@ -31,22 +31,22 @@ class Ends:
     def _client(self) -> Client:
         return self._places.client
 
-    def step_of(self, function_id: str, found: Told | Stopped) -> str:
+    def step_of(self, function_id: str, found: StepFinished | Stopped) -> str:
         """The step's id. Raises NotAMessage where the definition has no such step."""
         return self._step(function_id, found).id
 
-    def end(self, function_id: str, found: Told | Stopped, body: str) -> bytes | Failure | None:
+    def end(self, function_id: str, found: StepFinished | Stopped, body: str) -> bytes | Failure | None:
         """The value, encoded, or the failure. None: it cannot be told yet, and the message will come again."""
         step = self._step(function_id, found)
         task = Task(function_id, found.run_id, found.attempt, step, ".", {})
         try:
-            if isinstance(found, Told):
+            if isinstance(found, StepFinished):
                 return self._told(task, found)
             return self._stopped(task, found, body)
         except TaskFailed as error:
             return error.failure
 
-    def _told(self, task: Task, found: Told) -> bytes | Failure:
+    def _told(self, task: Task, found: StepFinished) -> bytes | Failure:
         if found.failure is not None:
             return found.failure
         data = self._places.blobs.get(found.blob) if found.blob is not None else found.value
@@ -86,7 +86,7 @@ class Ends:
         }
         self._client.call("sqs", "SendMessage", sent)
 
-    def _step(self, function_id: str, found: Told | Stopped) -> StepSpec:
+    def _step(self, function_id: str, found: StepFinished | Stopped) -> StepSpec:
         steps = self._definitions[function_id].steps if function_id in self._definitions else ()
         for step in steps:
             if (step_mark(step.id) == found.mark) if isinstance(found, Stopped) else (step.id == found.step_id):

@@ -184,8 +184,8 @@ def _details(record: Record) -> View:
         case Cancelled() | Skipped():
             return {"reason": record.reason}
         case Admitted():
-            keys = [place.label for place in record.standing.places if place.label]
-            return {"begin": time_view(record.begin), "rank": iso(record.standing.rank), "keys": keys}
+            keys = [place.label for place in record.admission.places if place.label]
+            return {"begin": time_view(record.begin), "rank": iso(record.admission.rank), "keys": keys}
         case Gathered():
             return {"event_id": record.event.id if record.event is not None else None}
         case Begun():

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from tidemill import values
 from tidemill.core.journal import Ended, Record, Resolved, StepDone
 from tidemill.duration import iso
 from tidemill.limits import VALUE_INLINE
 from tidemill.model import SIGNAL, Event, Failure, event_fields
-from tidemill.values import encode as values
 
 View = dict[str, Any]
 _FOREVER = 253_402_300_800_000  # the year 10000: no ISO time any more, and no claim that ends

@@ -9,11 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from tidemill.core.journal import Claimed, Ended, Record
-from tidemill.core.next_action import UNBEGUN, Look, bounded, look
+from tidemill.core.next_action import UNBEGUN, Action, bounded, next_action
 from tidemill.core.state import RunState, Tail
 from tidemill.engine.drive import keeper as keep
-from tidemill.engine.intake import admit
-from tidemill.engine.intake import collect as gather
+from tidemill.engine.intake import admit, collect
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import concurrency as places
 from tidemill.engine.runs import end as finish
@@ -55,21 +54,21 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     base = first(head)
     state = tail(base, records)
     spec = world.registry.function(head.function_id)
-    head.ties = head.ties or bool(state.begun)
+    head.needs_cleanup = head.needs_cleanup or bool(state.begun)
     renew.before(world, head, world.clock.now())
     for _ in range(_TRIES):
         now = world.clock.now()
         alive = state.claim is not None and world.liveness.alive(state.claim, now)
-        decision = look(state, head, spec, alive, now)
+        decision = next_action(state, head, spec, alive, now)
         if decision.do != "claim" or spec is None:
             _otherwise(world, head, state, decision, now)
             if not alive:
                 places.pause(world, head, state.seq + (decision.do == "hold"))
             return None
-        if isinstance(state, RunState) and gather.gathers(spec) and gather.delayed(head, state):
-            gather.join_window(world, spec, head, state)
+        if isinstance(state, RunState) and collect.gathers(spec) and collect.delayed(head, state):
+            collect.join_window(world, spec, head, state)
             return None
-        limited = spec.flow or (head.standing is not None and head.standing.places)  # or was, before a deploy
+        limited = spec.flow or (head.admission is not None and head.admission.places)  # or was, before a deploy
         before = admit.admit(world, head, state, spec, until, now) if limited else _NOTHING
         if before is None:
             return None
@@ -81,7 +80,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
             due=bounded(head, min(until, now + RECHECK)),
             attempt=max(state.attempt, head.attempt),
             started_at=head.started_at or now,
-            standing=head.standing if before else None,
+            admission=head.admission if before else None,
         )
         found = world.runs.append(run_id, state.seq + 1, [*before, claim], change)
         if found is None or found[: len(before) + 1] == [*before, claim]:
@@ -92,12 +91,12 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         records.extend(found)
         state.add(found)
         if spec.flow:  # what was written may have changed more of the head than the journal tells
-            taken = head.standing
+            taken = head.admission
             head = world.runs.head(run_id) or head
             if taken is not None:
                 admit.too_late(world, head, state, spec, taken, found)
             if state.terminal is not None:  # its places were taken for a claim that comes too late
-                head.standing = head.standing or taken
+                head.admission = head.admission or taken
                 places.leave(world, head, state, gone=False)
     raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be claimed")
 
@@ -111,7 +110,7 @@ def attend(world: World, run_id: str) -> bool:
     state = tail(first(head), records)
     now = world.clock.now()
     alive = state.claim is not None and world.liveness.alive(state.claim, now)
-    decision = look(state, head, world.registry.function(head.function_id), alive, now)
+    decision = next_action(state, head, world.registry.function(head.function_id), alive, now)
     if decision.do == "claim":
         return False
     _otherwise(world, head, state, decision, now)
@@ -131,14 +130,14 @@ def settle(world: World, run_id: str) -> bool:
     head, records = whole
     state, now = tail(first(head), records), world.clock.now()
     alive = state.claim is not None and world.liveness.alive(state.claim, now)
-    decision = look(state, head, None, alive, now)
+    decision = next_action(state, head, None, alive, now)
     if decision.do not in ("finish", "cancel"):
         return False
     _otherwise(world, head, state, decision, now)
     return True
 
 
-def _otherwise(world: World, head: Head, state: Tail, decision: Look, now: int) -> None:
+def _otherwise(world: World, head: Head, state: Tail, decision: Action, now: int) -> None:
     """What a run needs whose code cannot go on now."""
     if decision.do == "finish":
         finish.finish(world, head.run_id)
@@ -156,17 +155,17 @@ def _later(world: World, head: Head, at: int, now: int) -> None:
     due = bounded(head, min(at or now + RECHECK, now + RECHECK) if head.status == "running" else at or now + RECHECK)
     if due != head.due:
         world.runs.redue(head.run_id, head.due, due)
-    world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
+    world.queue.wake(head.run_id, head.function_id, due, due == now + RECHECK)
 
 
 def _hold(world: World, head: Head, reason: str, now: int) -> None:
     due = bounded(head, now + RECHECK)
     world.runs.redue(head.run_id, head.due, due, reason)
-    world.queue.look(head.run_id, head.function_id, due, due == now + RECHECK)
+    world.queue.wake(head.run_id, head.function_id, due, due == now + RECHECK)
 
 
 def _fail(world: World, head: Head, state: Tail, reason: str, now: int) -> None:
     """A run whose process dies again and again between its steps."""
     failure = Failure(type="Crashed", message=reason, retriable=False)
     ended = Ended(now, "failed", failure=failure)
-    keep.LocalKeeper(world).append(head, state.seq + 1, [ended], finish.closing(ended, state.seq + 1))
+    keep.StoreKeeper(world).append(head, state.seq + 1, [ended], finish.closing(ended, state.seq + 1))

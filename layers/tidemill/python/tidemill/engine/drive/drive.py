@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tidemill import values
 from tidemill.core import retry
 from tidemill.core.journal import AttemptFailed, Ended, Validated
 from tidemill.core.next_action import bounded
@@ -38,7 +39,6 @@ from tidemill.sdk.context import AsyncContext, Context
 from tidemill.sdk.function import Function
 from tidemill.sdk.step import Step, StepDriver
 from tidemill.sdk.step_async import AsyncStep, AsyncStepDriver
-from tidemill.values import encode as values
 
 AnyFunction = Function[Any, Any]
 Body = Callable[[LiveRun], Any]
@@ -75,7 +75,7 @@ def drive(
     live = LiveRun(opened.head, opened.spec, state, keeper, clock, entropy, stopping, stubs or {})
     live.restored = size
     live.snapshot_every, live.host = snapshot_every, host
-    live.head.ties = live.head.ties or bool(state.begun)
+    live.head.needs_cleanup = live.head.needs_cleanup or bool(state.begun)
     if lot is not None:
         live.park = lambda: live.state.seq >= park_from and park(live, lot)
     parent = opened.head.parent
@@ -91,8 +91,10 @@ def drive(
     except Left:
         pass  # another executor, or an end, took the run
     terminal = live.state.terminal
-    outside = live.head.standing is not None and not isinstance(terminal, Ended)  # its place is held until this is told
-    if terminal is not None and (live.head.ties or outside):
+    outside = live.head.admission is not None and not isinstance(
+        terminal, Ended
+    )  # its place is held until this is told
+    if terminal is not None and (live.head.needs_cleanup or outside):
         live.keeper.ended(live.head, live.state.begun)  # what this executor put after the end must not stay behind
     if live.failure is not None:
         raise live.failure
@@ -143,12 +145,12 @@ def execute(
         made = AsyncCalls(driver)
         driver.place = made.place
         step = AsyncStep(cast("AsyncStepDriver", made), made.made)
-        ctx = AsyncContext(events, **_about(function, live, step, driver.tape))
+        ctx = AsyncContext(events, **_about(function, live, step, driver.replayed))
         try:
             value = in_branch(lambda: driver.complete(function.fn(ctx)), trunk)
             made.check()
-            if driver.alone:
-                driver.tape.ahead.ends(lambda: declared_at(function.fn))
+            if driver.singleton:
+                driver.replayed.ahead.ends(lambda: declared_at(function.fn))
             return value, driver.found
         except BaseException:
             if driver.found is not None:
@@ -158,11 +160,11 @@ def execute(
             made.close()
     plain = Driver(live, threads=threads, seeking=seeking)
     calls = Calls(plain)
-    context = Context(events, **_about(function, live, Step(cast("StepDriver", calls)), plain.tape))
+    context = Context(events, **_about(function, live, Step(cast("StepDriver", calls)), plain.replayed))
     try:
         value = in_branch(lambda: function.fn(context), trunk)
         calls.check()
-        plain.tape.ahead.ends(lambda: declared_at(function.fn))
+        plain.replayed.ahead.ends(lambda: declared_at(function.fn))
         return value, plain.found
     except BaseException:
         if plain.found is not None:
@@ -180,14 +182,14 @@ def _as_trunk(work: Callable[[], Any], trunk: Branch) -> Any:
     return work()
 
 
-def _about(function: AnyFunction, live: LiveRun, step: Any, tape: Any) -> dict[str, Any]:
+def _about(function: AnyFunction, live: LiveRun, step: Any, replayed: Any) -> dict[str, Any]:
     number = live.state.attempt
     return {
         "run_id": live.head.run_id,
         "function_id": function.id,
         "attempt": lambda: attempt.get(number),
         "step": step,
-        "logger": lambda: logger(function.id, live.head.run_id, tape, function.is_async),
+        "logger": lambda: logger(function.id, live.head.run_id, replayed, function.is_async),
         "data_type": function.data_type,
         "memory": _Validations(live) if function.data_type is not None else None,
     }

@@ -15,9 +15,9 @@ from typing import Any
 from tidemill import model
 from tidemill.core.handed import told_outside
 from tidemill.core.journal import Blocked, Resolved, StepDone
-from tidemill.engine.drive import steps as plans
+from tidemill.engine.drive import steps
 from tidemill.engine.drive.live import AttemptTimeout, Left, LiveRun
-from tidemill.engine.drive.replayed import Branch, Found, Tape, attempt, branch, this_branch
+from tidemill.engine.drive.replayed import Branch, Found, Replayed, attempt, branch, this_branch
 from tidemill.engine.drive.steps import Asked, Call, Plan
 from tidemill.engine.drive.trace.frames import called_at
 from tidemill.model import StepKind
@@ -29,7 +29,7 @@ class Driver:
 
     def __init__(self, live: LiveRun, *, threads: bool = True, seeking: str | None = None) -> None:
         self.live = live
-        self.tape = Tape(live, seeking=seeking is not None)
+        self.replayed = Replayed(live, seeking=seeking is not None)
         self.found: Found | None = None
         self._threads = threads
         self._seeking = seeking
@@ -51,9 +51,9 @@ class Driver:
         key = here.key(id)
         done = self._recall(key, "run")
         if done is not None:
-            return plans.outcome(done)
+            return steps.outcome(done)
         return self._perform(
-            plans.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+            steps.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
         )
 
     def sleep(self, id: str, ms: int) -> None:
@@ -66,15 +66,15 @@ class Driver:
         key = this_branch().key(id)
         if self._recall(key, "sleep") is None:
             until = at if at is not None else self.live.clock.now() + ms
-            self._perform(plans.sleep(self.live, key, until), key)
+            self._perform(steps.sleep(self.live, key, until), key)
 
     def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
         known = self._recall(key, "wait")
         if known is not None:
-            found: tuple[str, model.Event] | None = plans.outcome(known)
+            found: tuple[str, model.Event] | None = steps.outcome(known)
             return found
-        found = self._perform(plans.wait(self.live, key, "wait", waits, timeout, lookback), key)
+        found = self._perform(steps.wait(self.live, key, "wait", waits, timeout, lookback), key)
         return found
 
     def signal(self, id: str, signal: str, timeout: int | None) -> Any:
@@ -82,9 +82,9 @@ class Driver:
         known = self._recall(key, "signal")
         asked = (("", signal, None, None),)
         found = (
-            plans.outcome(known)
+            steps.outcome(known)
             if known is not None
-            else self._perform(plans.wait(self.live, key, "signal", asked, timeout, True), key)
+            else self._perform(steps.wait(self.live, key, "signal", asked, timeout, True), key)
         )
         return view(found[1]).data["data"] if found is not None else None
 
@@ -92,14 +92,14 @@ class Driver:
         key = this_branch().key(id)
         known = self._recall(key, "invoke")
         if known is not None:
-            return plans.outcome(known)
-        return self._perform(plans.invoke(self.live, key, function_id, data, timeout), key)
+            return steps.outcome(known)
+        return self._perform(steps.invoke(self.live, key, function_id, data, timeout), key)
 
     def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
         known = self._recall(key, "send")
         sent: list[str] = (
-            plans.outcome(known) if known is not None else self._perform(plans.send(self.live, key, events), key)
+            steps.outcome(known) if known is not None else self._perform(steps.send(self.live, key, events), key)
         )
         return sent
 
@@ -110,9 +110,9 @@ class Driver:
             raise self._leave()
         known = self._recall(key, "map")
         results: list[Any] = (
-            plans.outcome(known)
+            steps.outcome(known)
             if known is not None
-            else self._perform(plans.map_items(self.live, key, items, max_concurrency), key)
+            else self._perform(steps.map_items(self.live, key, items, max_concurrency), key)
         )
         return results
 
@@ -121,7 +121,7 @@ class Driver:
         here = this_branch().prefix
         scopes = this_branch().branches(len(calls))
         for scope in scopes:
-            self.tape.coverage.begin(scope.prefix, here)
+            self.replayed.coverage.begin(scope.prefix, here)
         ends = [_End() for _ in calls]
         if self._threads and len(calls) > 1:
             self._in_threads(calls, scopes, ends)
@@ -129,7 +129,7 @@ class Driver:
             for call, scope, end in zip(calls, scopes, ends, strict=True):
                 contextvars.copy_context().run(self._follow, call, scope, end)
         self.live.check()
-        self.tape.coverage.join([scope.prefix for scope in scopes], here)
+        self.replayed.coverage.join([scope.prefix for scope in scopes], here)
         if any(end.left for end in ends):
             raise self._leave_branch()
         for end in ends:
@@ -160,7 +160,7 @@ class Driver:
     def _follow(self, call: Callable[[], Any], scope: Branch, end: _End) -> None:
         branch.set(scope)
         if self.live.leaving is not None:
-            self.tape.coverage.cut(scope.prefix)
+            self.replayed.coverage.cut(scope.prefix)
             end.left = True
             return
         try:
@@ -186,7 +186,7 @@ class Driver:
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
-        if self.tape.coverage.left and any(map(this_branch().prefix.startswith, self.tape.coverage.left)):
+        if self.replayed.coverage.left and any(map(this_branch().prefix.startswith, self.replayed.coverage.left)):
             raise Left  # its code swallowed the first
         if self._seeking is not None:
             self._block(Blocked(key, "run", 0))
@@ -197,20 +197,20 @@ class Driver:
 
     def _told(self, key: str) -> None:
         """The code is about to go on with how this step ended."""
-        if key in self.live.state.heard:
+        if key in self.live.state.completion_order:
             self.live.give(key)
-            self.tape.coverage.told(this_branch().prefix, key)
+            self.replayed.coverage.told(this_branch().prefix, key)
 
     def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
         """How this step ended, if it has."""
-        known = self.tape.recall(key, kind)
+        known = self.replayed.recall(key, kind)
         if known is not None:
             self._told(key)
         return known
 
     def _begins(self, key: str) -> None:
         """The code begins what the journal does not know."""
-        if not self.tape.ahead.begins(key, this_branch().prefix, called_at):
+        if not self.replayed.ahead.begins(key, this_branch().prefix, called_at):
             raise self._leave("superseded")
 
     def _carry_out(self, plan: Plan, key: str) -> Any:
@@ -306,7 +306,7 @@ class Driver:
         prefix = this_branch().prefix
         if not prefix:
             return self.live.leave("suspended")
-        self.tape.coverage.left.add(prefix)
+        self.replayed.coverage.left.add(prefix)
         return Left()
 
     def _can_go_on(self, blocked: Blocked) -> bool:

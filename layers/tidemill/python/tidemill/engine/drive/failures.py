@@ -10,12 +10,12 @@ from typing import cast
 
 import msgspec
 
+from tidemill import values
 from tidemill.engine.drive.live import AttemptTimeout
 from tidemill.engine.drive.trace.stacks import stack_of
 from tidemill.errors import NonRetriableError, RetryAfterError, StepError, TaskFailed
 from tidemill.limits import SLEEP
 from tidemill.model import Failure
-from tidemill.values import encode as values
 
 _TEXT = 8_000  # characters of an error's message, and of its stack, that are kept
 _NAMED = 10  # errors of a group that its message names

@@ -125,7 +125,7 @@ class _Run:
         self._tasks[task] = (of, told_as)
 
     def _turn(self, task: asyncio.Task[Any]) -> int:
-        return driver_of(self._ctx.step).heard(self._tasks[task][1])
+        return driver_of(self._ctx.step).completion_order(self._tasks[task][1])
 
     def _over(self, task: asyncio.Task[Any]) -> None:
         of, _ = self._tasks.pop(task)

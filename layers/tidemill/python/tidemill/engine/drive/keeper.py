@@ -34,7 +34,7 @@ from tidemill.model import Event, Head, HeadChange, Parent, Wait
 from tidemill.ports import World
 
 
-class LocalKeeper:
+class StoreKeeper:
     """The Keeper of `ports.py` over a World, in the same process."""
 
     def __init__(self, world: World) -> None:
@@ -59,7 +59,7 @@ class LocalKeeper:
                 places.pause(self._world, head, seq + len(records) - 1)
             at = None if isinstance(last, HandedOver) else change.due
             recheck = isinstance(last, Suspended) and _patient(last) and at not in (head.finish_by, head.start_by)
-            self._world.queue.look(head.run_id, head.function_id, at, recheck)
+            self._world.queue.wake(head.run_id, head.function_id, at, recheck)
         return found
 
     def _end(
@@ -71,7 +71,7 @@ class LocalKeeper:
         """
         if finish.quiet(self._world, head, ended):
             renew.at_end(self._world, head, ended.at)
-            if head.standing is None:
+            if head.admission is None:
                 return _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
             found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
             if found is None:
@@ -111,7 +111,7 @@ class LocalKeeper:
             return
         if head.gathers:
             birth = msgspec.structs.replace(birth, events=load(self._world, head).events)
-        head.ties = True
+        head.needs_cleanup = True
         for number, items in enumerate(parts):
             parent = Parent(head.run_id, head.function_id, key, number, len(parts))
             start.start_chunk(self._world, spec, birth, head, parent, items)
@@ -127,7 +127,7 @@ class LocalKeeper:
         if current is not None and current.due is None:
             self._world.waits.drop(head.run_id)
             finish.cancel_parts(self._world, head.run_id, maps)
-        elif head.standing is not None:
+        elif head.admission is not None:
             finish.finish(self._world, head.run_id, gone=True)
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:

@@ -74,7 +74,7 @@ class LiveRun:
         self.failure: Exception | None = None  # why the keeper did not answer
         self.wrong: Exception | None = None  # why this code must not go on with its run
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
-        self.lapses = state.lapses  # crashes to be charged to the steps that are found unfinished
+        self.crashes = state.crashes  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()
         self.elsewhere: dict[str, Blocked] = {}  # attempts that it has handed over, and that no record tells of yet
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
@@ -248,12 +248,12 @@ class LiveRun:
 
     def charge(self, branch: str) -> int:
         """How many crashes the first unfinished step of this branch answers for."""
-        if self.lapses == 0 or any(branch.startswith(prefix) for prefix in self.charged):
+        if self.crashes == 0 or any(branch.startswith(prefix) for prefix in self.charged):
             return 0
         if any(prefix.startswith(branch) for prefix in self.charged):
             return 0  # a branch beneath has answered for it
         self.charged.add(branch)
-        return self.lapses
+        return self.crashes
 
 
 def _renumbered(change: HeadChange | None, state: RunState, records: list[Record]) -> HeadChange | None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tidemill import values
 from tidemill.core.journal import Blocked
 from tidemill.core.state import fold
 from tidemill.engine.drive.drive import AnyFunction, Body, events_of, execute, in_branch
@@ -20,7 +21,6 @@ from tidemill.engine.drive.live import Left, LiveRun
 from tidemill.engine.drive.replayed import Branch, Found, branch
 from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.model import Failure, Parent
-from tidemill.values import encode as values
 
 Item = tuple[int, Any]  # its number in the map, and itself
 

@@ -116,7 +116,7 @@ class Ahead:
 def _scoped(state: RunState, uncalled: Collection[str]) -> dict[str, list[Missed]]:
     """By scope, the oldest last."""
     scoped: dict[str, list[Missed]] = {}
-    order = {key: number for number, key in enumerate(state.heard)}
+    order = {key: number for number, key in enumerate(state.completion_order)}
     latest = len(order)
     found = sorted(_remembered(state, uncalled), key=lambda each: (each.since, order.get(each.key, latest)))
     for missed in reversed(found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from tidemill import values
 from tidemill.core import handed
 from tidemill.core.journal import Blocked, Resolved
 from tidemill.engine.drive.live import LiveRun
@@ -13,7 +14,6 @@ from tidemill.errors import TaskFailed
 from tidemill.model import Failure
 from tidemill.ports import World
 from tidemill.task import Handed
-from tidemill.values import encode as values
 
 
 def outcome(live: LiveRun, key: str, attempt: int, since: int, until: int) -> Generator[Blocked, None, Any]:

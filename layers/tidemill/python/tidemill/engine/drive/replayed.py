@@ -96,7 +96,7 @@ class Found(NamedTuple):
     context: Context
 
 
-class Tape:
+class Replayed:
     """What one execution of the code has reached of what earlier ones have. `seeking`: it only leads to a map."""
 
     def __init__(self, live: LiveRun, *, seeking: bool = False) -> None:
@@ -110,11 +110,11 @@ class Tape:
     def next_turn(self, last: int) -> int | None:
         """The turn of the first step that the code has yet to reach again; `last`: it has not ended."""
         if self._order is None:
-            heard = self.live.state.heard
-            self._order = sorted(self.uncalled, key=lambda key: heard.get(key, last), reverse=True)
+            completion_order = self.live.state.completion_order
+            self._order = sorted(self.uncalled, key=lambda key: completion_order.get(key, last), reverse=True)
         while self._order and self._order[-1] not in self.uncalled:
             self._order.pop()
-        return self.live.state.heard.get(self._order[-1], last) if self._order else None
+        return self.live.state.completion_order.get(self._order[-1], last) if self._order else None
 
     def recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
         """How this step ended, if it has."""

@@ -14,22 +14,21 @@ from typing import Any
 
 import msgspec
 
-from tidemill import duration, ids
+from tidemill import duration, ids, values
 from tidemill.core import match, retry
 from tidemill.core.journal import Begun, Blocked, Ended, Record, Resolved, StepDone, StepTried
-from tidemill.engine.drive import remote_attempt as handed
-from tidemill.engine.drive import replayed as tape
+from tidemill.engine.drive import remote_attempt
+from tidemill.engine.drive import replayed as replayed
 from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.errors import NonRetriableError, StepError
 from tidemill.limits import DELAY, MAP_CHUNKS, SKEW, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
-from tidemill.sdk import step_arguments as step_args
+from tidemill.sdk import step_arguments
 from tidemill.task import Handed
-from tidemill.values import encode as values
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def run(
     limit = (live.spec.retries if retries is None else retries) + 1
     tried = live.state.tried.get(key)
     attempt = tried.attempt if tried is not None else 0
-    elsewhere = handed.taken_up(live, key, attempt + 1)
+    elsewhere = remote_attempt.taken_up(live, key, attempt + 1)
     if elsewhere is not None or _at_rest(live, tried):
         _unharmed(live)
         crashes = 0
@@ -83,7 +82,7 @@ def run(
             else:
                 given = yield Call(_noted(live, key, attempt, timeout, fn), args, kwargs, attempt, timeout)
             if isinstance(given, Handed):
-                given = yield from handed.outcome(live, key, attempt, started, given.until)
+                given = yield from remote_attempt.outcome(live, key, attempt, started, given.until)
             value = values.encode(given, "result")
         except Exception as error:
             yield from _failed(live, key, started, attempt, limit, failure_of(error, live.clock.now(), key))
@@ -125,7 +124,7 @@ def _unharmed(live: LiveRun) -> None:
 
     The trunk may be many tasks of asyncio's: there another one may still have to answer.
     """
-    if prefix := tape.branch.get().prefix:
+    if prefix := replayed.branch.get().prefix:
         live.charge(prefix)
 
 
@@ -219,7 +218,7 @@ def _looking_on(live: LiveRun, wait: Wait) -> Wait:
     that the code gave up is to be found again.
     """
     reached = wait.after
-    for taken in outside.taken_before(live.state, wait, lookback.digest(wait)):
+    for taken in outside.taken_before(live.state, wait, match_waits.digest(wait)):
         if not live.given_before(taken.key, wait.key):
             reached = min(reached, taken.at - 1)
         elif taken.after is not None and taken.after <= reached:
@@ -231,18 +230,18 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
     """Register the waits and look back; True if an event was there already."""
     if not blocked.waits:
         return False
-    live.head.ties = True
+    live.head.needs_cleanup = True
     found = live.ask(live.keeper.wait, blocked.waits, [each for wait in blocked.waits for each in _taken(live, wait)])
     if found is None:
         return False
     wait, event = found
-    live.append(lookback.resolved(wait, event, live.clock.now()))
+    live.append(match_waits.resolved(wait, event, live.clock.now()))
     return True
 
 
 def _taken(live: LiveRun, wait: Wait) -> list[tuple[str, str]]:
     """What the code was given before it came to this wait, by a wait for the same. What it gave up is not taken."""
-    digest = lookback.digest(wait)
+    digest = match_waits.digest(wait)
     earlier = outside.taken_before(live.state, wait, digest)
     given = (taken for taken in earlier if taken.at > wait.after and live.given_before(taken.key, wait.key))
     return [(digest, taken.event_id) for taken in given]
@@ -255,7 +254,7 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
     if blocked is None and key not in live.state.resolved:
         now = live.clock.now()
         parent = Parent(live.head.run_id, live.spec.id, key)
-        encoded = step_args.passed(key, data)
+        encoded = step_arguments.passed(key, data)
         if not live.ask(live.keeper.invoke, parent, function_id, encoded, _user(live)):
             raise NonRetriableError(f"step {key!r} invokes {function_id!r}, but no function has that id")
         blocked = Blocked(key, "invoke", now, now + timeout if timeout is not None else None, function_id)
@@ -310,7 +309,7 @@ def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Pl
     if blocked is None and key not in live.state.resolved:
         chunks = live.state.begun.get(key, min(len(items), MAP_CHUNKS, most or MAP_CHUNKS))
         if chunks:
-            live.head.ties = True
+            live.head.needs_cleanup = True
             parts = [values.encode(part, "items") for part in _parts(items, chunks)]
             if key not in live.state.begun:
                 live.append(Begun(since, key, chunks))

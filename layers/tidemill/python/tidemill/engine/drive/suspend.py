@@ -21,17 +21,17 @@ def leave(live: LiveRun) -> bool:
     blocked = tuple(live.blocked.values())
     if live.leaving != "handed over" and any(b.key in live.state.resolved for b in blocked):
         return False  # what a branch waited for came while another one, the last at work, was appending
-    ties = True if live.head.ties else None
+    needs_cleanup = True if live.head.needs_cleanup else None
     if live.leaving == "handed over":
         left = HandedOver(now, _new(live), untold(live))
-        return live.offer([left], HeadChange("running", bounded(live.head, now), ties=ties))
+        return live.offer([left], HeadChange("running", bounded(live.head, now), needs_cleanup=needs_cleanup))
     ends = [b.until for b in blocked if b.until is not None]
     due = min(ends) if ends else None
     change = HeadChange(
         suspended_status(blocked),
         bounded(live.head, due if due is not None else now + RECHECK),
         snapshot=_snapshot(live),
-        ties=ties,
+        needs_cleanup=needs_cleanup,
     )
     return live.offer([_suspended(live, now, due, whole=change.snapshot is not None)], change)
 

@@ -33,7 +33,7 @@ from tidemill.engine.runs import concurrency as held
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs.load import load, whole
 from tidemill.limits import IDEMPOTENCY_MEMORY, RECHECK
-from tidemill.model import Event, FunctionSpec, Head, HeadChange, Place, Standing, event_fields
+from tidemill.model import Admission, Event, FunctionSpec, Head, HeadChange, Place, event_fields
 from tidemill.ports import World
 
 _AT_BIRTH = ("idempotency", "rate_limit", "singleton", "throttle")
@@ -47,7 +47,7 @@ def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
         return False
     head = world.runs.head(run_id)
     now = world.clock.now()
-    if head is None or head.due is None or head.standing is not None or (head.not_before or 0) > now:
+    if head is None or head.due is None or head.admission is not None or (head.not_before or 0) > now:
         return False
     state = load(world, head)
     if state.terminal is not None or state.admitted is not None:
@@ -57,40 +57,42 @@ def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
     return told and (isinstance(decision, Skipped) or decision.begin is not None)
 
 
-def known_at_birth(spec: FunctionSpec, event: Event, head: Head) -> Standing | None:
+def known_at_birth(spec: FunctionSpec, event: Event, head: Head) -> Admission | None:
     """The decision on a run that begins at once, where it needs nothing but places: it is written with the birth."""
     if "concurrency" not in spec.flow or head.not_before is not None or any(each in spec.flow for each in _ELSE):
         return None
-    return Standing(places.rank(spec, event, head.created_at), places.places(spec, event))
+    return Admission(places.rank(spec, event, head.created_at), places.places(spec, event))
 
 
 def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int, now: int) -> list[Record] | None:
-    """Whether the run may be claimed now, with the records that go before the claim; `head.standing` is then set.
+    """Whether the run may be claimed now, with the records that go before the claim; `head.admission` is then set.
 
     None: not now. It has been skipped, it waits for its turn or stands in line, or somebody wrote to it first.
     """
     place: Place | None = None
-    head.standing = head.standing or (state.admitted.standing if state.admitted is not None else None)
-    if head.standing is None:
+    head.admission = head.admission or (state.admitted.admission if state.admitted is not None else None)
+    if head.admission is None:
         decision = _decide(world, head, whole(world, head, state), spec, now)
         if isinstance(decision, Skipped) or (decision.begin or 0) > now:
             _record(world, head, state, spec, decision, now)
             return None
-        place = held.hold(world, head, decision.standing, spec, state.seq + 2, until, line=False)
+        place = held.hold(world, head, decision.admission, spec, state.seq + 2, until, line=False)
         if place is None:
             if not _starts_now(world, head, state, spec, decision, now):
                 return None
-            head.standing = decision.standing
+            head.admission = decision.admission
             return [decision]
         head.reason = places.reason(place)
         if not _record(
             world, head, state, spec, decision, now
         ):  # before it stands in line, so that its end finds it there
             return None
-    elif places.outdated(spec, head.standing.places, _is_part(head)) and not _stood_anew(world, head, state, spec, now):
+    elif places.outdated(spec, head.admission.places, _is_part(head)) and not _stood_anew(
+        world, head, state, spec, now
+    ):
         return None
-    assert head.standing is not None
-    place = held.hold(world, head, head.standing, spec, state.seq + 1, until, line=True, full=place)
+    assert head.admission is not None
+    place = held.hold(world, head, head.admission, spec, state.seq + 1, until, line=True, full=place)
     if place is None:
         return [] if _starts_now(world, head, state, spec, None, now) else None
     found = world.runs.read(head.run_id, state.seq)
@@ -100,7 +102,7 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
         return None
     for record in found:
         if isinstance(record, Admitted):  # or it has found other limits: these lines are not the run's any more
-            held.leave_places(world, head, _without(head.standing, record.standing))
+            held.leave_places(world, head, _without(head.admission, record.admission))
             return None
     due, reason = bounded(head, now + RECHECK), places.reason(place)
     if (due, reason) != (head.due, head.reason):
@@ -119,30 +121,30 @@ def plan_anew(world: World, spec: FunctionSpec, run_id: str) -> None:
     if state.admitted is None or state.terminal is not None or state.admitted.throttle == key:
         return
     begin = _slot(world, spec, event, now) or now
-    again = Admitted(now, state.admitted.standing, begin, throttle=key)
+    again = Admitted(now, state.admitted.admission, begin, throttle=key)
     _record(world, head, state, spec, again, now)
 
 
 def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: int) -> bool:
     """The limits have changed since the run was decided on: it leaves its places and lines, and needs others."""
-    was, all_ = head.standing, whole(world, head, state)
+    was, all_ = head.admission, whole(world, head, state)
     assert was is not None
     event = all_.events[-1] if all_.events else None
-    standing = Standing(was.rank, places.places(spec, event, _is_part(head)), was.alone)
+    admission = Admission(was.rank, places.places(spec, event, _is_part(head)), was.singleton)
     before = all_.admitted
     kept = (before.begin, before.put_off, before.throttle) if before is not None else (None, 0, "")
-    left = _without(was, standing)
+    left = _without(was, admission)
     held.leave_places(world, head, left, state.seq)  # after the record nobody would know of these lines any more
-    if not _record(world, head, state, spec, Admitted(now, standing, *kept), now):
+    if not _record(world, head, state, spec, Admitted(now, admission, *kept), now):
         return False
     held.leave_places(world, head, left)  # given in between, for the claim that would have come next
     return True
 
 
-def _without(was: Standing, now: Standing) -> Standing:
+def _without(was: Admission, now: Admission) -> Admission:
     """What of the places before is not needed any more."""
     needed = {place.key for place in now.places}
-    return Standing(was.rank, tuple(place for place in was.places if place.key not in needed))
+    return Admission(was.rank, tuple(place for place in was.places if place.key not in needed))
 
 
 def _is_part(head: Head) -> bool:
@@ -163,16 +165,16 @@ def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decid
     event = all_.events[-1] if all_.events else None
     if decided is None and not all_.birth.again and (over := _over_rate(world, spec, head, event, now)) is not None:
         key = _idempotency_key(spec, event)
-        skipped = Skipped(now, over, key.text if key is not None else "", admitted.standing.alone)
+        skipped = Skipped(now, over, key.text if key is not None else "", admitted.admission.singleton)
         _record(world, head, state, spec, skipped, now)
         return False
     later = _turn_at_start(world, spec, head, event, admitted, now)
     if later is None:
         return True
     number = state.seq + 1 + (decided is not None)
-    again = Admitted(now, admitted.standing, later.at, later.number, admitted.throttle)
+    again = Admitted(now, admitted.admission, later.at, later.number, admitted.throttle)
     if _record(world, head, state, spec, again, now):  # else another delivery was faster, and may be at work
-        held.step_back(world, head, admitted.standing, number)
+        held.step_back(world, head, admitted.admission, number)
     return False
 
 
@@ -189,15 +191,15 @@ def _turn_at_start(
 
 
 def too_late(
-    world: World, head: Head, state: Tail, spec: FunctionSpec, taken: Standing, found: Iterable[Record]
+    world: World, head: Head, state: Tail, spec: FunctionSpec, taken: Admission, found: Iterable[Record]
 ) -> None:
     """Events came to the run before it was claimed: give back what was taken by keys that they have changed."""
     if not any(isinstance(record, Gathered) for record in found):
         return
     event = whole(world, head, state).events[-1]
-    asked = [*places.places(spec, event), _alone(spec, event)]
+    asked = [*places.places(spec, event), _singleton(spec, event)]
     keys_now = {place.key for place in asked if place is not None}
-    for place in (*taken.places, taken.alone):
+    for place in (*taken.places, taken.singleton):
         if place is not None and place.key not in keys_now:
             held.give_back(world, head, place)
 
@@ -212,27 +214,27 @@ def _record(world: World, head: Head, state: Tail, spec: FunctionSpec, decision:
             head.status,
             bounded(head, begin if begin is not None else now + RECHECK),
             head.reason if begin is None else _turn(world, head),
-            standing=decision.standing,
+            admission=decision.admission,
             not_before=begin,
         )
     found = world.runs.append(head.run_id, state.seq + 1, [decision], change)
     if found is not None and found[:1] != [decision]:
         state.add(found)
-        taken = decision.standing if isinstance(decision, Admitted) else Standing(0, (), decision.alone)
+        taken = decision.admission if isinstance(decision, Admitted) else Admission(0, (), decision.singleton)
         too_late(world, head, state, spec, taken, found)
         if state.terminal is not None and isinstance(decision, Admitted):
-            head.standing = decision.standing  # nobody else knows of the place that it may have as a singleton
+            head.admission = decision.admission  # nobody else knows of the place that it may have as a singleton
             held.leave(world, head, state, gone=False)
-        world.queue.look(head.run_id, head.function_id)
+        world.queue.wake(head.run_id, head.function_id)
         return False
     state.add([decision])
     if isinstance(decision, Skipped):
         finish.finish(world, head.run_id)
         return True
-    head.standing, head.due, head.reason = decision.standing, change.due, change.reason
+    head.admission, head.due, head.reason = decision.admission, change.due, change.reason
     head.not_before = decision.begin if decision.begin is not None else head.not_before
     if decision.begin is not None:
-        world.queue.look(head.run_id, head.function_id, change.due)
+        world.queue.wake(head.run_id, head.function_id, change.due)
     return True
 
 
@@ -240,28 +242,28 @@ def _decide(world: World, head: Head, state: RunState, spec: FunctionSpec, now: 
     event = state.events[-1] if state.events else None
     part = _is_part(head)
     rank = places.rank(spec, event, head.not_before or head.created_at)
-    standing = Standing(rank, places.places(spec, event, part))
+    admission = Admission(rank, places.places(spec, event, part))
     if part or head.started_at is not None:  # or its function had no flow control when it began
-        return Admitted(now, standing)
+        return Admitted(now, admission)
     again = state.birth.again
     unique = None if again else _idempotency_key(spec, event)
     if unique is not None:
         other = world.flow.first(unique.text, head.run_id, now, now + IDEMPOTENCY_MEMORY)
         if other != head.run_id:
             return Skipped(now, f"run {other} has its idempotency key {unique.label!r}, for 24 hours")
-    alone = _alone(spec, event)
-    waits = alone is not None and spec.flow["singleton"]["mode"] == "skip"
-    over = _not_alone(world, spec, head, alone, state.seq + 1) if alone is not None and waits else None
+    singleton = _singleton(spec, event)
+    waits = singleton is not None and spec.flow["singleton"]["mode"] == "skip"
+    over = _other_singleton(world, spec, head, singleton, state.seq + 1) if singleton is not None and waits else None
     if over is None and not again:
         over = _over_rate(world, spec, head, event, now)
         if over is not None and waits:
-            return Skipped(now, over, unique.text if unique is not None else "", alone)
-    if over is None and alone is not None and not waits:  # who is over the rate cancels nobody
-        over = _not_alone(world, spec, head, alone, state.seq + 1)
+            return Skipped(now, over, unique.text if unique is not None else "", singleton)
+    if over is None and singleton is not None and not waits:  # who is over the rate cancels nobody
+        over = _other_singleton(world, spec, head, singleton, state.seq + 1)
     if over is not None:
         return Skipped(now, over, unique.text if unique is not None else "")
     begin, key = _slot(world, spec, event, now), _throttle_key(spec, event)
-    return Admitted(now, Standing(rank, standing.places, alone), begin, throttle=key)
+    return Admitted(now, Admission(rank, admission.places, singleton), begin, throttle=key)
 
 
 def _idempotency_key(spec: FunctionSpec, event: Event | None) -> keys.Key | None:
@@ -286,7 +288,7 @@ def _over_rate(world: World, spec: FunctionSpec, head: Head, event: Event | None
     return rate.reason(limit, period, key.label)
 
 
-def _alone(spec: FunctionSpec, event: Event | None) -> Place | None:
+def _singleton(spec: FunctionSpec, event: Event | None) -> Place | None:
     declared = spec.flow.get("singleton")
     if declared is None:
         return None
@@ -294,11 +296,11 @@ def _alone(spec: FunctionSpec, event: Event | None) -> Place | None:
     return Place(key.text, 1, "runs", key.label)
 
 
-def _not_alone(world: World, spec: FunctionSpec, head: Head, alone: Place, token: int) -> str | None:
+def _other_singleton(world: World, spec: FunctionSpec, head: Head, singleton: Place, token: int) -> str | None:
     """Why the run is turned away, if it is; where a newcomer cancels the old run, it does so here."""
-    of = f" of {alone.label!r}" if alone.label else ""
+    of = f" of {singleton.label!r}" if singleton.label else ""
     for _ in range(_PATIENCE):
-        other = held.take_alone(world, head, alone, token)
+        other = held.take_singleton(world, head, singleton, token)
         if other is None:
             return None
         if spec.flow["singleton"]["mode"] == "skip":

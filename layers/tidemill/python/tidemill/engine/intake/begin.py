@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from tidemill.core.journal import Claimed
 from tidemill.engine.drive.claim import Opened, open_run
-from tidemill.engine.intake import admit, receive
-from tidemill.engine.intake import collect as gather
+from tidemill.engine.intake import admit, collect, receive
 from tidemill.engine.runs.create import Born, bear
 from tidemill.model import TIMER, CronTrigger, Event, FunctionSpec
 from tidemill.ports import World
@@ -43,7 +42,7 @@ def _claimed(world: World, spec: FunctionSpec, event: Event, by: str, until: int
     claim = Claimed(now, by, until, world.registry.version(spec.id))
     born = bear(world, spec, (event,), claim=claim)
     if born.head.not_before is not None and born.created:
-        world.queue.look(born.head.run_id, spec.id, born.head.not_before)
+        world.queue.wake(born.head.run_id, spec.id, born.head.not_before)
         return None
     if born.created or _mine(world, born, claim):
         return Opened(born.head, spec, born.records)
@@ -51,14 +50,14 @@ def _claimed(world: World, spec: FunctionSpec, event: Event, by: str, until: int
 
 
 def _admitted(world: World, spec: FunctionSpec, event: Event, by: str, until: int) -> Opened | None:
-    if gather.gathers(spec) and event.name != TIMER:
-        gather.take_in(world, spec, event)
+    if collect.gathers(spec) and event.name != TIMER:
+        collect.take_in(world, spec, event)
         return None
     head = bear(world, spec, (event,)).head
     if admit.at_birth(world, spec, head.run_id):
         return None
     if head.not_before is not None:
-        world.queue.look(head.run_id, spec.id, head.not_before)
+        world.queue.wake(head.run_id, spec.id, head.not_before)
         return None
     return open_run(world, head.run_id, by, until)
 

@@ -27,8 +27,7 @@ import msgspec
 
 from tidemill import ids
 from tidemill.core import snapshot
-from tidemill.core.flow import collect as gather
-from tidemill.core.flow import keys
+from tidemill.core.flow import collect, keys
 from tidemill.core.journal import Gathered, Record, Skipped, WindowSet
 from tidemill.core.next_action import bounded
 from tidemill.core.state import RunState
@@ -82,23 +81,23 @@ class _Known:
 
 
 def gathers(spec: FunctionSpec) -> bool:
-    return gather.feature(spec.flow) is not None
+    return collect.feature(spec.flow) is not None
 
 
 def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     """Put the event into a run of this function: the run's id, and whether the event began it. Harmless to do twice."""
     had = _had(world, spec, event)
     if had is not None:
-        world.queue.look(had.run_id, spec.id, had.not_before)
+        world.queue.wake(had.run_id, spec.id, had.not_before)
         return had.run_id, False
-    if gather.ahead(event, world.clock.now()):
+    if collect.ahead(event, world.clock.now()):
         return _delayed(world, spec, event)
     return _placed(_intake(world, spec, event), first_id(world, spec, event))
 
 
 def delayed(head: Head, state: RunState) -> bool:
     """Whether this is the run of an event whose `ts` lay ahead, and that has joined no window yet."""
-    return head.gathers and state.seq == 0 and gather.ahead(state.birth.events[0], state.birth.at)
+    return head.gathers and state.seq == 0 and collect.ahead(state.birth.events[0], state.birth.at)
 
 
 def join_window(world: World, spec: FunctionSpec, head: Head, state: RunState) -> None:
@@ -110,7 +109,7 @@ def join_window(world: World, spec: FunctionSpec, head: Head, state: RunState) -
         return
     now = world.clock.now()
     known = _Known(0, 1, now, list(head.event_ids))
-    _write(it, head, known, WindowSet(now, True), gather.begins(it.name, it.declared, now, now, 1))
+    _write(it, head, known, WindowSet(now, True), collect.begins(it.name, it.declared, now, now, 1))
     # Where that lost, an event has joined, or the run has been cancelled: either way the window is no matter any more.
 
 
@@ -128,7 +127,7 @@ def _skip(world: World, run_id: str, reason: str) -> None:
 
 
 def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _Intake:
-    name = gather.feature(spec.flow) or ""
+    name = collect.feature(spec.flow) or ""
     declared: dict[str, Any] = spec.flow[name]
     key = keys.key(keys.family(name, spec.id), declared.get("key"), event).text
     return _Intake(world, spec, event, name, declared, key, own)
@@ -137,7 +136,7 @@ def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _I
 def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     own = first_id(world, spec, event)
     born = bear(world, spec, (event,), run_id=own, begin=event.ts, reason=_DELAYED)
-    world.queue.look(own, spec.id, event.ts)
+    world.queue.wake(own, spec.id, event.ts)
     return own, born.created
 
 
@@ -191,10 +190,10 @@ def _home(it: _Intake, number: int, run_id: str) -> str:
 def _created(it: _Intake, run_id: str) -> bool:
     """Create the run with this event as its first. False: it exists."""
     now = it.world.clock.now()
-    begin, reason = gather.begins(it.name, it.declared, now, now, 1), gather.reason(it.name, it.declared)
+    begin, reason = collect.begins(it.name, it.declared, now, now, 1), collect.reason(it.name, it.declared)
     born = bear(it.world, it.spec, (it.event,), run_id=run_id, begin=begin, reason=reason)
     if born.created:
-        it.world.queue.look(run_id, it.spec.id, born.head.not_before)
+        it.world.queue.wake(run_id, it.spec.id, born.head.not_before)
     else:
         restore_waits(it.world, it.spec, run_id)
     return born.created
@@ -202,7 +201,7 @@ def _created(it: _Intake, run_id: str) -> bool:
 
 def _open(head: Head) -> bool:
     """Whether the run takes events, as far as its head tells."""
-    return head.due is not None and head.started_at is None and head.standing is None
+    return head.due is not None and head.started_at is None and head.admission is None
 
 
 def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
@@ -219,7 +218,7 @@ def _holds(head: Head, state: RunState, event: Event) -> bool:
         return True
     # A debounce drops events that are not the last one: an event that is earlier than the last is, or may be, dropped.
     drops = bool(state.gathered) and state.gathered[0].last
-    return drops and event.id in head.event_ids and gather.joined(event) <= gather.joined(state.events[-1])
+    return drops and event.id in head.event_ids and collect.joined(event) <= collect.joined(state.events[-1])
 
 
 def _events(state: RunState) -> list[Event]:
@@ -245,7 +244,7 @@ def _join(it: _Intake, head: Head, window: Window | None) -> bool:
         if known.closed:
             return False
         record = _next(it, known)
-        begin = gather.begins(it.name, it.declared, known.since, record.at, known.count + 1)
+        begin = collect.begins(it.name, it.declared, known.since, record.at, known.count + 1)
         found = _write(it, head, known, record, begin)
         if found is None:
             return isinstance(record, Gathered)
@@ -256,7 +255,7 @@ def _join(it: _Intake, head: Head, window: Window | None) -> bool:
 def _known(head: Head, state: RunState) -> _Known:
     closed = state.closed or state.terminal is not None or state.first_claim is not None or state.admitted is not None
     first = state.birth.events[0]
-    since = first.ts if gather.ahead(first, state.birth.at) else state.birth.at
+    since = first.ts if collect.ahead(first, state.birth.at) else state.birth.at
     listed = dict.fromkeys((*head.event_ids, *(event.id for event in _events(state))))  # the head may be older
     return _Known(state.seq, len(_events(state)), since, list(listed), closed)
 
@@ -264,9 +263,9 @@ def _known(head: Head, state: RunState) -> _Known:
 def _next(it: _Intake, known: _Known) -> Gathered | WindowSet:
     """The record of the event; or, where `max_size` was lowered, the one that says that the run takes no more."""
     now = it.world.clock.now()
-    if gather.full(it.name, it.declared, known.count):
+    if collect.full(it.name, it.declared, known.count):
         return WindowSet(now, False)
-    full = gather.full(it.name, it.declared, known.count + 1)
+    full = collect.full(it.name, it.declared, known.count + 1)
     return Gathered(now, it.event, it.name == "debounce", full, known.seq + 1)
 
 
@@ -287,7 +286,7 @@ def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet,
     world.flow.move_window(it.key, run_id, after, record.at)
     if begin <= record.at and (head.not_before or 0) - known.since > MESSAGE_DELAY:
         world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
-    world.queue.look(run_id, it.spec.id, begin if begin > record.at else None)
+    world.queue.wake(run_id, it.spec.id, begin if begin > record.at else None)
     return None
 
 
@@ -316,9 +315,9 @@ def _moved(it: _Intake, head: Head, begin: int, event_ids: list[str]) -> HeadCha
     return HeadChange(
         head.status,
         bounded(head, begin),
-        gather.reason(it.name, it.declared),
+        collect.reason(it.name, it.declared),
         not_before=begin,
         start_by=head.start_by,
         finish_by=head.finish_by,
-        event_ids=gather.listed(it.name, event_ids),
+        event_ids=collect.listed(it.name, event_ids),
     )

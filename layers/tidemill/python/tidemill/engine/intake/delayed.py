@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidemill.engine.intake import receive
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.limits import SKEW
 from tidemill.model import Event
 from tidemill.ports import World
@@ -31,7 +31,7 @@ def come(
 
     In parts, as `receive.wake_on`. Harmless to do twice, too early, and for an event that was not delayed.
     """
-    if lookback.ahead(world, event):
+    if match_waits.ahead(world, event):
         return None
     keys = receive.store(world, event) if after is None else receive.awaited_keys(world, event)
     if keys is None:

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import msgspec
 
-from tidemill import ids
+from tidemill import ids, values
 from tidemill.core import expression, match
-from tidemill.engine.intake import collect as gather
+from tidemill.engine.intake import collect
 from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.engine.runs.create import start
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import (
@@ -33,7 +33,6 @@ from tidemill.model import (
     name_matches,
 )
 from tidemill.ports import World
-from tidemill.values import encode as values
 
 _PAGE = 500
 
@@ -88,8 +87,8 @@ def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
     """Start a run of the function if one of its triggers takes the event: one, however many do."""
     if not starts(world, spec, event):
         return None
-    if gather.gathers(spec):
-        run_id, began = gather.take_in(world, spec, event)
+    if collect.gathers(spec):
+        run_id, began = collect.take_in(world, spec, event)
         return run_id if began else None
     return start(world, spec, (event,))
 
@@ -163,14 +162,14 @@ def _worked_off(
     world: World, event: Event, after: Mark | None, woken: Callable[[str], object], keys: Keys | None
 ) -> Iterator[Mark]:
     """The mark of each wait, once it is worked off. An event that has not taken effect wakes nobody (see `delayed`)."""
-    if lookback.ahead(world, event):
+    if match_waits.ahead(world, event):
         return
     for path, hash_ in sorted(keys if keys is not None else _keys(world, event)):
         if after is not None and path < after.path:
             continue
         begin = (after.run_id, after.key) if after is not None and path == after.path else None
         for wait in _waits(world, event.name, path, hash_, begin):
-            if lookback.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
+            if match_waits.accepts(world, wait, event, set()) and _wake_one(world, wait, event):
                 woken(wait.run_id)
             yield Mark(path, wait.run_id, wait.key)
 
@@ -279,7 +278,7 @@ def _wake_one(world: World, wait: Wait, event: Event) -> bool:
     if wait.cancel:
         outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
         return False
-    record = lookback.resolved(wait, event, world.clock.now())
+    record = match_waits.resolved(wait, event, world.clock.now())
     found = outside.match(world, wait, record)
     if found != "kept":
         world.waits.drop(wait.run_id, wait.key)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidemill import ids
+from tidemill import ids, values
 from tidemill.core.handed import step_of
 from tidemill.core.journal import Begun, HandedOver, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.core.state import RunState, fold
@@ -14,7 +14,6 @@ from tidemill.core.step_keys import escaped
 from tidemill.engine.runs.create import start
 from tidemill.model import Event
 from tidemill.ports import World
-from tidemill.values import encode as values
 
 
 def rerun(
@@ -66,7 +65,7 @@ def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
             maps = _maps(records)  # the parts of a map belong to the run that started them
             waited = {key: told for key, told in state.resolved.items() if key not in maps}
             told: dict[str, StepDone | Resolved] = {**waited, **state.done}
-            return [told[key] for key in sorted(told, key=lambda key: state.heard.get(key, len(told)))]
+            return [told[key] for key in sorted(told, key=lambda key: state.completion_order.get(key, len(told)))]
     raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(sorted(keys)) or 'none'}")
 
 

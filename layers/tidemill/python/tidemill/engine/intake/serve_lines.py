@@ -57,7 +57,7 @@ def _served(world: World, family: str, declared: dict[str, Any] | None) -> Itera
             yield
             continue
         for run_id, function_id in list(world.flow.in_line(key)):
-            world.queue.look(run_id, function_id)
+            world.queue.wake(run_id, function_id)
             yield
 
 
@@ -66,7 +66,7 @@ def _planned_anew(world: World, spec: FunctionSpec) -> Iterator[None]:
     cursor: tuple[int, str] | None = None
     while True:  # ends: each page begins after the one before
         page = world.runs.page(RunQuery(function_id=spec.id, status="scheduled", limit=_PAGE, cursor=cursor))
-        waiting += [(head.not_before or 0, head.run_id) for head in page if head.standing is not None]
+        waiting += [(head.not_before or 0, head.run_id) for head in page if head.admission is not None]
         yield
         if len(page) < _PAGE:
             break

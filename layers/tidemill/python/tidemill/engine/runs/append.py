@@ -76,7 +76,7 @@ def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bo
         return ([record], None) if awaits(state, record.key) else None
 
     told = _tell(world, run_id, outlined(world, run_id), decide)
-    world.queue.look(run_id, function_id)  # even if it was told before: the message then may have been lost
+    world.queue.wake(run_id, function_id)  # even if it was told before: the message then may have been lost
     return told
 
 
@@ -98,7 +98,7 @@ def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept",
         return [record], None
 
     told = _tell(world, wait.run_id, outlined(world, wait.run_id), decide)
-    world.queue.look(wait.run_id, wait.function_id)
+    world.queue.wake(wait.run_id, wait.function_id)
     return "told" if told else "over" if over else "kept"
 
 

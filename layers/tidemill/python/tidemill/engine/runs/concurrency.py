@@ -22,7 +22,7 @@ from tidemill.core.journal import Skipped
 from tidemill.core.state import Tail
 from tidemill.errors import Unavailable
 from tidemill.limits import GRANT, RECHECK
-from tidemill.model import FunctionSpec, Head, Place, Standing
+from tidemill.model import Admission, FunctionSpec, Head, Place
 from tidemill.ports import Waiting, World
 
 _TRIES = 20  # to take a place that is free each time, and gone when it is taken
@@ -31,7 +31,7 @@ _TRIES = 20  # to take a place that is free each time, and gone when it is taken
 def hold(
     world: World,
     head: Head,
-    standing: Standing,
+    admission: Admission,
     spec: FunctionSpec,
     token: int,
     until: int,
@@ -44,7 +44,7 @@ def hold(
     `line`: stand in line for that one. `full`: that was the answer a moment ago.
     """
     taken = full is not None
-    for number, each in enumerate(standing.places):
+    for number, each in enumerate(admission.places):
         known = full is not None and each.key == full.key
         taken = taken and not known
         place = Place(each.key, places.limit_now(spec, each), each.counts, each.label)
@@ -52,9 +52,9 @@ def hold(
             continue
         if not line:
             return place
-        if _stand(world, head, place, standing.rank, token, until):
+        if _stand(world, head, place, admission.rank, token, until):
             continue
-        for later in standing.places[number + 1 :]:  # granted before an earlier one was lost
+        for later in admission.places[number + 1 :]:  # granted before an earlier one was lost
             _pass_on(world, later, head.run_id, token)
         return place
     return None
@@ -62,7 +62,7 @@ def hold(
 
 def pause(world: World, head: Head, upto: int) -> None:
     """Give up what counts steps, where it is held under a claim with this number or an earlier one."""
-    for place in head.standing.places if head.standing is not None else ():
+    for place in head.admission.places if head.admission is not None else ():
         if place.counts == "steps":
             _pass_on(world, place, head.run_id, upto)
 
@@ -73,14 +73,14 @@ def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
     A run may be cancelled while its code runs. The code still holds its place, until it is known to be `gone`: then
     the answer is when to look again.
     """
-    standing = head.standing
-    if standing is None:
+    admission = head.admission
+    if admission is None:
         return None
     now = world.clock.now()
     claim = state.overtaken
-    if standing.places and claim is not None and not gone and world.liveness.alive(claim, now):
-        if standing.alone is not None:
-            _pass_on(world, standing.alone, head.run_id, None)
+    if admission.places and claim is not None and not gone and world.liveness.alive(claim, now):
+        if admission.singleton is not None:
+            _pass_on(world, admission.singleton, head.run_id, None)
         return min(claim.until, now + RECHECK)
     end(world, head)
     return None
@@ -91,28 +91,28 @@ def serve(world: World, place: Place) -> None:
     _pass_on(world, place, "serve", None)
 
 
-def leave_places(world: World, head: Head, standing: Standing, upto: int | None = None) -> None:
+def leave_places(world: World, head: Head, admission: Admission, upto: int | None = None) -> None:
     """Give up these places, where they are held under a claim up to this number, and the positions in their lines."""
-    for place in standing.places:
-        _pass_on(world, place, head.run_id, upto, standing.rank)
+    for place in admission.places:
+        _pass_on(world, place, head.run_id, upto, admission.rank)
 
 
-def step_back(world: World, head: Head, standing: Standing, upto: int) -> None:
+def step_back(world: World, head: Head, admission: Admission, upto: int) -> None:
     """Give up the places that were taken for a claim with this number, which is not made."""
-    for place in standing.places:
+    for place in admission.places:
         _pass_on(world, place, head.run_id, upto)
 
 
 def end(world: World, head: Head) -> None:
     """Give up all that a run holds that is over, or may have been given since."""
-    if head.standing is not None:
-        for place in head.standing.places:
-            _pass_on(world, place, head.run_id, None, head.standing.rank)
-        if head.standing.alone is not None:
-            _pass_on(world, head.standing.alone, head.run_id, None)
+    if head.admission is not None:
+        for place in head.admission.places:
+            _pass_on(world, place, head.run_id, None, head.admission.rank)
+        if head.admission.singleton is not None:
+            _pass_on(world, head.admission.singleton, head.run_id, None)
 
 
-def take_alone(world: World, head: Head, place: Place, token: int) -> str | None:
+def take_singleton(world: World, head: Head, place: Place, token: int) -> str | None:
     """Hold the one place of a singleton, from birth to end. Else the run that has it.
 
     Bounded: another run may be faster each time that the place is free.
@@ -136,8 +136,8 @@ def turned_away(world: World, head: Head, skipped: Skipped) -> None:
     """Free what a skipped run had got before it was turned away."""
     if skipped.unique:
         world.flow.forget(skipped.unique, head.run_id)
-    if skipped.alone is not None:
-        give_back(world, head, skipped.alone)
+    if skipped.singleton is not None:
+        give_back(world, head, skipped.singleton)
 
 
 def give_back(world: World, head: Head, place: Place) -> None:
@@ -162,7 +162,7 @@ def _stand(world: World, head: Head, place: Place, rank: int, token: int, until:
     granted = world.flow.park(place, waiting, now + GRANT, now, _limit(world, place))
     for run_id, function_id in granted:
         if run_id != head.run_id:
-            world.queue.look(run_id, function_id)
+            world.queue.wake(run_id, function_id)
     if all(run_id != head.run_id for run_id, _ in granted):
         return False
     until = now + RECHECK if place.counts == "runs" else until
@@ -198,7 +198,7 @@ def _pass_on(world: World, place: Place, run_id: str, upto: int | None, rank: in
     now = world.clock.now()
     granted = world.flow.pass_on(place, run_id, upto, rank, now + GRANT, now, _limit(world, place))
     for next_run, function_id in granted:
-        world.queue.look(next_run, function_id)
+        world.queue.wake(next_run, function_id)
 
 
 def _limit(world: World, place: Place) -> Callable[[str], int]:

@@ -23,7 +23,7 @@ from tidemill.core.journal import Admitted, Claimed, Record, Started
 from tidemill.core.next_action import bounded
 from tidemill.engine.intake import admit
 from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import match_waits as lookback
+from tidemill.engine.runs import match_waits
 from tidemill.engine.runs.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
 from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
@@ -61,7 +61,7 @@ def start(
         again=again,
     )  # fmt: skip
     if not (spec.flow and admit.at_birth(world, spec, born.head.run_id)):
-        world.queue.look(born.head.run_id, spec.id, born.head.not_before)
+        world.queue.wake(born.head.run_id, spec.id, born.head.not_before)
     return born.head.run_id if born.created else None
 
 
@@ -94,7 +94,7 @@ def bear(
     now = world.clock.now()
     head = _head(world, spec, events, run_id, parent, user, now, begin, reason)
     waits = _cancel_waits(spec, head, first, since if since is not None else first.received_at)
-    lookback.register(world, waits)
+    match_waits.register(world, waits)
     records: list[Record] = [
         Started(
             now,
@@ -113,9 +113,9 @@ def bear(
         records.append(claim)
         head.status, head.started_at, head.due = "running", now, bounded(head, min(claim.until, now + RECHECK))
     if spec.flow and input is None:
-        head.standing = admit.known_at_birth(spec, events[-1], head)
-        if head.standing is not None:
-            records.insert(1, Admitted(now, head.standing))
+        head.admission = admit.known_at_birth(spec, events[-1], head)
+        if head.admission is not None:
+            records.insert(1, Admitted(now, head.admission))
     created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
@@ -144,7 +144,7 @@ def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, p
         parent=parent,
     )
     world.runs.create(head, [Started(now, spec.id, birth.events, whole.version, parent, items)])
-    world.queue.look(head.run_id, spec.id)
+    world.queue.wake(head.run_id, spec.id)
 
 
 def chunk_id(run_id: str, key: str, number: int) -> str:
@@ -214,7 +214,7 @@ def _head(
         finish_by=base + limits.finish if limits.finish is not None else None,
         start_by=base + limits.start if limits.start is not None else None,
         not_before=not_before,
-        ties=bool(spec.cancel_on),
+        needs_cleanup=bool(spec.cancel_on),
         gathers=begin is not None,
     )
     head.due = bounded(head, head.due or now)
@@ -257,12 +257,12 @@ def restore_waits(world: World, spec: FunctionSpec, run_id: str) -> None:
     if head is None or birth is None or not birth.events:
         return
     waits = _cancel_waits(spec, head, birth.events[0], birth.events[0].received_at)
-    lookback.register(world, waits)
+    match_waits.register(world, waits)
     _clear_after(world, run_id, waits)
     _cancelled_already(world, run_id, waits)
 
 
 def _cancelled_already(world: World, run_id: str, waits: Sequence[Wait]) -> None:
-    found = lookback.oldest(world, waits, set())
+    found = match_waits.oldest(world, waits, set())
     if found is not None:
         outside.cancel(world, run_id, f"event {found[1].name} ({found[1].id})")

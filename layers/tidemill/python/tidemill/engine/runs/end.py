@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidemill import ids
+from tidemill import ids, values
 from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped
 from tidemill.core.state import RunState
 from tidemill.core.view.values import error_view
@@ -22,7 +22,6 @@ from tidemill.engine.runs import renew
 from tidemill.engine.runs.load import opened
 from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
 from tidemill.ports import World
-from tidemill.values import encode as values
 
 TERMINAL = (Ended, Cancelled, Skipped)
 
@@ -46,7 +45,7 @@ def finish(world: World, run_id: str, gone: bool = False) -> None:
     _announce(world, head, state)
     if again is not None:
         world.runs.redue(run_id, head.due, again, head.reason)
-        world.queue.look(run_id, head.function_id, again)
+        world.queue.wake(run_id, head.function_id, again)
         return
     renew.at_end(world, head, state.terminal.at)
     world.runs.change(run_id, closing(state.terminal, state.end or 0))
@@ -59,7 +58,7 @@ def _timer(head: Head, state: RunState) -> int:
 
 def quiet(world: World, head: Head, ended: Ended) -> bool:
     """Whether a run's end concerns nobody but itself and those who wait for its places."""
-    if head.ties or head.parent is not None:
+    if head.needs_cleanup or head.parent is not None:
         return False
     if any(_listened(world, name) for name in _announcements(ended)):
         return False

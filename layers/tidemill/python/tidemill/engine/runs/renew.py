@@ -25,7 +25,7 @@ def before(world: World, head: Head, due: int) -> None:
     """Renew the run if something of it might expire before it is looked at again, at `due`."""
     now = world.clock.now()
     if head.kept is not None and max(due, now) + RENEW_BEFORE > min(head.kept, _latest(now)):
-        _renew(world, head, max(due, now) + RECORD_LIFE, load(world, head).begun if head.ties else NONE)
+        _renew(world, head, max(due, now) + RECORD_LIFE, load(world, head).begun if head.needs_cleanup else NONE)
 
 
 def at_end(world: World, head: Head, ended_at: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tidemill import model
 from tidemill.core.journal import Blocked, Resolved, StepDone
-from tidemill.engine.drive import steps as plans
+from tidemill.engine.drive import steps
 from tidemill.engine.drive.aio.blocks import Blocks
 from tidemill.engine.drive.aio.deadlock import Deadlock
 from tidemill.engine.drive.aio.gate import LAST, Gate
@@ -27,7 +27,7 @@ from tidemill.engine.drive.aio.pauses import Pauses
 from tidemill.engine.drive.aio.remembered import Remembered
 from tidemill.engine.drive.aio.threads import Threads
 from tidemill.engine.drive.live import AttemptTimeout, Leaving, Left, LiveRun
-from tidemill.engine.drive.replayed import Found, Tape, attempt, this_branch
+from tidemill.engine.drive.replayed import Found, Replayed, attempt, this_branch
 from tidemill.engine.drive.steps import Asked, Call, Plan
 from tidemill.engine.drive.trace.frames import called_at
 from tidemill.limits import BLOCKING_CALLS
@@ -41,18 +41,18 @@ class AsyncDriver(Remembered):
 
     def __init__(self, live: LiveRun, *, seeking: str | None = None) -> None:
         self.live = live
-        self.tape = Tape(live, seeking=seeking is not None)
+        self.replayed = Replayed(live, seeking=seeking is not None)
         self.found: Found | None = None
         self._seeking = seeking
         self._working = 0
         self._handing = False  # the run is handed over as soon as no step is at work
         self._blocks = Blocks(self._can_go_on)
         self._main: asyncio.Task[Any] | None = None
-        self._gate = Gate(self.tape)
+        self._gate = Gate(self.replayed)
         self._turn = 0  # what the code is told next, if nothing is left out
         self._loop: Loop
         self._deadlock: Deadlock | None
-        self.alone = False  # the code left nothing behind that may still have come to a step
+        self.singleton = False  # the code left nothing behind that may still have come to a step
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
         self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
@@ -64,14 +64,14 @@ class AsyncDriver(Remembered):
         """Run `main` on a loop of its own, to its end or until the run is left."""
         self._loop = Loop(self.idle, _BARE)
         self._deadlock = Deadlock(self._loop) if self.live.host is not None and self.live.host.deadlocks else None
-        if self.tape.uncalled:
+        if self.replayed.uncalled:
             self._loop.hold()
         self.live.on_news = self._blocks.hear
         try:
             self._main = self._loop.create_task(main)
             self._loop.watching = True
             value = self._loop.run_until_complete(self._main)
-            self.alone = self._loop.tasks == 0
+            self.singleton = self._loop.tasks == 0
             return value
         except asyncio.CancelledError:
             self.live.check()
@@ -99,9 +99,9 @@ class AsyncDriver(Remembered):
         key = here.key(id)
         done = await self._recall(key, "run")
         if done is not None:
-            return plans.outcome(done)
+            return steps.outcome(done)
         return await self._perform(
-            plans.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+            steps.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
         )
 
     async def sleep(self, id: str, ms: int) -> None:
@@ -114,30 +114,30 @@ class AsyncDriver(Remembered):
         key = this_branch().key(id)
         if await self._recall(key, "sleep") is None:
             until = at if at is not None else self.live.clock.now() + ms
-            await self._perform(plans.sleep(self.live, key, until), key)
+            await self._perform(steps.sleep(self.live, key, until), key)
 
     async def wait(
         self, id: str, waits: Asked, timeout: int | None, lookback: bool, shares: bool = False
     ) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
         found: tuple[str, model.Event] | None = await self._outcome(
-            key, "wait", lambda: plans.wait(self.live, key, "wait", waits, timeout, lookback, shares)
+            key, "wait", lambda: steps.wait(self.live, key, "wait", waits, timeout, lookback, shares)
         )
         return found
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
         asked = (("", signal, None, None),)
-        found = await self._outcome(key, "signal", lambda: plans.wait(self.live, key, "signal", asked, timeout, True))
+        found = await self._outcome(key, "signal", lambda: steps.wait(self.live, key, "signal", asked, timeout, True))
         return view(found[1]).data["data"] if found is not None else None
 
     async def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        return await self._outcome(key, "invoke", lambda: plans.invoke(self.live, key, function_id, data, timeout))
+        return await self._outcome(key, "invoke", lambda: steps.invoke(self.live, key, function_id, data, timeout))
 
     async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
-        sent: list[str] = await self._outcome(key, "send", lambda: plans.send(self.live, key, events))
+        sent: list[str] = await self._outcome(key, "send", lambda: steps.send(self.live, key, events))
         return sent
 
     async def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:
@@ -146,7 +146,7 @@ class AsyncDriver(Remembered):
             self.found = Found(fn, contextvars.copy_context())
             raise self._leave("suspended")
         results: list[Any] = await self._outcome(
-            key, "map", lambda: plans.map_items(self.live, key, items, max_concurrency)
+            key, "map", lambda: steps.map_items(self.live, key, items, max_concurrency)
         )
         return results
 
@@ -156,7 +156,7 @@ class AsyncDriver(Remembered):
         keys = [here.key(id) for id in ids]
         new = [key for key in keys if await self._recall(key, "run") is None]
         if new:
-            await self._perform(plans.skip(self.live, new), ids[0])
+            await self._perform(steps.skip(self.live, new), ids[0])
 
     async def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
         self.live.check()
@@ -171,12 +171,12 @@ class AsyncDriver(Remembered):
 
     async def _outcome(self, key: str, kind: StepKind, plan: Callable[[], Plan]) -> Any:
         known = await self._recall(key, kind)
-        return plans.outcome(known) if known is not None else await self._perform(plan(), key)
+        return steps.outcome(known) if known is not None else await self._perform(plan(), key)
 
     async def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
         """How this step ended, if it has, told in its turn."""
         self._claim()
-        known = self.tape.recall(key, kind)
+        known = self.replayed.recall(key, kind)
         if known is not None:
             await self._told(key)
         elif self._gate.closed:
@@ -191,13 +191,13 @@ class AsyncDriver(Remembered):
 
     async def _told(self, key: str) -> None:
         """Wait for the turn of this step's outcome; then the code is given it."""
-        turn = self.live.state.heard.get(key, 0)
+        turn = self.live.state.completion_order.get(key, 0)
         if not self._alone or turn != self._turn:
             self._loop.hold()
             await self._gate.passed(turn)
             self.live.check()
         self._turn = turn + 1
-        self.tape.coverage.told("", key)
+        self.replayed.coverage.told("", key)
         task = asyncio.current_task()
         if isinstance(task, BareTask):
             self._unclaimed[key] = task
@@ -217,19 +217,19 @@ class AsyncDriver(Remembered):
         try:
             value = await self._carry_out(plan, key)
         except Exception:
-            if key in self.live.state.heard:
+            if key in self.live.state.completion_order:
                 await self._told(key)
             raise
         except Left:
             self._stop_main()  # code that awaits this branch must not take it for one that ended
             raise
-        if key in self.live.state.heard:
+        if key in self.live.state.completion_order:
             await self._told(key)
         return value
 
     def _begins(self, key: str) -> None:
         """The code begins what the journal does not know."""
-        if self._certain and not self.tape.ahead.begins(key, "", self.place):
+        if self._certain and not self.replayed.ahead.begins(key, "", self.place):
             raise self._leave("superseded")
 
     async def _carry_out(self, plan: Plan, key: str) -> Any:

@@ -16,15 +16,15 @@ import asyncio
 import heapq
 import itertools
 
-from tidemill.engine.drive.replayed import Tape
+from tidemill.engine.drive.replayed import Replayed
 
 LAST = 2**62  # the turn of what the journal does not remember
 _JUMPS = 100  # a timer that a library sets again and again leads nowhere
 
 
 class Gate:
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+    def __init__(self, replayed: Replayed) -> None:
+        self._replayed = replayed
         self._line: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = itertools.count()
         self._jumps = 0
@@ -32,7 +32,7 @@ class Gate:
     @property
     def closed(self) -> bool:
         """Whether a step that is not remembered has to wait: something that is has yet to be told."""
-        return bool(self._line) or bool(self._tape.uncalled)
+        return bool(self._line) or bool(self._replayed.uncalled)
 
     @property
     def telling(self) -> bool:
@@ -50,7 +50,7 @@ class Gate:
         self._drop_given_up()
         if not self._line or self._jumps >= _JUMPS:
             return False
-        missing = self._tape.next_turn(LAST)
+        missing = self._replayed.next_turn(LAST)
         if missing is None or missing > self._line[0][0]:
             return False
         self._jumps += 1

@@ -5,18 +5,18 @@ from __future__ import annotations
 from tidemill.core.handed import knows
 from tidemill.engine.drive.aio.gate import LAST
 from tidemill.engine.drive.live import LiveRun
-from tidemill.engine.drive.replayed import Tape, this_branch
+from tidemill.engine.drive.replayed import Replayed, this_branch
 
 
 class Remembered:
     """Part of a driver."""
 
     live: LiveRun
-    tape: Tape
+    replayed: Replayed
 
-    def heard(self, id: str) -> int:
+    def completion_order(self, id: str) -> int:
         """The turn of a step that has ended, among all that have."""
-        return self.live.state.heard.get(this_branch().name(id), LAST)
+        return self.live.state.completion_order.get(this_branch().name(id), LAST)
 
     def known(self, id: str) -> bool:
         """Whether the journal remembers anything of this step."""
@@ -24,4 +24,4 @@ class Remembered:
 
     def gives_up(self, id: str) -> None:
         """The code will not come to this step, whatever the journal remembers of it."""
-        self.tape.uncalled.discard(this_branch().name(id))
+        self.replayed.uncalled.discard(this_branch().name(id))

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import logging
 
-from tidemill.engine.drive.replayed import Tape, attempt, branch
+from tidemill.engine.drive.replayed import Replayed, attempt, branch
 
 
 class _Quiet(logging.Logger):
     """Hands its records to the logger of the same name, unless the run is being replayed."""
 
-    def __init__(self, name: str, tape: Tape, shared: bool) -> None:
+    def __init__(self, name: str, replayed: Replayed, shared: bool) -> None:
         super().__init__(name)
         self._shared = shared
-        self._tape = tape
+        self._replayed = replayed
         self.parent = logging.getLogger(name)
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
@@ -26,15 +26,15 @@ class _Quiet(logging.Logger):
         if attempt.get(0):
             return False
         here = branch.get(None)
-        return self._tape.coverage.covers(here.prefix if here is not None and not self._shared else "")
+        return self._replayed.coverage.covers(here.prefix if here is not None and not self._shared else "")
 
 
-def logger(function_id: str, run_id: str, tape: Tape, shared: bool) -> logging.Logger:
+def logger(function_id: str, run_id: str, replayed: Replayed, shared: bool) -> logging.Logger:
     """A logger named `tidemill.<function id>`; its records carry `run_id` and `function_id`.
 
     `shared`: all branches of the code are one scope, as those of async code are.
     """
-    quiet = _Quiet(f"tidemill.{function_id}", tape, shared)
+    quiet = _Quiet(f"tidemill.{function_id}", replayed, shared)
     quiet.addFilter(_About(function_id, run_id))
     return quiet
 
