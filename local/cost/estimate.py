@@ -25,8 +25,8 @@ RECORD_BYTES = 300  # of one record in a journal, or another small item
 JOURNAL_DAYS = 67  # a record's expiry
 POLLS = 650_000  # requests a month with which Lambda asks an empty queue: five at a time, 20 seconds each
 OWN_QUEUES = 2  # events and timers
-ALARMS = 13  # metrics that the alarms of a mill look at; alarms for each function are a setting
-METRICS = 12  # written only when there is something to tell; the mill is their only dimension, whatever its functions
+ALARMS = 13  # metrics that the alarms of a deployment watch; alarms for each function are a setting
+METRICS = 12  # written only when there is something to report; the deployment is their only dimension, whatever its functions
 SECRETS = 2  # event keys and API keys
 KEYS = 1  # of the topic of alarms, which CloudWatch has to be able to use
 
@@ -94,7 +94,7 @@ def kept(usage: Usage) -> list[Line]:
 
 
 def idle(usage: Usage) -> list[Line]:
-    """What a deployed mill costs while nothing happens."""
+    """What an idle deployment costs."""
     sweeps = _lines(IDLE, [(stories()["sweep"], SECONDS / 60)], usage, what="of the sweep, each minute")
     return [
         *_idle_functions(usage),

@@ -71,7 +71,7 @@ def calls() -> str:
 def idling() -> str:
     lines = idle(Usage(1, 0, 0, 0, 0, 0, 256))
     rows = [(one.service, one.what, _count(one.count), _price(one), f"{one.usd:.2f}") for one in lines]
-    rows.append(("**A mill with one function**", "", "", "", f"**{total(lines):.2f}**"))
+    rows.append(("**A deployment with one function**", "", "", "", f"**{total(lines):.2f}**"))
     return markdown(("Service", "What", "Count", "$ each", "$ a month"), rows)
 
 
