@@ -38,7 +38,7 @@ class Row:
     reach: tuple[Reach, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class Stage:
     """One platform, alive and warm, with a fresh data folder and nothing else running beside it."""
 
