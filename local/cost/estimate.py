@@ -26,7 +26,7 @@ JOURNAL_DAYS = 67  # a record's expiry
 POLLS = 650_000  # requests a month with which Lambda asks an empty queue: five at a time, 20 seconds each
 OWN_QUEUES = 2  # events and timers
 ALARMS = 13  # metrics that the alarms of a deployment watch; alarms for each function are a setting
-METRICS = 12  # written only when there is something to report; the deployment is their only dimension, whatever its functions
+METRICS = 12  # written only when there is something to report, for the whole deployment
 SECRETS = 2  # event keys and API keys
 KEYS = 1  # of the topic of alarms, which CloudWatch has to be able to use
 
