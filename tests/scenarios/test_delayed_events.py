@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 
-from tidemill import App, AsyncContext, CancelOn, Context, Wait
+from tidemill import App, AsyncContext, CancelOn, Context
+from tidemill import Wait as WaitFor
+from tidemill.core import match
+from tidemill.engine.intake import receive
+from tidemill.engine.runs import match_waits
+from tidemill.model import Event, Wait, event_fields
 
 DAY = timedelta(days=1)
 MS = timedelta(milliseconds=1)
@@ -121,7 +127,7 @@ def test_the_first_of_several(serve):
 
     @app.function(on="order/placed")
     def follow(ctx: Context) -> str:
-        waits = {"paid": Wait("order/paid"), "sent": Wait("order/sent")}
+        waits = {"paid": WaitFor("order/paid"), "sent": WaitFor("order/sent")}
         found = ctx.step.wait_for_any("which", waits, timeout="2d")
         return found[0] if found else "none"
 
@@ -242,3 +248,34 @@ def test_it_is_listed_and_shown_from_its_receipt_on(serve):
             listed = mill.http("GET", "/v1/events?name=order/paid").json["data"]
             assert [event["id"] for event in listed] == ["p"]
             mill.advance(days=2)
+
+
+@dataclass
+class Hand:
+    """A clock that is set by hand: nothing that is due comes by itself."""
+
+    at: int
+
+    def now(self) -> int:
+        return self.at
+
+
+@pytest.mark.parametrize("delayed", [1, 2])
+def test_a_timeout_gets_an_event_whose_path_was_first_awaited_after_its_receipt(serve, delayed):
+    """Its message is late: nobody has seen to the event when the wait comes to its timeout."""
+    with serve(following()) as mill:
+        now = int(mill.now.timestamp() * 1_000)
+        clock = Hand(now)
+        world = replace(mill._machine.world, clock=clock)
+        hour = 3_600_000
+        events = [Event(f"p{n}", "order/paid", {"n": n}, now + 2 * hour + n, now) for n in range(delayed)]
+        for event in events:
+            receive.receive(world, event)
+        clock.at += hour
+        last = events[-1]
+        condition = match.resolve(event_fields(last), match="data.n", when=None)
+        wait = Wait("run", "shop.follow", "w", "order/paid", condition, after=now, until=last.ts + 1_000)
+        match_waits.register(world, [wait])
+        assert match_waits.oldest(world, [wait], set(), last=True) is None, "it has not taken effect"
+        clock.at = last.ts + 2_000
+        assert match_waits.oldest(world, [wait], set(), last=True) == (wait, last)

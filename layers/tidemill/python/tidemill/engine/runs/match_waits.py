@@ -5,9 +5,10 @@ Each side writes its own first and then reads the other, so whichever comes seco
     wait:   add its path to the awaited paths of the name; put the wait; read the events stored under path and value
     event:  store the event; read the awaited paths; store it under each; read the waits
 
-An event stored before its path was first awaited is under no key. For that time, and for an allowance of skewed clocks,
-the events of the name are read once, within a bound. A look back that would exceed the bound is an error, never a miss.
-Times are the platform's receipt times; a delayed event's is its `ts` (see `delayed`).
+An event stored before its path was first awaited is under no key; a delayed one is filed when the path is new. For that
+time, and for an allowance of skewed clocks, the events of the name are read once, within a bound. A look back beyond
+the bound is an error, never a miss. Times are the platform's receipt times; a delayed event's is its `ts` (see
+`delayed`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tidemill.core import match
 from tidemill.core.journal import Resolved
 from tidemill.engine.runs.load import own_event
 from tidemill.errors import NonRetriableError
-from tidemill.limits import LOOKBACK_EVENTS, SKEW
+from tidemill.limits import DELAY, LOOKBACK_EVENTS, SKEW
 from tidemill.model import Event, Wait, event_fields
 from tidemill.ports import World
 
@@ -30,8 +31,21 @@ def register(world: World, waits: Sequence[Wait]) -> None:
     """Make these waits findable by the events that they wait for."""
     now = world.clock.now()
     for wait in waits:
-        world.events.add_path(wait.name, wait.condition.path or "", now)
+        path = wait.condition.path or ""
+        if world.events.add_path(wait.name, path, now) == now and path:
+            _file_delayed(world, wait.name, path, now)
         world.waits.put(wait)
+
+
+def _file_delayed(world: World, name: str, path: str, now: int) -> None:
+    """The path is new: file what was received before, and takes effect later, under it.
+
+    An event files itself when it takes effect, but a message is sometimes late, and a timeout does not wait for it.
+    """
+    for event in world.events.by_name(name, now, now + DELAY + SKEW, LOOKBACK_EVENTS):
+        value = match.lookup(path, event_fields(event))
+        if event.ts > event.received_at and value is not match.MISSING:
+            world.events.put(event, [(path, match.value_hash(value))])
 
 
 def oldest(
