@@ -16,7 +16,10 @@ from e2e_aws.deployed import Deployed
 from support.emulator import ACCOUNT, eventually
 
 from tidemill.aws.settings import dead_letter_name, queue_name
+from tidemill.limits import NEWS
 from tidemill.model import EventTrigger, FunctionSpec
+
+WORKS = 12  # seconds of a step, if no other branch goes on: its Lambda has a few more
 
 
 def messages(mill: Deployed, queue: str) -> list[dict]:
@@ -202,6 +205,27 @@ def test_an_event_before_the_wait_is_found(mill):
 
 def test_a_wait_that_nothing_matches_ends_at_its_timeout(mill, begun):
     assert mill.output(begun["timeout"], "stories.wait") is None
+
+
+def test_a_branch_goes_on_within_seconds_while_another_ones_step_works(mill):
+    """Nobody can reach a Lambda at work, so it asks every 5 s; the emulator's machine has others to serve meanwhile."""
+    event = mill.send("story/news", {"news": "n1", "most": WORKS})
+    eventually(lambda: mill.noted(f"working-{event}"))
+    called = time.time()
+    mill.send("story/called", {"news": "n1"})
+    heard = mill.output(event, "stories.news")
+    assert heard is not None, "the branch went on only when the step had ended"
+    assert heard - called < NEWS + 4
+
+
+def test_an_event_takes_effect_at_its_ts(mill):
+    """It is held back by a message of the events queue; it was sent before its path was awaited, or at least may be."""
+    at = int((time.time() + 6) * 1_000)
+    mill.send("story/approved", {"draft": "later", "by": "eve"}, ts=at)
+    event = mill.send("story/wait", {"draft": "later", "timeout": "10m"})
+    mill.at("waiting", event, "stories.wait")
+    assert mill.output(event, "stories.wait") == {"draft": "later", "by": "eve"}
+    assert time.time() * 1_000 >= at
 
 
 def test_a_signal_brings_its_data(mill):

@@ -104,6 +104,27 @@ def wait(ctx: Context) -> Any:
     return found and found.data
 
 
+@app.function(on="story/news")
+def news(ctx: Context) -> Any:
+    """One branch waits for an event; the other works until the first has gone on, and says how long that took."""
+    heard = NOTES / f"heard-{ctx.event.id}"
+
+    def work() -> float | None:
+        began = time.time()
+        note(f"working-{ctx.event.id}")
+        while time.time() < began + ctx.event.data["most"]:
+            if heard.exists():
+                return time.time()
+            time.sleep(0.05)
+        return None
+
+    def waits() -> None:
+        ctx.step.wait_for_event("call", "story/called", match="data.news", timeout="10m")
+        ctx.step.run("hear", note, heard.name)
+
+    return ctx.step.parallel(waits, lambda: ctx.step.run("work", work))[1]
+
+
 @app.function(on="story/ask")
 def ask(ctx: Context) -> Any:
     return ctx.step.wait_for_signal("answer", f"answer-{ctx.event.data['id']}", timeout="5m")
