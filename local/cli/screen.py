@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from tidemill_local.cli import story, text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tidemill_local.cli.follow import Screen
     from tidemill_local.cli.story import Run
 
@@ -38,7 +40,7 @@ class Appended:
 
     def __init__(self) -> None:
         self._runs: dict[str, str] = {}  # by run: its status
-        self._steps: dict[tuple[str, str], tuple[str, int]] = {}  # by run and step: its status and attempts
+        self._marks: dict[tuple[str, str], tuple[str, int]] = {}  # by run and step: its status and attempts
 
     def show(self, runs: list[Run]) -> None:
         for run in runs:
@@ -51,20 +53,31 @@ class Appended:
 
     def _news(self, run: Run) -> list[str]:
         now = text.now_ms()
-        lines: list[str] = []
-        label, resting = text.clean(run["function_id"]), story.rests(run)
-        before = self._runs.get(run["run_id"])
-        if before is None:
-            lines.append(f"{label}  run {run['run_id']}")
-        for step in run["steps"]:
-            key, mark = (run["run_id"], step["id"]), (step["status"], step["attempts"])
-            if self._steps.get(key) != mark:
-                self._steps[key] = mark
-                lines.append("  ".join(cell for cell in (f"{label}   ", *_step(step, resting, now)) if cell))
+        label, before = text.clean(run["function_id"]), self._runs.get(run["run_id"])
+        lines = [f"{label}  run {run['run_id']}"] if before is None else []
+        lines += [f"{label}     {line}" for line in self._steps_news(run, now)]
         if run["status"] != before and run["status"] in story.ENDED:
             lines += [f"{label}  {line}" for line in _end(run, now)]
+        elif (attempt := story.between_attempts(run, now)) and self._changed(run, "", ("attempt", run["attempt"])):
+            lines.append(f"{label}  {attempt.removeprefix(', ')}")
         self._runs[run["run_id"]] = run["status"]
         return lines
+
+    def _steps_news(self, run: Run, now: int) -> Iterator[str]:
+        resting = story.rests(run)
+        for step in run["steps"]:
+            # When a step is tried again is known a moment after it failed: such a one is shown at the second look.
+            known = step["status"] != "retrying" or step["id"] in resting
+            mark = (step["status"], step["attempts"])
+            if (known or not self._changed(run, f"?{step['id']}", mark)) and self._changed(run, step["id"], mark):
+                yield "  ".join(cell for cell in _step(step, resting, now) if cell)
+
+    def _changed(self, run: Run, what: str, mark: tuple[str, int]) -> bool:
+        """Whether it is another than at the last look."""
+        key = (run["run_id"], what)
+        changed = self._marks.get(key) != mark
+        self._marks[key] = mark
+        return changed
 
 
 class Redrawn:

@@ -80,8 +80,16 @@ def _watch(options: Namespace, server: Api, ids: list[str]) -> int:
         for run in runs if options.json else ():
             print(compact(run))
         if not runs and not options.json and len(ids) == 1:
-            print(f"{event_id} is stored; no function listens for it")
+            print(f"{event_id} is stored; no function listens for it{_meant(options, server)}")
     if len(ids) > 1 and not options.json:
         print(f"{len(ids):,} events, {ended:,} runs ended, {bad:,} of them not well")
     sys.stdout.flush()
     return FAILED if bad else DONE
+
+
+def _meant(options: Namespace, server: Api) -> str:
+    """Of the names that functions listen for, those like the one that was sent."""
+    from tidemill_local.cli.meant import meant
+
+    heard = {trigger.get("name") or "" for one in server.get("/v1/functions") for trigger in one["triggers"]}
+    return meant(options.name, heard - {options.name}) if options.name else ""

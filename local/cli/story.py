@@ -38,7 +38,18 @@ def summary(run: Run, now: int) -> str:
     wake = min((at for rest in rests(run).values() if (at := text.ms_of(rest["until"])) is not None), default=None)
     if status in ("sleeping", "waiting") and wake is not None:
         words += f" until {text.until(wake, now)}"
+    words += between_attempts(run, now)
     return words + (f": {text.clean(run['reason'])}" if run.get("reason") else "")
+
+
+def between_attempts(run: Run, now: int) -> str:
+    """Of a run whose code between steps has failed and is tried again: which attempt, when again, and the error."""
+    last: Run = run["journal"][-1] if run["journal"] and run["status"] not in ENDED else {"type": ""}
+    again = text.ms_of(last["retry_at"]) if last["type"] == "attempt_failed" else None
+    if again is None:
+        return ""
+    error = text.shortened(error_line(last["error"]), _VALUE)
+    return f", attempt {last['attempt']} failed, again at {text.until(again, now)}: {error}"
 
 
 def rests(run: Run) -> dict[str, Run]:

@@ -16,6 +16,7 @@ from tidemill_local.console.stack import stack_end
 
 SHORT = 8  # characters of a run's id that stand for it
 _TEXT = 200
+_DAY = 86_400_000
 _WAITS = {"wait": "event", "signal": "signal", "invoke": "the end of", "map": "the parts of a map"}
 
 
@@ -64,7 +65,7 @@ def _is_news(blocked: Blocked, since: int) -> bool:
 
 
 def _rest(head: Head, at: int, blocked: Blocked) -> str:
-    until = f" until {clock(blocked.until)}, in {_took(blocked.until - at)}" if blocked.until is not None else ""
+    until = f" until {_next(blocked.until, at)}" if blocked.until is not None else ""
     if blocked.kind == "sleep":
         return f"{_about(head, at, '…')}  {blocked.key}  sleeps{until}"
     name = f" {blocked.name}" if blocked.name and blocked.kind != "map" else ""
@@ -75,7 +76,7 @@ def _failed(head: Head, record: StepDone | StepTried | AttemptFailed) -> str:
     failure, again = record.failure, ""
     assert failure is not None
     if not isinstance(record, StepDone):
-        again = f"  again at {clock(record.retry_at)}, in {_took(record.retry_at - record.at)}"
+        again = f"  again at {_next(record.retry_at, record.at)}"
     first = f"{_about(head, record.at, '↻' if again else '✗')}  {_which(record)}  {_error(failure)}{again}"
     return "\n".join([first, *stack_end(failure.type, failure.stack)])
 
@@ -111,6 +112,12 @@ def _error(failure: Failure) -> str:
 def clock(ms: int) -> str:
     """The time of day, in UTC."""
     return f"{datetime.fromtimestamp(ms // 1_000, UTC):%H:%M:%S}"
+
+
+def _next(ms: int, at: int) -> str:
+    """A later time, with its date unless that is today's."""
+    date = "" if ms // _DAY == at // _DAY else f"{datetime.fromtimestamp(ms // 1_000, UTC):%Y-%m-%d} "
+    return f"{date}{clock(ms)}, in {_took(ms - at)}"
 
 
 def _took(ms: int) -> str:

@@ -16,7 +16,10 @@ def stack_end(kind: str, stack: str) -> list[str]:
     frames = _frames(kind, stack)
     if not frames:
         return []
-    from tidemill.engine.drive.trace.frames import is_library  # costs more than the rest of a command
+    from tidemill.engine.drive.trace.frames import is_library, is_platform_file  # costs more than the rest of a command
+
+    if all(is_platform_file(frame[0]) for frame in frames):
+        return []  # what the user did wrong is in the message
 
     own = max((number for number, frame in enumerate(frames) if not is_library(frame[0])), default=len(frames) - 1)
     first = max(len(frames) - _FRAMES, 0)

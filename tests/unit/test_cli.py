@@ -208,6 +208,11 @@ def test_waiting_for_nothing_says_so(server: MemoryServer, run: Run) -> None:
     assert (done.code, done.out) == (0, "e1 is stored; no function listens for it\n")
 
 
+def test_a_name_that_is_nearly_one_that_functions_listen_for(server: MemoryServer, run: Run) -> None:
+    out = run("send", "order/plaxed", "--id", "e1", "--wait").out
+    assert out.startswith("e1 is stored; no function listens for it; did you mean order/placed")
+
+
 def test_waiting_as_json_prints_the_ended_runs(server: MemoryServer, run: Run) -> None:
     done = run("send", "order/placed", '{"total": 1}', "--wait", "--json")
     assert done.code == 0

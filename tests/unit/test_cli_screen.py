@@ -232,6 +232,44 @@ def test_times(iso: str | None, said: str) -> None:
     assert text.ago(iso, NOW) == said
 
 
+def test_when_a_step_is_tried_again_may_be_known_a_moment_after_it_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(text, "now_ms", lambda: NOW)
+    shown = Appended()
+    failing = step("charge", "retrying", error={"type": "IOError", "message": "busy", "step_id": "charge"})
+    again = {"type": "suspended", "blocked": [{"step": "charge", "until": "2026-09-21T14:13:21.000Z", "name": None}]}
+    other = step("ship", "retrying", error={"type": "IOError", "message": "busy", "step_id": "ship"})
+    shown.show([a_run("running", failing, other)])
+    shown.show([a_run("running", failing, other, journal=[again])])
+    shown.show([a_run("running", failing, other, journal=[again])])
+    assert capsys.readouterr().out.splitlines() == [
+        "shop.checkout  run R1",
+        "shop.checkout     charge  retrying  again at 14:13:21 UTC, in 1 s: IOError: busy",
+        "shop.checkout     ship  retrying  IOError: busy",  # nobody says when: it is shown at the second look
+    ]
+
+
+def test_code_between_steps_that_fails_is_shown_while_it_is_tried_again(
+    terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = {
+        "type": "attempt_failed", "attempt": 2, "retry_at": "2026-09-21T14:13:21.000Z",
+        "error": {"type": "KeyError", "message": "'total'", "step_id": None, "stack": ""},
+    }  # fmt: skip
+    run = a_run("running", attempt=3, journal=[failed])
+    said = "attempt 2 failed, again at 14:13:21 UTC, in 1 s: KeyError: 'total'"
+    monkeypatch.setattr(text, "now_ms", lambda: NOW)
+    shown = Appended()
+    shown.show([run])
+    shown.show([run])
+    assert capsys.readouterr().out.splitlines() == ["shop.checkout  run R1", f"shop.checkout  {said}"]
+    assert f"running, {said}" in story.summary(run, NOW)
+    tty = terminal()
+    Redrawn().show([run])
+    assert tty.lines[-1] == f"  running, {said}"
+
+
 LONG = "order-" + "x" * 60
 AGAIN = {
     "type": "suspended",

@@ -54,7 +54,7 @@ def test_each_sleep_and_wait_is_told_once() -> None:
     )
     assert said(Suspended(AT, None, blocked), since=AT) == [
         f"17:40:02 … {ABOUT}  cool down  sleeps until 17:40:04, in 2 s",
-        f"17:40:02 … {ABOUT}  approval  waits for event video/approved until 17:40:02, in 72 h",
+        f"17:40:02 … {ABOUT}  approval  waits for event video/approved until 2026-12-03 17:40:02, in 72 h",
         f"17:40:02 … {ABOUT}  mark  waits for signal mark-1",
         f"17:40:02 … {ABOUT}  child  waits for the end of shop.ship",
         f"17:40:02 … {ABOUT}  all  waits for the parts of a map",
