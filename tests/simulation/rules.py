@@ -8,6 +8,7 @@ from typing import Any
 
 from simulation.acts import API
 from simulation.cron import missed_ticks
+from simulation.dry import replays_agree_dry
 from simulation.view import View, events_of, is_part
 
 from tidemill import values
@@ -227,6 +228,7 @@ RULES: tuple[Rule, ...] = (
     ended_in_time,
     reruns_agree,
     missed_ticks,
+    replays_agree_dry,
 )
 
 

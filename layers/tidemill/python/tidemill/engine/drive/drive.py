@@ -143,13 +143,13 @@ def execute(
 
         driver = AsyncDriver(live, seeking=seeking)
         made = AsyncCalls(driver)
-        driver.place = made.place
+        driver.replayed.place = made.place
         step = AsyncStep(cast("AsyncStepDriver", made), made.made)
         ctx = AsyncContext(events, **_about(function, live, step, driver.replayed))
         try:
             value = in_branch(lambda: driver.complete(function.fn(ctx)), trunk)
             made.check()
-            if driver.singleton:
+            if driver.left_nothing:
                 driver.replayed.ahead.ends(lambda: declared_at(function.fn))
             return value, driver.found
         except BaseException:

@@ -19,7 +19,6 @@ from tidemill.engine.drive import steps
 from tidemill.engine.drive.live import AttemptTimeout, Left, LiveRun
 from tidemill.engine.drive.replayed import Branch, Found, Replayed, attempt, branch, this_branch
 from tidemill.engine.drive.steps import Asked, Call, Plan
-from tidemill.engine.drive.trace.frames import called_at
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
 
@@ -29,10 +28,10 @@ class Driver:
 
     def __init__(self, live: LiveRun, *, threads: bool = True, seeking: str | None = None) -> None:
         self.live = live
-        self.replayed = Replayed(live, seeking=seeking is not None)
+        self.replayed = Replayed(live, seeking=seeking is not None or live.watch is not None)
         self.found: Found | None = None
         self._threads = threads
-        self._seeking = seeking
+        self._seeking = seeking if live.watch is None else ""  # no step has that key
         self._active = 1
         self._turn = threading.Condition()
         self._asking = False
@@ -70,7 +69,7 @@ class Driver:
 
     def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
-        known = self._recall(key, "wait")
+        known = self._recall(key, "wait", waits[0][1])
         if known is not None:
             found: tuple[str, model.Event] | None = steps.outcome(known)
             return found
@@ -79,7 +78,7 @@ class Driver:
 
     def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self._recall(key, "signal")
+        known = self._recall(key, "signal", signal)
         asked = (("", signal, None, None),)
         found = (
             steps.outcome(known)
@@ -90,7 +89,7 @@ class Driver:
 
     def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self._recall(key, "invoke")
+        known = self._recall(key, "invoke", function_id)
         if known is not None:
             return steps.outcome(known)
         return self._perform(steps.invoke(self.live, key, function_id, data, timeout), key)
@@ -189,6 +188,7 @@ class Driver:
         if self.replayed.coverage.left and any(map(this_branch().prefix.startswith, self.replayed.coverage.left)):
             raise Left  # its code swallowed the first
         if self._seeking is not None:
+            self.replayed.stops(plan, key, this_branch().prefix)
             self._block(Blocked(key, "run", 0))
         try:
             return self._carry_out(plan, key)
@@ -201,16 +201,16 @@ class Driver:
             self.live.give(key)
             self.replayed.coverage.told(this_branch().prefix, key)
 
-    def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
+    def _recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
         """How this step ended, if it has."""
-        known = self.replayed.recall(key, kind)
+        known = self.replayed.recall(key, kind, target)
         if known is not None:
             self._told(key)
         return known
 
     def _begins(self, key: str) -> None:
         """The code begins what the journal does not know."""
-        if not self.replayed.ahead.begins(key, this_branch().prefix, called_at):
+        if not self.replayed.ahead.begins(key, this_branch().prefix, self.replayed.place):
             raise self._leave("superseded")
 
     def _carry_out(self, plan: Plan, key: str) -> Any:

@@ -25,6 +25,7 @@ from tidemill.ports import Clock, Entropy, Keeper
 
 if TYPE_CHECKING:
     from tidemill.engine.drive.host import Host
+    from tidemill.engine.drive.replayed import Watch
 
 T = TypeVar("T")
 _LOST = 1_000  # appends in a row that others were faster than
@@ -73,6 +74,7 @@ class LiveRun:
         self.leaving: Leaving | None = None
         self.failure: Exception | None = None  # why the keeper did not answer
         self.wrong: Exception | None = None  # why this code must not go on with its run
+        self.watch: Watch | None = None  # of a dry replay: it leads to no work
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.crashes = state.crashes  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()

@@ -22,6 +22,8 @@ from tidemill.engine.drive.replayed import Branch, Found, branch
 from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.model import Failure, Parent
 
+WHOLE_ENDED = "the run that this part of a map belongs to has ended"
+
 Item = tuple[int, Any]  # its number in the map, and itself
 
 
@@ -44,7 +46,7 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
     """The function that the parent's code gives to the map step."""
     state = fold(chunk.ask(chunk.keeper.journal, parent.run_id))
     if state.terminal is not None:
-        raise NonRetriableError("the run that this part of a map belongs to has ended")
+        raise NonRetriableError(WHOLE_ENDED)
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
     replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
     events = events_of(replay)

@@ -4,7 +4,8 @@ A replay has passed a step by where its code begins work that the journal does n
 yet to reach the step. A branch of a sync function is asked for the steps of its own scope: the others may be on their
 way. Async code is asked once nothing else can lead to the step any more (see `driver_async`).
 
-A step from before a failed attempt of the function proves nothing: the code may ask `ctx.attempt`.
+A step from before a failed attempt of the function proves nothing: the code may ask `ctx.attempt`. Nor does one that a
+rerun took over from the run before: its input may be another.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def _scoped(state: RunState, uncalled: Collection[str]) -> dict[str, list[Missed
     scoped: dict[str, list[Missed]] = {}
     order = {key: number for number, key in enumerate(state.completion_order)}
     latest = len(order)
-    found = sorted(_remembered(state, uncalled), key=lambda each: (each.since, order.get(each.key, latest)))
+    found = sorted(remembered(state, uncalled), key=lambda each: (each.since, order.get(each.key, latest)))
     for missed in reversed(found):
         for scope in _scopes(missed.key):
             scoped.setdefault(scope, []).append(missed)
@@ -134,11 +135,17 @@ def _scopes(key: str) -> list[str]:
     return scopes
 
 
-def _remembered(state: RunState, keys: Collection[str]) -> list[Missed]:
-    """Those of these steps that the journal holds since the last failed attempt of the function."""
-    failed = state.failed
+def remembered(state: RunState, keys: Collection[str]) -> list[Missed]:
+    """Those of these steps that the journal holds since the last failed attempt of the function, or since a rerun."""
+    since = _since(state)
     found = (_known(state, key) for key in keys if not is_handed(key))
-    return [each for each in found if each is not None and (failed is None or each.since > failed.at)]
+    return [each for each in found if each is not None and each.since > since]
+
+
+def _since(state: RunState) -> int:
+    birth = state.birth
+    inherited = birth.at if birth.again else -1  # its input, and its code, may be other than those of the first run
+    return max(inherited, state.failed.at if state.failed is not None else -1)
 
 
 def _known(state: RunState, key: str) -> Missed | None:
@@ -149,7 +156,7 @@ def _known(state: RunState, key: str) -> Missed | None:
     if (tried := state.tried.get(key)) is not None:
         return Missed(key, tried.kind, tried.started_at)
     resolved = state.resolved.get(key)
-    if resolved is None or state.failed is not None:  # when it began is not known any more
+    if resolved is None or _since(state) >= 0:  # when it began is not known any more
         return None
     return Missed(key, resolved_kinds(resolved)[0], resolved.at)
 

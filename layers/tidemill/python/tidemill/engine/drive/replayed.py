@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tidemill.core.journal import Resolved, StepDone
 from tidemill.core.step_keys import escaped, is_handed
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.passed_by import Ahead, resolved_kinds
 from tidemill.engine.drive.trace.coverage import Coverage
+from tidemill.engine.drive.trace.frames import users_line
 from tidemill.errors import NonDeterministicError, NonRetriableError
 from tidemill.model import StepKind
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tidemill.engine.drive.steps import Plan
 
 
 @dataclass(slots=True)
@@ -96,6 +102,25 @@ class Found(NamedTuple):
     context: Context
 
 
+class Watch(Protocol):
+    """Looks on while code is replayed that must do nothing (see `dry.replay`)."""
+
+    task: asyncio.Task[Any] | None  # of async code
+    stop: Callable[[], object] | None  # ends async code where it waits
+
+    def begins(self, replayed: Replayed) -> None:
+        """An execution of the code begins."""
+        ...
+
+    def reaches(self, key: str, kind: StepKind, target: str) -> None:
+        """The code has come to a step; `target`: what it invokes or waits for."""
+        ...
+
+    def stops(self, plan: Plan, key: str, scope: str) -> None:
+        """The code has come to a step that the journal does not know how to answer."""
+        ...
+
+
 class Replayed:
     """What one execution of the code has reached of what earlier ones have. `seeking`: it only leads to a map."""
 
@@ -105,7 +130,10 @@ class Replayed:
         self.coverage = Coverage(live, self.uncalled, seeking)
         self.ahead = Ahead(live, self.uncalled)
         self._order: list[str] | None = None
+        self.place: Callable[[], str] = users_line  # where the code stands, as file:line
         live.given, live.asked = {}, {}
+        if live.watch is not None:
+            live.watch.begins(self)
 
     def next_turn(self, last: int) -> int | None:
         """The turn of the first step that the code has yet to reach again; `last`: it has not ended."""
@@ -116,8 +144,15 @@ class Replayed:
             self._order.pop()
         return self.live.state.completion_order.get(self._order[-1], last) if self._order else None
 
-    def recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
+    def stops(self, plan: Plan, key: str, scope: str) -> None:
+        """This execution does no work."""
+        if self.live.watch is not None:
+            self.live.watch.stops(plan, key, scope)
+
+    def recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
         """How this step ended, if it has."""
+        if self.live.watch is not None:
+            self.live.watch.reaches(key, kind, target)
         self.uncalled.discard(key)
         self.live.called.add(key)
         if kind in ("wait", "signal"):

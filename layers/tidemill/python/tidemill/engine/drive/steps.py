@@ -2,7 +2,7 @@
 
 A plan is a generator: it reads and appends to the journal, and yields where it needs its driver to do something that
 sync and async code do differently: `Call` a function, or be `Blocked` until the step can go on. The replay of a
-finished step never gets here (see `tape.Tape.recall`).
+finished step never gets here (see `replayed.Replayed.recall`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from tidemill.engine.drive.calls import Calls
-from tidemill.engine.drive.trace.frames import called_at, is_library
+from tidemill.engine.drive.trace.frames import called_at, users_line
 from tidemill.errors import NonRetriableError
 
 _SWEPT = 64  # coroutines that may be remembered before those that have begun are forgotten
@@ -52,8 +52,7 @@ class AsyncCalls(Calls):
             for each in self._ahead:  # a task that is nothing but a step
                 if each.coroutine is task.get_coro():
                     return each.at
-        at = called_at()
-        return "" if is_library(at) else at
+        return users_line()
 
     def check(self) -> None:
         super().check()

@@ -63,14 +63,19 @@ def _sentence(loop: Loop, main: asyncio.Task[Any]) -> str:
 
 def _awaits(task: asyncio.Task[Any]) -> str:
     """Where the user's code in this task stands still."""
-    frames = list(_frames(task.get_coro()))
-    own = [each for each in frames if not (is_platform(each) or is_library(each.f_code.co_filename))]
-    if not own:
+    frame = stands_in(task)
+    if frame is None:
         return f"task {task.get_name()}"
-    frame = own[-1]
     file, line = frame.f_code.co_filename, frame.f_lineno
     source = linecache.getline(file, line).strip()
     return f"{frame.f_code.co_qualname} at {file}:{line}" + (f" ({source})" if source else "")
+
+
+def stands_in(task: asyncio.Task[Any]) -> FrameType | None:
+    """The user's own frame in which this task awaits something."""
+    frames = list(_frames(task.get_coro()))
+    own = [each for each in frames if not (is_platform(each) or is_library(each.f_code.co_filename))]
+    return own[-1] if own else None
 
 
 def _frames(awaited: Any) -> Iterator[FrameType]:

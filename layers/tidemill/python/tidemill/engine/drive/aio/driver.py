@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from tidemill import model
@@ -29,7 +30,6 @@ from tidemill.engine.drive.aio.threads import Threads
 from tidemill.engine.drive.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.engine.drive.replayed import Found, Replayed, attempt, this_branch
 from tidemill.engine.drive.steps import Asked, Call, Plan
-from tidemill.engine.drive.trace.frames import called_at
 from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
@@ -41,9 +41,9 @@ class AsyncDriver(Remembered):
 
     def __init__(self, live: LiveRun, *, seeking: str | None = None) -> None:
         self.live = live
-        self.replayed = Replayed(live, seeking=seeking is not None)
+        self.replayed = Replayed(live, seeking=seeking is not None or live.watch is not None)
         self.found: Found | None = None
-        self._seeking = seeking
+        self._seeking = seeking if live.watch is None else ""  # no step has that key
         self._working = 0
         self._handing = False  # the run is handed over as soon as no step is at work
         self._blocks = Blocks(self._can_go_on)
@@ -52,12 +52,11 @@ class AsyncDriver(Remembered):
         self._turn = 0  # what the code is told next, if nothing is left out
         self._loop: Loop
         self._deadlock: Deadlock | None
-        self.singleton = False  # the code left nothing behind that may still have come to a step
+        self.left_nothing = False  # the code left nothing behind that may still have come to a step
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
         self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
         self._certain = False  # nothing but new steps can lead to those that the code has yet to reach
-        self.place: Callable[[], str] = called_at
         self._pauses = Pauses()
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
@@ -70,8 +69,11 @@ class AsyncDriver(Remembered):
         try:
             self._main = self._loop.create_task(main)
             self._loop.watching = True
+            if self.live.watch is not None:
+                self.live.watch.task = self._main
+                self.live.watch.stop = lambda: self._loop.call_soon_threadsafe(self._left_as, "suspended")
             value = self._loop.run_until_complete(self._main)
-            self.singleton = self._loop.tasks == 0
+            self.left_nothing = self._loop.tasks == 0
             return value
         except asyncio.CancelledError:
             self.live.check()
@@ -121,19 +123,21 @@ class AsyncDriver(Remembered):
     ) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
         found: tuple[str, model.Event] | None = await self._outcome(
-            key, "wait", lambda: steps.wait(self.live, key, "wait", waits, timeout, lookback, shares)
+            key, "wait", lambda: steps.wait(self.live, key, "wait", waits, timeout, lookback, shares), waits[0][1]
         )
         return found
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
         asked = (("", signal, None, None),)
-        found = await self._outcome(key, "signal", lambda: steps.wait(self.live, key, "signal", asked, timeout, True))
+        plan = partial(steps.wait, self.live, key, "signal", asked, timeout, True)
+        found = await self._outcome(key, "signal", plan, signal)
         return view(found[1]).data["data"] if found is not None else None
 
     async def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        return await self._outcome(key, "invoke", lambda: steps.invoke(self.live, key, function_id, data, timeout))
+        plan = partial(steps.invoke, self.live, key, function_id, data, timeout)
+        return await self._outcome(key, "invoke", plan, function_id)
 
     async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
@@ -169,14 +173,14 @@ class AsyncDriver(Remembered):
                 raise end
         return list(ends)
 
-    async def _outcome(self, key: str, kind: StepKind, plan: Callable[[], Plan]) -> Any:
-        known = await self._recall(key, kind)
+    async def _outcome(self, key: str, kind: StepKind, plan: Callable[[], Plan], target: str = "") -> Any:
+        known = await self._recall(key, kind, target)
         return steps.outcome(known) if known is not None else await self._perform(plan(), key)
 
-    async def _recall(self, key: str, kind: StepKind) -> StepDone | Resolved | None:
+    async def _recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
         """How this step ended, if it has, told in its turn."""
         self._claim()
-        known = self.replayed.recall(key, kind)
+        known = self.replayed.recall(key, kind, target)
         if known is not None:
             await self._told(key)
         elif self._gate.closed:
@@ -213,6 +217,7 @@ class AsyncDriver(Remembered):
     async def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
         if self._seeking is not None:
+            self.replayed.stops(plan, key, "" if self._certain else _NO_SCOPE)
             await self._block(Blocked(key, "run", 0))
         try:
             value = await self._carry_out(plan, key)
@@ -229,7 +234,7 @@ class AsyncDriver(Remembered):
 
     def _begins(self, key: str) -> None:
         """The code begins what the journal does not know."""
-        if self._certain and not self.replayed.ahead.begins(key, "", self.place):
+        if self._certain and not self.replayed.ahead.begins(key, "", self.replayed.place):
             raise self._leave("superseded")
 
     async def _carry_out(self, plan: Plan, key: str) -> Any:
@@ -387,4 +392,5 @@ class AsyncDriver(Remembered):
         return blocked.until is not None and blocked.until <= self.live.clock.now()
 
 
+_NO_SCOPE = "~"  # of no branch: what the code awaits may still lead to the steps that it has yet to reach
 _BARE = BARE | {AsyncDriver.signal.__code__}

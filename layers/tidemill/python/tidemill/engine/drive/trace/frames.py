@@ -34,6 +34,14 @@ def called_at() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
 
 
+def users_line() -> str:
+    """The innermost line of the user's own code that is at work here, as `file:line`; "" where there is none."""
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None and (is_platform(frame) or is_library(frame.f_code.co_filename)):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
 def declared_at(fn: Callable[..., object]) -> str:
     """Where a function of the user's is declared, as `file:line`."""
     code = getattr(inspect.unwrap(fn), "__code__", None)

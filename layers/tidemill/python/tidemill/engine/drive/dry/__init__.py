@@ -1,0 +1,1 @@
+"""Replay code over a journal with no effect, and tell the first difference."""
