@@ -50,7 +50,7 @@ def test_init_writes_an_app_and_says_how_to_go_on(folder: Path, capsys: pytest.C
     assert "  cd 'my shop' && tidemill send order/placed @order.json --wait\n" in said
     assert "  cd 'my shop' && pytest\n" in said
     page = (DOCS / "start" / "first-function.md").read_text("utf-8")
-    begin = page[page.index("`init` writes") :].partition("`dev` is")[0]
+    begin = page[page.index("`init` writes") :].partition("`dev` runs")[0]
     assert {f"`{file.parts[0]}`" for file in written} == set(re.findall(r"`[\w.]+`", begin)) - {"`init`"}
 
 
