@@ -39,11 +39,14 @@ def table(
     head: bool = True,
 ) -> str:
     """Aligned columns. Where the terminal has no room, those of `cut` and `wrap` are narrowed, the widest first."""
+    cells = [[text.clean(cell) for cell in row] for row in rows]
+    if not text.columns():
+        return _plain([list(header), *cells] if head else cells, indent, [name in right for name in header])
     made = Table(box=None, show_header=head, header_style="dim", pad_edge=False, padding=(0, _GAP, 0, 0))
     for name in header:
         narrowed = name in cut or name in wrap
         made.add_column(name, no_wrap=not narrowed, overflow="fold", justify="right" if name in right else "left")
-    for row in rows:
+    for row in cells:
         made.add_row(*(_cell(name, cell, name in wrap) for name, cell in zip(header, row, strict=True)))
     return _drawn(made, indent)
 
@@ -74,8 +77,19 @@ def _fact(name: str, fact: str) -> Text:
     return made
 
 
-def _cell(name: str, cell: object, wrap: bool) -> Text:
-    plain = text.clean(cell)
+def _plain(rows: list[list[str]], indent: str, right: list[bool]) -> str:
+    """For a program or a file, which has room for all, and may have asked for 100,000 rows: rich takes 0.8 ms a row."""
+    widths = [max(map(text.width, column)) for column in zip(*rows, strict=True)]
+
+    def padded(cell: str, to: int, right: bool) -> str:
+        pad = " " * (to - text.width(cell))
+        return pad + cell if right else cell + pad
+
+    lines = (map(padded, row, widths, right) for row in rows)
+    return "\n".join(indent + (" " * _GAP).join(line).rstrip() for line in lines)
+
+
+def _cell(name: str, plain: str, wrap: bool) -> Text:
     style = text.color_of(plain) if name == "STATUS" else _STYLES.get(name, "")
     return Text(plain, style=style) if wrap else Text(plain, style=style, no_wrap=True, overflow="ellipsis")
 

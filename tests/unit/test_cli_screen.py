@@ -200,6 +200,24 @@ def test_a_table_fits_the_terminal_and_is_whole_elsewhere(
     assert "x" * 150 in table(runs, NOW)
 
 
+def test_a_file_and_a_wide_terminal_get_the_same_table(
+    terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tty = terminal()
+    monkeypatch.setenv("COLUMNS", "500")
+    rows = [("漢字", 7, "x" * 90), ("ab", 12_000, ""), ("", "", "\x1b")]
+    for head in (True, False):
+
+        def drawn(head: bool = head) -> str:
+            return plain_table(("A", "N", "WHAT"), rows, "  ", cut=("WHAT",), right=("N",), head=head)
+
+        on_terminal = drawn()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.delenv("COLUMNS")
+            elsewhere.setattr(tty, "isatty", lambda: False)
+            assert drawn() == on_terminal
+
+
 def test_wide_characters_take_two_columns() -> None:
     lines = plain_table(("A", "B"), [("漢字", "x"), ("ab", "y")]).splitlines()
     assert lines == ["A     B", "漢字  x", "ab    y"]
