@@ -103,7 +103,7 @@ def places() -> Iterator[tuple[str, Cost]]:
     yield "give it up, and nobody waits", cost(lambda: leave(flow, one, 1))
     yield "take a free place", cost(lambda: take(flow, one, 1))
     yield "find no place free", cost(lambda: take(flow, one, 2))
-    yield "stand in line", cost(lambda: park(flow, one, 2))
+    yield "join the line", cost(lambda: park(flow, one, 2))
     park(there.other, one, 3)
     yield "give a place to the first in line", cost(lambda: leave(flow, one, 1))
     yield "claim the place that one was given", cost(lambda: take(flow, one, 2, known=True))

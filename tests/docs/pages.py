@@ -70,7 +70,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def prose(page: Path) -> str:
+    """What its reader reads, tables among it; what is fenced or hidden is code."""
+    return re.sub(r"<!--.*?-->|^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
 def words(page: Path) -> int:
-    """How many words its reader reads, tables among them; what is fenced or hidden is code."""
-    text = re.sub(r"<!--.*?-->|^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    return len([word for word in text.split() if re.search(r"\w", word)])
+    return len([word for word in prose(page).split() if re.search(r"\w", word)])

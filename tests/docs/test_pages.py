@@ -13,11 +13,20 @@ from types import ModuleType
 import botocore.session
 import pytest
 from botocore import xform_name
-from docs.pages import DOCS, KINDS, PAGES, ROOT, anchors, blocks, links, words
+from docs.pages import DOCS, KINDS, PAGES, ROOT, anchors, blocks, links, prose, words
 
 from tidemill_local.cli import VERBS, parser
 from tidemill_local.cli.stop import Stop
 
+WORDS = {  # what no page says, and what it says instead; docs/glossary.md has the words
+    r"\b(?:a|an|the|one|each|several|two|your|deployed) mills?\b": "deployment; Mill is the test harness",
+    r"\bmended\b": "fixed",
+    r"\brings\b": "fires, for an alarm",
+    r"\bdesk\b": "the field's term",
+    r"\bstands in line\b": "waits in line",
+    r"\bfor ever\b": "forever",
+    r"\b(?:colour|honour|favour)(?:s|ed)?\b": "American English",
+}
 MOST_WORDS = 1_500
 PROTOCOL = "docs/internals/journal.md"
 URLS = ("http://127.0.0.1:8288", "$TIDEMILL_URL")
@@ -81,6 +90,12 @@ def test_the_index_leads_to_every_page() -> None:
     index = DOCS / "index.md"
     linked = {(DOCS / link).resolve() for link in links(index)}
     assert [_name(page) for page in PAGES if DOCS in page.parents and page not in {*linked, index}] == []
+
+
+@pytest.mark.parametrize("wrong", WORDS)
+def test_pages_use_the_field_s_words(wrong: str) -> None:
+    pattern = re.compile(wrong, re.IGNORECASE)
+    assert {_name(page): found[0] for page in PAGES if (found := pattern.search(prose(page)))} == {}, WORDS[wrong]
 
 
 def test_no_page_but_the_protocol_s_has_more_than_1500_words() -> None:
