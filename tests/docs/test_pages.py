@@ -19,7 +19,7 @@ from tidemill_local.cli import VERBS, parser
 from tidemill_local.cli.stop import Stop
 
 WORDS = {  # what no page says, and what it says instead; docs/glossary.md has the words
-    r"\b(?:a|an|the|one|each|several|two|your|deployed) mills?\b": "deployment; Mill is the test harness",
+    r"\b(?:a|an|the|one|each|several|two|your|deployed) (?-i:mills?)\b": "deployment; Mill is the test harness",
     r"\bmended\b": "fixed",
     r"\brings\b": "fires, for an alarm",
     r"\bdesk\b": "the field's term",
