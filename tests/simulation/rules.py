@@ -25,6 +25,14 @@ def replays_agree(view: View) -> Iterator[str]:
     yield from view.system.differs
 
 
+def nothing_is_passed_by(view: View) -> Iterator[str]:
+    """Code reaches every step that its run remembers, unless the run was run again with another input."""
+    for passed in view.system.passed:
+        edited = view.states[passed.run_id].birth.again and passed.run_id not in view.system.reruns
+        if not edited:
+            yield str(passed)
+
+
 def journal_agrees(view: View) -> Iterator[str]:
     """What code was given by a step is what the journal remembers of it."""
     for run_id, records in view.journals.items():
@@ -216,6 +224,7 @@ def where(head: Head) -> str:
 
 RULES: tuple[Rule, ...] = (
     replays_agree,
+    nothing_is_passed_by,
     journal_agrees,
     nothing_before_its_ts,
     throttled_starts,

@@ -32,6 +32,7 @@ from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed, follows
+from tidemill.engine.drive.passed_by import Passed
 from tidemill.engine.intake import delayed, receive
 from tidemill.engine.intake.serve_lines import changed
 from tidemill.errors import Unavailable
@@ -96,6 +97,7 @@ class System:
         self.idle_places = IdlePlaces(self)
         self.seen: dict[tuple[str, str], Any] = {}
         self.differs: list[str] = []
+        self.passed: list[Passed] = []  # steps that code has passed by, though its run remembers them
         self.accepted: list[Event] = []
         self.parked: dict[str, Parked] = {}
         self.open_messages = 0
@@ -395,7 +397,7 @@ class System:
             snapshot_every=self.scenario.snapshot_every,
             lot=self._park if self.loop.random.random() < 0.3 else None,
             park_from=2,
-            host=Host(judge=lambda passed: self.differs.append(str(passed))),
+            host=Host(judge=self.passed.append),
         )
 
     # Parked code.
