@@ -71,6 +71,8 @@ def _rerun(system: System, act: Act) -> None:
         new_id = rerun(system.world, head.run_id, step, given)
         if given is None:
             system.reruns[new_id] = head.run_id
+        else:
+            system.edited[new_id] = edited
 
     system.deliver(f"rerun {head.run_id}", work, durable=True)
 

@@ -12,11 +12,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from tidemill.core.flow import collect as core_collect
+from tidemill.core.flow import concurrency
+from tidemill.core.journal import Record, StepDone
+from tidemill.core.state import RunState
 from tidemill.engine.drive import keeper as keep
 from tidemill.engine.drive import replayed as replayed
 from tidemill.engine.drive.aio.gate import Gate
-from tidemill.engine.intake import admit
+from tidemill.engine.intake import admit, rerun, serve_lines
 from tidemill.engine.intake import collect as gather
+from tidemill.engine.runs import append as append_outside
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits as lookback
 from tidemill.model import Head
@@ -101,6 +106,50 @@ def anyone_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookback, "accepts", lambda world, wait, *rest: wait.cancel or accepts(world, wait, *rest))
 
 
+def waits_given_up_take_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait that the code has given up is still told of events: the next wait for them does not get them."""
+
+    def awaits(state: RunState, key: str) -> bool:
+        return state.terminal is None and key not in state.resolved and key not in state.done
+
+    monkeypatch.setattr(append_outside, "awaits", awaits)
+
+
+def an_edited_input_is_the_codes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is run again with another input has the old data in its event: so do its waits and keys."""
+    monkeypatch.setattr(rerun, "_edited", lambda state, given: (state.events, given or state.birth.input))
+
+
+def reruns_tell_steps_before_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is run again from a step remembers steps before the waits that they raced with."""
+    before = rerun._before
+
+    def sorted_by_kind(*asked: Any) -> list[Record]:
+        return sorted(before(*asked), key=lambda record: not isinstance(record, StepDone))
+
+    monkeypatch.setattr(rerun, "_before", sorted_by_kind)
+
+
+def lines_stand_through_a_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deploy that raises a limit, or takes it away, gives no place to who stands in line."""
+    monkeypatch.setattr(serve_lines, "_served", lambda world, family, declared: iter(()))
+
+
+def old_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that stands in line goes by the limits that it was decided on with."""
+    monkeypatch.setattr(concurrency, "outdated", lambda *_: False)
+
+
+def events_ahead_count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event whose `ts` lies ahead wakes and cancels at its receipt."""
+    monkeypatch.setattr(lookback, "ahead", lambda world, event: False)
+
+
+def events_ahead_are_gathered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event whose `ts` lies ahead joins the batch or debounce of its receipt."""
+    monkeypatch.setattr(core_collect, "ahead", lambda event, now: False)
+
+
 FAULTS = (
     Fault(gathering_spins, "sync", "bursts", "spins"),
     Fault(a_tail_as_a_whole, "sync", "deploys", "has no attribute"),
@@ -112,4 +161,11 @@ FAULTS = (
     Fault(all_missed_ticks_fire, "sync", "lids", "ticks that the machine has slept through"),
     Fault(time_goes_back, "sync", "clocks", ""),
     Fault(anyone_is_cancelled, "local", "cancels", "was cancelled"),
+    Fault(waits_given_up_take_events, "local", "given_up", "timed out, but"),
+    Fault(an_edited_input_is_the_codes_alone, "sync", "reruns", "another input"),
+    Fault(reruns_tell_steps_before_waits, "local", "races+reruns", ""),
+    Fault(lines_stand_through_a_deploy, "local", "deploys+calm", "in line"),
+    Fault(old_limits_hold, "local", "crowded+deploys", ""),
+    Fault(events_ahead_count_at_once, "sync", "ahead", "before"),
+    Fault(events_ahead_are_gathered_at_once, "sync", "ahead", ""),
 )

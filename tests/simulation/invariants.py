@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 from simulation import ahead, flow, graphs, rules
 from simulation.system import SKEW, Execution, System
@@ -26,7 +27,7 @@ from tidemill.core.state import fold
 from tidemill.engine.intake import receive
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
-from tidemill.model import ENDED, FAILED, FINISHED, INVOKED, TIMER, Head
+from tidemill.model import ENDED, ENDS, FAILED, FINISHED, INVOKED, TIMER, Head
 from tidemill.ports import EventQuery
 
 
@@ -140,7 +141,8 @@ def _effects(system: System, head: Head, journals: dict[str, list[Record]]) -> l
     announced = ids.derived(head.run_id, FINISHED)
     of_event = system.stores.runs.of_event(announced)
     runs = [h for h in of_event if h.function_id == "sim.listener" and not again(journals[h.run_id])]
-    if head.function_id != "sim.listener" and len(runs) != 1:
+    unheard = _unheard(system, head.function_id, birth_name(journals[head.run_id]))
+    if head.function_id != "sim.listener" and len(runs) != 1 and not unheard:
         problems.append(f"{where}: its end started {len(runs)} runs of the listener")
     spec = system.registry.function(head.function_id)
     if head.status == "failed" and spec is not None and spec.on_failure is not None:
@@ -148,6 +150,17 @@ def _effects(system: System, head: Head, journals: dict[str, list[Record]]) -> l
         if system.stores.runs.head(handled) is None:
             problems.append(f"{where}: its failure was not handled")
     return problems
+
+
+def birth_name(records: list[Record]) -> str | None:
+    """The name of the event that began a run."""
+    events = fold(records[:1]).birth.events
+    return events[0].name if events else None
+
+
+def _unheard(system: System, function_id: str, began_by: str | None) -> bool:
+    """Whether an end may start nothing: its run was begun by an end, and its function was gone for a while."""
+    return began_by in ENDS and None in system.declared.get(function_id, [None])
 
 
 def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]) -> list[str]:
@@ -166,6 +179,9 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
         for spec in system.registry.functions():
             if None in system.declared[spec.id] or system.moved(spec.id):
                 continue  # it was not there all the time
+            began: dict[str, Any] = event.data.get("event") or {} if event.name == FINISHED else {}
+            if _unheard(system, str(event.data.get("function_id")), began.get("name")):
+                continue
             should = receive.takes(spec, event)
             has = (spec.id, event.id) in started
             if should and not has:

@@ -253,6 +253,26 @@ def crowded(rng: random.Random, made: Scenario) -> None:
     made.faults, made.stalls = max(made.faults, 0.3), rng.choice([20, 40])
 
 
+def given_up(rng: random.Random, made: Scenario) -> None:
+    """A wait that loses a race, and later another one for the same event, which comes in between."""
+    program = rng.choice(_mine(made))
+    program.is_async, program.on, program.when = True, EVENTS[0], None
+    loser: list[Op] = [["wait", "lost", "e/news", "all", 400_000, rng.random() < 0.5]]
+    won: list[Op] = [["sleep", "won", 1_500]]
+    again: list[Op] = [
+        ["sleep", "rest", 10_000],
+        ["wait", "again", "e/news", "all", rng.choice([30_000, 400_000]), True],
+    ]
+    program.ops[:0] = [["race", "gives", [loser, won]], *again]
+    made.sent.append(Sent(0, EVENTS[0], USERS[0], 8_000))
+    made.sent += [Sent(rng.randint(2_000, 20_000), "e/news", rng.choice(USERS), 8_001 + n) for n in range(2)]
+
+
+def calm(rng: random.Random, made: Scenario) -> None:
+    """Nothing fails, and nobody stands still."""
+    made.faults = made.stalls = 0
+
+
 def years(rng: random.Random, made: Scenario) -> None:
     """Runs that take a year: many long sleeps, and waits that end by their timeouts."""
     program = rng.choice(_mine(made))
@@ -291,6 +311,7 @@ LAYERS: Sequence[Layer] = (
     Layer(races, 0.25),
     Layer(threads, 0.2),
     Layer(crowded, 0.1, FAST),
+    Layer(given_up, 0.1, FAST),
     Layer(ids, 0.1),
     Layer(waits, 0.2, FAST),
     Layer(named_times, 0.15),
@@ -301,6 +322,7 @@ LAYERS: Sequence[Layer] = (
     Layer(cancels, 0.3),
     Layer(reruns, 0.25),
     Layer(deploys, 0.25),
+    Layer(calm, 0.05),
     Layer(clocks, 0.2, ("sync",)),
     Layer(lids, 0.2, ("sync",)),
     Layer(years, 0.5, ("moto",)),

@@ -218,6 +218,13 @@ def reruns_agree(view: View) -> Iterator[str]:
                     yield f"run {new_id}: {what} is {again}; it was {won} in run {old_id}, whose rerun it is"
 
 
+def edited_reruns_have_their_input(view: View) -> Iterator[str]:
+    """A run that is run again with another input has it as its event's data."""
+    for run_id, n in view.system.edited.items():
+        if run_id in view.states and (data := view.states[run_id].events[0].data) != {"n": n}:
+            yield f"run {run_id}: its event holds {data}, and it was run again with another input, {n}"
+
+
 def where(head: Head) -> str:
     return f"{head.function_id} {head.run_id}"
 
@@ -236,6 +243,7 @@ RULES: tuple[Rule, ...] = (
     growth_is_linear,
     ended_in_time,
     reruns_agree,
+    edited_reruns_have_their_input,
     missed_ticks,
     replays_agree_dry,
 )

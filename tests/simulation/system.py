@@ -105,6 +105,7 @@ class System:
         self.unsent = len(scenario.sent) + len(scenario.acts)
         self.api_cancelled: set[str] = set()
         self.reruns: dict[str, str] = {}  # with the same input: the new run, and the old
+        self.edited: dict[str, int] = {}  # with another input: the new run, and its `n`
         self.declared: dict[str, list[FunctionSpec | None]] = {}  # each function, as each deploy declared it
         self._names = 0
         self.entropy = SimEntropy(self.loop)
