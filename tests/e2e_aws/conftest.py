@@ -42,7 +42,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Pa
     """What `cdk synth` makes of the stack, for the Python and the machine that the emulator runs its Lambdas on."""
     out = tmp_path_factory.mktemp("assembly")
     made = subprocess.run(
-        [sys.executable, Path(__file__).with_name("stack.py"), out, _version(PYTHON), receiver.url],
+        [sys.executable, Path(__file__).with_name("stack.py"), out, version_of(PYTHON), receiver.url],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")},
         capture_output=True,
         text=True,
@@ -106,6 +106,6 @@ def _buried(mill: Deployed) -> str:
     return "buried"
 
 
-def _version(python: Path) -> str:
+def version_of(python: Path) -> str:
     asked = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

@@ -119,10 +119,17 @@ class Emulator:
 
     def deploy(self, assembly: Path, stack: str) -> dict[str, str]:
         """Uploads the stack's assets, creates it, and returns its outputs by name."""
+        return self._made(stack, "create", self.upload(assembly, stack))
+
+    def change(self, assembly: Path, stack: str) -> dict[str, str]:
+        """As `deploy`, for a stack that is there."""
+        return self._made(stack, "update", self.upload(assembly, stack))
+
+    def upload(self, assembly: Path, stack: str) -> str:
+        """The address of the stack's template, once it and the stack's other assets are in their buckets."""
         files = json.loads((assembly / f"{stack}.assets.json").read_text())["files"].values()
         template = assembly / f"{stack}.template.json"
-        s3 = self.client("s3")
-        buckets: set[str] = set()
+        url = ""
         for file in files:
             path = assembly / file["source"]["path"]
             content = _zipped(path) if file["source"]["packaging"] == "zip" else path.read_bytes()
@@ -132,26 +139,37 @@ class Emulator:
                 content = json.dumps(fitting(written)).encode()
             for destination in file["destinations"].values():
                 bucket, key = (_in_account(destination[name]) for name in ("bucketName", "objectKey"))
-                if bucket not in buckets:
-                    s3.create_bucket(Bucket=bucket)
-                    buckets.add(bucket)
-                s3.put_object(Bucket=bucket, Key=key, Body=content)
                 if path == template:
-                    url = f"http://127.0.0.1:{self.port}/{bucket}/{key}"
+                    url = self.put(bucket, key, content)
+                else:
+                    self.put(bucket, key, content)
+        return url
+
+    def put(self, bucket: str, key: str, content: bytes) -> str:
+        """Its address, for CloudFormation."""
+        s3 = self.client("s3")
+        if bucket not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket=bucket)
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        return f"http://127.0.0.1:{self.port}/{bucket}/{key}"
+
+    def settled(self, stack: str, how: str, url: str) -> dict[str, Any]:
+        """The stack, once it is created or updated (`how`) from this template, or has failed to be."""
         self.client("ssm").put_parameter(
             Name="/cdk-bootstrap/hnb659fds/version", Value=_BOOTSTRAP_VERSION, Type="String", Overwrite=True
         )
         formation = self.client("cloudformation")
-        formation.create_stack(
-            StackName=stack,
-            TemplateURL=url,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        )
+        capabilities = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+        getattr(formation, f"{how}_stack")(StackName=stack, TemplateURL=url, Capabilities=capabilities)
         try:
-            status = eventually(lambda: _settled(formation.describe_stacks(StackName=stack)["Stacks"][0]), within=120)
+            found = eventually(lambda: _settled(formation.describe_stacks(StackName=stack)["Stacks"][0]), within=120)
         except AssertionError:  # a custom resource whose Lambda fails is waited for an hour
-            raise AssertionError(f"{stack} is not created\n{self.errors()}") from None
-        assert status["StackStatus"] == "CREATE_COMPLETE", _failures(formation, stack)
+            raise AssertionError(f"{stack}: the {how} does not end\n{self.errors()}") from None
+        return found
+
+    def _made(self, stack: str, how: str, url: str) -> dict[str, str]:
+        status = self.settled(stack, how, url)
+        assert status["StackStatus"] == f"{how.upper()}_COMPLETE", _failures(self.client("cloudformation"), stack)
         assert policies_refused(self.client("iam")) == []
         return {output["OutputKey"]: output["OutputValue"] for output in status.get("Outputs", [])}
 
