@@ -23,7 +23,6 @@ WORDS = {  # what no page says, and what it says instead; docs/glossary.md has t
     r"\bmended\b": "fixed",
     r"\brings\b": "fires, for an alarm",
     r"\bdesk\b": "the field's term",
-    r"\bstands in line\b": "waits in line",
     r"\bfor ever\b": "forever",
     r"\b(?:colour|honour|favour)(?:s|ed)?\b": "American English",
 }
