@@ -141,7 +141,7 @@ def _printed(server: Server, shown: str, width: int) -> str:
         pass
     os.close(ours)
     process.wait()
-    printed = b"".join(parts).decode().replace("\r\n", "\n")
+    printed = b"".join(parts).decode().replace("\r\n", "\n").replace(str(server.folder), "~/shop")
     return re.sub(r"\x1b\[\?7[lh]", "", printed.rpartition(_DRAWN_OVER)[2])
 
 
