@@ -14,7 +14,7 @@ from tidemill.model import PLATFORM, Event
 from tidemill.ports import World
 from tidemill_lambdas import router
 from tidemill_lambdas.http import Payload, Response, respond
-from tidemill_lambdas.ingest import accept
+from tidemill_lambdas.ingest import accept, cloudevents
 from tidemill_lambdas.keys import Keys, check_event_key
 from tidemill_lambdas.router import Call, Route
 from tidemill_lambdas.work import Parts, Work, run_through
@@ -57,7 +57,11 @@ def work(request: Payload, world: World, keys: Keys, take: Take = take_in) -> Wo
 @cache
 def routes(take: Take) -> tuple[Route, ...]:
     def send(call: Call) -> Work:
-        return taken(call, accept.events(_body(call), call.world.clock.now(), call.world.entropy))
+        body, now, entropy = _body(call), call.world.clock.now(), call.world.entropy
+        cloud = cloudevents.is_cloud(call.request)
+        return taken(
+            call, accept.cloud(call.request, body, now, entropy) if cloud else accept.events(body, now, entropy)
+        )
 
     def webhook(call: Call) -> Work:
         event = accept.webhook(call.path["name"], _body(call), call.world.clock.now(), call.world.entropy)

@@ -13,7 +13,8 @@ from tidemill.ids import ulid
 from tidemill.limits import DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, JSON_DEPTH, REQUEST_EVENTS
 from tidemill.model import PLATFORM, Event
 from tidemill.ports import Entropy
-from tidemill_lambdas.ingest import refuse
+from tidemill_lambdas.http import Request
+from tidemill_lambdas.ingest import cloudevents, refuse
 from tidemill_lambdas.strict_json import odd, too_deep
 
 _Name = Annotated[str, Meta(min_length=1, max_length=EVENT_NAME_CHARS)]
@@ -29,6 +30,10 @@ class _Sent(msgspec.Struct, forbid_unknown_fields=True):
     v: _Text | UnsetType = UNSET
 
 
+class _Cloud(_Sent):
+    data_context: dict[str, Any] = {}
+
+
 _one = msgspec.json.Decoder(_Sent)
 _many = msgspec.json.Decoder(Annotated[list[_Sent], Meta(min_length=1, max_length=REQUEST_EVENTS)])
 
@@ -41,6 +46,12 @@ def events(body: bytes, now: int, entropy: Entropy) -> list[Event]:
     if sent is None or len(body) > EVENT_BYTES or not all(_fine(each, now) for each in sent) or odd(body, sent):
         sent = [msgspec.convert(each, _Sent) for each in refuse.checked(refuse.value_of(body, levels), now)]
     return [_event(each, now, entropy) for each in sent]
+
+
+def cloud(request: Request, body: bytes, now: int, entropy: Entropy) -> list[Event]:
+    """The events of a request that carries CloudEvents. Raises Refused if any of them is not as it should be."""
+    sent = [msgspec.convert(each, _Cloud) for each in cloudevents.events(request, body, now)]
+    return [msgspec.structs.replace(_event(each, now, entropy), data_context=each.data_context) for each in sent]
 
 
 def webhook(name: str, body: bytes, now: int, entropy: Entropy) -> Event:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -16,6 +16,7 @@ from tidemill_lambdas.strict_json import large_number, loads
 
 _Json = dict[str, Any]
 _Place = tuple[str | int, ...]
+Check = Callable[[object, int], str | None]
 _KEYS = ("name", "data", "id", "user", "ts", "v")
 _MOST_NAMED = 1_000  # problems in one answer
 
@@ -25,38 +26,43 @@ def value_of(body: bytes, levels: int) -> Any:
     try:
         return loads(body, levels)
     except Refused as refused:
-        raise _none(refused.sentence) from None
+        raise none(refused.sentence) from None
 
 
-def checked(value: object, now: int) -> list[_Json]:
-    """The events of a body, if all of them are well. Raises Refused with every problem otherwise."""
+def checked(value: object, now: int, *, context: bool = False) -> list[_Json]:
+    """The events of a body, if all of them are well. Raises Refused with every problem otherwise.
+
+    `context`: they may have a data_context, which only CloudEvents have.
+    """
+    checks = _CHECKS | _CONTEXT if context else _CHECKS
     array = isinstance(value, list)
     sent = cast("list[object]", value) if array else [value]
     if not array and not isinstance(value, dict):
-        raise _none(f"an event is a JSON object with a name, not {_kind(value)}")
+        raise none(f"an event is a JSON object with a name, not {kind(value)}")
     if not sent:
-        raise _none("the array is empty; send at least one event")
+        raise none("the array is empty; send at least one event")
     if len(sent) > REQUEST_EVENTS:
         sentence = f"the request has {len(sent)} events, more than {REQUEST_EVENTS}; send them in parts"
         raise Refused(413, sentence, errors=[])
-    _refuse([(index, *problem) for index, event in enumerate(sent) for problem in _problems(event, now)], array, 400)
+    found = [(index, *problem) for index, event in enumerate(sent) for problem in _problems(event, now, checks)]
+    refuse(found, array, 400)
     events = cast("list[_Json]", sent)
-    _refuse([(index, *problem) for index, event in enumerate(events) for problem in _too_large(event)], array, 413)
+    refuse([(index, *problem) for index, event in enumerate(events) for problem in _too_large(event)], array, 413)
     return [_whole_ts(event) for event in events]
 
 
 def object_of(value: object) -> _Json:
     """What a webhook sent. Raises Refused if it is no object."""
     if not isinstance(value, dict):
-        raise _none(f"a webhook's body must be a JSON object, not {_kind(value)}")
+        raise none(f"a webhook's body must be a JSON object, not {kind(value)}")
     return cast("_Json", value)
 
 
-def _none(sentence: str) -> Refused:
+def none(sentence: str) -> Refused:
     return Refused(400, sentence, errors=[])
 
 
-def _refuse(found: Sequence[tuple[int, _Place, str]], array: bool, status: int) -> None:
+def refuse(found: Sequence[tuple[int, _Place, str]], array: bool, status: int) -> None:
     if not found:
         return
     index, _, message = found[0]
@@ -67,15 +73,15 @@ def _refuse(found: Sequence[tuple[int, _Place, str]], array: bool, status: int) 
     raise Refused(status, f"{where}{message}{count}{nothing}", errors=errors)
 
 
-def _problems(event: object, now: int) -> list[tuple[_Place, str]]:
+def _problems(event: object, now: int, checks: Mapping[str, Check]) -> list[tuple[_Place, str]]:
     if not isinstance(event, dict):
-        return [((), f"an event is a JSON object with a name, not {_kind(event)}")]
+        return [((), f"an event is a JSON object with a name, not {kind(event)}")]
     fields = cast("_Json", event)
     found: list[tuple[_Place, str]] = []
     if "name" not in fields:
         found.append((("name",), 'name is missing; an event has a name, such as "user/signed.up"'))
     for key, value in fields.items():
-        check = _CHECKS.get(key)
+        check = checks.get(key)
         problem = check(value, now) if check else f"an event has no {key[:100]!r}, only {', '.join(_KEYS)}; use data"
         if problem is not None:
             found.append(((key,), problem))
@@ -100,16 +106,16 @@ def _name(value: object, _now: int) -> str | None:
 
 
 def _text(value: object, what: str, most: int) -> str | None:
-    return text_problem(value, what, most) if isinstance(value, str) else f"{what} must be text, not {_kind(value)}"
+    return text_problem(value, what, most) if isinstance(value, str) else f"{what} must be text, not {kind(value)}"
 
 
 def _object(value: object, what: str) -> str | None:
-    return None if isinstance(value, dict) else f"{what} must be a JSON object, not {_kind(value)}"
+    return None if isinstance(value, dict) else f"{what} must be a JSON object, not {kind(value)}"
 
 
 def _ts(value: object, now: int) -> str | None:
     if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
-        return f"ts must be whole milliseconds since the epoch, not {_kind(value)}"
+        return f"ts must be whole milliseconds since the epoch, not {kind(value)}"
     if value < 0:
         return f"ts must be milliseconds since the epoch, not {value:.0f}"
     if value > now + DELAY:
@@ -117,7 +123,7 @@ def _ts(value: object, now: int) -> str | None:
     return None
 
 
-_CHECKS: dict[str, Callable[[object, int], str | None]] = {
+_CHECKS: dict[str, Check] = {
     "name": _name,
     "data": lambda value, _: _object(value, "data"),
     "id": lambda value, _: _text(value, "id", EVENT_ID_CHARS),
@@ -125,6 +131,7 @@ _CHECKS: dict[str, Callable[[object, int], str | None]] = {
     "ts": _ts,
     "v": lambda value, _: _text(value, "v", EVENT_ID_CHARS),
 }
+_CONTEXT: dict[str, Check] = {"data_context": lambda value, _: _object(value, "data_context")}
 
 
 def _whole_ts(event: _Json) -> _Json:
@@ -132,7 +139,7 @@ def _whole_ts(event: _Json) -> _Json:
     return {**event, "ts": int(event["ts"])} if "ts" in event else event
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
     if value is None:
         return "null (leave it out instead)"
     if isinstance(value, bool):

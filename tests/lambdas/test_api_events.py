@@ -40,6 +40,7 @@ def test_an_event_as_it_is_shown(call: Caller) -> None:
             "ts": NOW - 1,
             "v": "2",
             "received_at": "2026-09-21T14:13:20.000Z",
+            "data_context": None,
         }
     }
 

@@ -49,7 +49,7 @@ class Wsgi:
             "version": "2.0",
             "rawPath": path,
             "rawQueryString": environ.get("QUERY_STRING", ""),
-            "headers": {"host": "localhost"},
+            "headers": {"host": "localhost", "content-type": environ.get("CONTENT_TYPE", "")},
             "requestContext": {"http": {"method": environ["REQUEST_METHOD"], "path": path}},
             "body": base64.b64encode(environ["wsgi.input"].read(size)).decode(),
             "isBase64Encoded": True,

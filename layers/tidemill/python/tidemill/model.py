@@ -38,6 +38,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     received_at: int
     user: dict[str, Any] | None = None
     v: str | None = None
+    data_context: dict[str, Any] | None = None  # the attributes of a CloudEvent that have no place of their own
 
     @property
     def effective_at(self) -> int:

@@ -41,7 +41,7 @@ __all__ = ["error_view", "event_view", "journal_view", "run_view", "steps_view",
 
 def event_view(event: Event) -> View:
     """`ts` as it was sent, milliseconds; `received_at` in ISO."""
-    return {**event_fields(event), "received_at": iso(event.received_at)}
+    return {**event_fields(event), "received_at": iso(event.received_at), "data_context": event.data_context}
 
 
 def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline: int = VALUE_INLINE) -> View:
