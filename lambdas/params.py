@@ -45,6 +45,13 @@ def limit(query: Mapping[str, str]) -> int:
     return int(text)
 
 
+def flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise Refused(400, f"{name} is true or false, not {text[:100]!r}")
+    return text == "true"
+
+
 def after(query: Mapping[str, str]) -> int | None:
     """Milliseconds since the epoch, from themselves or from ISO 8601."""
     text = query.get("after")

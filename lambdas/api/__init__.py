@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidemill.ports import World
 from tidemill_lambdas import router
-from tidemill_lambdas.api import about, events, functions, later, runs, signals
+from tidemill_lambdas.api import about, events, functions, later, runs, schemas, signals
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import KeyRing, Keys, api_key, check_api_key
 from tidemill_lambdas.router import Route
@@ -37,7 +37,7 @@ def _check(request: Request, keys: Keys) -> None:
 
 _NONE = KeyRing((), ())
 _RUNS = ("function", "status", "user", "after", "limit", "cursor")
-_EVENTS = ("name", "user", "after", "limit", "cursor")
+_EVENTS = ("name", "user", "rejected", "after", "limit", "cursor")
 
 ROUTES = (
     Route("GET", "/health", about.health, query=None),
@@ -45,6 +45,8 @@ ROUTES = (
     Route("GET", "/v1/events", events.page, query=_EVENTS),
     Route("GET", "/v1/events/{event_id+}/runs", events.runs_of, query=("id",)),
     Route("GET", "/v1/events/{event_id+}", events.one, query=("id",)),
+    Route("POST", "/v1/events/{event_id+}/resend", events.resend, query=("id",)),
+    Route("GET", "/v1/schemas", schemas.page, query=("name",)),
     Route("GET", "/v1/runs", runs.page, query=_RUNS),
     Route("GET", "/v1/runs/{run_id}", runs.one),
     Route("GET", "/v1/runs/{run_id}/steps", runs.steps, query=("limit", "cursor")),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from tidemill.core.view.runs import event_view
+from tidemill.engine.intake import reject
+from tidemill.errors import EventError
 from tidemill.model import SIGNAL, Event
 from tidemill.ports import Damaged, EventQuery
 from tidemill_lambdas import params
-from tidemill_lambdas.api import cursors, pages, runs
+from tidemill_lambdas.api import bodies, cursors, pages, runs
 from tidemill_lambdas.http import Refused, Response, respond
+from tidemill_lambdas.ingest import accept
 from tidemill_lambdas.paths import given_id
 from tidemill_lambdas.router import Call
 from tidemill_lambdas.work import Work
@@ -23,6 +26,7 @@ def page(call: Call) -> Work:
         after=params.after(call.query),
         limit=limit + 1,
         cursor=cursors.read("events", call.query),
+        rejected=params.flag(call.query, "rejected"),
     )
     found = call.world.events.page(query)
     return pages.page(found, limit, event_view, _key, lambda last: cursors.write("events", call.query, *last))
@@ -54,9 +58,26 @@ def runs_of(call: Call) -> Work:
     return rows.response(None)
 
 
+def resend(call: Call) -> Response:
+    """Take a rejected event in after all, under its own id."""
+    events, now = call.world.events, call.world.clock.now()
+    event_id = given_id(call.path, call.query, "event_id")
+    rejected = events.rejected(event_id)
+    if rejected is None:
+        _event(call)
+        raise Refused(409, f"the event {event_id[:300]!r} was never rejected; send a new event to start its runs again")
+    given = bodies.fields(call, "data", "v", optional=True)
+    taken = events.get(event_id)
+    try:
+        reject.resend(call.world, taken or accept.again(rejected, given, now, call.world.entropy), known=bool(taken))
+    except EventError as error:
+        raise Refused(400, str(error), errors=error.errors) from None
+    return respond(200, {"data": {"id": event_id}})
+
+
 def _event(call: Call) -> Event:
     event_id = given_id(call.path, call.query, "event_id")
-    event = call.world.events.get(event_id)
+    event = call.world.events.get(event_id) or call.world.events.rejected(event_id)
     if event is None or event.name == SIGNAL:
         raise Refused(404, f"no event has the id {event_id[:300]!r}; GET /v1/events lists the latest")
     return event

@@ -7,21 +7,25 @@ the first content stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from tidemill import characters
 from tidemill.aws.messages import envelope
-from tidemill.engine.intake import delayed, receive
+from tidemill.engine.intake import delayed, receive, reject
+from tidemill.engine.intake.fit import fitting
 from tidemill.engine.runs import match_waits
-from tidemill.limits import MESSAGE_DELAY, SECOND, VALUE_INLINE
-from tidemill.model import REJECTED, Event
+from tidemill.errors import EventError
+from tidemill.limits import EVENT_NAME_CHARS, MESSAGE_DELAY, SECOND, VALUE_INLINE
+from tidemill.model import Event, Rejected
 from tidemill.ports import World
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.ingest import accept
+from tidemill_lambdas.strict_json import fits_words, loads
 
-Rejected = Callable[[Event], object]  # told of what was kept as rejected
+Told = Callable[[Event], object]  # told of what was kept as rejected
 Delay = Callable[[str, int], object]  # sends a message of our own in so many seconds
 
 
@@ -42,7 +46,7 @@ def work(
     *,
     later: Callable[[str], object],
     stopping: Callable[[], bool] = lambda: False,
-    rejected: Rejected = lambda _: None,
+    rejected: Told = lambda _: None,
     delay: Delay = lambda _body, _seconds: None,
 ) -> None:
     """One message of the events queue. Where `stopping()` comes before all are awake, a message says `later` where to
@@ -57,10 +61,13 @@ def work(
         return
     try:
         event = accept.foreign(found, world.clock.now(), world.entropy)
+        events = fitting(world.registry, [event])
     except Refused as refused:
-        rejected(_reject(world, found, refused))
+        rejected(_reject(world, found, refused.sentence, refused.errors or ()))
+    except EventError as error:
+        rejected(_reject(world, found, str(error), error.errors))
     else:
-        world.bus.publish([event])
+        world.bus.publish(events)
 
 
 def remind(event_id: str, at: int, now: int, delay: Delay) -> None:
@@ -100,24 +107,29 @@ def _more(event: Event, mark: receive.Mark | None, later: Callable[[str], object
         later(msgspec.json.encode(_Again(event.id, mark)).decode())
 
 
-def _reject(world: World, found: envelope.Envelope, refused: Refused) -> Event:
-    """Keep what was refused, with the reason, as an event of the platform's; announce it if anybody listens."""
-    event = world.events.get(found.id)
-    if event is None:
-        now = world.clock.now()
-        event = Event(found.id, REJECTED, _refusal(found, refused), now, now)
-        receive.store(world, event)
-    if world.registry.listeners(REJECTED) or world.waits.awaited(REJECTED):
-        world.bus.publish([event])
-    return event
+def _reject(world: World, found: envelope.Envelope, error: str, errors: Sequence[Mapping[str, Any]]) -> Event:
+    now = world.clock.now()
+    detail = bytes(found.detail)
+    return reject.keep(
+        world,
+        Event(
+            found.id,
+            found.detail_type[:EVENT_NAME_CHARS],
+            {},
+            round(found.time.timestamp() * SECOND),
+            now,
+            rejected=Rejected(error, [{**each, "loc": list(each["loc"])} for each in errors], _body(detail)),
+        ),
+        found.source,
+    )
 
 
-def _refusal(found: envelope.Envelope, refused: Refused) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "name": found.detail_type,
-        "source": found.source,
-        "error": refused.sentence,
-        "errors": [{**error, "loc": list(error["loc"])} for error in refused.errors or ()],
-        "detail": bytes(found.detail).decode("utf-8", "replace")[:VALUE_INLINE],
-    }
+def _body(detail: bytes) -> Any:
+    """The JSON that was sent, where it is some that can be kept; else its text, as much as is shown."""
+    try:
+        value = loads(detail)
+    except Refused:
+        value = None
+    if value is None or not fits_words(value) or characters.place_of(value) is not None:
+        return detail.decode("utf-8", "replace")[:VALUE_INLINE]
+    return value

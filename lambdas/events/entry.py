@@ -36,5 +36,5 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _rejected(event: Event) -> None:
     metrics.count("EventsRejected")
-    told = {"event_id": event.data["id"], "event_name": event.data["name"], "source": event.data["source"]}
-    logger.warning("an event was rejected: %s", event.data["error"], extra=told)
+    reason = event.rejected.error if event.rejected is not None else ""
+    logger.warning("an event was rejected: %s", reason, extra={"event_id": event.id, "event_name": event.name})

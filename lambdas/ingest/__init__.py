@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from tidemill.engine.intake.fit import fitting
 from tidemill.engine.intake.receive import known, receive_in_parts
+from tidemill.errors import EventError
 from tidemill.model import PLATFORM, Event
 from tidemill.ports import World
 from tidemill_lambdas import router
-from tidemill_lambdas.http import Payload, Response, respond
+from tidemill_lambdas.http import Payload, Refused, Response, respond
 from tidemill_lambdas.ingest import accept, cloudevents
 from tidemill_lambdas.keys import Keys, check_event_key
 from tidemill_lambdas.router import Call, Route
@@ -68,6 +70,10 @@ def routes(take: Take) -> tuple[Route, ...]:
         return taken(call, [event])
 
     def taken(call: Call, events: Sequence[Event]) -> Work:
+        try:
+            events = fitting(call.world.registry, events)
+        except EventError as error:
+            raise Refused(400, f"{error}; nothing was taken in", errors=error.errors) from None
         yield from take(call.world, events)
         return respond(200, {"ids": [event.id for event in events], "status": 200})
 

@@ -3,7 +3,8 @@ to the slow one (`refuse`), which looks at plain JSON and names every problem.""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -13,7 +14,7 @@ from tidemill.ids import ulid
 from tidemill.limits import DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, JSON_DEPTH, REQUEST_EVENTS
 from tidemill.model import PLATFORM, Event
 from tidemill.ports import Entropy
-from tidemill_lambdas.http import Request
+from tidemill_lambdas.http import Refused, Request
 from tidemill_lambdas.ingest import cloudevents, refuse
 from tidemill_lambdas.strict_json import odd, too_deep
 
@@ -72,6 +73,18 @@ def foreign(envelope: Envelope, now: int, entropy: Entropy) -> Event:
     told = {"id": envelope.id, "ts": round(envelope.time.timestamp() * 1_000), **detail}
     (sent,) = refuse.checked(told, now)
     return _event(msgspec.convert(sent, _Sent), now, entropy)
+
+
+def again(event: Event, given: Mapping[str, Any], now: int, entropy: Entropy) -> Event:
+    """A rejected event as it would be taken in now, with the `data` and `v` that are given in place of its own, under
+    its own id. Raises Refused."""
+    sent = event.rejected.body if event.rejected is not None else None
+    body: dict[str, Any] = cast("dict[str, Any]", sent) if isinstance(sent, dict) else {}
+    detail = dict(body) if body.get("name") == event.name else {"name": event.name, "data": event.data or body}
+    if not body and not event.data and "data" not in given:
+        raise Refused(400, "what was rejected is no JSON object; give the data that the event is to have", errors=[])
+    (checked,) = refuse.checked({"ts": event.ts, **detail, **given, "id": event.id}, now)
+    return _event(msgspec.convert(checked, _Sent), now, entropy)
 
 
 def _decoded(body: bytes, array: bool) -> list[_Sent] | None:

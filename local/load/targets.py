@@ -20,9 +20,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill_local.console.terminal import clean
+from tidemill_local.load import events
 
 if TYPE_CHECKING:
     from tidemill.app import App
+    from tidemill.model import EventSchema
     from tidemill.sdk.function import Function
 
 _DEFINITION = ".function.json"
@@ -48,6 +50,7 @@ class Targets:
     notes: list[str] = field(default_factory=list[str])
     files: list[str] = field(default_factory=list[str])
     places: list[str] = field(default_factory=list[str])
+    schemas: list[EventSchema] = field(default_factory=list["EventSchema"])
 
     def functions(self) -> dict[str, Function[Any, Any]]:
         """All functions by id. Raises TargetError for an app's name that is there twice, or limits that differ."""
@@ -87,6 +90,8 @@ def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False, loading
         loaded.apps.append(defined.app)
         loaded.files, loaded.places = defined.files, defined.places
         loaded.notes += defined.notes
+    loaded.schemas, files = events.declared(loaded.apps, events.folders(folders(targets, cwd)))
+    loaded.files += files
     return loaded
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from tidemill.model import PLATFORM, EventTrigger, FunctionSpec
+from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, schemas_by_name
 
 
 class LocalRegistry:
@@ -15,9 +15,15 @@ class LocalRegistry:
         self._exact: dict[str, list[FunctionSpec]] = {}
         self._prefixes: list[tuple[str, FunctionSpec]] = []
         self._version = ""
+        self._schemas: list[EventSchema] = []
+        self._by_name: dict[str, dict[str, str]] = {}
 
-    def replace(self, functions: Iterable[FunctionSpec], version: str) -> list[str]:
-        """Take these functions in place of all others. The ids that were not there before."""
+    def replace(
+        self, functions: Iterable[FunctionSpec], version: str, schemas: Iterable[EventSchema] = ()
+    ) -> list[str]:
+        """Take these functions and schemas in place of all others. The ids of functions that were not there before."""
+        self._schemas = sorted(schemas)
+        self._by_name = schemas_by_name(self._schemas)
         before = self._functions
         self._functions = {spec.id: spec for spec in functions}
         self._version = version
@@ -50,3 +56,12 @@ class LocalRegistry:
 
     def version(self, function_id: str) -> str:  # noqa: ARG002  one load of the code has one version
         return self._version
+
+    def schemas(self, name: str) -> Mapping[str, str]:
+        return self._by_name.get(name, _NONE)
+
+    def all_schemas(self) -> list[EventSchema]:
+        return list(self._schemas)
+
+
+_NONE: Mapping[str, str] = {}

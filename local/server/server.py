@@ -195,7 +195,7 @@ class Server:
     def loaded(self, worker: Worker, loaded: wire.Loaded) -> None:
         again = bool(self._registry.version(""))
         before = self._registry.functions()
-        new = self._registry.replace(loaded.functions, loaded.version)
+        new = self._registry.replace(loaded.functions, loaded.version, loaded.schemas)
         self._state = ""
         for function_id in new:
             for run_id in self._db.runs.held(function_id):

@@ -20,6 +20,7 @@ from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import SIGNAL, Event, user_key
 from tidemill.ports import EventQuery, Page
 from tidemill_local.store.listed import paged
+from tidemill_local.store.rejected import RejectedEvents
 
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
@@ -56,6 +57,7 @@ class SqliteEvents:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._rejected = RejectedEvents(db)
         self.told: Callable[[Event], None] | None = None  # called with each event that is new
         self._paths: dict[str, dict[str, int]] = {}  # by name, as they are in the table
         self.noted: Callable[[int], object] = lambda _: None  # told when an event is to be seen to
@@ -83,7 +85,18 @@ class SqliteEvents:
         row = self._db.row("SELECT data FROM event WHERE id = ?", (event_id,))
         return _decode(row[0]) if row else None
 
+    def reject(self, event: Event) -> bool:
+        return self._rejected.put(event, self.told)
+
+    def rejected(self, event_id: str) -> Event | None:
+        return self._rejected.get(event_id)
+
+    def accepted(self, event_id: str) -> None:
+        self._rejected.unlist(event_id)
+
     def page(self, query: EventQuery) -> Page[Event]:
+        if query.rejected:
+            return self._rejected.page(query)
         where, values = _conditions(query)
         sql = (
             f"SELECT data, received_at, id, length(data) FROM event WHERE {where} "  # noqa: S608  (constants)

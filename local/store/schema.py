@@ -69,6 +69,16 @@ CREATE INDEX event_delayed ON event (name, effective_at) WHERE effective_at IS N
 CREATE INDEX event_due ON event (due) WHERE due IS NOT NULL;
 CREATE INDEX event_user ON event (user, received_at) WHERE user IS NOT NULL;
 
+CREATE TABLE rejected (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    user TEXT,
+    data BLOB NOT NULL,
+    listed INTEGER NOT NULL
+);
+CREATE INDEX rejected_listed ON rejected (received_at, id) WHERE listed;
+
 CREATE TABLE awaited (name TEXT, path TEXT, since INTEGER NOT NULL, PRIMARY KEY (name, path)) WITHOUT ROWID;
 CREATE TABLE event_key (
     name TEXT, path TEXT, hash TEXT, effective_at INTEGER, n INTEGER,

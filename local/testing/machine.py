@@ -25,10 +25,11 @@ from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.passed_by import Passed
 from tidemill.engine.intake import delayed, receive, serve_lines
+from tidemill.engine.intake.fit import fitting
 from tidemill.engine.runs import append as outside
 from tidemill.errors import NonDeterministicError
 from tidemill.limits import RENEW_BEFORE
-from tidemill.model import Event, Head, HeadChange, Parent
+from tidemill.model import Event, EventSchema, Head, HeadChange, Parent
 from tidemill.ports import World
 from tidemill.sdk.function import Function
 from tidemill_local.server.registry import LocalRegistry
@@ -148,7 +149,7 @@ class Machine:
             self.clock, SeededEntropy(seed), _Nobody(), stores.flow,
         )  # fmt: skip
         self._ticks = Ticks((), clock.now())
-        self._inbox: deque[tuple[dict[str, Any], bool]] = deque()  # what code has sent while it runs
+        self._inbox: deque[tuple[Event, bool]] = deque()  # what code has sent while it runs
         self._restless = restless
         self._thread: int | None = None  # where code runs now
         self._loads = 0
@@ -158,13 +159,13 @@ class Machine:
     def busy(self) -> bool:
         return self._thread is not None
 
-    def load(self, functions: dict[str, Function[Any, Any]]) -> None:
+    def load(self, functions: dict[str, Function[Any, Any]], schemas: Iterable[EventSchema] = ()) -> None:
         """Serve these functions in place of all others; what was held for want of one goes on."""
         self._loads += 1
         self._host = Host(passes=_is_for_the_test, deadlocks=True, judge=_judge, version=str(self._loads))
         before = self.registry.functions()
         self.functions = functions
-        self.registry.replace([function.spec for function in functions.values()], str(self._loads))
+        self.registry.replace([function.spec for function in functions.values()], str(self._loads), schemas)
         self._ticks = Ticks(self.registry.functions(), self.clock.now())
         for function_id in functions:
             for run_id in self.stores.held(function_id):
@@ -176,11 +177,13 @@ class Machine:
     def take(self, given: Iterable[dict[str, Any]], *, by_code: bool = False) -> list[str]:
         """Events from outside; those that code sends while it runs are taken in when it is left."""
         entropy = self.world.entropy
-        events = [{"id": ids.ulid(self.clock.now(), entropy.bytes(10)), **event} for event in given]
+        now = self.clock.now()
+        sent = [_event({"id": ids.ulid(now, entropy.bytes(10)), **event}, now) for event in given]
+        events = fitting(self.registry, sent)
         self._inbox.extend((event, by_code) for event in events)
         if not self.busy:
             self.settle()
-        return [event["id"] for event in events]
+        return [event.id for event in events]
 
     def settle(self) -> None:
         """Go on until all is done that can be done at this moment."""
@@ -239,11 +242,11 @@ class Machine:
             self._queue.wake(run_id, function_id)
         return bool(self._queue.ready)
 
-    def _accept(self, sent: dict[str, Any], by_code: bool) -> None:
+    def _accept(self, sent: Event, by_code: bool) -> None:
         now = self.clock.now()
-        if receive.known(self.world, sent["id"], now) is not None:
+        if receive.known(self.world, sent.id, now) is not None:
             return
-        event = Event(sent["id"], sent["name"], sent["data"], sent.get("ts", now), now, sent.get("user"), sent.get("v"))
+        event = msgspec.structs.replace(sent, received_at=now)
         if by_code:
             self.bus.publish([event])
         else:
@@ -278,6 +281,10 @@ class Machine:
             )  # fmt: skip
 
         return work
+
+
+def _event(sent: dict[str, Any], now: int) -> Event:
+    return Event(sent["id"], sent["name"], sent["data"], sent.get("ts", now), now, sent.get("user"), sent.get("v"))
 
 
 def _is_for_the_test(error: BaseException) -> bool:

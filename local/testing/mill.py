@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -21,6 +22,7 @@ from tidemill.sdk.event_view import EventView, view
 from tidemill.sdk.function import Function
 from tidemill.sdk.name_rules import text_problem
 from tidemill.sdk.payload import passed_object, plain_events
+from tidemill_local.load import events
 from tidemill_local.testing.doubles import Raised, Stub
 from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock
 from tidemill_local.testing.run import Run
@@ -291,7 +293,8 @@ class Mill:
         for app in apps:
             self._apps[app] = app.transport
             app.transport = self._transport
-        self._machine.load(functions)
+        schemas, _ = events.declared(apps, events.folders([Path.cwd()]))
+        self._machine.load(functions, schemas)
 
     def _transport(self, events: list[dict[str, Any]]) -> list[str]:
         """How `app.send` sends while this Mill is there."""

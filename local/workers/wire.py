@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tidemill.core.journal import Record
-from tidemill.model import Event, Failure, FunctionSpec, Head, HeadChange, Parent, Wait
+from tidemill.model import Event, EventSchema, Failure, FunctionSpec, Head, HeadChange, Parent, Wait
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +65,7 @@ class Loaded(_Message, frozen=True, tag=10):
     files: list[str]
     notes: list[str]
     places: list[str] = []
+    schemas: list[EventSchema] = []
 
 
 class Broken(_Message, frozen=True, tag=11):

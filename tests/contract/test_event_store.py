@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidemill.limits import EVENT_BYTES, EVENT_ID_MEMORY
-from tidemill.model import FINISHED, SIGNAL, Event
+from tidemill.model import FINISHED, SIGNAL, Event, Rejected
 from tidemill.ports import EventQuery, EventStore
 
 NOW = 1_790_000_000_000
@@ -276,3 +276,44 @@ def test_the_id_of_a_delayed_event_stands_until_its_memory_has_passed(events: Ev
     assert not events.put(event("e", NOW + 4 * EVENT_ID_MEMORY), ())
     assert events.get("e") == first
     assert events.put(event("e", NOW + 4 * EVENT_ID_MEMORY + 1), ())
+
+
+def rejection(event_id: str, at: int = NOW, name: str = "order/placed", user: dict[str, Any] | None = None) -> Event:
+    why = Rejected("it does not fit", [{"index": 0, "loc": ["data"], "msg": "no"}], {"name": name, "data": 3})
+    return Event(event_id, name, {}, at - 50, at, user, rejected=why)
+
+
+def test_a_rejected_event_is_kept_apart_from_all_others(events: EventStore) -> None:
+    kept = rejection("r1")
+    assert events.reject(kept)
+    assert events.reject(kept)  # harmless to do twice
+    assert not events.reject(rejection("r1", NOW + 1))
+    assert events.rejected("r1") == kept
+    assert events.rejected("e1") is None
+    assert events.get("r1") is None
+    assert events.page(EventQuery()) == []
+    assert events.by_name("order/placed", 0, LATER, 9) == []
+    assert events.page(EventQuery(rejected=True)) == [kept]
+
+
+def test_rejected_events_are_listed_newest_first_with_filters(events: EventStore) -> None:
+    kept = [rejection(f"r{n}", NOW + n, "a" if n % 2 else "b", {"id": "u1"} if n < 2 else None) for n in range(5)]
+    for one in kept:
+        events.reject(one)
+    assert ids(events.page(EventQuery(rejected=True))) == ["r4", "r3", "r2", "r1", "r0"]
+    assert ids(events.page(EventQuery(rejected=True, name="a"))) == ["r3", "r1"]
+    assert ids(events.page(EventQuery(rejected=True, user="u1"))) == ["r1", "r0"]
+    assert ids(events.page(EventQuery(rejected=True, after=NOW + 2))) == ["r4", "r3"]
+    assert ids(events.page(EventQuery(rejected=True, limit=2))) == ["r4", "r3"]
+    assert ids(events.page(EventQuery(rejected=True, limit=2, cursor=(NOW + 3, "r3")))) == ["r2", "r1"]
+
+
+def test_a_rejected_event_that_is_accepted_leaves_the_list_and_stays_known(events: EventStore) -> None:
+    kept = rejection("r1")
+    events.reject(kept)
+    events.put(Event("r1", "order/placed", {"id": "r1"}, NOW - 50, NOW + 9), ())
+    events.accepted("r1")
+    events.accepted("r1")
+    assert events.page(EventQuery(rejected=True)) == []
+    assert events.rejected("r1") == kept
+    assert ids(events.page(EventQuery())) == ["r1"]

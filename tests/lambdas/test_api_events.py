@@ -41,6 +41,7 @@ def test_an_event_as_it_is_shown(call: Caller) -> None:
             "v": "2",
             "received_at": "2026-09-21T14:13:20.000Z",
             "data_context": None,
+            "rejected": None,
         }
     }
 

@@ -9,6 +9,7 @@ from tidemill.declare.functions import declared, failure_function, place
 from tidemill.errors import DeclarationError
 from tidemill.sdk.name_rules import id_problem
 from tidemill.sdk.payload import plain_events
+from tidemill.sdk.typed import Typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from tidemill.aws.function.entry import Entry
     from tidemill.declare.functions import FunctionOptions
+    from tidemill.declare.schemas import Found
+    from tidemill.schemas.upcasts import Upcast
     from tidemill.sdk.context import AsyncContext, Context
     from tidemill.sdk.function import AsyncFunction, Function, SyncFunction
     from tidemill.sdk.triggers import Cron, Event
@@ -58,6 +61,8 @@ class App:
         self.name = name
         self.functions: dict[str, Function[Any, Any]] = {}  # by the id that everyone outside the app uses
         self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # how `send` sends; None: see _post
+        self.schemas: list[Found] = []  # of events, as `event` has declared them
+        self._typed = Typed()
         self._entry: Entry | None = None
 
     def __repr__(self) -> str:
@@ -97,12 +102,34 @@ class App:
 
         return declares
 
+    def event(self, name: str, model: type[M], *, v: str) -> Event[M]:
+        """Declares what the data of an event's version is: events that do not fit it are refused.
+
+        What it gives goes into `on=`: `on=app.event("user/signed.up", SignedUp, v="2")`. Raises DeclarationError.
+        """
+        from tidemill.declare.schemas import of_model, one_of_each
+        from tidemill.sdk.triggers import Event
+
+        found = of_model(name, v, model)
+        one_of_each([*self.schemas, found])
+        self.schemas.append(found)
+        self._typed.declare(name, v, model)
+        return Event(name, model, v=v)
+
+    def upcast(self, name: str, older: str, newer: str) -> Callable[[Upcast], Upcast]:
+        """Declares how data of one version becomes data of a newer one: `@app.upcast("user/signed.up", "1", "2")`.
+
+        The function takes the older data, a dict, and returns the newer. Raises DeclarationError.
+        """
+        return self._typed.upcast(name, older, newer)
+
     def _declare(self, fn: Any, on: Any, options: dict[str, Any]) -> Function[Any, Any]:
         function = declared(self.name, fn, on, options)
         added = [function]
         if function.on_failure is not None:
             added.append(failure_function(function, function.on_failure))
         for one in added:
+            one.typed = self._typed
             other = self.functions.get(one.id)
             if other is not None:
                 raise DeclarationError(

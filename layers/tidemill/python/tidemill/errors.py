@@ -2,9 +2,9 @@
 
     TidemillError
     ├── DeclarationError       a function, trigger or option makes no sense; names every problem at once
-    ├── EventError             an event that is refused; names every problem by place
     ├── ApiError               the platform answered a call with an error status
     ├── NonRetriableError      raised by your code: stop at once, no more retries
+    │   └── EventError         an event that is refused; names every problem by place
     ├── RetryAfterError        raised by your code: retry, but not before the time it names
     ├── StepError              a step failed for good; catch it to go on without the step
     │   └── StepTimeoutError   ... because its time ran out
@@ -19,7 +19,7 @@ One more is no error but the way a run leaves your code: `execute.live.Left` der
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidemill.duration import parse_retry_after
 
@@ -50,14 +50,6 @@ class DeclarationError(TidemillError):
         super().__init__(f"{what}: " + "; ".join(problems))
 
 
-class EventError(TidemillError):
-    """Events that were refused. `errors` holds `{"index", "loc", "msg"}` for each problem."""
-
-    def __init__(self, message: str, errors: Sequence[dict[str, object]] = ()) -> None:
-        self.errors = tuple(errors)
-        super().__init__(message)
-
-
 class ApiError(TidemillError):
     """The platform answered with `status` and one sentence."""
 
@@ -68,6 +60,17 @@ class ApiError(TidemillError):
 
 class NonRetriableError(TidemillError):
     """Raise it where trying again cannot help: the step, or the run, fails at once."""
+
+
+class EventError(NonRetriableError):
+    """Events that were refused. `errors` holds `{"index", "loc", "msg"}` for each problem.
+
+    The same event would be refused again, so nothing retries it.
+    """
+
+    def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        self.errors = tuple(errors)
+        super().__init__(message)
 
 
 class RetryAfterError(TidemillError):

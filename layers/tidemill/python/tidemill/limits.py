@@ -17,9 +17,12 @@ REQUEST_BYTES: Final = 4 * MIB
 REQUEST_EVENTS: Final = 5_000
 EVENT_NAME_CHARS: Final = 256
 EVENT_ID_CHARS: Final = 256
+SCHEMA_BYTES: Final = 128 * KIB  # of the JSON Schema of an event's version
+SCHEMA_VERSIONS: Final = 100  # of one event's name
 JSON_DEPTH: Final = 100  # deeper than any real payload, shallow enough for every decoder's recursion
 EVENT_ID_MEMORY: Final = DAY  # an event's id is idempotent for at least this long
 SKEW: Final = MINUTE  # how far two clocks of the platform may be apart
+RETENTION_REJECTED: Final = 14 * DAY
 EVENT_RETENTION: Final = 60 * DAY  # in AWS; locally nothing expires
 DELAY: Final = 366 * DAY  # how far in the future an event's ts may lie
 

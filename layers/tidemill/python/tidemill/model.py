@@ -5,6 +5,7 @@ Nothing here does anything. Times are milliseconds since the epoch, durations mi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +29,22 @@ REJECTED = "tidemill/event.rejected"
 SIGNAL = "tidemill/signal"  # how a signal travels: an event that only waits for signals can see
 
 
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an event was rejected. `body`: what was sent, as JSON or text."""
+
+    error: str
+    errors: list[dict[str, Any]] = []
+    body: Any = None
+
+
+class EventSchema(msgspec.Struct, frozen=True, order=True):
+    """What the data of an event's version looks like: JSON Schema, as the JSON text that equal schemas share."""
+
+    name: str
+    v: str
+    schema: str
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event as the platform keeps it. `received_at` is the platform's own time, never the sender's."""
 
@@ -39,6 +56,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     user: dict[str, Any] | None = None
     v: str | None = None
     data_context: dict[str, Any] | None = None  # the attributes of a CloudEvent that have no place of their own
+    rejected: Rejected | None = None  # why it was not taken in; it starts, resolves and cancels nothing
 
     @property
     def effective_at(self) -> int:
@@ -56,6 +74,14 @@ def event_fields(event: Event) -> dict[str, Any]:
         "ts": event.ts,
         "v": event.v,
     }
+
+
+def schemas_by_name(schemas: Iterable[EventSchema]) -> dict[str, dict[str, str]]:
+    """The texts by version, by name."""
+    found: dict[str, dict[str, str]] = {}
+    for each in schemas:
+        found.setdefault(each.name, {})[each.v] = each.schema
+    return found
 
 
 class EventTrigger(msgspec.Struct, frozen=True, omit_defaults=True, tag="event", tag_field="type"):

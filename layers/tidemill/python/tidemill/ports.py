@@ -15,7 +15,7 @@ import msgspec
 
 from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.core.journal import Claimed, Record, Started
-from tidemill.model import AtWork, Event, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
+from tidemill.model import AtWork, Event, EventSchema, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -37,6 +37,7 @@ class EventQuery(msgspec.Struct, frozen=True):
     after: int | None = None
     limit: int = 50
     cursor: tuple[int, str] | None = None  # (received_at, id)
+    rejected: bool = False  # the rejected ones in place of all others
 
 
 Row = TypeVar("Row")
@@ -153,6 +154,21 @@ class EventStore(Protocol):
         ...
 
     def get(self, event_id: str) -> Event | None: ...
+
+    def reject(self, event: Event) -> bool:
+        """Keep an event with the reason why it was not taken in, apart from all that were. Harmless to do twice.
+
+        False: one was rejected under its id before, and stays as it is.
+        """
+        ...
+
+    def rejected(self, event_id: str) -> Event | None:
+        """The event that was rejected under this id, whether it was taken in since or not."""
+        ...
+
+    def accepted(self, event_id: str) -> None:
+        """An event that was rejected has been taken in after all: no list of rejected ones names it any more."""
+        ...
 
     def page(self, query: EventQuery) -> Page[Event]:
         """It ends early, but after one event at least, when its events are ANSWER_BYTES."""
@@ -375,6 +391,14 @@ class Registry(Protocol):
 
     def version(self, function_id: str) -> str:
         """The version of the code that would run now."""
+        ...
+
+    def schemas(self, name: str) -> Mapping[str, str]:
+        """The schemas of this event's data, JSON texts by version; empty: it has none."""
+        ...
+
+    def all_schemas(self) -> list[EventSchema]:
+        """Every schema there is, sorted by name."""
         ...
 
 

@@ -9,7 +9,7 @@ from tidemill import limits
 from tidemill.declare.flow import check_together, flow_of
 from tidemill.declare.problems import Problems
 from tidemill.declare.step_ids import check_step_ids
-from tidemill.declare.triggers import triggers_of
+from tidemill.declare.triggers import triggers_of, wanted_of
 from tidemill.errors import DeclarationError
 from tidemill.model import Backoff as BackoffSpec
 from tidemill.model import CancelSpec, FunctionSpec, TimeoutSpec
@@ -94,7 +94,7 @@ def declared(app: str, fn: Any, on: Any, options: dict[str, Any]) -> Function[An
     check_together(options, spec.flow, triggers, problems)
     if problems.found:
         raise DeclarationError(f"function {function_id!r} ({place(fn)})", problems.found)
-    return _kind(fn)(fn, spec, data_type=data_type, on_failure=handler)
+    return _kind(fn)(fn, spec, data_type=data_type, on_failure=handler, wanted=wanted_of(on))
 
 
 def failure_function(of: Function[Any, Any], handler: Callable[..., Any]) -> Function[Any, Any]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tidemill import limits
 from tidemill.model import CronTrigger, EventTrigger
-from tidemill.sdk.name_rules import awaited_problem
+from tidemill.sdk.name_rules import awaited_problem, text_problem
 from tidemill.sdk.triggers import Cron, Event
+from tidemill.sdk.typed import Wanted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -51,6 +52,16 @@ def triggers_of(on: Any, problems: Problems) -> tuple[tuple[Trigger, ...], type[
     return tuple(found), _model_of(given, problems)
 
 
+def wanted_of(on: Any) -> tuple[Wanted, ...]:
+    """Which versions of its events' data a function wants; of triggers that are in order."""
+    given = list(cast("list[Any]", on)) if isinstance(on, (list, tuple)) else [on]
+    return tuple(Wanted(str(one.name), one.v, one.model) for one in given if _says(one))
+
+
+def _says(one: Any) -> bool:
+    return isinstance(one, Event) and (one.v is not None or one.model is not None)
+
+
 def _trigger(given: Any, where: str, problems: Problems) -> Trigger | None:
     if isinstance(given, str):
         problems.note(where, awaited_problem(given, wildcard=True))
@@ -72,6 +83,8 @@ def _event(given: Event[object], where: str, problems: Problems) -> Trigger | No
         problems.add(where, _NO_NAME.format(model=given.model.__name__))
         return None
     problems.note(where, awaited_problem(given.name, wildcard=True))
+    if given.v is not None:
+        problems.note(f"{where}.v", text_problem(given.v, "the version of an event", limits.EVENT_ID_CHARS))
     if given.when is not None:
         problems.expression(f"{where}.when", given.when)
     return EventTrigger(str(given.name), given.when)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tidemill import model
-    from tidemill.sdk.event_view import EventView, Memory
+    from tidemill.sdk.event_view import EventView, Memory, Newer
 
     S = TypeVar("S")
     D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)
@@ -34,8 +34,8 @@ else:
 
 class _Run(Generic[S, D_co]):
     __slots__ = (
-        "_attempt", "_data_type", "_events", "_logger", "_make_logger", "_memory", "_views", "function_id", "run_id",
-        "step",
+        "_attempt", "_data_type", "_events", "_logger", "_make_logger", "_memory", "_newer", "_views", "function_id",
+        "run_id", "step",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class _Run(Generic[S, D_co]):
         logger: Callable[[], Logger],
         data_type: type[BaseModel] | None = None,
         memory: Memory | None = None,
+        newer: Newer | None = None,
     ) -> None:
         self.run_id = run_id
         self.function_id = function_id
@@ -59,6 +60,7 @@ class _Run(Generic[S, D_co]):
         self._events = events
         self._data_type = data_type
         self._memory = memory
+        self._newer = newer
         self._views: tuple[EventView[D_co], ...] | None = None
 
     @property
@@ -77,7 +79,7 @@ class _Run(Generic[S, D_co]):
     def events(self) -> tuple[EventView[D_co], ...]:
         """All events of a batch, oldest first; else the one event."""
         if self._views is None:
-            self._views = views(self._events, self._data_type, self._memory)
+            self._views = views(self._events, self._data_type, self._memory, self._newer)
         return self._views
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
@@ -45,24 +46,31 @@ class Memory(Protocol):
     def keep(self, data: tuple[bytes, ...]) -> None: ...
 
 
+Newer = Callable[["model.Event"], dict[str, Any]]
+"""The data of an event as the version that the code wants."""
+
+
 def views(
-    events: tuple[model.Event, ...], data_type: type[BaseModel] | None, memory: Memory | None
+    events: tuple[model.Event, ...],
+    data_type: type[BaseModel] | None,
+    memory: Memory | None,
+    newer: Newer | None = None,
 ) -> tuple[EventView[Any], ...]:
     """The events as the code sees them.
 
-    A model that draws something of its own (an id, the time) would give other data in each replay: what it gave first
-    is remembered, where validating the same event again gives something else.
+    A model or an upcast that draws something of its own (an id, the time) would give other data in each replay: what
+    it gave first is remembered, where doing the same again gives something else.
     """
-    if data_type is None or memory is None:
-        return tuple(view(event, data_type) for event in events)
+    if (data_type is None and newer is None) or memory is None:
+        return tuple(view(event, data_type, newer) for event in events)
     data = _recalled(memory, data_type)
     if data is None:
-        data = [_parsed(event, data_type) for event in events]
-        _keep(memory, events, data, data_type)
+        data = [_made(event, data_type, newer) for event in events]
+        _keep(memory, events, data, data_type, newer)
     return tuple(_view(event, each) for event, each in zip(events, data, strict=True))
 
 
-def _recalled(memory: Memory, data_type: type[BaseModel]) -> list[Any] | None:
+def _recalled(memory: Memory, data_type: type[BaseModel] | None) -> list[Any] | None:
     """None where there is nothing to recall, or the code asks for another model than it did."""
     from tidemill import values
 
@@ -71,24 +79,35 @@ def _recalled(memory: Memory, data_type: type[BaseModel]) -> list[Any] | None:
         data = [values.decode(each) for each in known or ()]
     except ValueError:
         return None
-    return data if data and all(type(each) is data_type for each in data) else None
+    return data if data and all(type(each) is (data_type or dict) for each in data) else None
 
 
-def _keep(memory: Memory, events: tuple[model.Event, ...], data: list[Any], data_type: type[BaseModel]) -> None:
+def _keep(
+    memory: Memory,
+    events: tuple[model.Event, ...],
+    data: list[Any],
+    data_type: type[BaseModel] | None,
+    newer: Newer | None,
+) -> None:
     from tidemill import values
     from tidemill.values.identical import identical
 
-    if not identical([_parsed(event, data_type) for event in events], data):
+    if not identical([_made(event, data_type, newer) for event in events], data):
         memory.keep(tuple(values.encode(each, "ctx.event.data") for each in data))
 
 
-def view(event: model.Event, data_type: type[BaseModel] | None = None) -> EventView[Any]:
+def view(event: model.Event, data_type: type[BaseModel] | None = None, newer: Newer | None = None) -> EventView[Any]:
     """A view of its own for each execution: code may change what it is given, and the next must not see that.
 
     Raises NonRetriableError where the data does not fit the model: the same event never will.
     """
-    data = _copied(event.data) if data_type is None else _parsed(event, data_type)
-    return _view(event, data)
+    return _view(event, _made(event, data_type, newer))
+
+
+def _made(event: model.Event, data_type: type[BaseModel] | None, newer: Newer | None) -> Any:
+    """The data as the code is given it: brought to its version, then to its model."""
+    data: Any = event.data if newer is None else newer(msgspec.structs.replace(event, data=_copied(event.data)))
+    return _copied(data) if data_type is None else _parsed(event, data, data_type)
 
 
 def _view(event: model.Event, data: Any) -> EventView[Any]:
@@ -116,8 +135,8 @@ def _copied(value: object) -> Any:
     return value
 
 
-def _parsed(event: model.Event, data_type: type[BaseModel]) -> BaseModel:
-    found: BaseModel = parsed(event.data, data_type, f"the event {event.id} ({event.name})")
+def _parsed(event: model.Event, data: object, data_type: type[BaseModel]) -> BaseModel:
+    found: BaseModel = parsed(data, data_type, f"the event {event.id} ({event.name})")
     return found
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tidemill.model import FunctionSpec
     from tidemill.sdk.context import AsyncContext, Context
+    from tidemill.sdk.typed import Typed, Wanted
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -31,12 +32,15 @@ class Function(Generic[D, R]):
         *,
         data_type: type[BaseModel] | None = None,
         on_failure: Callable[..., Any] | None = None,
+        wanted: tuple[Wanted, ...] = (),
     ) -> None:
         update_wrapper(cast("Callable[..., Any]", self), fn)
         self.fn = fn
         self.spec = spec
         self.data_type = data_type  # the Pydantic model of its events' data, where its triggers name one
         self.on_failure = on_failure
+        self.wanted = wanted  # which versions of its events' data its code wants
+        self.typed: Typed | None = None  # what its app declares of them
 
     @property
     def id(self) -> str:

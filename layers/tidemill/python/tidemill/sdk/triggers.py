@@ -31,17 +31,24 @@ class Event(Generic[D_co]):
 
     A name may end in `*`. `when` is CEL over `event`. With a Pydantic model, `ctx.event.data` is that model:
     `Event("user/signed.up", SignedUp)`, or `Event(SignedUp)` where the model says its event's name itself,
-    with `event_name: ClassVar[str] = "user/signed.up"`.
+    with `event_name: ClassVar[str] = "user/signed.up"`. `v` is the version of the data that the code wants: older
+    data is brought there by the app's upcasts.
     """
 
-    __slots__ = ("model", "name", "when")
+    __slots__ = ("model", "name", "v", "when")
 
     @overload
-    def __init__(self: Event[dict[str, Any]], name: str, /, *, when: str | None = None) -> None: ...
+    def __init__(
+        self: Event[dict[str, Any]], name: str, /, *, when: str | None = None, v: str | None = None
+    ) -> None: ...
     @overload
-    def __init__(self: Event[M], name: str, model: type[M], /, *, when: str | None = None) -> None: ...
+    def __init__(
+        self: Event[M], name: str, model: type[M], /, *, when: str | None = None, v: str | None = None
+    ) -> None: ...
     @overload
-    def __init__(self: Event[M], model: type[M], /, *, name: str | None = None, when: str | None = None) -> None: ...
+    def __init__(
+        self: Event[M], model: type[M], /, *, name: str | None = None, when: str | None = None, v: str | None = None
+    ) -> None: ...
     def __init__(
         self,
         first: str | type[BaseModel],
@@ -50,6 +57,7 @@ class Event(Generic[D_co]):
         *,
         name: str | None = None,
         when: str | None = None,
+        v: str | None = None,
     ) -> None:
         if isinstance(first, type):
             self.model: type[BaseModel] | None = first
@@ -60,6 +68,7 @@ class Event(Generic[D_co]):
             self.model = model
             self.name = first
         self.when = when
+        self.v = v
 
     def __repr__(self) -> str:
         parts = [repr(self.name)]
@@ -67,6 +76,8 @@ class Event(Generic[D_co]):
             parts.append(self.model.__name__)
         if self.when is not None:
             parts.append(f"when={self.when!r}")
+        if self.v is not None:
+            parts.append(f"v={self.v!r}")
         return f"Event({', '.join(parts)})"
 
 

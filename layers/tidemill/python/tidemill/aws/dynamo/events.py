@@ -50,6 +50,7 @@ from tidemill.aws.dynamo.keys import (
     user_shard,
 )
 from tidemill.aws.dynamo.large_values import kept, restored
+from tidemill.aws.dynamo.rejected import RejectedEvents
 from tidemill.aws.dynamo.table import Item, Table, attributes, item_of
 from tidemill.aws.dynamo.wait_keys import awaited_key, quoted
 from tidemill.errors import Unavailable
@@ -81,6 +82,7 @@ class DynamoEvents:
     def __init__(self, table: Table, blobs: Blobs) -> None:
         self._table = table
         self._blobs = blobs
+        self._rejected = RejectedEvents(table, blobs)
         self._stored: dict[str, Event] = {}
         self._added: dict[tuple[str, str], int] = {}
         self._copy = os.urandom(1)[0] % COPIES  # the one that this process asks
@@ -107,8 +109,19 @@ class DynamoEvents:
         item = self._table.get(event_key(event_id), HEAD)
         return self._event(item) if item is not None else None
 
+    def reject(self, event: Event) -> bool:
+        return self._rejected.put(event)
+
+    def rejected(self, event_id: str) -> Event | None:
+        return self._rejected.get(event_id)
+
+    def accepted(self, event_id: str) -> None:
+        self._rejected.unlist(event_id)
+
     def page(self, query: EventQuery) -> Page[Event]:
         """Lists follow what is stored within about a second."""
+        if query.rejected:
+            return self._rejected.page(query)
         low = stamp(query.after + 1) if query.after is not None else stamp(0)
         below = _sort(*query.cursor) if query.cursor is not None else None
         events = self._events(self._newest_first(query, low, below), min(query.limit, _CHUNK))

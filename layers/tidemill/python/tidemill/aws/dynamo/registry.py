@@ -10,17 +10,18 @@ stands for a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from tidemill.aws.dynamo.keys import PK, SK
+from tidemill.aws.dynamo.schemas import Schemas
 from tidemill.aws.dynamo.table import Item, Key, Table
 from tidemill.aws.dynamo.wait_keys import quoted
 from tidemill.aws.system import SystemClock
 from tidemill.limits import MINUTE
-from tidemill.model import PLATFORM, EventTrigger, FunctionSpec, name_matches
+from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, name_matches
 from tidemill.ports import Clock
 
 FRESH = MINUTE
@@ -42,6 +43,7 @@ class DynamoRegistry:
         self._clock = clock or SystemClock()
         self._functions: dict[str, tuple[int, tuple[FunctionSpec, str]]] = {}
         self._listeners: dict[str, tuple[int, list[str]]] = {}
+        self._schemas = Schemas(table, self._clock)
 
     def function(self, function_id: str) -> FunctionSpec | None:
         known = self._known(function_id)
@@ -58,6 +60,12 @@ class DynamoRegistry:
     def version(self, function_id: str) -> str:
         known = self._known(function_id)
         return known[1] if known is not None else ""
+
+    def schemas(self, name: str) -> Mapping[str, str]:
+        return self._schemas.of(name)
+
+    def all_schemas(self) -> list[EventSchema]:
+        return self._schemas.all()
 
     def _known(self, function_id: str) -> tuple[FunctionSpec, str] | None:
         """The function and its version. That there is none is not remembered: it may be deployed at any moment."""

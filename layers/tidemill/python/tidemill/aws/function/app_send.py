@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 from tidemill.aws.messages.bus import EventBridgeBus
-from tidemill.aws.world import client
+from tidemill.aws.world import client, world
+from tidemill.engine.intake.fit import fitting
 from tidemill.errors import ApiError, Unavailable
 from tidemill.ids import ulid
 from tidemill.model import Event
-from tidemill.ports import Bus
+from tidemill.ports import Bus, Registry
 
 
 @cache
@@ -21,8 +22,9 @@ def _bus() -> Bus:
     return EventBridgeBus(client(), os.environ["TIDEMILL_BUS"])
 
 
-def publish(events: Sequence[dict[str, Any]], bus: Bus | None = None) -> list[str]:
-    """Publish events that `payload.plain_events` has checked; their ids. Raises ApiError."""
+def publish(events: Sequence[dict[str, Any]], bus: Bus | None = None, registry: Registry | None = None) -> list[str]:
+    """Publish events that `payload.plain_events` has checked; their ids. Raises ApiError, and EventError where data
+    does not fit its schema."""
     now = time.time_ns() // 1_000_000
     made = [
         Event(
@@ -37,6 +39,7 @@ def publish(events: Sequence[dict[str, Any]], bus: Bus | None = None) -> list[st
         for event in events
     ]
     try:
+        made = fitting(registry or world().registry, made)
         (bus or _bus()).publish(made)
     except Unavailable as error:
         raise ApiError(503, f"the bus did not take the events: {error}; send them again with the same ids") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tidemill.model import FunctionSpec
+from tidemill.model import EventSchema, FunctionSpec
 from tidemill.ports import Registry
 
 
@@ -27,3 +27,9 @@ class OwnRegistry:
 
     def version(self, function_id: str) -> str:
         return self._version if function_id in self._own else self._registry.version(function_id)
+
+    def schemas(self, name: str) -> Mapping[str, str]:
+        return self._registry.schemas(name)
+
+    def all_schemas(self) -> list[EventSchema]:
+        return self._registry.all_schemas()

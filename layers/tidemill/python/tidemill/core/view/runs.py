@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import structs
+
 from tidemill.core.handed import step_of
 from tidemill.core.journal import (
     Admitted,
@@ -41,7 +43,13 @@ __all__ = ["error_view", "event_view", "journal_view", "run_view", "steps_view",
 
 def event_view(event: Event) -> View:
     """`ts` as it was sent, milliseconds; `received_at` in ISO."""
-    return {**event_fields(event), "received_at": iso(event.received_at), "data_context": event.data_context}
+    rejected = None if event.rejected is None else structs.asdict(event.rejected)
+    return {
+        **event_fields(event),
+        "received_at": iso(event.received_at),
+        "data_context": event.data_context,
+        "rejected": rejected,
+    }
 
 
 def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline: int = VALUE_INLINE) -> View:

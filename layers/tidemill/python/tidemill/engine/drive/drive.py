@@ -36,6 +36,7 @@ from tidemill.limits import PARK_RECORDS, SNAPSHOT_RECORDS
 from tidemill.model import Event, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
 from tidemill.sdk.context import AsyncContext, Context
+from tidemill.sdk.event_view import Newer
 from tidemill.sdk.function import Function
 from tidemill.sdk.step import Step, StepDriver
 from tidemill.sdk.step_async import AsyncStep, AsyncStepDriver
@@ -184,6 +185,7 @@ def _as_trunk(work: Callable[[], Any], trunk: Branch) -> Any:
 
 def _about(function: AnyFunction, live: LiveRun, step: Any, replayed: Any) -> dict[str, Any]:
     number = live.state.attempt
+    newer = _newer(function, live.state.events)
     return {
         "run_id": live.head.run_id,
         "function_id": function.id,
@@ -191,8 +193,17 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, replayed: Any) -> di
         "step": step,
         "logger": lambda: logger(function.id, live.head.run_id, replayed, function.is_async),
         "data_type": function.data_type,
-        "memory": _Validations(live) if function.data_type is not None else None,
+        "memory": _Validations(live) if function.data_type is not None or newer is not None else None,
+        "newer": newer,
     }
+
+
+def _newer(function: AnyFunction, events: tuple[Event, ...]) -> Newer | None:
+    """How the events become what the code wants; None: they are that already."""
+    typed, wanted = function.typed, function.wanted
+    if typed is None or not any(typed.changes(event.name, event.v, wanted) for event in events):
+        return None
+    return lambda event: typed.newer(event.name, event.data, event.v, wanted)
 
 
 class _Validations:

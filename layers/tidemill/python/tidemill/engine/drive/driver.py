@@ -98,7 +98,7 @@ class Driver:
         key = this_branch().key(id)
         known = self._recall(key, "send")
         sent: list[str] = (
-            steps.outcome(known) if known is not None else self._perform(steps.send(self.live, key, events), key)
+            steps.sent(known) if known is not None else self._perform(steps.send(self.live, key, events), key)
         )
         return sent
 

@@ -11,6 +11,7 @@ from tidemill.core.handed import is_handed
 from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
 from tidemill.core.next_action import OVERDUE
 from tidemill.engine.intake import receive
+from tidemill.engine.intake.fit import fitting
 from tidemill.engine.runs import (
     append as outside,
 )
@@ -102,7 +103,8 @@ class StoreKeeper:
 
     def send(self, events: Sequence[Event]) -> None:
         now = self._world.clock.now()
-        self._world.bus.publish([event for event in events if receive.known(self._world, event.id, now) is None])
+        fresh = [event for event in events if receive.known(self._world, event.id, now) is None]
+        self._world.bus.publish(fitting(self._world.registry, fresh))
 
     def map(self, head: Head, key: str, parts: Sequence[bytes]) -> None:
         spec = self._world.registry.function(head.function_id)

@@ -24,7 +24,7 @@ from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
-from tidemill.errors import NonRetriableError, StepError
+from tidemill.errors import EventError, NonRetriableError, StepError
 from tidemill.limits import DELAY, MAP_CHUNKS, SKEW, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
 from tidemill.sdk import step_arguments
@@ -295,10 +295,23 @@ def send(live: LiveRun, key: str, events: list[dict[str, Any]]) -> Plan:
         )
         for number, event in enumerate(events)
     ]
-    live.ask(live.keeper.send, made)
+    try:
+        live.ask(live.keeper.send, made)
+    except EventError as error:  # remembered: with another schema the same event might fit in a replay
+        failure = Failure("EventError", f"step {key!r}: {error}", step_id=key, retriable=False)
+        live.append(StepDone(key, "send", now, live.clock.now(), failure=failure))
+        raise EventError(failure.message) from None
     sent = [event.id for event in made]
     live.append(StepDone(key, "send", now, live.clock.now(), value=values.encode(sent, "ids")))
     return sent
+
+
+def sent(record: StepDone | Resolved) -> list[str]:
+    """The ids that a finished step sent; EventError where its events did not fit their schemas."""
+    if record.failure is not None and record.failure.type == "EventError":
+        raise EventError(record.failure.message)
+    ids_sent: list[str] = outcome(record)
+    return ids_sent
 
 
 def map_items(live: LiveRun, key: str, items: list[Any], most: int | None) -> Plan:

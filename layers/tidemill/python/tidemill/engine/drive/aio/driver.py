@@ -141,7 +141,10 @@ class AsyncDriver(Remembered):
 
     async def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
-        sent: list[str] = await self._outcome(key, "send", lambda: steps.send(self.live, key, events))
+        known = await self._recall(key, "send")
+        sent: list[str] = (
+            steps.sent(known) if known is not None else await self._perform(steps.send(self.live, key, events), key)
+        )
         return sent
 
     async def map(self, id: str, fn: Callable[[Any], Any], items: list[Any], max_concurrency: int | None) -> list[Any]:

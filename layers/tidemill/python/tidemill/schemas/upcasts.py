@@ -1,0 +1,44 @@
+"""Older data made newer: from one version of an event's data to the next, until it is what the code declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from tidemill.errors import NonRetriableError
+from tidemill.schemas.versions import order
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+Steps = Mapping[str, tuple[str, Upcast]]  # of one event's name: from which version to which, and how
+
+
+def upcast(name: str, data: dict[str, Any], version: str | None, wanted: str | None, steps: Steps) -> Any:
+    """The data as the version `wanted`. Data of that version, of a newer one, or of none passes as it is.
+
+    Raises NonRetriableError where no upcast leads on: the same event would meet the same gap again.
+    """
+    if version is None or wanted is None:
+        return data
+    here = version
+    while order(here) < order(wanted):  # ends: each step leads to a newer version
+        step = steps.get(here)
+        if step is None or order(step[0]) > order(wanted):
+            raise NonRetriableError(_gap(name, version, here, wanted))
+        here, data = step[0], _result(step[1](data), name, here, step[0])
+    return data
+
+
+def _gap(name: str, version: str, here: str, wanted: str) -> str:
+    came = f", which was brought as far as {here!r}" if here != version else ""
+    return (
+        f"the event {name!r} has data of version {version!r}{came}, and the code declares {wanted!r}: write"
+        f" @app.upcast({name!r}, {here!r}, {wanted!r})"
+    )
+
+
+def _result(given: object, name: str, was: str, to: str) -> dict[str, Any]:
+    if isinstance(given, dict):
+        return cast("dict[str, Any]", given)
+    raise NonRetriableError(
+        f"@app.upcast({name!r}, {was!r}, {to!r}) returned {type(given).__name__}, not a dict; return the event's data"
+    )
