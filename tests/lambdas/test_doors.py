@@ -120,6 +120,7 @@ def mill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
     monkeypatch.setattr("tidemill_lambdas.ingest.entry.world", lambda: world)
     monkeypatch.setattr("tidemill_lambdas.api.entry.world", lambda: world)
     monkeypatch.setattr("tidemill_lambdas.keys.stored.client", lambda: client)
+    monkeypatch.setattr(sending, "world", lambda: world)
     monkeypatch.setattr(sending, "_bus", lambda: EventBridgeBus(client, name))
     yield Mill(client, world, found.queue_url(SPEC.id), base + f"{name}-all")
     for cached in (worlds.world, worlds.client, worlds.settings, event_keys, api_keys):
