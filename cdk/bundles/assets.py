@@ -23,11 +23,17 @@ def layer_recipe(settings: Settings) -> Recipe:
         name="layer",
         sources=(("tidemill", package_folder("tidemill")),),
         requirements=_HERE / "requirements-layer.txt",
+        further=_HERE / "requirements-schemas.txt" if checks_schemas(settings) else None,
         python=settings.python,
         architecture=settings.architecture,
         prefix="python",
         place="/opt/python",
     )
+
+
+def checks_schemas(settings: Settings) -> bool:
+    """Whether jsonschema-rs has a wheel for the Lambdas: for arm64 it needs glibc 2.28, and Python 3.11 has 2.26."""
+    return (settings.python, settings.architecture) != ("3.11", "arm64")
 
 
 def lambdas_recipe(settings: Settings) -> Recipe:

@@ -37,6 +37,7 @@ class Recipe:
     name: str  # what the zip is called in the cache, for people
     sources: tuple[tuple[str, Path], ...]  # (where in the bundle, folder): "" is its top
     requirements: Path | None = None  # packages to install beside the sources
+    further: Path | None = None  # packages of another file, named there with hashes
     locked: bool = True  # `requirements` names every package, with hashes
     python: str
     architecture: str
@@ -84,6 +85,8 @@ def _digest(recipe: Recipe) -> str:
             _add(digest, f"{where}/{file.relative_to(folder).as_posix()}", file)
     if recipe.requirements is not None:
         _add(digest, "requirements", recipe.requirements)
+    if recipe.further is not None:
+        _add(digest, "further", recipe.further)
     return digest.hexdigest()
 
 
@@ -95,15 +98,10 @@ def _add(digest: _Digest, name: str, file: Path) -> None:
 
 def _make(recipe: Recipe, content: Path, target: Path) -> None:
     content.mkdir()
-    if recipe.requirements is not None and recipe.requirements.read_text().strip():
-        wheels.install(
-            recipe.requirements,
-            content,
-            python=recipe.python,
-            architecture=recipe.architecture,
-            locked=recipe.locked,
-        )
-        _drop(content)
+    for requirements, locked in ((recipe.requirements, recipe.locked), (recipe.further, True)):
+        if requirements is not None and requirements.read_text().strip():
+            wheels.install(requirements, content, python=recipe.python, architecture=recipe.architecture, locked=locked)
+            _drop(content)
     for where, folder in recipe.sources:
         for file in sources(folder).taken:
             copy = content / where / file.relative_to(folder)

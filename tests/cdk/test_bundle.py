@@ -201,13 +201,15 @@ def test_every_module_of_the_layer_is_compiled(layer: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["requirements-layer.txt", "requirements-lambdas.txt", "requirements-wasm.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements-layer.txt", "requirements-schemas.txt", "requirements-lambdas.txt", "requirements-wasm.txt"]
+)
 def test_what_is_pinned_is_what_is_tested(name: str) -> None:
     def pins(path: Path) -> dict[str, frozenset[str]]:
         entries = re.findall(r"^([a-z0-9-]+==\S+)[^\n]*((?:\n    --hash=\S+[^\n]*)+)", path.read_text(), re.MULTILINE)
         return {pin: frozenset(re.findall(r"--hash=(\S+)", hashes)) for pin, hashes in entries}
 
     locked = pins(ROOT / "requirements-dev.lock")
-    own = pins(ROOT / "cdk" / name)
+    own = pins(ROOT / "cdk" / "bundles" / name)
     assert own
     assert {pin: locked.get(pin) for pin in own} == own
