@@ -112,7 +112,9 @@ def test_the_extra_of_the_layer_is_what_the_layer_has() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     files = [ROOT / "cdk" / "bundles" / f"requirements-{name}.txt" for name in ("layer", "schemas")]
     layer = "".join(file.read_text() for file in files)
-    assert project["optional-dependencies"]["layer"] == sorted(re.findall(r"^([a-z0-9-]+==\S+)", layer, re.MULTILINE))
+    assert sorted(project["optional-dependencies"]["layer"]) == sorted(
+        re.findall(r"^([a-z0-9-]+==\S+)", layer, re.MULTILINE)
+    )
     pins = {one.name: one for one in map(Requirement, project["optional-dependencies"]["layer"])}
     for one in map(Requirement, project["dependencies"]):
         if one.name in pins:
