@@ -32,6 +32,7 @@ BY_AWS = {
 # client, where it says, and each right on the policies of the template, in tests/cdk/test_policies.py.
 ELSEWHERE = {
     ("", "scheduler:UpdateSchedule", r"/\*$"): "tests/unit/aws/test_queue.py: a run that has a schedule already",
+    ("app", "s3:GetObject", "/blobs/"): "tests/unit/aws/test_runs_calls.py: a process that does not hold the value yet",
     ("events", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: more waiters than one can wake",
     ("sweeper", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: a delayed event is due",
     ("registry", "sqs:SetQueueAttributes", r"-\*$"): "tests/lambdas/test_registry_queues.py: a queue that is there",
