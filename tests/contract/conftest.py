@@ -57,7 +57,7 @@ def _dynamodb(stale: bool = False) -> Iterator[Stores]:
     runs, others = (DynamoRuns(table, blobs, VirtualClock(EPOCH)) for _ in range(2))
     events, flow = DynamoEvents(table, blobs), DynamoFlow(table)
     if copy is not None:
-        lists = ("page", "counts", "overdue", "of_event")
+        lists = ("page", "counts", "idle", "overdue", "of_event")
         yield Stores(
             copy.listed(runs, *lists),
             copy.listed(events, "page", "delayed"),
