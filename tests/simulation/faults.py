@@ -131,12 +131,12 @@ def reruns_tell_steps_before_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lines_stand_through_a_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deploy that raises a limit, or takes it away, gives no place to who stands in line."""
+    """A deploy that raises a limit, or takes it away, gives no place to who waits in line."""
     monkeypatch.setattr(serve_lines, "_served", lambda world, family, declared: iter(()))
 
 
 def old_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that stands in line goes by the limits that it was decided on with."""
+    """A run that waits in line goes by the limits that it was decided on with."""
     monkeypatch.setattr(concurrency, "outdated", lambda *_: False)
 
 
