@@ -10,6 +10,8 @@ from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from support.doubles import Clock, Entropy
+
 from tidemill import App
 from tidemill.core.journal import Claimed
 from tidemill.engine.drive.claim import open_run
@@ -23,30 +25,6 @@ from tidemill_local.http.handlers import Handlers
 from tidemill_local.http.payload import Answer, request_payload
 from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
-
-NOW = 1_790_000_000_000
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ms = NOW
-
-    def now(self) -> int:
-        return self.ms
-
-
-class Entropy:
-    """As good as random: no two are the same."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def random(self) -> float:
-        return 0.5
-
-    def bytes(self, count: int) -> bytes:
-        self.count += 1
-        return self.count.to_bytes(count, "big")
 
 
 class Ready:

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from counts.meter import KeyMeter, Used
+from support.doubles import Clock, Entropy
 
 from tidemill import App
 from tidemill.aws.blobs import S3Blobs
@@ -48,7 +49,6 @@ from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_lambdas.timers.forward import forward
 from tidemill_local.testing import moto
 
-NOW = 1_790_000_000_000
 TIMEOUT = 60_000
 CHUNK = 64 * 1_024  # SQS and EventBridge count a request or an event for each
 EVENTS, TIMERS = "events", "timers"
@@ -57,29 +57,6 @@ _numbers = itertools.count(1)
 
 def _never(_: object) -> None:
     raise AssertionError("nothing is throttled here")
-
-
-@dataclass
-class Clock:
-    ms: int = NOW
-
-    def now(self) -> int:
-        return self.ms
-
-    def sleep(self, ms: int) -> None:
-        self.ms += ms
-
-
-@dataclass
-class Entropy:
-    drawn: int = 0
-
-    def random(self) -> float:
-        return 0.5
-
-    def bytes(self, count: int) -> bytes:
-        self.drawn += 1
-        return self.drawn.to_bytes(count, "big")
 
 
 @dataclass(order=True)

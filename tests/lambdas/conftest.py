@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from support import http_api
+from support.doubles import Clock, Entropy, Queue
 
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.engine.drive.claim import open_run
@@ -25,8 +26,6 @@ from tidemill_lambdas.keys import AnyKey, Keys
 from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import Database
 
-NOW = 1_790_000_000_000
-
 FUNCTIONS = (
     FunctionSpec("shop.welcome", "shop", "welcome", (EventTrigger("user/signed.up"),)),
     FunctionSpec(
@@ -39,37 +38,6 @@ FUNCTIONS = (
     ),
     FunctionSpec("shop.charge", "shop", "charge"),
 )
-
-
-@dataclass
-class Clock:
-    ms: int = NOW
-
-    def now(self) -> int:
-        return self.ms
-
-
-@dataclass
-class Entropy:
-    count: int = 0
-
-    def random(self) -> float:
-        return 0.5
-
-    def bytes(self, count: int) -> bytes:
-        self.count += 1
-        return self.count.to_bytes(count, "big")
-
-
-@dataclass
-class Queue:
-    looks: list[tuple[str, str, int | None]] = field(default_factory=list[tuple[str, str, int | None]])
-
-    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
-        self.looks.append((run_id, function_id, at))
-
-    def forget(self, run_id: str) -> None:
-        pass
 
 
 class Alive:

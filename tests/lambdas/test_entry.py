@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from lambdas.test_executor import NOW, Lambda, app
+from lambdas.test_executor import Lambda, app
+from support.doubles import NOW
 
 from tidemill import App
 from tidemill.aws.function import load_app

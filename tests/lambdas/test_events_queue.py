@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from lambdas.conftest import NOW
+from support.doubles import NOW
 
 from tidemill.core.journal import Resolved
 from tidemill.engine.intake import receive

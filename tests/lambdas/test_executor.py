@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from support.doubles import NOW, Clock, Entropy, Queue
 
 from tidemill import App, Context, Cron, Timeouts
 from tidemill.aws.function.executor import Executor, Refused, Turn, turn
@@ -22,38 +23,7 @@ from tidemill.ports import RunQuery, World
 from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.store.database import MEMORY, Database
 
-NOW = 1_790_000_000_000
 TIMEOUT = 60_000
-
-
-@dataclass
-class Clock:
-    ms: int = NOW
-
-    def now(self) -> int:
-        return self.ms
-
-    def sleep(self, ms: int) -> None:
-        self.ms += ms
-
-
-class Entropy:
-    def random(self) -> float:
-        return 0.5
-
-    def bytes(self, count: int) -> bytes:
-        return bytes(count)
-
-
-@dataclass
-class Queue:
-    looks: list[tuple[str, str, int | None]] = field(default_factory=list[tuple[str, str, int | None]])
-
-    def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
-        self.looks.append((run_id, function_id, at))
-
-    def forget(self, run_id: str) -> None:
-        pass
 
 
 class Died(ExecutorGone):

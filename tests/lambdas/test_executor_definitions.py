@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lambdas.test_executor import NOW, Clock, Entropy, Queue
+from support.doubles import NOW, Clock, Entropy, Queue
 
 from tidemill import values
 from tidemill.aws import world

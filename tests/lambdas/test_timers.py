@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.doubles import Clock
 
 from tidemill.aws.calls.client import Client, Reply, Request
 from tidemill.aws.messages.queue import SqsQueue
@@ -14,11 +15,6 @@ from tidemill_local.testing import moto
 
 NOW = 1_790_000_000_400
 FUNCTION = "shop.order"
-
-
-class Clock:
-    def now(self) -> int:
-        return NOW
 
 
 class Recorded:
@@ -46,7 +42,7 @@ class Here:
         mill = moto.fresh("t")
         url = moto.create_queue(client, queue_name(mill, FUNCTION))
         queues = url.removesuffix(queue_name(mill, FUNCTION))
-        self.queue = SqsQueue(client, Settings(mill, "t", "b", "bus", queues, "arn", "group", "role"), Clock())
+        self.queue = SqsQueue(client, Settings(mill, "t", "b", "bus", queues, "arn", "group", "role"), Clock(NOW))
 
     def forward(self, *bodies: object) -> dict[str, str]:
         records = [{"messageId": f"m{n}", "body": json.dumps(body)} for n, body in enumerate(bodies)]

@@ -19,13 +19,18 @@ class Room:
     tests: tuple[tuple[str, ...], ...]
 
 
-FLOW = ("tests/unit/flow", "tests/scenarios/test_flow_control.py", "tests/scenarios/test_flow_pairs.py",
-        "tests/scenarios/test_flow_reload.py", "tests/scenarios/test_flow_starts.py",
-        "tests/scenarios/test_gathering.py")  # fmt: skip
-ENGINE = ("tests/unit/test_engine_doubles.py", "tests/unit/test_two_writers.py", "tests/unit/test_live.py",
-          "tests/unit/test_tape.py", "tests/unit/test_look.py", "tests/unit/test_state.py")  # fmt: skip
-LANGUAGE = ("tests/unit/test_expression.py", "tests/unit/test_match.py", "tests/unit/test_pattern.py",
-            "tests/unit/test_definitions.py", "tests/unit/test_definitions_refused.py")  # fmt: skip
+def _unit(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests/unit/{folder}/test_{name}.py" for name in names)
+
+
+_FLOW = ("flow_control", "flow_pairs", "flow_reload", "flow_starts", "gathering")
+FLOW = ("tests/unit/core/flow", *(f"tests/scenarios/test_{name}.py" for name in _FLOW))
+ENGINE = (
+    *_unit("engine/runs", "engine_doubles", "two_writers"),
+    *_unit("engine/drive", "live", "replayed"),
+    *_unit("core", "next_action", "state"),
+)
+LANGUAGE = (*_unit("core", "expression", "match", "pattern"), *_unit("definitions", "folder", "refused"))
 HANDLERS = tuple(f"tests/lambdas/test_{name}.py" for name in (
     "ingest", "ingest_refusals", "api_events", "api_runs", "api_functions", "entry", "executor", "registry",
     "events_queue", "timers", "doors", "http"))  # fmt: skip
@@ -36,16 +41,17 @@ ROOMS = (
                   f"{LAYER}/engine/intake/collect.py"), (FLOW, ENGINE, SEEDS)),
     Room("language", (f"{LAYER}/core/cel/*.py", f"{LAYER}/core/expression.py", f"{LAYER}/core/match.py",
                       f"{LAYER}/core/pattern.py"), (LANGUAGE, ("tests/docs/test_event_patterns.py", *SCENARIOS))),
-    Room("views", (f"{LAYER}/core/view/*.py",), (("tests/unit/test_view.py", "tests/lambdas/test_api_runs.py",
-                                                  "tests/lambdas/test_api_events.py"), SCENARIOS)),
+    Room("views", (f"{LAYER}/core/view/*.py",), (
+        (*_unit("core", "view"), "tests/lambdas/test_api_runs.py", "tests/lambdas/test_api_events.py"), SCENARIOS)),
     Room("graphs", (f"{LAYER}/core/graph.py", f"{LAYER}/core/definition.py", f"{LAYER}/engine/drive/graph.py"),
-         (("tests/unit/test_graph.py", "tests/unit/test_definitions.py"), ("tests/e2e/test_definitions.py",))),
-    Room("core", (f"{LAYER}/core/*.py",), (("tests/unit/test_snapshot.py", "tests/unit/test_retry.py",
-                                            "tests/unit/test_step_keys.py", *ENGINE), SCENARIOS, SEEDS)),
+         ((*_unit("core", "graph"), *_unit("definitions", "folder")), ("tests/e2e/test_definitions.py",))),
+    Room("core", (f"{LAYER}/core/*.py",), (
+        (*_unit("core", "snapshot", "retry", "step_keys"), *ENGINE), SCENARIOS, SEEDS)),
     Room("engine", (f"{LAYER}/engine/*/*.py", f"{LAYER}/engine/drive/*/*.py"), (
-        (*ENGINE, "tests/unit/test_arrive.py", *SCENARIOS), ("tests/unit/flow", "tests/e2e/test_parked.py"), SEEDS)),
-    Room("store", ("local/store/*.py",), (("tests/unit/test_store_sqlite.py", "tests/unit/test_store_file.py",
-                                           "tests/unit/test_store_rollback.py", "tests/contract"), FLOW, SCENARIOS)),
+        (*ENGINE, *_unit("engine/intake", "begin"), *SCENARIOS),
+        ("tests/unit/core/flow", "tests/e2e/test_parked.py"), SEEDS)),
+    Room("store", ("local/store/*.py",), (
+        (*_unit("local/store", "sqlite", "file", "rollback"), "tests/contract"), FLOW, SCENARIOS)),
     Room("aws", tuple(f"{LAYER}/aws/{name}.py" for name in (
         "blobs", "messages/bus", "dynamo/table", "dynamo/events", "dynamo/flow_concurrency", "dynamo/flow_pool",
         "dynamo/flow_starts", "dynamo/heads", "dynamo/journals", "dynamo/run_lists", "dynamo/runs", "dynamo/keys",

@@ -1,5 +1,5 @@
 """Every line marked `# error` must fail, and no other, under mypy --strict and under pyright strict:
-see tests/unit/test_typing.py.
+see tests/unit/package/test_typing.py.
 """
 
 from __future__ import annotations

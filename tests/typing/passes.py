@@ -1,4 +1,4 @@
-"""What must type-check, under mypy --strict and under pyright strict: see tests/unit/test_typing.py."""
+"""What must type-check, under mypy --strict and under pyright strict: see tests/unit/package/test_typing.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The handler of a user's Lambda: `tidemill.aws.function.entry.handler`, whatever the app.
 
-What is loaded here is paid at every cold start (tests/unit/test_import_budget.py holds the list of what is not).
+What is loaded here is paid at every cold start (test_import_budget.py lists what is not).
 """
 
 from __future__ import annotations

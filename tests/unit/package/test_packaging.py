@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGES = ("tidemill", "tidemill_lambdas", "tidemill_local", "tidemill_cdk")
 MADE = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "node_modules", "cdk.out")
 

@@ -1,7 +1,7 @@
 """A step that is a container, by contract: what ECS is asked for, what its event tells, what its log holds.
 
 No emulator runs tasks. The request is held against botocore's own model of RunTask and GetLogEvents; the event and the
-log's records have the shapes that AWS documents (tests/unit/aws/test_told.py, and Docker's fluentd driver).
+log's records have the shapes that AWS documents (see test_step_results.py) and those of Docker's fluentd driver.
 """
 
 from __future__ import annotations

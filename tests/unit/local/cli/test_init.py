@@ -15,8 +15,8 @@ from cli_server import MemoryServer
 
 from tidemill_local.cli import main
 
-DOCS = Path(__file__).parents[2] / "docs"
-SRC = str(Path(__file__).parents[2] / "src")
+DOCS = Path(__file__).parents[4] / "docs"
+SRC = str(Path(__file__).parents[4] / "src")
 
 
 @pytest.fixture

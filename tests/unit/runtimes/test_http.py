@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 from contract.programs import NOW, clock, serving, task_of
-from unit.aws.test_client import certificate
+from unit.aws.calls.test_client import certificate
 
 from tidemill.core.definition import Http
 from tidemill.errors import TaskFailed

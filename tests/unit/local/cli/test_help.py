@@ -14,7 +14,7 @@ import pytest
 from tidemill_local.cli import VERBS, main, parser
 from tidemill_local.cli.parser import Parser
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+REFERENCE = Path(__file__).parents[4] / "docs" / "reference"
 PAGE = "\n".join((REFERENCE / name).read_text("utf-8") for name in ("cli.md", "cli-data.md"))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from lambdas.conftest import NOW, make_world
-from unit.test_local_timers import Handle
+from lambdas.conftest import make_world
+from support.doubles import NOW
+from unit.local.server.test_timers import Handle
 
 from tidemill.core.journal import Resolved
 from tidemill.engine.intake import receive

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TYPING = Path(__file__).parent.parent / "typing"
+TYPING = Path(__file__).parents[2] / "typing"
 ROOT = TYPING.parent.parent
 
 

@@ -22,7 +22,7 @@ from tidemill.testing import Mill
 from tidemill_local.load.targets import load
 from tidemill_local.testing.run import Run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TARGETS = ("examples/signup", "examples/video", "examples/invoices", "examples/coordination", "examples/limits")
 
 

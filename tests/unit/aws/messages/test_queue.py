@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.doubles import Clock
 
 from tidemill.aws.calls.client import AwsError, Client, Reply, Request
 from tidemill.aws.messages import types as message
@@ -16,11 +17,6 @@ from tidemill_local.testing import moto
 NOW = 1_790_000_000_400  # 2026-09-21T14:13:20.4Z
 FUNCTION = "shop.order"
 MINUTE = 60_000
-
-
-class Clock:
-    def now(self) -> int:
-        return NOW
 
 
 class Recorded:
@@ -57,7 +53,7 @@ class Here:
         )
         group = f"/schedule-groups/{self.settings.schedule_group}"
         self.client.send("scheduler", "POST", group, headers={"content-type": "application/json"}, body=b"{}")
-        self.queue = SqsQueue(self.client, self.settings, Clock())
+        self.queue = SqsQueue(self.client, self.settings, Clock(NOW))
         self.aws.requests.clear()
 
     def sent(self) -> list[dict]:
@@ -177,7 +173,7 @@ def answered(*replies: Reply) -> tuple[SqsQueue, list[str]]:
         return replies[(len(methods) - 1) % len(replies)]
 
     settings = Settings("m", "t", "b", "bus", "https://sqs/", "arn:timers", "group", "role")
-    return SqsQueue(moto.client(transport, sleep=lambda _: None), settings, Clock()), methods
+    return SqsQueue(moto.client(transport, sleep=lambda _: None), settings, Clock(NOW)), methods
 
 
 DONE = Reply(200, {}, b"{}")

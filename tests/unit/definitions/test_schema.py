@@ -24,7 +24,7 @@ from tidemill.definitions.definition import parse
 from tidemill.definitions.schema import CHECKED, SAID, fit, schema
 from tidemill.definitions.strict_json import join
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:crm"
 
 # Every key that there is, so that each can be bent.
