@@ -31,7 +31,11 @@ BY_AWS = {
 # Rights for calls that no story is sure to come to: action and a pattern of the resource. Each call is asserted at the
 # client, where it says, and each right on the policies of the template, in tests/cdk/test_policies.py.
 ELSEWHERE = {
-    ("", "scheduler:UpdateSchedule", r"/\*$"): "tests/unit/aws/messages/test_queue.py: a run that has a schedule already",
+    (
+        "",
+        "scheduler:UpdateSchedule",
+        r"/\*$",
+    ): "tests/unit/aws/messages/test_queue.py: a run that has a schedule already",
     ("app", "s3:GetObject", "/blobs/"): "tests/unit/aws/test_runs_calls.py: a process that does not hold the value yet",
     ("events", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: more waiters than one can wake",
     ("sweeper", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: a delayed event is due",
