@@ -54,19 +54,19 @@ def end_of(call: Call, head: Head) -> list[Record]:
 
 
 def one(call: Call) -> Response:
-    return _whole(call, _head(call))
+    return _whole(call, head_of(call))
 
 
 def cancel(call: Call) -> Response:
-    head = _head(call)
+    head = head_of(call)
     if not outside.cancel(call.world, head.run_id, "cancelled by a call of the API"):
-        status = run_view(_head(call), call.world.runs.read(head.run_id))["status"]
+        status = run_view(head_of(call), call.world.runs.read(head.run_id))["status"]
         raise Refused(409, f"run {head.run_id} has ended already ({status}), so there is nothing to cancel")
-    return _whole(call, _head(call))
+    return _whole(call, head_of(call))
 
 
 def rerun(call: Call) -> Response:
-    head = _head(call)
+    head = head_of(call)
     found = bodies.fields(call, "from_step", "input", "id", optional=True)
     if "id" in found and (problem := text_problem(found["id"], "id", EVENT_ID_CHARS)) is not None:
         raise Refused(400, problem)
@@ -86,7 +86,7 @@ def rerun(call: Call) -> Response:
 
 def value(call: Call) -> Response:
     """A value that is too large to be shown in its run."""
-    head = _head(call)
+    head = head_of(call)
     seq = call.path["seq"]
     records = call.world.runs.read(head.run_id, int(seq) - 1)[:1] if _SEQ.fullmatch(seq) else []
     if not records or not has_value(records[0]):
@@ -107,7 +107,7 @@ def journal(call: Call) -> Work:
 
 def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]]) -> Work:
     """A page of what a run has, oldest first."""
-    head = _head(call)
+    head = head_of(call)
     limit = params.limit(call.query)
     begin, _ = cursors.read(f"{of} of {head.run_id}", call.query) or (0, "")
     rows = list(enumerate(view(head, call.world.runs.read(head.run_id))))[begin : begin + limit + 1]
@@ -133,7 +133,8 @@ def _whole(call: Call, head: Head) -> Response:
     return raw(200, pages.shrunk(lambda inline: whole_run_view(head, records, origin, inline, at_work)))
 
 
-def _head(call: Call) -> Head:
+def head_of(call: Call) -> Head:
+    """The run that the path names. Raises Refused."""
     run_id = call.path["run_id"]
     head = call.world.runs.head(run_id)
     if head is None:

@@ -81,6 +81,11 @@ class Api:
             if cursor is None:
                 return
 
+    def page(self, path: str, **query: Any) -> tuple[list[Any], str | None]:
+        """The rows of one page of a list, and where the next one begins."""
+        answer = self._call("GET", path + _query(query))
+        return answer["data"], answer.get("cursor")
+
     def post(self, path: str, body: object) -> Any:
         return self._call("POST", path, _encode(body))["data"]
 

@@ -34,6 +34,12 @@ def fill(parser: Parser) -> None:
     prints_json(show, "the run with its journal and steps")
     asks(show, _show, "tidemill runs show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
+    logs = add("logs", "show what the code of a run has logged")
+    logs.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    logs.add_argument("--follow", action="store_true", help="go on until the run has ended")
+    prints_json(logs, "one line of the log a line")
+    asks(logs, _logs, "tidemill runs logs 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --follow")
+
     cancel = add("cancel", "cancel a run that has not ended")
     cancel.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     prints_json(cancel, "the cancelled run")
@@ -95,6 +101,12 @@ def _show(options: Namespace, server: Api) -> int:
     else:
         print(story.timeline(run, text.now_ms(), _event_of(server, run)))
     return DONE
+
+
+def _logs(options: Namespace, server: Api) -> int:
+    from tidemill_local.cli.logs import show
+
+    return show(options, server)
 
 
 def _event_of(server: Api, run: dict[str, Any]) -> dict[str, Any] | None:

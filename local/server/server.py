@@ -23,6 +23,7 @@ from tidemill.engine.intake import receive
 from tidemill.engine.intake import serve_lines as serve
 from tidemill.model import AtWork, CronTrigger, FunctionSpec
 from tidemill.ports import World
+from tidemill.run_logs import LogLine
 from tidemill_local.console.lines import Console
 from tidemill_local.http.access import Access
 from tidemill_local.http.connection import Connection
@@ -87,7 +88,7 @@ class Server:
         bus = receive.DirectBus()
         self.world = World(
             db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims, db.flow,
-            self._at_work,
+            self._at_work, db.logs,
         )  # fmt: skip
         bus.world = self.world
         self._keeper = StoreKeeper(self.world)
@@ -191,6 +192,10 @@ class Server:
 
     def _make_slot(self, pipes: tuple[int, int], worker: Worker) -> Slot:
         return Slot(self._loop, pipes, worker, self._dispatcher, self._keeper, self._tick)
+
+    def logged(self, line: LogLine) -> None:
+        self._db.logs.keep(line)
+        self._tick.arm()
 
     def loaded(self, worker: Worker, loaded: wire.Loaded) -> None:
         again = bool(self._registry.version(""))

@@ -27,6 +27,7 @@ from tidemill_local.store.errors import StoreError, StoreFullError
 from tidemill_local.store.events import SqliteEvents
 from tidemill_local.store.file import FILE, DataFile
 from tidemill_local.store.flow import SqliteFlow
+from tidemill_local.store.logs import SqliteLogs
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.store.waits import SqliteWaits
 
@@ -68,6 +69,7 @@ class Database:
         self.waits = SqliteWaits(self)
         self.blobs = SqliteBlobs(self)
         self.flow = SqliteFlow(self)
+        self.logs = SqliteLogs(self)
 
     def write(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
         """One statement that writes, in the open transaction. An IntegrityError undoes this statement alone."""

@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 5  # of the tables below, kept in the file as `user_version`
+VERSION = 6  # of the tables below, kept in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -49,6 +49,10 @@ CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
 CREATE INDEX run_held ON run (function_id) WHERE reason IS NOT NULL AND due IS NOT NULL;
 
 CREATE TABLE journal (n INTEGER, seq INTEGER, data BLOB NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID;
+CREATE TABLE log (
+    n INTEGER, number INTEGER, mark TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (n, number)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX log_mark ON log (n, mark);
 CREATE TABLE snapshot (n INTEGER, seq INTEGER, data BLOB NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID;
 CREATE TABLE chunk (run_id TEXT, key TEXT, chunk INTEGER, PRIMARY KEY (run_id, key, chunk)) WITHOUT ROWID;
 CREATE TABLE event_run (event_id TEXT, n INTEGER, PRIMARY KEY (event_id, n)) WITHOUT ROWID;

@@ -18,6 +18,7 @@ from tidemill.model import Event, Head, HeadChange
 from tidemill.ports import Blobs, Clock
 from tidemill_local.testing import moto
 from tidemill_local.testing.bus import Bus
+from tidemill_local.testing.kept_logs import KeptLogs
 
 _BUCKET = "tidemill-mills"  # all Mills share it: what is in it is named by its content
 
@@ -127,6 +128,7 @@ class InMoto:
         self.events = WatchedEvents(table, self.blobs)
         self.waits = DynamoWaits(table)
         self.flow = DynamoFlow(table)
+        self.logs = KeptLogs()
         self.bus = MotoBus(self._client, self._name)
 
     def next_due(self) -> int | None:

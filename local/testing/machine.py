@@ -146,7 +146,7 @@ class Machine:
         self._queue = _Queue()
         self.world = self.bus.world = World(
             stores.runs, stores.events, stores.waits, stores.blobs, self._queue, self.bus, self.registry,
-            self.clock, SeededEntropy(seed), _Nobody(), stores.flow,
+            self.clock, SeededEntropy(seed), _Nobody(), stores.flow, logs=stores.logs,
         )  # fmt: skip
         self._ticks = Ticks((), clock.now())
         self._inbox: deque[tuple[Event, bool]] = deque()  # what code has sent while it runs
@@ -162,7 +162,9 @@ class Machine:
     def load(self, functions: dict[str, Function[Any, Any]], schemas: Iterable[EventSchema] = ()) -> None:
         """Serve these functions in place of all others; what was held for want of one goes on."""
         self._loads += 1
-        self._host = Host(passes=_is_for_the_test, deadlocks=True, judge=_judge, version=str(self._loads))
+        self._host = Host(
+            passes=_is_for_the_test, deadlocks=True, judge=_judge, say=self.stores.logs.keep, version=str(self._loads)
+        )
         before = self.registry.functions()
         self.functions = functions
         self.registry.replace([function.spec for function in functions.values()], str(self._loads), schemas)

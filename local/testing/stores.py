@@ -9,10 +9,15 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
+from tidemill.run_logs import LogLine, Logs
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.testing.bus import Bus
 
 _PAGE = 1_000
+
+
+class KeepsLogs(Logs, Protocol):
+    def keep(self, line: LogLine) -> None: ...
 
 
 class Stores(Protocol):
@@ -30,6 +35,9 @@ class Stores(Protocol):
 
     @property
     def flow(self) -> FlowStore: ...
+
+    @property
+    def logs(self) -> KeepsLogs: ...
 
     @property
     def bus(self) -> Bus: ...
@@ -61,6 +69,7 @@ class InMemory:
         self.waits = self.db.waits
         self.blobs = self.db.blobs
         self.flow = self.db.flow
+        self.logs = self.db.logs
         self.bus = Bus()
         self.held = self.db.runs.held
         self.commit = self.db.commit

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from tidemill.run_logs import LogLine
 from tidemill_local.workers import orphans, wire, zygote
 from tidemill_local.workers.channel import Channel
 from tidemill_local.workers.slots import Slot
@@ -38,6 +39,10 @@ class Owner(Protocol):
 
     def dying(self, worker: Worker, how: str) -> bool:
         """The process of this worker has ended; its claims still stand. Whether a run of its may have ended it."""
+        ...
+
+    def logged(self, line: LogLine) -> None:
+        """The code of a run has said this."""
         ...
 
     def spare(self, worker: Worker) -> None:
@@ -127,6 +132,8 @@ class Worker:
             self.answered = True
         elif isinstance(told, wire.Loading):
             self.loading = told.target
+        elif isinstance(told, wire.Logged):
+            self._workers.logged(told.line)
         else:
             self._workers.told(self, told)
 
@@ -214,6 +221,9 @@ class Workers:
                 self._kill(worker)
         self._order = msgspec.structs.replace(self._order, load=self._next_load())
         self._take_on(self._order.load, zygote.send_order(self._connection, self._order), self.concurrency)
+
+    def logged(self, line: LogLine) -> None:
+        self._owner.logged(line)
 
     def told(self, worker: Worker, message: wire.Loaded | wire.Broken) -> None:
         """What a worker says of its load."""

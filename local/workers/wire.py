@@ -1,7 +1,7 @@
 """What the processes of the local world say to each other: length-prefixed msgpack over socket pairs.
 
     server ── zygote     Fork →                        ← Forked, Exited
-    server ── worker     Grow (with the slots' ends) →  ← Loading, then Loaded or Broken
+    server ── worker     Grow (with the slots' ends) →  ← Loading, then Loaded or Broken; Logged
                          Drain, Ping →                  ← Pong
     server ── slot       Assign, Answer, Raised →      ← Append, … (the calls of `ports.Keeper`), Ready, GaveUp
 
@@ -22,6 +22,7 @@ import msgspec
 
 from tidemill.core.journal import Record
 from tidemill.model import Event, EventSchema, Failure, FunctionSpec, Head, HeadChange, Parent, Wait
+from tidemill.run_logs import LogLine
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +84,12 @@ class Loading(_Message, frozen=True, tag=16):
     """The worker imports this target now: should the process end meanwhile, the server can name it."""
 
     target: str
+
+
+class Logged(_Message, frozen=True, tag=17):
+    """What the code of a run has said through its logger."""
+
+    line: LogLine
 
 
 class Grow(_Message, frozen=True, tag=12):
@@ -194,7 +201,7 @@ class GaveUp(_Message, frozen=True, tag=42):
 
 Call = Append | PutWaits | Invoke | Send | Map | Chunks | Journal | WasEnded | PutSnapshot | Restore
 FromZygote = Forked | Exited
-FromWorker = Loading | Loaded | Broken | Pong
+FromWorker = Loading | Loaded | Broken | Pong | Logged
 ToWorker = Grow | Drain | Ping
 FromSlot = Call | Ready | GaveUp
 ToSlot = Assign | Answer | Raised

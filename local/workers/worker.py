@@ -6,6 +6,7 @@ stop, whether it is there, or the end of the connection. A slot blocks on its ow
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed
 from tidemill.engine.drive.passed_by import Passed
 from tidemill.model import Failure
+from tidemill.run_logs import LogLine
 from tidemill_local.console.progress import SHORT, clock
 from tidemill_local.console.terminal import clean_lines
 from tidemill_local.load import sources
@@ -35,6 +37,7 @@ from tidemill_local.workers import orphans, wire
 from tidemill_local.workers.board import Board
 from tidemill_local.workers.keeper import ConnectionLostError, SocketKeeper
 from tidemill_local.workers.parked import ParkingLot
+from tidemill_local.workers.said import Said
 
 if TYPE_CHECKING:
     from tidemill.sdk.function import Function
@@ -82,6 +85,7 @@ class _Worker:
         self._clock = SharedClock(lambda: board.offset)
         self._functions = functions
         self._draining = False
+        self._speaking = threading.Lock()  # one thread at a time says something to the server
         self._lot = ParkingLot()
 
     def listen(self) -> None:
@@ -100,7 +104,8 @@ class _Worker:
     def _obey(self, order: wire.ToWorker, fds: list[int]) -> None:
         match order:
             case wire.Ping():
-                self._server.sendall(wire.frame(wire.Pong()))
+                with self._speaking:
+                    self._server.sendall(wire.frame(wire.Pong()))
             case wire.Drain():
                 self._draining = True
                 self._lot.close()
@@ -122,10 +127,12 @@ class _Worker:
                 if self._lot.resume(opened, seat.keeper):
                     seat.keeper = None  # the thread in which its code was parked serves this connection now
                     return
+                said = Said(self._log)
                 drive(
                     function, opened, seat.keeper, self._clock, entropy, stopping=self._stopping,
-                    lot=lambda live: self._park(seat, live), host=self._host(assign.crash),
+                    lot=lambda live: self._park(seat, live), host=self._host(assign.crash, said),
                 )  # fmt: skip
+                said.over()
         except ConnectionLostError:
             return
         except BaseException as error:  # of the engine: what the user's code raises is its run's failure
@@ -136,8 +143,12 @@ class _Worker:
             if seat.keeper is not None:
                 seat.keeper.close()  # whatever happened: the server learns that this claim is over
 
-    def _host(self, crash: Failure | None) -> Host:
-        return Host(self._board, crash, beside_store=True, judge=self._passed, version=self._version)
+    def _host(self, crash: Failure | None, said: Said) -> Host:
+        return Host(self._board, crash, beside_store=True, judge=self._passed, say=said, version=self._version)
+
+    def _log(self, line: LogLine) -> None:
+        with self._speaking, contextlib.suppress(OSError):  # the server has gone, and so will this process
+            self._server.sendall(wire.frame(wire.Logged(line)))
 
     def _passed(self, passed: Passed) -> None:
         """Code that is not deterministic goes on: this is no place to stop it, but to say so."""

@@ -58,6 +58,12 @@ MAP_CHUNKS: Final = 256  # a parent's counter is brought to its total by at most
 # Looking back for an event that came before its wait was reached.
 LOOKBACK_EVENTS: Final = 10_000
 
+# What a run's `ctx.logger` said, where Tidemill keeps it. In AWS CloudWatch Logs keeps it.
+LOG_LINES: Final = 1_000  # of a run: its latest
+LOG_BYTES: Final = 256 * KIB  # of a run
+LOG_MESSAGE: Final = 8_000  # characters of one line
+LOG_EXECUTION: Final = 10_000  # lines that one execution of a run may hand over
+
 # Journals.
 SNAPSHOT_RECORDS: Final = 100
 SNAPSHOT_BYTES: Final = 256 * KIB

@@ -16,6 +16,7 @@ import msgspec
 from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.core.journal import Claimed, Record, Started
 from tidemill.model import AtWork, Event, EventSchema, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
+from tidemill.run_logs import Logs, NoLogs
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -494,3 +495,4 @@ class World:
     liveness: Liveness
     flow: FlowStore
     at_work: Callable[[str], Sequence[AtWork]] = lambda _: ()  # a run's steps whose code runs now, where that is known
+    logs: Logs = NoLogs()  # noqa: RUF009 - it holds nothing

@@ -76,6 +76,7 @@ def drive(
     live = LiveRun(opened.head, opened.spec, state, keeper, clock, entropy, stopping, stubs or {})
     live.restored = size
     live.snapshot_every, live.host = snapshot_every, host
+    live.say = host.say if host is not None else None
     live.head.needs_cleanup = live.head.needs_cleanup or bool(state.begun)
     if lot is not None:
         live.park = lambda: live.state.seq >= park_from and park(live, lot)
@@ -191,7 +192,7 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, replayed: Any) -> di
         "function_id": function.id,
         "attempt": lambda: attempt.get(number),
         "step": step,
-        "logger": lambda: logger(function.id, live.head.run_id, replayed, function.is_async),
+        "logger": lambda: logger(function.id, live, replayed, function.is_async),
         "data_type": function.data_type,
         "memory": _Validations(live) if function.data_type is not None or newer is not None else None,
         "newer": newer,

@@ -17,7 +17,7 @@ from tidemill.core.handed import told_outside
 from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.engine.drive import steps
 from tidemill.engine.drive.live import AttemptTimeout, Left, LiveRun
-from tidemill.engine.drive.replayed import Branch, Found, Replayed, attempt, branch, this_branch
+from tidemill.engine.drive.replayed import Branch, Found, Replayed, branch, enter, this_branch
 from tidemill.engine.drive.steps import Asked, Call, Plan
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
@@ -241,7 +241,7 @@ class Driver:
             self.live.blocked[key] = Blocked(key, "run", self.live.clock.now())
             raise self._leave("handed over")
         context = contextvars.copy_context()
-        context.run(attempt.set, call.attempt)
+        context.run(enter, self.live, key, call.attempt)
         try:
             if call.timeout is None:
                 return context.run(call.fn, *call.args, **call.kwargs)

@@ -11,6 +11,7 @@ from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.live import Left
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure
+from tidemill.run_logs import LogLine
 
 if TYPE_CHECKING:
     from tidemill.engine.drive.live import LiveRun
@@ -43,7 +44,7 @@ class Host:
     `passes`: which errors are for whoever drives the run, not the run's own. `passing`: those that steps have raised.
     `deadlocks`: whether async code that nothing can wake any more fails its run. `beside_store`: whether the store is
     on this machine, so that asking it costs nothing. `judge`: is told where code passes by what its run remembers.
-    `version`: of the code that runs here.
+    `version`: of the code that runs here. `say`: keeps what code logs.
     """
 
     notes: Notes | None = None
@@ -53,6 +54,7 @@ class Host:
     deadlocks: bool = False
     beside_store: bool = False
     judge: Judge | None = None
+    say: Callable[[LogLine], object] | None = None
     version: str = ""
 
     def changed(self, live: LiveRun) -> bool:

@@ -22,6 +22,7 @@ from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.limits import NEWS, NEWS_LOCAL, SNAPSHOT_RECORDS
 from tidemill.model import FunctionSpec, Head, HeadChange
 from tidemill.ports import Clock, Entropy, Keeper
+from tidemill.run_logs import LogLine
 
 if TYPE_CHECKING:
     from tidemill.engine.drive.host import Host
@@ -74,6 +75,7 @@ class LiveRun:
         self.leaving: Leaving | None = None
         self.failure: Exception | None = None  # why the keeper did not answer
         self.wrong: Exception | None = None  # why this code must not go on with its run
+        self.say: Callable[[LogLine], object] | None = None  # who keeps what its code logs
         self.watch: Watch | None = None  # of a dry replay: it leads to no work
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.crashes = state.crashes  # crashes to be charged to the steps that are found unfinished

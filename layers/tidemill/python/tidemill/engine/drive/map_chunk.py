@@ -49,6 +49,7 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
         raise NonRetriableError(WHOLE_ENDED)
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
     replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
+    replay.say = chunk.say  # the code of an item has the logger of the whole
     events = events_of(replay)
     try:
         _, found = execute(function, replay, events, threads=threads, seeking=parent.key)

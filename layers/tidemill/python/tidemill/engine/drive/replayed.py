@@ -82,6 +82,14 @@ class Branch:
 
 branch: ContextVar[Branch] = ContextVar("tidemill_branch")
 attempt: ContextVar[int] = ContextVar("tidemill_attempt")
+at_step: ContextVar[tuple[str, str]] = ContextVar("tidemill_step")  # its key, and the number of an item of a map
+
+
+def enter(live: LiveRun, key: str, number: int) -> None:
+    """What runs in this context is this attempt of a step."""
+    parent = live.head.parent
+    attempt.set(number)
+    at_step.set((parent.key, key) if parent is not None and parent.chunk is not None else (key, ""))
 
 
 def this_branch() -> Branch:

@@ -28,7 +28,7 @@ from tidemill.engine.drive.aio.pauses import Pauses
 from tidemill.engine.drive.aio.remembered import Remembered
 from tidemill.engine.drive.aio.threads import Threads
 from tidemill.engine.drive.live import AttemptTimeout, Leaving, Left, LiveRun
-from tidemill.engine.drive.replayed import Found, Replayed, attempt, this_branch
+from tidemill.engine.drive.replayed import Found, Replayed, enter, this_branch
 from tidemill.engine.drive.steps import Asked, Call, Plan
 from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
@@ -272,7 +272,7 @@ class AsyncDriver(Remembered):
         limit = asyncio.timeout(call.timeout / 1_000 if call.timeout is not None else None)
         try:
             async with limit:
-                return await self._result(call)
+                return await self._result(call, key)
         except TimeoutError:
             if limit.expired():
                 raise AttemptTimeout(f"the step took longer than its timeout of {call.timeout} ms") from None
@@ -286,10 +286,10 @@ class AsyncDriver(Remembered):
         finally:
             self._working -= 1
 
-    async def _result(self, call: Call) -> Any:
+    async def _result(self, call: Call, key: str) -> Any:
         """In a copy of the code's context; a plain function in a thread, as what blocks must not stop the loop."""
         context = contextvars.copy_context()
-        context.run(attempt.set, call.attempt)
+        context.run(enter, self.live, key, call.attempt)
         if inspect.iscoroutinefunction(call.fn):
             result = context.run(call.fn, *call.args, **call.kwargs)
         else:

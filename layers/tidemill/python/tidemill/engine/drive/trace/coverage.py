@@ -23,6 +23,7 @@ class Coverage:
         self._new = {"": not (live.state.executed or live.began)}
         self._ahead = {key for key in live.state.untold if key in uncalled}
         self._within: dict[str, set[str]] = {}
+        self.outcomes: dict[str, int] = {}  # by scope, how many have been told
         self.left: set[str] = set()  # branches that have been left, where others go on
         live.began = True
 
@@ -34,6 +35,7 @@ class Coverage:
     def told(self, scope: str, key: str) -> None:
         """The code of this scope is told how the step ended."""
         live = self._live
+        self.outcomes[scope] = self.outcomes.get(scope, 0) + 1
         if live.leaving is None:
             self._new[scope] = key in live.state.untold and key not in live.told
             live.told_now.add(key)
@@ -51,6 +53,7 @@ class Coverage:
 
     def join(self, scopes: list[str], parent: str) -> None:
         """These branches have ended: what follows is new if the end of any is."""
+        self.outcomes[parent] = self.outcomes.get(parent, 0) + 1
         self._new[parent] = any(self._new.get(scope, True) for scope in scopes)
 
     def _leads_on(self, scope: str) -> bool:
