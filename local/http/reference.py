@@ -113,14 +113,19 @@ def _answer(document: Node, status: str, answer: Node) -> str:
 
 
 def _content(body: Node) -> str:
-    """The shape of a body, with its example."""
-    parts: list[str] = []
-    for content in body.get("content", {}).values():
-        schema = content["schema"]
-        parts.append(_fields(schema) if "properties" in schema else f"<p>{_type(schema)}</p>")
-        if "example" in content:
-            example = json.dumps(content["example"], indent=2, ensure_ascii=False)
-            parts.append(f"<pre><code>{escape(example)}</code></pre>")
+    """The shape of a body, with its example; its content type where there are several."""
+    kinds = body.get("content", {})
+    named = len(kinds) > 1
+    return "".join(_one_kind(kind if named else "", content) for kind, content in kinds.items())
+
+
+def _one_kind(kind: str, content: Node) -> str:
+    schema = content["schema"]
+    parts = [f"<p><code>{escape(kind)}</code></p>"] if kind else []
+    parts.append(_fields(schema) if "properties" in schema else f"<p>{_type(schema)}</p>")
+    if "example" in content:
+        example = json.dumps(content["example"], indent=2, ensure_ascii=False)
+        parts.append(f"<pre><code>{escape(example)}</code></pre>")
     return "".join(parts)
 
 

@@ -75,6 +75,8 @@ def test_every_call_and_every_object_is_shown(read: Reader) -> None:
             assert f"{method.upper()} {path}" in text
             for parameter in call.get("parameters", ()):
                 assert parameter["description"].replace("`", "") in text
+            kinds = call.get("requestBody", {}).get("content", {})
+            assert [kind for kind in kinds if len(kinds) > 1 and f"<code>{kind}</code>" not in PAGE] == []
             assert [status for status in call["responses"] if f"<strong>{status}</strong>" not in PAGE] == []
     for name, schema in DOCUMENT["components"]["schemas"].items():
         assert name in read.ids
