@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class App:
-    """The functions that are deployed together, under one name."""
+    """The functions that are deployed together under one name."""
 
     def __init__(self, name: str) -> None:
         problem = id_problem(name, "the name of an app")
@@ -69,7 +69,7 @@ class App:
         return f"App({self.name!r})"
 
     def handler(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """The handler of this app's Lambda: works off the messages of its functions' queues."""
+        """The handler of this app's Lambda: processes the messages of its functions' queues."""
         if self._entry is None:
             from tidemill.aws.function.entry import serving  # the executor, and AWS with it: in the Lambda only
 
@@ -92,7 +92,7 @@ class App:
         """Declares a function: `@app.function(on="user/signed.up", retries=2)`.
 
         `on` is an event's name, an Event, a Cron, a list of up to 10 of them, or left out: then only invoke
-        starts it. Raises DeclarationError with everything that is wrong.
+        starts it. Raises DeclarationError, which names every problem.
         """
         if fn is not None:
             return self._declare(fn, on, options)
@@ -155,8 +155,8 @@ class App:
     def send(self, name: str | Sequence[Mapping[str, Any]], data: Any = None, **fields: Any) -> list[str]:
         """Sends one event, or several at once, and returns their ids. `ts` is milliseconds since the epoch.
 
-        Goes to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY`, or in a mill's Lambda to its bus. Raises EventError for
-        what is no event, and ApiError with what the platform answered. Inside a function, `ctx.step.send_event`
+        Posts to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY`, or in Lambda to the deployment's bus. Raises EventError for
+        invalid events, and ApiError for other errors of the platform. Inside a function, `ctx.step.send_event`
         sends exactly once.
         """
         return (self.transport or _post)(_events(name, data, fields))
@@ -175,7 +175,7 @@ class App:
     @overload
     async def asend(self, events: Sequence[Mapping[str, Any]], /) -> list[str]: ...
     async def asend(self, name: str | Sequence[Mapping[str, Any]], data: Any = None, **fields: Any) -> list[str]:
-        """As `send`, in async code; the loop goes on meanwhile."""
+        """As `send`, for async code; does not block the event loop."""
         events = _events(name, data, fields)
         if self.transport is not None:
             return self.transport(events)

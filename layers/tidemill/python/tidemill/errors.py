@@ -43,7 +43,7 @@ def remade(kind: type[BaseException], args: tuple[object, ...]) -> BaseException
 
 
 class DeclarationError(TidemillError):
-    """A declaration that makes no sense. `problems` holds one sentence for each thing that is wrong."""
+    """A declaration that makes no sense. `problems` has one sentence for each problem."""
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -59,7 +59,7 @@ class ApiError(TidemillError):
 
 
 class NonRetriableError(TidemillError):
-    """Raise it where trying again cannot help: the step, or the run, fails at once."""
+    """Raise it if another attempt cannot help: the step, or the run, fails at once."""
 
 
 class EventError(NonRetriableError):
@@ -74,8 +74,8 @@ class EventError(NonRetriableError):
 
 
 class RetryAfterError(TidemillError):
-    """Raise it to say when to try again: a delay (seconds, timedelta, "3" or "5m") or a time (an aware datetime, ISO
-    8601 text, or an HTTP date, as the header Retry-After names it). Raises ValueError for anything else.
+    """Raise it to set the time of the next attempt: a delay (seconds, timedelta, "3" or "5m") or a time (an aware
+    datetime, ISO 8601 text, or an HTTP date, as in the header Retry-After). Raises ValueError for anything else.
     """
 
     def __init__(self, when: float | str | timedelta | datetime, message: str = "") -> None:
@@ -104,7 +104,7 @@ class StepError(TidemillError):
 
 
 class StepTimeoutError(StepError):
-    """The step's time ran out."""
+    """The step exceeded its timeout."""
 
 
 class TaskFailed(TidemillError):
@@ -116,7 +116,7 @@ class TaskFailed(TidemillError):
 
 
 class NonDeterministicError(NonRetriableError):
-    """The code between steps took another way than the journal of this run remembers."""
+    """The code between steps took another path than the one in the journal of this run."""
 
 
 class JournalError(TidemillError):

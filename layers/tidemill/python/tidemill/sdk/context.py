@@ -89,12 +89,12 @@ class _Run(Generic[S, D_co]):
 
 
 class Context(_Run[Step, D_co]):
-    """What a `def` function is given. `D` is the type of `ctx.event.data`: a dict, or the trigger's model."""
+    """The argument of a `def` function. `D` is the type of `ctx.event.data`: a dict, or the trigger's model."""
 
     __slots__ = ()
 
 
 class AsyncContext(_Run[AsyncStep, D_co]):
-    """What an `async def` function is given: as `Context`, and what `step` does is awaited."""
+    """The argument of an `async def` function: as `Context`, but each step is awaited."""
 
     __slots__ = ()

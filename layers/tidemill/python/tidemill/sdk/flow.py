@@ -29,7 +29,7 @@ class Concurrency(msgspec.Struct, frozen=True):
 
 
 class Throttle(msgspec.Struct, frozen=True):
-    """One start every `period / limit`, up to `burst` at once, the rest in order; none is lost."""
+    """One start every `period / limit`, up to `burst` at once, the rest in order; no start is lost."""
 
     limit: int
     period: Duration
@@ -62,7 +62,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Singleton(msgspec.Struct, frozen=True):
-    """One run at a time: a newcomer is skipped ("skip"), or cancels the old one ("cancel")."""
+    """One run at a time: a newer run is skipped ("skip"), or cancels the older one ("cancel")."""
 
     mode: Literal["skip", "cancel"]
     key: str | None = None
@@ -71,8 +71,8 @@ class Singleton(msgspec.Struct, frozen=True):
 class CancelOn(msgspec.Struct, frozen=True):
     """An event that cancels the run, from the receipt of the run's own event on, for `timeout` (default: always).
 
-    `match` is a path that must hold the same value in both events; `when` is CEL over `event` (the run's own)
-    and `async` (the incoming). One of both must be given: `when="true"` cancels every run.
+    `match` is a path that must have the same value in both events; `when` is CEL over `event` (the run's own)
+    and `async` (the incoming). One of them is required: `when="true"` cancels every run.
     """
 
     name: str

@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 class Function(Generic[D, R]):
-    """What `@app.function` makes: `D` is the type of its event's data, `R` of its output."""
+    """The result of `@app.function`: `D` is the type of its event's data, `R` of its output."""
 
     __name__: str
     is_async: bool

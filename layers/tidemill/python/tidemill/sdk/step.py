@@ -89,16 +89,16 @@ class Step:
         return result
 
     def options(self, *, retries: int | None = None, timeout: Duration | None = None) -> StepOptions:
-        """`ctx.step.options(retries=0, timeout="30s").run(...)`: one step's own options, in place of the function's."""
+        """`ctx.step.options(retries=0, timeout="30s").run(...)`: options for one step, instead of the function's."""
         return StepOptions(self._driver, retries_of(retries), timeout_of(None, timeout))
 
     def sleep(self, id: str, duration: Duration) -> None:
-        """Sleeps for up to 366 days. It costs nothing to be asleep."""
+        """Sleeps for up to 366 days. A sleeping run uses no process."""
         check_id(id)
         self._driver.sleep(id, sleep_of(id, duration))
 
     def sleep_until(self, id: str, when: datetime | str) -> None:
-        """Sleeps until an aware datetime, or ISO text (no zone: UTC). The past goes on at once."""
+        """Sleeps until an aware datetime, or ISO text (no zone: UTC). A time in the past returns at once."""
         check_id(id)
         self._driver.sleep_until(id, time_of(id, when))
 
@@ -144,7 +144,7 @@ class Step:
     def wait_for_any(
         self, id: str, waits: Mapping[str, Wait], *, timeout: Duration | None = None
     ) -> tuple[str, EventView] | None:
-        """The label and the event of the first that comes, or None at the timeout; the others are dropped."""
+        """The label and the event of the first wait that resolves, or None at the timeout; the others are dropped."""
         found = self._driver.wait(id, many_waits(id, waits), timeout_of(id, timeout), True)
         return None if found is None else (found[0], view(found[1]))
 
@@ -178,7 +178,7 @@ class Step:
         timeout: Duration | None = None,
     ) -> Any: ...
     def invoke(self, id: str, function: Any, data: Any = None, *, timeout: Duration | None = None) -> Any:
-        """Runs another function and returns its output. Raises StepError if it failed, StepTimeoutError in time."""
+        """Runs another function and returns its output. Raises StepError, or StepTimeoutError at the timeout."""
         return self._driver.invoke(id, function_id_of(id, function), data, timeout_of(id, timeout))
 
     def send_event(self, id: str, event: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
@@ -192,9 +192,9 @@ class Step:
     @overload
     def parallel(self, *calls: Callable[[], T]) -> list[T]: ...
     def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
-        """Runs calls such as `lambda: ctx.step.run("a", f)` side by side; their results in order.
+        """Runs calls such as `lambda: ctx.step.run("a", f)` in parallel; returns their results in order.
 
-        All are let finish; then the first failure, in order, is raised.
+        All calls finish; then the first failure, in order, is raised.
         """
         check_calls(calls)
         return self._driver.parallel(calls)

@@ -103,16 +103,16 @@ class AsyncStep:
         return self._made(f"step {id!r}", self._driver.run(id, fn, args, kwargs, None, None))
 
     def options(self, *, retries: int | None = None, timeout: Duration | None = None) -> AsyncStepOptions:
-        """`ctx.step.options(retries=0, timeout="30s").run(...)`: one step's own options, in place of the function's."""
+        """`ctx.step.options(retries=0, timeout="30s").run(...)`: options for one step, instead of the function's."""
         return AsyncStepOptions(self._driver, retries_of(retries), timeout_of(None, timeout), self._made)
 
     def sleep(self, id: str, duration: Duration) -> Coroutine[Any, Any, None]:
-        """Sleeps for up to 366 days. It costs nothing to be asleep."""
+        """Sleeps for up to 366 days. A sleeping run uses no process."""
         check_id(id)
         return self._made(f"step {id!r}", self._driver.sleep(id, sleep_of(id, duration)))
 
     def sleep_until(self, id: str, when: datetime | str) -> Coroutine[Any, Any, None]:
-        """Sleeps until an aware datetime, or ISO text (no zone: UTC). The past goes on at once."""
+        """Sleeps until an aware datetime, or ISO text (no zone: UTC). A time in the past returns at once."""
         check_id(id)
         return self._made(f"step {id!r}", self._driver.sleep_until(id, time_of(id, when)))
 
@@ -159,7 +159,7 @@ class AsyncStep:
     def wait_for_any(
         self, id: str, waits: Mapping[str, Wait], *, timeout: Duration | None = None
     ) -> Coroutine[Any, Any, tuple[str, EventView] | None]:
-        """The label and the event of the first that comes, or None at the timeout; the others are dropped."""
+        """The label and the event of the first wait that resolves, or None at the timeout; the others are dropped."""
         asked = self._driver, id, many_waits(id, waits), timeout_of(id, timeout)
         return self._made(f"step {id!r}", _the_first(*asked))
 
@@ -199,7 +199,7 @@ class AsyncStep:
     def invoke(
         self, id: str, function: Any, data: Any = None, *, timeout: Duration | None = None
     ) -> Coroutine[Any, Any, Any]:
-        """Runs another function and returns its output. Raises StepError if it failed, StepTimeoutError in time."""
+        """Runs another function and returns its output. Raises StepError, or StepTimeoutError at the timeout."""
         asked = id, function_id_of(id, function), data, timeout_of(id, timeout)
         return self._made(f"step {id!r}", self._driver.invoke(*asked))
 
@@ -218,9 +218,9 @@ class AsyncStep:
     @overload
     async def parallel(self, *calls: Callable[[], Awaitable[T]]) -> list[T]: ...
     def parallel(self, *calls: Callable[[], Awaitable[Any]]) -> Coroutine[Any, Any, list[Any]]:
-        """Runs calls such as `lambda: ctx.step.run("a", f)` side by side; their results in order.
+        """Runs calls such as `lambda: ctx.step.run("a", f)` in parallel; returns their results in order.
 
-        All are let finish; then the first failure, in order, is raised.
+        All calls finish; then the first failure, in order, is raised.
         """
         check_calls(calls)
         return self._made("step.parallel", self._driver.parallel(calls))

@@ -82,7 +82,7 @@ class Event(Generic[D_co]):
 
 
 class Cron(msgspec.Struct, frozen=True):
-    """Starts a function by the clock: five cron fields in a time zone, late by a random share of `jitter`.
+    """Starts a function on a schedule: five cron fields in a time zone, late by a random share of `jitter`.
 
     `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` stand for fields. The event is `tidemill/scheduled.timer`.
     """
@@ -95,7 +95,7 @@ class Cron(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """One of the events that `step.wait_for_any` waits for.
 
-    `match` is a path that must hold the same value in the run's event and in the incoming one; `when` is CEL over
+    `match` is a path that must have the same value in the run's event and in the incoming one; `when` is CEL over
     `event` (the run's own) and `async` (the incoming).
     """
 
