@@ -17,6 +17,7 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from tidemill.aws.function.metrics import NAMESPACE
+from tidemill.model import Event
 
 Handler = Callable[[Mapping[str, Any], Any], Any]
 
@@ -66,3 +67,10 @@ def observed(handler: Handler) -> Handler:
             metrics.flush()
 
     return run
+
+
+def rejected(event: Event) -> None:
+    """Tell of an event that was kept as rejected."""
+    metrics.count("EventsRejected")
+    reason = event.rejected.error if event.rejected is not None else ""
+    logger.warning("an event was rejected: %s", reason, extra={"event_id": event.id, "event_name": event.name})

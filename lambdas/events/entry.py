@@ -7,9 +7,8 @@ from typing import Any
 
 from tidemill.aws.messages.redelivery import sooner
 from tidemill.aws.world import client, settings, world
-from tidemill.model import Event
 from tidemill_lambdas import batch, events
-from tidemill_lambdas.observe import logger, metrics, observed
+from tidemill_lambdas.observe import observed, rejected
 
 _MARGIN = 10_000  # milliseconds kept for what is at hand when the time is nearly up
 
@@ -29,12 +28,6 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             sent = {"QueueUrl": url, "MessageBody": body, "DelaySeconds": seconds}
             client().call("sqs", "SendMessage", sent)
 
-        events.work(message["body"], world(), later=later, stopping=stopping, rejected=_rejected, delay=delay)
+        events.work(message["body"], world(), later=later, stopping=stopping, rejected=rejected, delay=delay)
 
     return batch.each(event, work, sooner(client(), settings().queues))
-
-
-def _rejected(event: Event) -> None:
-    metrics.count("EventsRejected")
-    reason = event.rejected.error if event.rejected is not None else ""
-    logger.warning("an event was rejected: %s", reason, extra={"event_id": event.id, "event_name": event.name})

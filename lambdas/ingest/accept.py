@@ -61,6 +61,12 @@ def webhook(name: str, body: bytes, now: int, entropy: Entropy) -> Event:
     return _event(msgspec.convert(sent, _Sent), now, entropy)
 
 
+def proven(told: dict[str, Any], now: int, entropy: Entropy) -> Event:
+    """The event of a webhook that has proven who sent it. Raises Refused."""
+    (sent,) = refuse.checked(told, now)
+    return _event(msgspec.convert(sent, _Sent), now, entropy)
+
+
 def foreign(envelope: Envelope, now: int, entropy: Entropy) -> Event:
     """The event that somebody put on the bus without us. Raises Refused.
 
@@ -80,11 +86,19 @@ def again(event: Event, given: Mapping[str, Any], now: int, entropy: Entropy) ->
     its own id. Raises Refused."""
     sent = event.rejected.body if event.rejected is not None else None
     body: dict[str, Any] = cast("dict[str, Any]", sent) if isinstance(sent, dict) else {}
-    detail = dict(body) if body.get("name") == event.name else {"name": event.name, "data": event.data or body}
+    detail = (
+        dict(body)
+        if body.get("name") == event.name
+        else {"name": event.name, "data": event.data or body, **_user_of(event)}
+    )
     if not body and not event.data and "data" not in given:
         raise Refused(400, "what was rejected is no JSON object; give the data that the event is to have", errors=[])
     (checked,) = refuse.checked({"ts": event.ts, **detail, **given, "id": event.id}, now)
     return _event(msgspec.convert(checked, _Sent), now, entropy)
+
+
+def _user_of(event: Event) -> dict[str, Any]:
+    return {"user": event.user} if event.user is not None else {}
 
 
 def _decoded(body: bytes, array: bool) -> list[_Sent] | None:

@@ -13,18 +13,18 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill_local.console.terminal import clean
-from tidemill_local.load import events
+from tidemill_local.load import events, webhook_secrets
 
 if TYPE_CHECKING:
     from tidemill.app import App
-    from tidemill.model import EventSchema
+    from tidemill.model import EventSchema, WebhookSpec
     from tidemill.sdk.function import Function
 
 _DEFINITION = ".function.json"
@@ -68,6 +68,29 @@ class Targets:
         if problems:
             raise TargetError("\n".join(problems))
         return functions
+
+    def webhooks(self) -> list[WebhookSpec]:
+        """All webhooks. Raises TargetError for a name that two apps declare."""
+        found: dict[str, tuple[App, WebhookSpec]] = {}
+        for app in self.apps:
+            for webhook in app.webhooks.values():
+                other, _ = found.setdefault(webhook.name, (app, webhook))
+                if other is not app:
+                    raise TargetError(
+                        f"the apps {other.name!r} and {app.name!r} both declare a webhook {webhook.name!r}; "
+                        "give one of them another name"
+                    )
+        return [webhook for _, webhook in found.values()]
+
+    def secrets(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """What the variables hold that webhooks name. Raises TargetError where one holds no secret."""
+        problems: list[str] = []
+        for webhook in self.webhooks():
+            problem = webhook_secrets.problem(webhook, environment.get(webhook.secret, ""))
+            problems += [problem] if problem is not None else []
+        if problems:
+            raise TargetError("\n".join(problems))
+        return {webhook.secret: environment[webhook.secret] for webhook in self.webhooks()}
 
 
 def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False, loading: Loading = lambda _: None) -> Targets:

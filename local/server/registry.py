@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, schemas_by_name
+from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, WebhookSpec, lines_of, schemas_by_name
 
 
 class LocalRegistry:
@@ -17,6 +17,8 @@ class LocalRegistry:
         self._version = ""
         self._schemas: list[EventSchema] = []
         self._by_name: dict[str, dict[str, str]] = {}
+        self._webhooks: dict[str, WebhookSpec] = {}
+        self._secrets: Mapping[str, str] = {}
 
     def replace(
         self, functions: Iterable[FunctionSpec], version: str, schemas: Iterable[EventSchema] = ()
@@ -36,6 +38,11 @@ class LocalRegistry:
                 else:
                     self._exact.setdefault(name, []).append(spec)
         return [function_id for function_id in self._functions if function_id not in before]
+
+    def replace_webhooks(self, webhooks: Iterable[WebhookSpec], secrets: Mapping[str, str]) -> None:
+        """Take these webhooks in place of all others. `secrets`: what the variables that they name hold."""
+        self._webhooks = {webhook.name: webhook for webhook in webhooks}
+        self._secrets = secrets
 
     def function(self, function_id: str) -> FunctionSpec | None:
         return self._functions.get(function_id)
@@ -62,6 +69,12 @@ class LocalRegistry:
 
     def all_schemas(self) -> list[EventSchema]:
         return list(self._schemas)
+
+    def webhook(self, name: str) -> WebhookSpec | None:
+        return self._webhooks.get(name)
+
+    def webhook_secrets(self, webhook: WebhookSpec, *, fresh: bool = False) -> Sequence[str]:  # noqa: ARG002  always
+        return lines_of(self._secrets.get(webhook.secret, ""))
 
 
 _NONE: Mapping[str, str] = {}

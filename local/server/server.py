@@ -201,6 +201,7 @@ class Server:
         again = bool(self._registry.version(""))
         before = self._registry.functions()
         new = self._registry.replace(loaded.functions, loaded.version, loaded.schemas)
+        self._registry.replace_webhooks(loaded.webhooks, loaded.secrets)
         self._state = ""
         for function_id in new:
             for run_id in self._db.runs.held(function_id):

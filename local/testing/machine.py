@@ -6,6 +6,7 @@ none is left the world is at rest, and the clock may move to whatever is due nex
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import warnings
@@ -29,7 +30,7 @@ from tidemill.engine.intake.fit import fitting
 from tidemill.engine.runs import append as outside
 from tidemill.errors import NonDeterministicError
 from tidemill.limits import RENEW_BEFORE
-from tidemill.model import Event, EventSchema, Head, HeadChange, Parent
+from tidemill.model import Event, EventSchema, Head, HeadChange, Parent, WebhookSpec
 from tidemill.ports import World
 from tidemill.sdk.function import Function
 from tidemill_local.server.registry import LocalRegistry
@@ -159,8 +160,14 @@ class Machine:
     def busy(self) -> bool:
         return self._thread is not None
 
-    def load(self, functions: dict[str, Function[Any, Any]], schemas: Iterable[EventSchema] = ()) -> None:
+    def load(
+        self,
+        functions: dict[str, Function[Any, Any]],
+        schemas: Iterable[EventSchema] = (),
+        webhooks: Iterable[WebhookSpec] = (),
+    ) -> None:
         """Serve these functions in place of all others; what was held for want of one goes on."""
+        self.registry.replace_webhooks(webhooks, os.environ)  # as it is when a request comes in
         self._loads += 1
         self._host = Host(
             passes=_is_for_the_test, deadlocks=True, judge=_judge, say=self.stores.logs.keep, version=str(self._loads)

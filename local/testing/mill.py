@@ -23,6 +23,7 @@ from tidemill.sdk.function import Function
 from tidemill.sdk.name_rules import text_problem
 from tidemill.sdk.payload import passed_object, plain_events
 from tidemill_local.load import events
+from tidemill_local.load.targets import Targets
 from tidemill_local.testing.doubles import Raised, Stub
 from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock
 from tidemill_local.testing.run import Run
@@ -294,7 +295,7 @@ class Mill:
             self._apps[app] = app.transport
             app.transport = self._transport
         schemas, _ = events.declared(apps, events.folders([Path.cwd()]))
-        self._machine.load(functions, schemas)
+        self._machine.load(functions, schemas, Targets(list(apps)).webhooks())
 
     def _transport(self, events: list[dict[str, Any]]) -> list[str]:
         """How `app.send` sends while this Mill is there."""

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tidemill.core.journal import Record
-from tidemill.model import Event, EventSchema, Failure, FunctionSpec, Head, HeadChange, Parent, Wait
+from tidemill.model import Event, EventSchema, Failure, FunctionSpec, Head, HeadChange, Parent, Wait, WebhookSpec
 from tidemill.run_logs import LogLine
 
 
@@ -67,6 +67,8 @@ class Loaded(_Message, frozen=True, tag=10):
     notes: list[str]
     places: list[str] = []
     schemas: list[EventSchema] = []
+    webhooks: list[WebhookSpec] = []
+    secrets: dict[str, str] = {}  # by variable: the environment file is read in the worker alone
 
 
 class Broken(_Message, frozen=True, tag=11):

@@ -54,7 +54,8 @@ def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
     before = set(sys.modules)
     try:
         loaded = _load(order, lambda target: server.sendall(wire.frame(wire.Loading(target))))
-        functions = loaded.functions()
+        functions, webhooks = loaded.functions(), loaded.webhooks()
+        secrets = loaded.secrets(os.environ)
     except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
         from tidemill_local.load import mistakes
 
@@ -65,7 +66,8 @@ def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
     files = sources.of_modules(before) + loaded.files
     specs = [function.spec for function in functions.values()]
     version = sources.version(files)
-    server.sendall(wire.frame(wire.Loaded(specs, version, files, loaded.notes, loaded.places)))
+    told = wire.Loaded(specs, version, files, loaded.notes, loaded.places, loaded.schemas, webhooks, secrets)
+    server.sendall(wire.frame(told))
     _Worker(server, functions, board, version).listen()
     return 0
 

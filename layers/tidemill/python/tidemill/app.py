@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tidemill.aws.function.entry import Entry
     from tidemill.declare.functions import FunctionOptions
     from tidemill.declare.schemas import Found
+    from tidemill.declare.webhooks import WebhookOptions
+    from tidemill.model import WebhookScheme, WebhookSpec
     from tidemill.schemas.upcasts import Upcast
     from tidemill.sdk.context import AsyncContext, Context
     from tidemill.sdk.function import AsyncFunction, Function, SyncFunction
@@ -63,6 +65,7 @@ class App:
         self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # how `send` sends; None: see _post
         self.schemas: list[Found] = []  # of events, as `event` has declared them
         self._typed = Typed()
+        self.webhooks: dict[str, WebhookSpec] = {}
         self._entry: Entry | None = None
 
     def __repr__(self) -> str:
@@ -122,6 +125,18 @@ class App:
         The function takes the older data, a dict, and returns the newer. Raises DeclarationError.
         """
         return self._typed.upcast(name, older, newer)
+
+    def webhook(self, path: str, *, scheme: WebhookScheme, secret: str, **options: Unpack[WebhookOptions]) -> None:
+        """Declares who may call `POST /w/{event_key}/{path}`: only who signs its requests by this scheme.
+
+        `secret` names the variable that holds the secret; if it has several lines, each of them is good. `name`, `id`,
+        `data` and `user` say what the event is, in CEL over `body` and `headers`. Raises DeclarationError.
+        """
+        from tidemill.declare.webhooks import webhook
+
+        if path in self.webhooks:
+            raise DeclarationError(f"webhook {path!r}", ["is declared twice; give one of them another name"])
+        self.webhooks[path] = webhook(path, scheme, secret, options)
 
     def _declare(self, fn: Any, on: Any, options: dict[str, Any]) -> Function[Any, Any]:
         function = declared(self.name, fn, on, options)

@@ -134,6 +134,30 @@ class FunctionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     versions: Literal["pinned", "latest"] = "pinned"
 
 
+WebhookScheme = Literal["standard", "stripe", "github", "slack", "hmac-sha256"]
+SignatureFormat = Literal["hex", "base64", "sha256={hex}"]
+WEBHOOK_ROOTS = frozenset({"body", "headers"})  # what the expressions of a webhook are about
+
+
+class WebhookSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A webhook whose sender signs its requests. What is None has its default; the expressions are CEL."""
+
+    name: str  # in the path, and at the beginning of its events' names
+    scheme: WebhookScheme
+    secret: str  # the variable that holds the secret; in AWS the ARN of the secret
+    event: str | None = None  # the name of its events
+    id: str | None = None
+    data: str | None = None
+    user: str | None = None
+    header: str | None = None  # where the signature stands; lower case
+    format: SignatureFormat | None = None
+
+
+def lines_of(secret: str) -> list[str]:
+    """The secrets that a text holds, one a line: while a secret is changed, the old one and the new one are good."""
+    return [line.strip() for line in secret.splitlines() if line.strip()]
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error as a run remembers it."""
 

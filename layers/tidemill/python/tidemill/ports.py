@@ -15,7 +15,19 @@ import msgspec
 
 from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.core.journal import Claimed, Record, Started
-from tidemill.model import AtWork, Event, EventSchema, FunctionSpec, Head, HeadChange, Parent, Place, RunStatus, Wait
+from tidemill.model import (
+    AtWork,
+    Event,
+    EventSchema,
+    FunctionSpec,
+    Head,
+    HeadChange,
+    Parent,
+    Place,
+    RunStatus,
+    Wait,
+    WebhookSpec,
+)
 from tidemill.run_logs import Logs, NoLogs
 
 
@@ -400,6 +412,15 @@ class Registry(Protocol):
 
     def all_schemas(self) -> list[EventSchema]:
         """Every schema there is, sorted by name."""
+        ...
+
+    def webhook(self, name: str) -> WebhookSpec | None:
+        """What is declared of the webhook with this name; None: anybody with an event key may call it."""
+        ...
+
+    def webhook_secrets(self, webhook: WebhookSpec, *, fresh: bool = False) -> Sequence[str]:
+        """The secrets with which its sender may sign; none where they are missing. `fresh`: asked for anew, unless
+        that was done a moment ago."""
         ...
 
 

@@ -13,6 +13,7 @@ from tidemill.limits import DAY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_EVENT = frozenset({"event"})
 _LONGEST = 36_525 * DAY  # a hundred years, which every store can hold
 
 
@@ -53,15 +54,16 @@ class Problems:
             self.add(where, f"must be at most {duration.text(_LONGEST if most is None else most)}, not {value!r}")
         return ms
 
-    def expression(self, where: str, value: Any) -> str:
-        """CEL over `event`."""
+    def expression(self, where: str, value: Any, roots: frozenset[str] = _EVENT) -> str:
+        """CEL over `event`, or over the `roots`."""
         if not isinstance(value, str):
-            self.add(where, f"must be CEL as text, such as 'event.data.user_id', not {type(value).__name__}")
+            example = "event.data.user_id" if "event" in roots else f"{min(roots)}.type"
+            self.add(where, f"must be CEL as text, such as {example!r}, not {type(value).__name__}")
             return ""
         from tidemill.core.expression import compile  # noqa: A004 - and where no CEL is, it need not be loaded
 
         try:
-            compile(value)
+            compile(value, roots)
         except ValueError as error:
             self.add(where, str(error))
         return value

@@ -10,7 +10,7 @@ stands for a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -19,9 +19,10 @@ from tidemill.aws.dynamo.keys import PK, SK
 from tidemill.aws.dynamo.schemas import Schemas
 from tidemill.aws.dynamo.table import Item, Key, Table
 from tidemill.aws.dynamo.wait_keys import quoted
+from tidemill.aws.dynamo.webhooks import Webhooks
 from tidemill.aws.system import SystemClock
 from tidemill.limits import MINUTE
-from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, name_matches
+from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, WebhookSpec, name_matches
 from tidemill.ports import Clock
 
 FRESH = MINUTE
@@ -44,6 +45,7 @@ class DynamoRegistry:
         self._functions: dict[str, tuple[int, tuple[FunctionSpec, str]]] = {}
         self._listeners: dict[str, tuple[int, list[str]]] = {}
         self._schemas = Schemas(table, self._clock)
+        self._webhooks = Webhooks(table, self._clock)
 
     def function(self, function_id: str) -> FunctionSpec | None:
         known = self._known(function_id)
@@ -66,6 +68,12 @@ class DynamoRegistry:
 
     def all_schemas(self) -> list[EventSchema]:
         return self._schemas.all()
+
+    def webhook(self, name: str) -> WebhookSpec | None:
+        return self._webhooks.get(name)
+
+    def webhook_secrets(self, webhook: WebhookSpec, *, fresh: bool = False) -> Sequence[str]:
+        return self._webhooks.secrets(webhook, fresh=fresh)
 
     def _known(self, function_id: str) -> tuple[FunctionSpec, str] | None:
         """The function and its version. That there is none is not remembered: it may be deployed at any moment."""

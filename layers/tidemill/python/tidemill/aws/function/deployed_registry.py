@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tidemill.model import EventSchema, FunctionSpec
+from tidemill.model import EventSchema, FunctionSpec, WebhookSpec
 from tidemill.ports import Registry
 
 
@@ -33,3 +33,9 @@ class OwnRegistry:
 
     def all_schemas(self) -> list[EventSchema]:
         return self._registry.all_schemas()
+
+    def webhook(self, name: str) -> WebhookSpec | None:
+        return self._registry.webhook(name)
+
+    def webhook_secrets(self, webhook: WebhookSpec, *, fresh: bool = False) -> Sequence[str]:
+        return self._registry.webhook_secrets(webhook, fresh=fresh)
