@@ -99,7 +99,9 @@ class Site:
         return f"]({self._page(target, name)}{anchor})"
 
     def _page(self, target: Path, name: str) -> str:
-        """The page of a target, relative to the page `name`."""
+        """The page of a target, relative to the page `name`; of a folder its README.md, if it has one."""
+        if (target / "README.md").is_file():
+            target /= "README.md"
         if DOCS in target.parents:
             page = str(target.relative_to(DOCS))
         else:

@@ -55,6 +55,12 @@ def test_a_linked_program_is_shown(pages: Path) -> None:
     assert (ROOT / "examples" / "coordination" / "onboarding.py").read_text("utf-8") in shown
 
 
+def test_a_linked_folder_is_shown_by_its_readme(pages: Path) -> None:
+    assert "](source/examples/README.md)" in (pages / "index.md").read_text("utf-8")
+    assert (pages / "source" / "examples" / "README.md").read_text("utf-8").startswith("# Examples")
+    assert "](" in (pages / "source" / "examples" / "limits" / "index.md").read_text("utf-8")  # one without: its files
+
+
 def test_the_builder_s_warnings_are_told_in_a_line_each() -> None:
     said = "\x1b[33mWarning:\x1b[0m page does not exist\n    \x1b[38m╭─[ guides/a.md:7:12 ]\n"
     said += "Traceback (most recent call last):\nRuntimeError: Aborted"
