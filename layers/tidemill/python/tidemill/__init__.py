@@ -1,4 +1,4 @@
-"""Tidemill stores events and lets them out, in a controlled flow, to run functions."""
+"""Tidemill: durable functions that events start. This is the public API."""
 
 from tidemill.app import App
 from tidemill.errors import (

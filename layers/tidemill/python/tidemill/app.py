@@ -1,4 +1,4 @@
-"""`App`: where functions are declared, and events are sent from."""
+"""`App`, the public class that declares functions and sends events."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class App:
             raise DeclarationError(f"App({name!r})", [problem])
         self.name = name
         self.functions: dict[str, Function[Any, Any]] = {}  # by the id that everyone outside the app uses
-        self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # how `send` sends; None: see _post
+        self.transport: Callable[[list[dict[str, Any]]], list[str]] | None = None  # None: see `_post`
         self.schemas: list[Found] = []  # of events, as `event` has declared them
         self._typed = Typed()
         self.webhooks: dict[str, WebhookSpec] = {}
@@ -74,7 +74,7 @@ class App:
     def handler(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """The handler of this app's Lambda: processes the messages of its functions' queues."""
         if self._entry is None:
-            from tidemill.aws.function.entry import serving  # the executor, and AWS with it: in the Lambda only
+            from tidemill.aws.function.entry import serving  # imports the AWS adapters
 
             self._entry = serving(self)
         return self._entry.handle(event, context)
@@ -194,7 +194,7 @@ class App:
         events = _events(name, data, fields)
         if self.transport is not None:
             return self.transport(events)
-        import asyncio  # whoever awaits this has it loaded
+        import asyncio  # a caller that awaits has loaded asyncio already
 
         return await asyncio.to_thread(_post, events)
 
@@ -209,9 +209,9 @@ def _events(first: str | Sequence[Mapping[str, Any]], data: Any, fields: dict[st
 
 def _post(events: list[dict[str, Any]]) -> list[str]:
     if os.environ.get("TIDEMILL_BUS") and not os.environ.get("TIDEMILL_URL"):
-        from tidemill.aws.function.app_send import publish  # in a Lambda, where it is loaded
+        from tidemill.aws.function.app_send import publish  # only in a Lambda, which has loaded it already
 
         return publish(events)
-    from tidemill.sdk.client import post  # and HTTP with it
+    from tidemill.sdk.client import post  # imports HTTP
 
     return post(events)

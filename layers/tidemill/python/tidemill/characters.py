@@ -1,7 +1,7 @@
-"""Characters that SQS takes in no message, and EventBridge puts into messages of SQS: U+FFFE and U+FFFF.
+"""U+FFFE and U+FFFF: two characters that SQS refuses in every message, although EventBridge passes them to SQS.
 
-It refuses control characters too, but those JSON escapes; half a surrogate is no text at all. An event that holds one
-of the two might never arrive, so it is refused at every door. What the platform itself sends to a queue escapes them.
+SQS refuses control characters too, but JSON escapes those; half a surrogate is not text at all. An event that holds
+one of the two might never arrive, so every way in refuses it. Messages that the platform itself sends escape them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Place = tuple[str | int, ...]
 
 
 def any_in(encoded: bytes) -> bool:
-    """Whether JSON that escapes no more than it must holds one."""
+    """Whether the JSON, which escapes no more than it must, holds one of the two."""
     return any(sign in encoded for sign in _IN_UTF8)
 
 
 def escaped(encoded: str) -> str:
-    """The same JSON without them."""
+    """The same JSON with both characters escaped."""
     for sign in REFUSED:
         if sign in encoded:
             encoded = encoded.replace(sign, f"\\u{ord(sign):04x}")
@@ -29,14 +29,14 @@ def escaped(encoded: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    """Text for people to read, where they are replaced."""
+    """The text for people to read: both characters are replaced."""
     for sign in REFUSED:
         text = text.replace(sign, "\ufffd")
     return text
 
 
 def place_of(value: object, place: Place = ()) -> Place | None:
-    """Where the first is, if there is one: ("data", "items", 3); one in a key is at that key."""
+    """The path of the first one, if any: ("data", "items", 3); the path of one in a key ends with that key."""
     if isinstance(value, str):
         return place if any(sign in value for sign in REFUSED) else None
     if isinstance(value, dict):

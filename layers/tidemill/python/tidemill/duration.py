@@ -25,11 +25,11 @@ _FORMS = "give seconds, a timedelta, or text such as '1h30m' (units: ms s m h d 
 def parse(value: str | int | float | timedelta) -> int:
     """The milliseconds of a duration: seconds as a number, a timedelta, or text such as "1h30m".
 
-    Raises ValueError for anything else, and for what is negative or not finite.
+    Raises ValueError for anything else, and for a duration that is negative or not finite.
     """
     if isinstance(value, str):
         return _parse_text(value)
-    # Callers are not always type-checked: what is no duration must be told in a sentence.
+    # Callers are not always type-checked: a value that is not a duration gets an error sentence.
     if isinstance(value, bool) or not isinstance(value, (int, float, timedelta)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"{value!r} is not a duration: {_FORMS}")
     if isinstance(value, timedelta):
@@ -64,13 +64,13 @@ def _parse_text(value: str) -> int:
 def parse_time(value: str | datetime) -> int:
     """Milliseconds since the epoch of an aware datetime, or of ISO 8601 text (no zone means UTC).
 
-    Raises ValueError for a naive datetime, and for text that is no time.
+    Raises ValueError for a naive datetime, and for text that is not a time.
     """
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError(f"{value!r} has no time zone: give an aware datetime, such as datetime.now(UTC)")
         return _since_epoch(value)
-    # As above: a date or a number given by mistake is told in a sentence.
+    # As above: a date or a number given by mistake gets an error sentence.
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"{value!r} is not a time: give an aware datetime or ISO 8601 text")
     try:
@@ -102,7 +102,7 @@ def parse_retry_after(value: str | float | timedelta | datetime) -> tuple[int, b
 
 
 def _parse_http_date(text: str) -> int:
-    from email.utils import parsedate_to_datetime  # few errors name an HTTP date
+    from email.utils import parsedate_to_datetime  # imported late: few errors name an HTTP date
 
     try:
         moment = parsedate_to_datetime(text)
@@ -121,7 +121,7 @@ def iso(ms: int) -> str:
     return f"{_second(seconds)}.{rest:03}Z"
 
 
-@lru_cache(maxsize=1024)  # the records of a journal lie close together, and a view of one has many times
+@lru_cache(maxsize=1024)  # one view of a journal formats many times, and most fall in the same second
 def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
 

@@ -1,20 +1,20 @@
-"""The errors of Tidemill, as one tree.
+"""The exceptions of Tidemill, as one tree.
 
     TidemillError
     ├── DeclarationError       a function, trigger or option makes no sense; names every problem at once
     ├── ApiError               the platform answered a call with an error status
     ├── NonRetriableError      raised by your code: stop at once, no more retries
-    │   └── EventError         an event that is refused; names every problem by place
+    │   └── EventError         an event that is refused; names every problem and its place
     ├── RetryAfterError        raised by your code: retry, but not before the time it names
     ├── StepError              a step failed for good; catch it to go on without the step
-    │   └── StepTimeoutError   ... because its time ran out
+    │   └── StepTimeoutError   a step failed because its timeout passed
     ├── TaskFailed             an attempt of a definition's step failed; says whether to try again
     ├── NonDeterministicError  the code took another way than the journal remembers
     ├── JournalError           a journal that cannot be true: a gap, or a newer format
     └── Unavailable            a store or queue did not answer; whether it did what was asked is unknown
 
-One more is no error but the way a run leaves your code: `execute.live.Left` derives from BaseException, so that
-`except Exception` cannot swallow it.
+`engine.drive.live.Left` is not an error: it ends your code's execution when a run suspends. It derives from
+BaseException, so that `except Exception` cannot swallow it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class TidemillError(Exception):
-    """Every error that Tidemill itself raises. It survives pickle and copy, whatever its constructor takes."""
+    """The base of every error that Tidemill raises. Each survives pickle and copy, whatever its constructor takes."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return remade, (type(self), self.args), self.__dict__
 
 
 def remade(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
-    """The error again, without its constructor: `args` is the message alone, and constructors take more."""
+    """Rebuild the error without its constructor: `args` holds only the message, and constructors take more."""
     return kind.__new__(kind, *args)
 
 
@@ -124,4 +124,4 @@ class JournalError(TidemillError):
 
 
 class Unavailable(TidemillError):
-    """A store or queue did not answer in time. What was asked may have been done: look before you do it again."""
+    """A store or queue did not answer in time. It may have carried out the request: check before you repeat it."""

@@ -1,4 +1,4 @@
-"""Ids: ULIDs for what is new, digests for what must come out the same when it is done twice."""
+"""Ids: ULIDs for new things, digests where doing the work twice must give the same id."""
 
 from __future__ import annotations
 

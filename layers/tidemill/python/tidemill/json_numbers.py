@@ -1,7 +1,7 @@
-"""Numbers that JSON may hold and nobody can keep: whole ones of more than 64 bits, others beyond a double.
+"""Numbers that JSON allows and no store can keep: integers of more than 64 bits, and others beyond a double.
 
-Decoders differ in what they make of such a number (an error that gives no place, infinity, a refusal to read so many
-digits). So where a text may hold one, it is looked for in the text.
+Decoders treat such a number differently (an error without a place, infinity, a refusal to read so many digits). So
+this module searches the JSON text itself.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import math
 import re
 
 SENTENCE = "this number is too large (whole ones have at most 64 bits, others lie below 1.8e308); send it as text"
-TOO_LARGE = 1 << 64  # stands for such a number in a value that is looked at to be refused
+TOO_LARGE = 1 << 64  # replaces such a number in a value that is read only to be refused
 
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
-_DIGITS = 20  # and a sign: no whole number of 64 bits has more
+_DIGITS = 20  # digits and a sign: no integer of 64 bits has more
 _SHOWN = 40  # characters of a number that is quoted
 
 
@@ -30,7 +30,7 @@ def real(text: str) -> float:
 
 
 def first(text: str) -> tuple[int, str] | None:
-    """Where the first such number stands in a text that is JSON, and how it begins."""
+    """The position of the first such number in a JSON text, and its first digits."""
     for found in _WORD.finditer(text):
         word = found[0]
         if not word.startswith('"') and _too_large(word):

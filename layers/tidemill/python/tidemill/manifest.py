@@ -1,4 +1,4 @@
-"""What apps declare, for those who do not import their code: the registry, CDK, `tidemill manifest`."""
+"""The manifest: the declarations of apps as data, for readers that do not import their code (registry, CDK, CLI)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def specs(*apps: App) -> list[FunctionSpec]:
-    """All functions of the apps, sorted by id. Raises DeclarationError if one name stands for two apps."""
+    """All functions of the apps, sorted by id. Raises DeclarationError if two apps have one name."""
     names: set[str] = set()
     for app in apps:
         if app.name in names:
@@ -28,7 +28,7 @@ def specs(*apps: App) -> list[FunctionSpec]:
 
 
 def encode(functions: Iterable[FunctionSpec]) -> bytes:
-    """A JSON array with every field written out: whoever reads it need not know the defaults. `pattern` says which
+    """A JSON array with every field written out, so that its readers need not know the defaults. `pattern` says which
     events EventBridge has to bring to the function (null: none)."""
     return msgspec.json.encode([whole(spec) | {"pattern": pattern(spec.triggers)} for spec in functions])
 
@@ -38,7 +38,7 @@ def decode(data: bytes) -> list[FunctionSpec]:
 
 
 def whole(value: Any) -> Any:
-    """What is declared, as plain data with every field."""
+    """One function's declaration as plain data, with every field."""
     if isinstance(value, msgspec.Struct):
         config = value.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}

@@ -1,6 +1,6 @@
-"""Plain data that every room shares: what an event is, what a function declares, what a run's head says.
+"""Plain data that every package shares: events, declarations of functions, heads of runs.
 
-Nothing here does anything. Times are milliseconds since the epoch, durations milliseconds.
+These types have no behavior. Times are milliseconds since the epoch, durations milliseconds.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def effective_at(self) -> int:
-        """It starts, resolves and cancels nothing before: its receipt, or its `ts` where that lay ahead then."""
+        """The time from which the event takes effect: its receipt, or its `ts` if that was in the future then."""
         return max(self.received_at, self.ts)
 
 
@@ -159,7 +159,7 @@ def lines_of(secret: str) -> list[str]:
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as a run remembers it."""
+    """An error as the journal stores it."""
 
     type: str
     message: str
@@ -170,7 +170,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who waits for this run: the step `key` of the run `run_id`. `chunk` of `chunks`: the part of a map that it is."""
+    """The parent that waits for this run: step `key` of run `run_id`. `chunk` of `chunks`: this run's part of a map."""
 
     run_id: str
     function_id: str
@@ -189,9 +189,9 @@ class Place(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Admission(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """What flow control has decided about a run: where it stands in line, and what it holds, in the order of taking.
+    """What flow control has decided about a run: its position in line, and what it holds, in the order of taking.
 
-    `places`: without all of these its code does not run. `alone`: the place of a singleton, held from birth to end.
+    `places`: without all of these its code does not run. `singleton`: held from creation to end.
     """
 
     rank: int
@@ -206,7 +206,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     function_id: str
     status: RunStatus
     created_at: int
-    due: int | None  # when someone must look at this run again at the latest; None once it is closed
+    due: int | None  # the latest time at which this run must be checked again; None once it has ended
     version: str = ""
     reason: str | None = None
     event_ids: tuple[str, ...] = ()
@@ -216,14 +216,14 @@ class Head(msgspec.Struct, omit_defaults=True):
     started_at: int | None = None
     ended_at: int | None = None
     end: int | None = None  # the number of the terminal record
-    snapshot: int | None = None  # the number of the last record that the snapshot holds
+    snapshot: int | None = None  # the number of the last record in the snapshot
     finish_by: int | None = None  # a run open after this is cancelled
     start_by: int | None = None  # a run not begun by this is cancelled
     not_before: int | None = None  # a run is not begun before this (its event lies in the future)
-    needs_cleanup: bool = False  # waits or chunks are registered for it, which its end must undo
+    needs_cleanup: bool = False  # it has registered waits or chunks, which its end must delete
     admission: Admission | None = None  # None: its function has no flow control, or nothing was decided yet
-    gathers: bool = False  # events come to it after its birth (debounce, batch)
-    kept: int | None = None  # before this nothing of the run expires; None: nothing ever does
+    gathers: bool = False  # the run still collects events (debounce, batch)
+    kept: int | None = None  # nothing of the run expires before this; None: nothing ever expires
 
 
 class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -248,7 +248,7 @@ class HeadChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an awaited event must satisfy, ready to be found by key. Made by `core.match.resolve`.
+    """The condition on an awaited event, prepared for lookup by key. Made by `core.match.resolve`.
 
     `path` and `hash`: the path of the incoming event that must hold the value with this hash (no path: no key).
     `when`: what else must hold, CEL over `event` (the run's own) and `async` (the incoming).
@@ -262,7 +262,7 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run that waits for an event. Its id derives from run and step, so that it can be put twice.
+    """A wait of a run for an event. Its id derives from run and step, so that storing it twice is harmless.
 
     `key` is the step's key; a `cancel` wait ends the run instead. Events received at `after` or before don't count
     (`after` is the receipt time of the run's own event, or the time of the wait itself without look-back).
@@ -277,13 +277,13 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
     until: int | None = None
     label: str = ""
     cancel: bool = False
-    own: str = ""  # the id of the run's own event, which is never the awaited one
-    shares: bool = False  # it may be given an event that another wait of the run, for the same, has had
-    begun: int = 0  # the number of the first record that its run did not have when it began to wait
+    own: str = ""  # the id of the run's own event, which never satisfies the wait
+    shares: bool = False  # it may receive an event that another wait of the run has already received
+    begun: int = 0  # the number of the first record after the wait began
 
 
 def user_key(user: dict[str, Any] | None) -> str | None:
-    """Under which text a user's events and runs are found: the first of these ids that the event names."""
+    """The text that indexes a user's events and runs: the first of these ids that the event has."""
     for name in ("id", "external_id", "email", "phone"):
         if user and user.get(name) is not None:
             return str(user[name])
@@ -291,7 +291,7 @@ def user_key(user: dict[str, Any] | None) -> str | None:
 
 
 def name_matches(pattern: str, name: str) -> bool:
-    """Whether a trigger's name takes this event name. A `*` never takes the platform's own unless written after it."""
+    """Whether a trigger's name matches this event name. A `*` matches the platform's events only after their prefix."""
     if not pattern.endswith("*"):
         return pattern == name
     prefix = pattern[:-1]
@@ -301,7 +301,7 @@ def name_matches(pattern: str, name: str) -> bool:
 
 
 class AtWork(msgspec.Struct, frozen=True, array_like=True):
-    """A step whose code runs. Times in milliseconds."""
+    """A step whose code is executing. Times in milliseconds."""
 
     run_id: str
     key: str
@@ -310,5 +310,5 @@ class AtWork(msgspec.Struct, frozen=True, array_like=True):
     timeout: int | None = None
 
     def late(self, now: int, grace: int) -> bool:
-        """Whether it has passed its timeout by more than the grace."""
+        """Whether the step has exceeded its timeout by more than the grace."""
         return self.timeout is not None and now > self.since + self.timeout + grace

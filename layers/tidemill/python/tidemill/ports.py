@@ -1,4 +1,4 @@
-"""What the engine needs of the world. A world (Lambda, `tidemill dev`, a test) is a set of adapters behind these.
+"""The ports: the interfaces of stores, queues and clocks that the engine needs. A world is one set of their adapters.
 
 Every call may fail, be slow, succeed and look failed, or be made twice; the engine is written for that. Nothing here
 promises more than one item's conditional write and a strongly consistent read by key, except `RunStore.append` with
@@ -66,7 +66,7 @@ class Damaged(NamedTuple):
 
 
 class Page(list[Row]):
-    """The rows of a list that can be read, and the others by name. `cut`: its bytes ended it; there is more."""
+    """The readable rows of a list, and the damaged ones by name. `cut`: the limit of bytes ended it; more follows."""
 
     def __init__(self, rows: Iterable[Row] = (), damaged: Sequence[Damaged] = (), cut: bool = False) -> None:
         super().__init__(rows)
@@ -78,14 +78,14 @@ class RunStore(Protocol):
     def create(self, head: Head, records: Sequence[Record]) -> bool:
         """Put a new run: its head, records 0, 1, …, and a pointer under each of its events. False: it exists.
 
-        A store in which records expire says in `head.kept` before when none does.
+        A store in which records expire sets `head.kept` to the time before which none expires.
         """
         ...
 
     def head(self, run_id: str) -> Head | None: ...
 
     def open(self, run_id: str) -> tuple[Head, list[Record]] | None:
-        """The head and, as `read` gives them, the records that its snapshot does not hold: of one moment, at once."""
+        """The head, and the records after its snapshot as `read` gives them, both from one moment."""
         ...
 
     def read(self, run_id: str, after: int = -1) -> list[Record]:
@@ -99,17 +99,17 @@ class RunStore(Protocol):
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> list[Record] | None:
-        """Append `records` at `seq`, `seq`+1, … if nobody took `seq`; the head's change goes in the same transaction.
+        """Append `records` at `seq`, `seq`+1, … unless `seq` is taken; the head's change is in the same transaction.
 
         `seq` follows the last record that the caller has read or written: records that were appended together are
-        read together, so nobody asks for a number in their midst.
-        None: appended. Otherwise nothing was written, and the answer is what stands at `seq` and after.
+        read together, so no caller asks for a number in the middle of them.
+        None: appended. Otherwise nothing was written, and the answer is the records at `seq` and after.
         Where the first record is an `Ended` the adapter may write the head after it instead of with it.
         """
         ...
 
     def rewrite(self, run_id: str, seq: int, record: Record) -> None:
-        """Put the record in place of the one with this number, which was appended alone: it says less, and no other."""
+        """Replace the record with this number, which was appended alone, by one that says less."""
         ...
 
     def change(self, run_id: str, change: HeadChange) -> None:
@@ -117,7 +117,7 @@ class RunStore(Protocol):
         ...
 
     def redue(self, run_id: str, was: int | None, due: int, reason: str | None = None) -> None:
-        """Move the due time of an open run, and say why it is held; nothing if it has moved since it was `was`."""
+        """Move the due time of an open run from `was`, with the reason why it is held; no effect after another move."""
         ...
 
     def overdue(self, now: int, limit: int) -> list[Head]:
@@ -125,7 +125,7 @@ class RunStore(Protocol):
         ...
 
     def page(self, query: RunQuery) -> Page[Head]:
-        """Newest first; the parts of a map are in no list."""
+        """Newest first; lists leave out the chunks of a map."""
         ...
 
     def of_event(self, event_id: str) -> Page[Head]:
@@ -141,7 +141,7 @@ class RunStore(Protocol):
         ...
 
     def chunk_done(self, run_id: str, key: str, chunk: int) -> int:
-        """Note that this chunk of the map `key` has ended; how many have. Harmless to do twice."""
+        """Note that this chunk of the map `key` has ended; return how many have. Harmless to do twice."""
         ...
 
     def put_snapshot(self, run_id: str, seq: int, data: bytes) -> None:
@@ -153,16 +153,16 @@ class RunStore(Protocol):
         ...
 
     def renew(self, run_id: str, until: int) -> None:
-        """See to it that nothing of the run expires before `until`. Harmless to do twice; a store that keeps all does
+        """Ensure that nothing of the run expires before `until`. Harmless to do twice; a store that keeps all does
         nothing."""
         ...
 
 
 class EventStore(Protocol):
     def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
-        """Store the event, and under each awaited (path, hash) of its name. Harmless to do twice.
+        """Store the event, also under each awaited (path, hash) of its name. Harmless to do twice.
 
-        False: another event stands under its id, received less than its memory before; nothing was stored.
+        False: another event has its id and was received within EVENT_MEMORY before; nothing was stored.
         """
         ...
 
@@ -184,7 +184,7 @@ class EventStore(Protocol):
         ...
 
     def page(self, query: EventQuery) -> Page[Event]:
-        """It ends early, but after one event at least, when its events are ANSWER_BYTES."""
+        """A page ends early, after at least one event, when its events reach ANSWER_BYTES."""
         ...
 
     def paths(self, name: str) -> dict[str, int]:
@@ -204,20 +204,20 @@ class EventStore(Protocol):
         ...
 
     def delayed(self, now: int, limit: int) -> list[tuple[str, int]]:
-        """The ids of delayed events that are to be seen to by `now`, each with its due time, the most overdue first.
+        """The ids of delayed events that are due by `now`, each with its due time, the most overdue first.
 
         An event whose `ts` lies ahead of its receipt is due at its `ts` from the moment at which it is stored.
         """
         ...
 
     def redue(self, event_id: str, due: int | None) -> None:
-        """See to this delayed event then; None: never again. Nothing where it was not to be seen to any more."""
+        """Move the due time of this delayed event; None: it is done. No effect without a due time."""
         ...
 
 
 class WaitStore(Protocol):
     def put(self, wait: Wait) -> None:
-        """Put (or put again) the wait of this run, step and label."""
+        """Store the wait of this run, step and label; harmless to do twice."""
         ...
 
     def drop(self, run_id: str, key: str | None = None) -> None:
@@ -229,12 +229,12 @@ class WaitStore(Protocol):
         ...
 
     def awaited(self, name: str) -> bool:
-        """Whether any run waits for events of this name, one of those that the platform sends."""
+        """Whether any run waits for this event of the platform."""
         ...
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A run in a line. `token`: the number of the claim that it is to make once it has its place."""
+    """A run in a line. `token`: the number of the claim that it will make once it has its place."""
 
     run_id: str
     function_id: str
@@ -243,7 +243,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a place, under the claim with the number `token`, and until when if nothing is heard of it."""
+    """The run that holds a place, under the claim with the number `token`, until `until` unless that is extended."""
 
     run_id: str
     token: int
@@ -251,8 +251,8 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The run that gathers events under a key: `seq` and `count` are its last record's number and its events', if known
-    rightly (the journal decides)."""
+    """The run that collects events under a key. `seq` is the number of its last record, `count` that of its events;
+    both may be stale (the journal decides)."""
 
     run_id: str
     seq: int
@@ -272,28 +272,28 @@ class Usage(msgspec.Struct, frozen=True):
 class FlowStore(Protocol):
     """What flow control remembers, under the keys of `core.flow`. A function without flow control never comes here.
 
-    A holder is a run under one of its claims, told by the claim's number in the journal (its token): a later claim of
-    the run takes over the place of an earlier one, and the earlier can then neither take it nor give it up.
+    A holder is a run under one of its claims. The claim's number in the journal (its token) identifies it: a later
+    claim of the run takes over the place of an earlier one, which can then neither take the place nor give it up.
 
-    A line is served in its order: while a run stands in it, nobody gets a place but the first.
+    A line is served in its order: while runs wait in it, only the first can get a place.
     """
 
     def take(self, place: Place, run_id: str, token: int, until: int, now: int, known: bool) -> bool:
-        """Hold one of the places under this key, or hold it on under a newer claim. False also where there is a line,
-        though a place may be free: stand in it.
+        """Take one of the places under this key, or keep it under a newer claim. False also where runs wait in line,
+        even if a place is free: the caller then parks the run.
 
         A place that counts steps is free once its holder's `until` has passed; one that counts runs is not. Under one
-        and the same claim `until` never gets shorter: of two executors that are after it, the slower may be the loser.
-        `known`: the run may well hold a place here already. Harmless to do twice.
+        and the same claim `until` never gets shorter: of two executors, the slower may be the one that loses.
+        `known`: the run may already hold a place here. Harmless to do twice.
         """
         ...
 
     def park(
         self, place: Place, waiting: Waiting, until: int, now: int, limit: Callable[[str], int]
     ) -> list[tuple[str, str]]:
-        """Stand in line, then give what is free to the first in line, as `pass_on` does: maybe to this run.
+        """Put the run in line, then give the free places to the first in line, as `pass_on` does: perhaps to this run.
 
-        A run that stands there already keeps its position, and stands there with its new token.
+        A run that is already in line keeps its position and gets the new token.
         """
         ...
 
@@ -307,51 +307,51 @@ class FlowStore(Protocol):
         now: int,
         limit: Callable[[str], int],
     ) -> list[tuple[str, str]]:
-        """Give up the run's place, and give what is free to the first in line, until then; those granted, and not yet
-        claimed, as (run_id, function_id): have them looked at.
+        """Give up the run's place, and give the free places to the first in line, until then. Returns the runs with a
+        place that they have not yet claimed, as (run_id, function_id): the caller wakes them.
 
-        `upto`: only where it is held under a claim with this number or an earlier one; None: whatever the run holds,
+        `upto`: only if the place is held under a claim with this number or an earlier one; None: any place of the run
         and, with its `rank`, its position in line. `limit` says how many places there are for a function. A place that
-        a run gives up is never free while someone waits. Harmless to do twice: whom it was granted to is told again.
+        a run gives up is never free while another waits. Harmless to do twice: the answer names the same runs again.
         """
         ...
 
     def holders(self, key: str) -> list[Holder]: ...
 
     def lines(self, family: str) -> list[tuple[str, str]]:
-        """The keys of a limit (their common beginning) in whose lines runs stand, each with its label."""
+        """The keys of a limit (their common prefix) that have runs in line, each with its label."""
         ...
 
     def in_line(self, key: str) -> Iterator[tuple[str, str]]:
-        """The runs that stand in the line of a key, the first one first, as (run_id, function_id)."""
+        """The runs in the line of a key, in order, as (run_id, function_id)."""
         ...
 
     def spend(self, key: str, now: int, limit: int, period: int) -> int:
-        """Move a throttle's stored number on by one start (see `core.flow.throttle`), in one write; what it is now."""
+        """Advance a throttle's stored number by one start (see `core.flow.throttle`), in one write; return it."""
         ...
 
     def begin(self, key: str, run_id: str, turn: Turn, now: int, limit: Limit) -> Turn | None:
-        """Whether the run may begin now within its throttle (None), or else when: see `core.flow.throttle.begin`."""
+        """None if the run may begin now within its throttle, else when it may: see `core.flow.throttle.begin`."""
         ...
 
     def count(self, key: str, run_id: str, now: int, limit: int, period: int) -> bool:
-        """Whether this run may start now within its rate limit; then it counts, from now on. A run is counted once."""
+        """Whether this run may start now within its rate limit; if so, it is counted, once."""
         ...
 
     def first(self, key: str, run_id: str, now: int, until: int) -> str:
-        """Which run has the idempotency key: this one from now on, unless another has it until a later time."""
+        """The run that has the idempotency key: this one from now on, unless another has it until a later time."""
         ...
 
     def forget(self, key: str, run_id: str) -> None:
-        """The run was turned away after all: it does not have this idempotency key."""
+        """Release the idempotency key of a run that was skipped after all."""
         ...
 
     def window(self, key: str) -> Window | None:
-        """The run that gathers events under this key."""
+        """The run that collects events under this key."""
         ...
 
     def move_window(self, key: str, was: str | None, window: Window, now: int) -> Window:
-        """Put `window` in place of that of the run `was` (None: where there is none); what stands there then.
+        """Replace the window of the run `was` (None: no window) by `window`; return the window that is stored then.
 
         A window of the same run is moved forward only. Harmless to do twice.
         """
@@ -360,36 +360,36 @@ class FlowStore(Protocol):
     def usage(self, family: str, top: int) -> list[Usage]:
         """The sum of all keys of a limit (their common beginning), then the `top` with the longest lines.
 
-        Where there are very many keys or runs in line, at least so many.
+        With very many keys or runs in line, the numbers are lower bounds.
         """
         ...
 
 
 class Blobs(Protocol):
     def put(self, data: bytes, name: str | None = None) -> str:
-        """Keep `data`; its name is made from its content. `name`: in place of what stands under this name."""
+        """Store `data` under a name that is made from its content. `name`: replace the blob with this name instead."""
         ...
 
     def get(self, name: str) -> bytes: ...
 
     def address(self, name: str) -> str | None:
-        """Where anybody may read it for a few minutes; None where answers have no limit, and so need none."""
+        """A URL at which anybody may read the blob for a few minutes; None if answers have no limit and need no URL."""
         ...
 
     def renew(self, name: str) -> None:
-        """The blob is needed from now on as long as one that is put now. One that is not there stays so."""
+        """Keep the blob as long as one that is stored now. No effect if there is no such blob."""
         ...
 
 
 class Queue(Protocol):
-    """The functions' queues. What they carry is a hint: "look at this run", now or at a time."""
+    """The functions' queues. A message is a hint: "check this run", now or at a time."""
 
     def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:
-        """Have someone look at this run, now or at a time. `loose`: then the sweep, by its due time, is soon enough."""
+        """Have an executor check this run, now or at a time. `loose`: the sweep at its due time is soon enough."""
         ...
 
     def forget(self, run_id: str) -> None:
-        """The run has ended before a time far ahead at which it was to be looked at: that timer may be deleted."""
+        """Delete the run's timer for a time far ahead: the run has ended before it."""
         ...
 
 
@@ -403,11 +403,11 @@ class Registry(Protocol):
         ...
 
     def version(self, function_id: str) -> str:
-        """The version of the code that would run now."""
+        """The version of the code that would execute now."""
         ...
 
     def schemas(self, name: str) -> Mapping[str, str]:
-        """The schemas of this event's data, JSON texts by version; empty: it has none."""
+        """The schemas of this event's data, JSON texts by version; empty if it has none."""
         ...
 
     def all_schemas(self) -> list[EventSchema]:
@@ -425,7 +425,7 @@ class Registry(Protocol):
 
 
 class Bus(Protocol):
-    """Where events go that the platform itself or a run sends: to every function and every wait."""
+    """The bus takes events that the platform or a run sends, to every function and every wait."""
 
     def publish(self, events: Sequence[Event]) -> None: ...
 
@@ -444,23 +444,23 @@ class Entropy(Protocol):
 
 class Liveness(Protocol):
     def alive(self, claim: Claimed, now: int) -> bool:
-        """Whether the executor of this claim may still be at work."""
+        """Whether the executor of this claim may still be alive."""
         ...
 
 
 class Keeper(Protocol):
-    """What the executor of a run's code asks of whoever keeps the journal: in process, or over a socket."""
+    """The keeper writes the journal for an executor of a run's code: in the same process, or over a socket."""
 
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> list[Record] | None:
-        """As `RunStore.append`. With a change, what follows from it is seen to: wake-ups, or an end and its effects."""
+        """As `RunStore.append`. With a change, the keeper also performs its effects: wakes, or those of a run's end."""
         ...
 
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
         """Register the waits of one step, then look back: the oldest event that already satisfies one of them.
 
-        `taken`: (digest of the wait, event id) of what earlier waits of the run have had.
+        `taken`: (digest of the wait, event id) of the events that earlier waits of the run have received.
         """
         ...
 
@@ -473,7 +473,7 @@ class Keeper(Protocol):
         ...
 
     def map(self, head: Head, key: str, parts: Sequence[bytes]) -> None:
-        """Start the chunk runs of a map step, each with the encoded items that are its part."""
+        """Start the chunk runs of a map step, each with its encoded items."""
         ...
 
     def snapshot(self, head: Head, seq: int, data: bytes) -> None:
@@ -485,9 +485,9 @@ class Keeper(Protocol):
         ...
 
     def ended(self, head: Head, maps: Mapping[str, int]) -> None:
-        """The run has ended while this executor was at work on it: what it left behind since may be deleted.
+        """Delete what this executor has left behind since the run ended under it.
 
-        `maps`: those that it has begun and not gathered, each of so many parts.
+        `maps`: those that it has begun and not collected, each with its number of chunks.
         """
         ...
 
@@ -502,7 +502,7 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One set of adapters: all that the engine may touch."""
+    """One set of adapters: everything outside itself that the engine may use."""
 
     runs: RunStore
     events: EventStore
@@ -515,5 +515,5 @@ class World:
     entropy: Entropy
     liveness: Liveness
     flow: FlowStore
-    at_work: Callable[[str], Sequence[AtWork]] = lambda _: ()  # a run's steps whose code runs now, where that is known
+    at_work: Callable[[str], Sequence[AtWork]] = lambda _: ()  # a run's executing steps, if known
     logs: Logs = NoLogs()  # noqa: RUF009 - it holds nothing

@@ -1,4 +1,4 @@
-"""The programs of definitions: what one is given, and the port behind which each kind of runtime is."""
+"""Tasks: what the program of a definition's step receives, and the port that every kind of runtime implements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tidemill.core.definition import StepSpec
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One attempt of a definition's step. `input`: what its program is given, as JSON. `folder`: the definition's."""
+    """One attempt of a definition's step. `input`: its program's input, as JSON. `folder`: that of the definition."""
 
     function_id: str
     run_id: str
@@ -21,15 +21,15 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Handed(msgspec.Struct, frozen=True):
-    """The work goes on elsewhere, and its end will be told (`execute.handed`): the attempt has failed if that has not
-    happened by `until`."""
+    """The program runs elsewhere, and reports its end later (`engine.drive.remote_attempt`). Without a report by
+    `until`, the attempt has failed."""
 
     until: int
 
 
 class Runtime(Protocol):
-    """Runs the programs of one kind of step (docker, lambda, http, wasm). Called in a thread of its own."""
+    """Runs the programs of one kind of step (docker, lambda, http, wasm). Each call has its own thread."""
 
     def __call__(self, task: Task) -> Any:
-        """The program's output, as JSON has it; or Handed. Raises TaskFailed; keeps the step's timeout itself."""
+        """The program's output as JSON data, or Handed. Raises TaskFailed; enforces the step's timeout itself."""
         ...

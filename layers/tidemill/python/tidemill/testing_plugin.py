@@ -1,6 +1,6 @@
 """The pytest plugin that comes with the package: the fixture `mill`.
 
-Everything is imported when a test asks for it, so that a test run without one pays nothing.
+Everything is imported when a test asks for the fixture, so that other test runs pay nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def mill(request: pytest.FixtureRequest) -> Iterator[Mill]:
     """A `tidemill.testing.Mill` for the test's apps.
 
-    They are those of `@pytest.mark.mill(app)`; else those that the test's module defines or imports; else those that
-    `tidemill dev` would serve here.
+    The apps are those of `@pytest.mark.mill(app)`; else those that the test's module defines or imports; else those
+    that `tidemill dev` would serve here.
     """
     from tidemill_local.testing.fixture import FixtureMill, apps_here, apps_in
 

@@ -1,11 +1,11 @@
-"""What a process still holds of the journals of runs that it has lately worked on, so that it reads only what is newer.
+"""A cache of the journals of runs that a process has lately executed, so that it reads only newer records.
 
-A journal is append-only: a record that was read once never changes, so what is held is never wrong, only too short. The
-store is asked for the head, and for what comes after the last record that is held, each time. Records are held as they
-are encoded: whoever asks decodes them anew, and shares no object with anybody.
+A journal is append-only: a record that was read once never changes, so the cache is never wrong, only too short. Each
+read asks the store for the head, and for the records after the last cached one. Records are cached encoded: each
+reader decodes them anew and shares no object with another.
 
-Not held: a run that still gathers events (its records are blanked in place), one that has ended, and a journal that is
-so short that reading it again costs no more than asking what is new.
+Not cached: a run that still collects events (its records are blanked in place), one that has ended, and a journal so
+short that reading it again costs no more than asking for newer records.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threading import Lock
 from tidemill.limits import WARM_BYTES, WARM_FROM, WARM_RUNS
 from tidemill.model import Head
 
-_EACH = 48  # bytes of memory that a record takes besides its own
+_EACH = 48  # bytes of memory that a record takes beyond its encoded length
 
 
 class _Held:
@@ -30,7 +30,7 @@ class _Held:
         self.size = 0
 
     def measured(self) -> int:
-        """The bytes, and what is added to those held before."""
+        """The bytes of the entry, and how many more than before."""
         before, folded = self.size, len(self.snapshot[1]) if self.snapshot is not None else 0
         self.size = folded + _weight(self.blobs)
         return self.size - before
@@ -53,7 +53,7 @@ class Warm:
         return run_id in self._held
 
     def after(self, run_id: str, number: int) -> list[bytes]:
-        """The records above `number` that are held: none, or `number` + 1 and all that follow up to the last held."""
+        """The cached records above `number`: none, or `number` + 1 and all that follow up to the last cached one."""
         with self._lock:
             held = self._held.get(run_id)
             return held.blobs[number + 1 - held.first :] if held is not None and held.first <= number + 1 else []
@@ -69,7 +69,7 @@ class Warm:
             self.drop(head.run_id)
             return
         if head.run_id not in self._held and _weight(blobs) < self._least:
-            return  # nearly all: it would be let go at once
+            return  # an entry this large would be evicted at once
         with self._lock:
             held = self._held.pop(head.run_id, None) or _Held(first)
             held.first, held.blobs = first, list(blobs)

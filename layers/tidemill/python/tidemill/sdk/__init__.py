@@ -1,1 +1,1 @@
-"""What a user's code holds in its hands: steps, context, triggers, options."""
+"""The types that a user's code works with: steps, context, triggers, options."""

@@ -1,7 +1,6 @@
-"""Events sent over HTTP, with nothing but the standard library.
+"""Sends events over HTTP, with nothing but the standard library.
 
-Every event gets its id here, before it leaves: so a request whose answer was lost is sent again, and starts
-nothing twice.
+Every event gets its id before it is sent, so that repeating a request whose answer was lost starts nothing twice.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8288"
 _TIMEOUT = 30.0  # seconds
 _PAUSES = (0.2, 0.3, 0.5, 1.0, 1.5, 2.0, 2.0, 2.5)  # seconds, before each further try
-_PATIENCE = sum(_PAUSES)  # so long may a server that restarts be away
+_PATIENCE = sum(_PAUSES)  # long enough for a server to restart
 
 
 class _Answer(msgspec.Struct):
@@ -32,7 +31,7 @@ class _Answer(msgspec.Struct):
 
 
 def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> list[str]:
-    """Sends events to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY` and returns their ids; for ten seconds again and again.
+    """Sends events to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY` and returns their ids; retries for ten seconds.
 
     Raises ApiError with the server's sentence; its status is 0 where there was no answer at all.
     """
@@ -49,7 +48,7 @@ def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> lis
         except OSError:
             pass
         if time.monotonic() - began > _PATIENCE:
-            break  # each try took long
+            break  # time is up: the attempts were slow
         time.sleep(pause)
     try:
         return _ids(url, *_request(url, path, body))
@@ -65,7 +64,7 @@ def _request(url: str, path: str, body: bytes) -> tuple[int, bytes]:
         connection.request("POST", prefix + path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()
-    except HTTPException as error:  # half an answer, or none that is HTTP
+    except HTTPException as error:  # the answer was cut off, or is not HTTP
         raise ConnectionError(str(error) or type(error).__name__) from None
     finally:
         connection.close()

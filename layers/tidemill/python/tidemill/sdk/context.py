@@ -1,8 +1,8 @@
-"""What a function is given: the events that started it, who it is, and `step`.
+"""`ctx`, the argument of every function: the events that started it, its ids, and `step`.
 
-The engine makes one for every replay. `attempt` is asked of the engine each time, since inside a step it is that
-step's; the event is read when it is first asked for, so data that does not fit its model fails the run like any
-error of its code.
+The engine makes a context for every replay. `attempt` asks the engine each time, since inside a step it is that
+step's attempt. The event is parsed on first use, so that data that does not fit its model fails the run like any
+other error of its code.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Run(Generic[S, D_co]):
         self.run_id = run_id
         self.function_id = function_id
         self.step = step
-        self._make_logger = logger  # most code has no use for it
+        self._make_logger = logger  # imported late: most code does not need it
         self._logger: Logger | None = None
         self._attempt = attempt
         self._events = events
@@ -65,19 +65,19 @@ class _Run(Generic[S, D_co]):
 
     @property
     def logger(self) -> Logger:
-        """Says each line once, however often the code is run again."""
+        """Logs each line once, however often the code is replayed."""
         if self._logger is None:
             self._logger = self._make_logger()
         return self._logger
 
     @property
     def event(self) -> EventView[D_co]:
-        """The event that started this run; of a batch, the first."""
+        """The event that started this run; in a batch, the first one."""
         return self.events[0]
 
     @property
     def events(self) -> tuple[EventView[D_co], ...]:
-        """All events of a batch, oldest first; else the one event."""
+        """All events of a batch, oldest first; without a batch, the one event."""
         if self._views is None:
             self._views = views(self._events, self._data_type, self._memory, self._newer)
         return self._views

@@ -1,7 +1,7 @@
 """Flow control and the other options of a function, as they are written in its declaration.
 
-These only hold what was written; `tidemill.declare` checks it, each alone and all together, when the function is
-declared. Durations are seconds, a timedelta, or text such as "1h30m". Keys are CEL over `event`; where the path
+These classes only hold the values; `tidemill.declare` checks them, each by itself and all together, when the function
+is declared. Durations are seconds, a timedelta, or text such as "1h30m". Keys are CEL over `event`; where the path
 of a key is missing, the key is null, and all such runs share one.
 """
 

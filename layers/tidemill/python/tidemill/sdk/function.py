@@ -44,7 +44,7 @@ class Function(Generic[D, R]):
 
     @property
     def id(self) -> str:
-        """As everyone outside its app knows it: `<app>.<id>`."""
+        """The id that is used outside the app: `<app>.<id>`."""
         return self.spec.id
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the names of events, functions and steps may look like. Each check answers with what is wrong, or None."""
+"""The rules for names of events, functions and steps. Each check returns the problem as a sentence, or None."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tidemill.characters import REFUSED
 from tidemill.limits import EVENT_NAME_CHARS, FUNCTION_ID_CHARS, STEP_ID_CHARS
 from tidemill.model import CANCELLED, FAILED, FINISHED, INVOKED, PLATFORM, REJECTED, TIMER
 
-ANNOUNCED = (FINISHED, FAILED, CANCELLED, INVOKED, TIMER, REJECTED)  # the platform's events one can listen for
+ANNOUNCED = (FINISHED, FAILED, CANCELLED, INVOKED, TIMER, REJECTED)  # events that a function may listen for
 _ID_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
@@ -37,7 +37,7 @@ def step_id_problem(value: object) -> str | None:
 
 
 def id_problem(value: object, what: str) -> str | None:
-    """The name of an app or the id of a function: it stands in URLs, queue names and on command lines."""
+    """The name of an app or the id of a function, which URLs, queue names and command lines contain."""
     problem = text_problem(value, what, FUNCTION_ID_CHARS)
     if problem is None and isinstance(value, str) and (value[0] in "-_" or not _ID_SIGNS.issuperset(value)):
         return f"{what} may hold letters, digits, hyphens and underscores, and starts with a letter or digit: {value!r}"
@@ -45,7 +45,7 @@ def id_problem(value: object, what: str) -> str | None:
 
 
 def awaited_problem(name: object, *, wildcard: bool = False) -> str | None:
-    """An event's name where someone listens or waits for it; `wildcard` allows a `*` at its end."""
+    """An event's name in a trigger or a wait; `wildcard` allows a `*` at its end."""
     problem = text_problem(name, "an event name", EVENT_NAME_CHARS)
     if problem is not None or not isinstance(name, str):
         return problem
@@ -75,7 +75,7 @@ def _wait_problem(name: str, match: str | None, when: str | None) -> str | None:
     problem = awaited_problem(name)
     if problem is not None or (match is None and when is None):
         return problem
-    from tidemill.core.match import check  # where nothing is compared, expressions need not be loaded
+    from tidemill.core.match import check  # imported late: a wait without a condition needs no expressions
 
     try:
         check(match=match, when=when)

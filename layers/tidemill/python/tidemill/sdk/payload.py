@@ -1,4 +1,4 @@
-"""Events and data as code gives them, made into the plain JSON that is sent. Raises EventError, with the place."""
+"""Turns events and data, as code gives them, into the plain JSON that is sent. Raises EventError with the place."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _KEYS = ("name", "data", "id", "user", "ts", "v")
 
 
 def plain_object(value: object, where: str) -> dict[str, Any]:
-    """A dict, a Pydantic model or a dataclass as the JSON object that is sent (see `values_sent`)."""
-    from tidemill.values import send as values_sent  # where no data is sent, it need not be loaded
+    """A dict, a Pydantic model or a dataclass as the JSON object that is sent (see `values.send`)."""
+    from tidemill.values import send as values_sent  # imported late: an event without data does not need it
     from tidemill.values.encoding import NotSerializable
 
     try:
@@ -30,7 +30,7 @@ def plain_object(value: object, where: str) -> dict[str, Any]:
 
 
 def passed_object(value: object, where: str) -> bytes:
-    """What `invoke` passes, encoded: the function is given the value itself, everybody else what would be sent."""
+    """The data that `invoke` passes, encoded: the function receives the value itself, the API its JSON."""
     from tidemill import values
     from tidemill.values import send as values_sent
 

@@ -1,7 +1,7 @@
-"""`ctx.step`: what a function does so that it is remembered.
+"""`ctx.step` of a `def` function: the steps, whose results the platform remembers.
 
-Two typed fronts, `Step` and `AsyncStep` (`step_async`), say the same words, once plainly and once to be awaited. They
-check what they are given and hand it, in the engine's own units, to a driver, which is the engine. A bad argument
+Two typed classes, `Step` and `AsyncStep` (`step_async`), have the same methods, once plain and once awaited. They
+check the arguments and pass them, in the engine's units, to a driver, which is part of the engine. A bad argument
 raises NonRetriableError: the same code would give the same argument again.
 """
 
@@ -206,7 +206,7 @@ class Step:
 
 
 class StepOptions:
-    """What `step.options(...)` gives."""
+    """The result of `step.options(...)`."""
 
     __slots__ = ("_driver", "_retries", "_timeout")
 
@@ -216,7 +216,7 @@ class StepOptions:
         self._timeout = timeout
 
     def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `step.run`, with these options."""
+        """Like `step.run`, with these options."""
         check_sync_step(id, fn)
         result: T = self._driver.run(id, fn, args, kwargs, self._retries, self._timeout)
         return result

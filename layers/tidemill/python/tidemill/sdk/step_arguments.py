@@ -1,7 +1,7 @@
-"""What the fronts of `ctx.step` make of their arguments: checked, and in the engine's own units.
+"""Checks the arguments of `ctx.step`'s methods, and converts them to the engine's units.
 
 Every problem is a NonRetriableError: the same code would give the same argument again. `run` is called once for
-each remembered step of every replay, so its checks cost next to nothing when all is well.
+each remembered step of every replay, so its checks cost next to nothing for valid arguments.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def check_sync_step(id: str, fn: Any) -> None:
     """As `check_step`, for a function that must not be async."""
     try:
         asynchronous = fn.__code__.co_flags & _COROUTINE
-    except AttributeError:  # a builtin, a partial, an object with __call__; or no function at all
+    except AttributeError:  # a builtin, a partial, an object with __call__; or not a function
         asynchronous = _is_async(fn)
         check_step(id, fn)
     if type(id) is not str or not 0 < len(id) <= 256 or not id.isprintable():
@@ -78,7 +78,7 @@ def retries_of(retries: int | None) -> int | None:
 
 
 def timeout_of(id: str | None, timeout: Duration | None) -> int | None:
-    """Without an id: the timeout of `step.options`."""
+    """Without an id, it is the timeout of `step.options`."""
     if timeout is None:
         return None
     ms = _duration(id, "timeout", timeout)
@@ -158,7 +158,7 @@ def function_id_of(id: str, function: Any) -> str:
 
 
 def passed(key: str, data: Any) -> bytes:
-    """What a step passes to the function that it invokes, encoded."""
+    """The data that a step passes to the function that it invokes, encoded."""
     try:
         return passed_object({} if data is None else data, "data")
     except EventError as error:

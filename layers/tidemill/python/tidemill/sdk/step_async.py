@@ -1,4 +1,4 @@
-"""`ctx.step` of an `async def` function: the words of `step`, each to be awaited."""
+"""`ctx.step` of an `async def` function: the same methods as in a `def` function, each awaited."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tidemill.sdk.triggers import Duration, Wait
 
     Made = Callable[[str, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
-    """Told of each coroutine that the code is given, and of which step it is; gives the coroutine."""
+    """Called with each coroutine that the code receives, and with its step; returns the coroutine."""
     Waits = tuple[tuple[str, str, str | None, str | None], ...]  # label, event name, match, when
 
     M = TypeVar("M", bound=BaseModel)
@@ -85,7 +85,7 @@ class AsyncStepDriver(Protocol):
 
 
 class AsyncStep:
-    """The steps of an `async def` function: as `Step`, and each is awaited (or given to gather or a TaskGroup)."""
+    """The steps of an `async def` function: like `Step`, each awaited (or given to gather or a TaskGroup)."""
 
     __slots__ = ("_driver", "_made")
 
@@ -279,7 +279,7 @@ async def _the_first(
 
 
 BARE = frozenset({_the_event.__code__, _the_first.__code__, _the_signal.__code__})
-"""The code of coroutines that are nothing but a wait."""
+"""The code of coroutines that only wait."""
 
 
 def _unwatched(what: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:  # noqa: ARG001
@@ -287,12 +287,12 @@ def _unwatched(what: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any,
 
 
 def driver_of(step: AsyncStep) -> AsyncStepDriver:
-    """For the engine's own code, which says more than `step` does."""
-    return step._driver  # pyright: ignore[reportPrivateUsage]  (no word of users)
+    """For the engine's own code, which needs more than `step` offers."""
+    return step._driver  # pyright: ignore[reportPrivateUsage]  (not part of the public API)
 
 
 class AsyncStepOptions:
-    """What `step.options(...)` gives."""
+    """The result of `step.options(...)`."""
 
     __slots__ = ("_driver", "_made", "_retries", "_timeout")
 
@@ -307,6 +307,6 @@ class AsyncStepOptions:
     @overload
     async def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     def run(self, id: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-        """As `step.run`, with these options."""
+        """Like `step.run`, with these options."""
         check_step(id, fn)
         return self._made(f"step {id!r}", self._driver.run(id, fn, args, kwargs, self._retries, self._timeout))

@@ -1,6 +1,6 @@
-"""What starts a function (`Event`, `Cron`), and what a running one waits for (`Wait`).
+"""Triggers, which start a function (`Event`, `Cron`), and `Wait`, an event that a running function waits for.
 
-These only hold what was written; `tidemill.declare` checks it when the function is declared.
+These classes only hold the values; `tidemill.declare` checks them when the function is declared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Event(Generic[D_co]):
     """Starts a function for every event of a name: `Event("video/uploaded", when="event.data.size > 0")`.
 
     A name may end in `*`. `when` is CEL over `event`. With a Pydantic model, `ctx.event.data` is that model:
-    `Event("user/signed.up", SignedUp)`, or `Event(SignedUp)` where the model says its event's name itself,
+    `Event("user/signed.up", SignedUp)`, or `Event(SignedUp)` where the model names its event,
     with `event_name: ClassVar[str] = "user/signed.up"`. `v` is the version of the data that the code wants: older
     data is brought there by the app's upcasts.
     """
@@ -84,7 +84,7 @@ class Event(Generic[D_co]):
 class Cron(msgspec.Struct, frozen=True):
     """Starts a function on a schedule: five cron fields in a time zone, late by a random share of `jitter`.
 
-    `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` stand for fields. The event is `tidemill/scheduled.timer`.
+    `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` work too. The event is `tidemill/scheduled.timer`.
     """
 
     expr: str
