@@ -293,7 +293,7 @@ def test_what_a_batch_cannot_be_combined_with(other: dict[str, Any]) -> None:
 @pytest.mark.parametrize("on", [None, Cron("0 9 * * *")])
 def test_events_are_gathered_only_where_events_start_the_function(gathers: dict[str, Any], on: Any) -> None:
     [found] = problems(on=on, **gathers)
-    assert found.endswith("gathers events, and no event starts this function; name one in on=")
+    assert found.endswith("collects events, and no event starts this function; name one in on=")
 
 
 # --- the function itself -------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         ({"rateLimit": {"limit": 1, "period": 1e300}}, "rateLimit.period: must be at most 36525d, not 1e+300"),
         (
             {"debounce": {"period": "1m"}},
-            "debounce: gathers events, and no event starts this function; name one in",
+            "debounce: collects events, and no event starts this function; name one in",
         ),
         ({"concurrency": []}, "concurrency: must not be empty"),
         ({"concurrency": [{"limit": 1}] * 2}, "concurrency: two limits count the same thing"),

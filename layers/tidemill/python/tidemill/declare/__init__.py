@@ -1,1 +1,1 @@
-"""Declarations, checked: every problem of a function is reported at once."""
+"""Checks the declarations of functions, and reports every problem of a function at once."""

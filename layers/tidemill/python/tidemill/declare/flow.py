@@ -1,4 +1,4 @@
-"""Flow control as declared: each feature checked alone, then all of them together.
+"""Checks the flow control of a declaration: each feature by itself, then all of them together.
 
 The result is what the manifest carries: plain JSON, durations in milliseconds.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tidemill.declare.problems import Problems
     from tidemill.model import Trigger
 
-# With a batch there is no one event to decide by, and no one run to turn away.
+# A batch has no single event to decide by, and no single run to skip.
 _NOT_WITH_BATCH = ("debounce", "rate_limit", "singleton", "idempotency", "priority", "cancel_on")
 
 
@@ -146,11 +146,11 @@ def check_together(
     if not any(isinstance(trigger, EventTrigger) for trigger in triggers):
         for feature in ("batch", "debounce"):
             if feature in given:
-                problems.add(feature, "gathers events, and no event starts this function; name one in on=")
+                problems.add(feature, "collects events, and no event starts this function; name one in on=")
 
 
 def _check_keys(flow: Mapping[str, Any], problems: Problems) -> None:
-    """A batch counts once under each limit, so all of its events must agree on the limit's key."""
+    """A batch counts once under each limit, so all of its events must have the same value of the limit's key."""
     if "batch" not in flow:
         return
     from tidemill.core.cel.tokens import tokens

@@ -1,4 +1,4 @@
-"""From a function and its options to what the platform knows of it. All problems are told at once."""
+"""Turns a function and its options into the spec that the platform stores. Reports all problems at once."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _kind(fn: Callable[..., Any]) -> type[Function[Any, Any]]:
 
 
 def place(fn: Any) -> str:
-    """Where a function is written: `shop.py:12`."""
+    """The place of a function in the source: `shop.py:12`."""
     code = getattr(inspect.unwrap(fn), "__code__", None) if callable(fn) else None
     return "not a function" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
@@ -139,7 +139,7 @@ def _check_function(fn: Any, where: str, problems: Problems) -> None:
 
 
 def _argument_problem(fn: Callable[..., Any]) -> str | None:
-    """A function takes its context and nothing else. Read from the code: an annotation may not be importable."""
+    """A function takes its context and nothing else. The code is read because an annotation may not be importable."""
     code = fn.__code__
     taken = code.co_argcount - inspect.ismethod(fn)
     required = taken - len(fn.__defaults__ or ())

@@ -1,4 +1,4 @@
-"""What a declaration is checked with: each check notes what is wrong and gives back a value to go on with,
+"""The checks of one declared value: each notes its problem and returns a value to continue with,
 so that one error can name every problem of a function at once.
 """
 

@@ -1,7 +1,7 @@
-"""Step ids that are written out in a function's code can be refused before any run reaches them.
+"""Refuses invalid step ids that are literals in a function's code, before any run reaches them.
 
-The compiled code is read, not the source, which need not be there. Only a text that cannot be a step id
-(a docstring, mostly) makes it worth a look.
+It reads the compiled code, not the source, which may be missing. It disassembles only functions with a literal that
+cannot be a step id (usually a docstring).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _is_whole(text: Instruction, method: Instruction, found: list[Instruction]) 
 
 
 def _place(one: Instruction) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """Where its source begins and ends, as line and column; None where the code was compiled without."""
+    """The start and end of an instruction's source, as line and column; None if the code was compiled without."""
     at = one.positions
     if at is None or at.lineno is None or at.col_offset is None:
         return None, None

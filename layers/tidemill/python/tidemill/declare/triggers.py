@@ -1,4 +1,4 @@
-"""`on=`: what starts a function, checked and as the platform keeps it."""
+"""Checks `on=`, the triggers of a function, and turns them into the form that the platform stores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NICKNAMES = {
 
 
 def triggers_of(on: Any, problems: Problems) -> tuple[tuple[Trigger, ...], type[BaseModel] | None]:
-    """The triggers, and the model that all of them name, if they do."""
+    """The triggers, and the model that all of them name, if any."""
     if on is None:
         return (), None
     given = list(cast("list[Any]", on)) if isinstance(on, (list, tuple)) else [on]
@@ -99,7 +99,7 @@ def _cron(given: Cron, where: str, problems: Problems) -> Trigger:
 
 
 def cron_fields(expr: Any) -> Any:
-    """The five fields for which `@daily` and its like stand; anything else as it is."""
+    """The five fields of a named schedule such as `@daily`; anything else as it is."""
     return _NICKNAMES.get(expr, expr) if isinstance(expr, str) else expr
 
 
@@ -108,7 +108,7 @@ def cron_problem(expr: Any) -> str | None:
         return f"a schedule by name is one of {', '.join(_NICKNAMES)}, not {expr!r}"
     if not isinstance(expr, str) or len(expr.split()) != 5:
         return f"a cron expression has five fields (minute hour day month weekday), not {expr!r}"
-    from datetime import datetime  # a function without a schedule need not load these
+    from datetime import datetime  # imported late: functions without a schedule do not need them
 
     from cronsim import CronSim, CronSimError
 
@@ -130,7 +130,7 @@ def timezone_problem(name: Any) -> str | None:
 
 
 def _model_of(given: list[Any], problems: Problems) -> type[BaseModel] | None:
-    """One function, one type of data: else a run would have to guess what it holds."""
+    """A function has one type of data; otherwise a run would have to guess the type."""
     models = [cast("Event[object]", one).model if isinstance(one, Event) else None for one in given]
     if len(set(models)) > 1:
         names = ", ".join(model.__name__ for model in models if model is not None)

@@ -1,12 +1,12 @@
-"""One definition: from the text of a `*.function.json` to what the engine runs.
+"""Parses one definition: from the text of a `*.function.json` file to what the engine runs.
 
-    text ── definition_json ──► value ── definition_shape ──► what of it has the right shape
-                                                                │
-        definition_steps: runtimes, paths ◄─────────────────────┼──► definition_flow: triggers, flow control
-                                        definition_graph: edges ◄┘
-                          (definition_cel: the expressions of all of them)
+    text ── strict_json ──► value ── schema ──► the parts of the value that have the right shape
+                                                        │
+        steps: runtimes, paths ◄────────────────────┼──► flow: triggers, flow control
+                                 graph: edges ◄─────┘
+                   (expressions: those of all three)
 
-Each part notes what is wrong and goes on with what is right, so that one error names everything at once.
+Each part notes the problems and continues with the rest, so that one error names everything at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def parse(data: bytes, folder: Path, problems: Problems) -> Definition | None:
 
 
 def _all_steps(value: Any) -> list[str]:
-    """Those with the wrong shape, too: what comes after one of them is not to be told that there is no such step."""
+    """Includes steps with the wrong shape: an edge from one of them must not get the error "there is no step"."""
     steps = cast("dict[str, Any]", value).get("steps") if isinstance(value, dict) else None
     return list(cast("dict[str, Any]", steps)) if isinstance(steps, dict) else []
 
@@ -55,7 +55,7 @@ def _definition(given: dict[str, Any], ids: list[str], folder: Path, problems: P
         app=APP,
         name=given.get("name", given.get("id", "")),
         triggers=triggers,
-        retries=0,  # each step has its own; between them nothing can fail that another attempt would mend
+        retries=0,  # steps have their own retries; code between them cannot fail in a way that a retry fixes
         cancel_on=cancel_of(given.get("cancel", []), problems),
         timeouts=timeouts_of(given.get("timeouts", {}), problems),
         flow=flow_control(given, triggers, problems),

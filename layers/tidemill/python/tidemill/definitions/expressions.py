@@ -1,10 +1,9 @@
-"""The expressions of a definition: CEL in which a field of the event may be named alone.
+"""The expressions of a definition: CEL that may name a field of the event without `event.` before it.
 
-`user.plan == 'pro'` says `event.user.plan == 'pro'`. The engine compiles triggers, keys and waits over `event` and
-nothing else, and splits them to find them by key; so the short form is written out here, word by word, and everything
-behind this door sees whole paths only.
+`user.plan == 'pro'` means `event.user.plan == 'pro'`. The engine compiles triggers, keys and waits over `event` only,
+and splits them to find waits by key. So this module expands the short form, and the engine sees whole paths only.
 
-A name alone that no event has can never have a value: it is refused, because it is a slip (`step.sms` for `steps.sms`).
+A bare name that no event has can never have a value. It is a typo (`step.sms` for `steps.sms`), so it is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ ASYNC = frozenset({"event", "async"})
 
 
 def rooted(text: str, roots: frozenset[str], where: str, problems: Problems) -> str | None:
-    """The expression with whole paths; None if it is none, and `problems` says why."""
+    """The expression with whole paths; None if it is invalid, and `problems` says why."""
     try:
         compile_expression(text, roots, "event")
         written = _written_out(text, roots)
@@ -80,7 +79,7 @@ def _written_out(text: str, roots: frozenset[str]) -> str:
 
 
 def _bound(found: list[Token]) -> set[str]:
-    """The names that macros bring along: x in `data.items.exists(x, x > 2)`."""
+    """The names that macros bind: x in `data.items.exists(x, x > 2)`."""
     return {
         found[at + 2].text
         for at in range(1, len(found) - 2)

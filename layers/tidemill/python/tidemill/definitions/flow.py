@@ -1,7 +1,7 @@
-"""What a definition says beside its steps: triggers, flow control, cancellation, timeouts.
+"""The options of a definition besides its steps: triggers, flow control, cancellation, timeouts.
 
-The same features as in Python, by the same checks: what stands in the file is made into the objects that Python code
-would have written (`flow.py`), and what `declare_flow` says of those is told by the file's own names.
+Definitions have the same features as Python, with the same checks: the file's values become the objects that Python
+code would have written (`sdk.flow`), and the problems that `declare.flow` finds are reported under the file's names.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _trigger(given: dict[str, Any], where: str, problems: Problems) -> Trigger |
 
 
 def flow_control(given: dict[str, Any], triggers: tuple[Trigger, ...], problems: Problems) -> dict[str, Any]:
-    """The features among what the definition says, as the manifest has them."""
+    """The flow control of a definition, in the manifest's form."""
     options: dict[str, Any] = {"cancel_on": given.get("cancel")}
     for name, (option, kind) in _FEATURES.items():
         if isinstance(given.get(name), list):
@@ -84,7 +84,7 @@ def flow_control(given: dict[str, Any], triggers: tuple[Trigger, ...], problems:
 
 
 def _made(kind: type[msgspec.Struct], given: dict[str, Any] | None, where: str, problems: Problems) -> Any:
-    """What Python code would have written; None where something that it cannot do without is missing or wrong."""
+    """The object that Python code would have written; None if a required field is missing or wrong."""
     fields = {_SNAKE.get(name, name): value for name, value in (given or {}).items()}
     if "key" in fields:
         fields["key"] = rooted(fields["key"], EVENT, f"{where}.key", problems)
@@ -95,7 +95,7 @@ def _made(kind: type[msgspec.Struct], given: dict[str, Any] | None, where: str, 
 
 
 class _Here(Problems):
-    """Passes problems on under the names that the file has for things."""
+    """Passes problems on under the file's names."""
 
     def __init__(self, problems: Problems) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _Here(Problems):
 
     def add(self, where: str, problem: str) -> None:
         parts = [_HERE.get(part, part) for part in where.split(".")]
-        # What stands in quotes was written by the user.
+        # The user wrote the text in quotes.
         said = re.sub(r"('[^']*'|\"[^\"]*\")|\b(rate_limit|cancel_on|max_size|on=)", _said, problem)
         self._problems.add(".".join(parts), said)
 

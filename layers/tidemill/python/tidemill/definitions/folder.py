@@ -1,4 +1,4 @@
-"""Functions without an SDK: finds and reads `*.function.json`, and makes an app of them.
+"""Finds and reads `*.function.json` files (functions without an SDK), and makes an app of them.
 
     from tidemill import definitions
     from tidemill.testing import Mill
@@ -6,7 +6,7 @@
     with Mill(definitions.app("functions")) as mill:
         mill.stub("sms", returns={"ok": True})
 
-All definitions of a server are one app, `definitions`; their functions are known by the ids that stand in the files.
+All definitions of a server are one app, `definitions`; their functions have the ids that the files give.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ENDING = ".function.json"
 
 
 class Read(NamedTuple):
-    """What came of a file: its definition, or what is wrong with it (`steps.sms.path: there is no such folder`)."""
+    """The result of reading a file: its definition, or its problems (`steps.sms.path: there is no such folder`)."""
 
     file: Path
     definition: Definition | None
@@ -42,7 +42,7 @@ class Read(NamedTuple):
 
 
 def find(place: str | Path) -> list[Path]:
-    """The definitions directly in a folder, by name; a file is one, whatever it is called."""
+    """The definitions directly in a folder, by name. A path to a file is a definition, whatever its name."""
     path = Path(place)
     return sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path]
 
@@ -62,7 +62,7 @@ def read_file(file: str | Path) -> Read:
 
 
 def one_of_each(found: Iterable[Read]) -> list[Read]:
-    """The same, where each id stands in one file: a second one is told of, with the name of the first."""
+    """Refuses an id that two files share: the second gets an error with the name of the first."""
     first: dict[str, Path] = {}
     checked: list[Read] = []
     for read in found:
@@ -106,7 +106,7 @@ def functions_of(
     definitions: Sequence[Definition], runtimes: Mapping[str, Runtime]
 ) -> dict[str, AsyncFunction[Any, Any]]:
     """What runs: by id. `runtimes` by the name of their kind."""
-    from tidemill.engine.drive.graph import graph_function  # and the engine: who only reads definitions needs none
+    from tidemill.engine.drive.graph import graph_function  # imports the engine
 
     return {one.spec.id: graph_function(one, runtimes) for one in definitions}
 
@@ -121,7 +121,7 @@ def app_of(definitions: Sequence[Definition], runtimes: Mapping[str, Runtime]) -
 def app(*places: str | Path, runtimes: Mapping[str, Runtime] | None = None) -> App:
     """The app of the definitions of files and folders.
 
-    Without `runtimes` no program is run: a step that a test does not stub fails, and says so.
+    Without `runtimes` no program runs: a step that a test does not stub fails, and says so.
     Raises DeclarationError with every problem of every file.
     """
     return app_of(read(*places), NO_PROGRAMS if runtimes is None else runtimes)

@@ -1,4 +1,4 @@
-"""The graph of a definition: the edges between its steps, checked each alone and then all together."""
+"""The graph of a definition: checks the edges between its steps, each by itself and then all together."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tidemill.sdk.name_rules import awaited_problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    Reading = tuple[str, str, str]  # where an expression stands, it, and the step that its edge comes from
+    Reading = tuple[str, str, str]  # the place of an expression, the expression, and the step that its edge comes from
 
 _CIRCLES = 10
-_NOWHERE = ""  # where an edge comes from that does not say it, or must not
+_NOWHERE = ""  # the source of an edge that names none
 
 
 def nodes_of(steps: dict[str, Any], problems: Problems) -> dict[str, Node]:
@@ -48,7 +48,7 @@ def _edge(given: dict[str, Any], where: str, problems: Problems) -> Edge:
 
 
 def _wait(given: float | str, where: str, problems: Problems) -> int | str | None:
-    """A duration, or the expression that gives one: what cannot be read as the one has to be the other."""
+    """A duration, or an expression that gives one: text that is not a duration must be an expression."""
     try:
         duration.parse(given)
     except ValueError as error:
@@ -101,7 +101,7 @@ def _check_sources(nodes: dict[str, Node], problems: Problems) -> None:
 def _check_circles(nodes: dict[str, Node], problems: Problems) -> dict[str, Node]:
     """The graph without the edges that close a circle; each circle is named once, at one of them.
 
-    After some circles nobody reads on: then there is no graph."""
+    After the first few circles it reports no more, and returns no graph."""
     told = 0
     while found := cycle(nodes):
         told += 1
@@ -119,8 +119,8 @@ def _check_circles(nodes: dict[str, Node], problems: Problems) -> dict[str, Node
 
 
 def _check_readings(readings: Iterable[Reading], nodes: dict[str, Node], problems: Problems) -> None:
-    """An expression knows the outputs of its edge's source, and of all that this hangs on: nothing else has surely
-    ended, or not ended, when it is asked."""
+    """An expression may read the outputs of its edge's source and of the steps that this depends on: no other step is
+    certain to have ended when the expression is evaluated."""
     if not nodes:
         return
     known = {TRIGGER, *nodes}

@@ -1,14 +1,13 @@
-"""The shape of a definition, held against the published JSON Schema: `function.schema.json` is what is checked, so
-that an editor and we can never disagree.
+"""Checks the shape of a definition against the published JSON Schema, `function.schema.json`, which editors use too.
 
-Only the part of JSON Schema that the file uses is known here (a test holds it to that), and every problem is one
-sentence at the path where it can be mended:
+It knows only the part of JSON Schema that the file uses (a test compares the two). Every problem is one sentence at
+the path where the user can fix it:
 
     a key that is unknown      at the key, with the one that was probably meant
     a key that is missing      at the key
-    a value that is wrong      at the value; it is left out of what goes on, so that the rest can still be checked
+    a value that is wrong      at the value, which is left out so that the rest can still be checked
 
-`errorMessage`, which editors show too, takes the place of the sentence that would be made here.
+An `errorMessage` in the schema, which editors show too, replaces the sentence that this module would write.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Schema = dict[str, Any]
 
 _EXACT = 2**53
 
-# What says something about a value; all else in the file is for people, or is handled with one of these.
+# The keywords that constrain a value; the others are for people, or are handled with one of these.
 CHECKED = frozenset(
     {
         *("$ref", "type", "const", "enum", "not", "allOf", "if", "then", "else"),
@@ -60,7 +59,7 @@ def schema() -> Schema:
 
 
 def fit(value: Any, problems: Problems) -> dict[str, Any]:
-    """What of the value has the right shape. Objects may lack what they require; `problems` says so."""
+    """The parts of the value that have the right shape. Objects may lack what they require; `problems` says so."""
     shape = _Shape(schema(), problems)
     shape.check(value, schema(), "")
     kept = shape.kept(value, "")
@@ -79,7 +78,7 @@ class _Shape:
     def __init__(self, root: Schema, problems: Problems) -> None:
         self._root = root
         self._problems = problems
-        self._wrong: set[str] = set()  # the paths of values that are not to be used
+        self._wrong: set[str] = set()  # the paths of wrong values, which are left out
 
     def check(self, value: Any, schema: Any, where: str) -> bool:
         """Whether the value fits."""
@@ -104,7 +103,7 @@ class _Shape:
         return len(self._problems.found) == before
 
     def kept(self, value: Any, where: str) -> Any:
-        """The value without what is wrong in it. In a list None takes its place, so that the others keep theirs."""
+        """The value without its wrong parts. In a list, None replaces a wrong item: the others keep their index."""
         if where in self._wrong:
             return None
         if isinstance(value, dict):
@@ -116,7 +115,7 @@ class _Shape:
         return int(value) if whole else value
 
     def _value(self, value: Any, schema: Schema, where: str) -> bool:
-        """The value itself. Of several things that are wrong with it the first is enough."""
+        """Checks the value itself. The first of several problems is enough."""
         problem = _problem(value, schema)
         if problem is None:
             return True
@@ -152,14 +151,14 @@ class _Shape:
                 self.check(one, schema["items"], join(where, index))
 
     def _refuse(self, where: str, problem: str) -> bool:
-        if where not in self._wrong:  # one sentence a value, whichever of its schemas was asked first
+        if where not in self._wrong:  # one sentence per value, from the first schema that refuses it
             self._problems.add(where or "the file", problem)
         self._wrong.add(where)
         return False
 
 
 def _problem(value: Any, schema: Schema) -> str | None:
-    """What is wrong with the value alone, whatever is in it."""
+    """The problem of the value itself, apart from the values inside it."""
     if "type" in schema:
         kinds: list[str] = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
         if not any(_is(value, kind) for kind in kinds):
@@ -202,7 +201,7 @@ def _size_problem(value: Any, schema: Schema) -> str | None:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """As the schema means it: a `$` at the end is the end, where Python would allow one more line break."""
+    """The pattern as JSON Schema means it: `$` matches only at the very end, not before a last line break."""
     return re.compile(f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern)
 
 
@@ -216,7 +215,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _same(value: Any, other: Any) -> bool:
-    """JSON's equality: 1 and true are two things."""
+    """Equality of JSON: 1 and true differ."""
     return isinstance(value, bool) == isinstance(other, bool) and value == other
 
 

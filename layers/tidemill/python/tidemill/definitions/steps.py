@@ -1,4 +1,4 @@
-"""The steps of a definition: what runs each of them, and where its program lies."""
+"""The steps of a definition: the runtime of each, and the path of its program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidemill.core.graph import Node
     from tidemill.declare.problems import Problems
 
-# What Fargate has, in MB, by CPU units: (least, most, step). 256 stands apart: 512, 1024 and 2048.
+# The memory sizes of Fargate, in MB, by CPU units: (least, most, step). 256 is the exception: 512, 1024 and 2048.
 _FARGATE = {
     512: (1024, 4096, 1024),
     1024: (2048, 8192, 1024),
@@ -28,7 +28,7 @@ _LAMBDA_TIMEOUT = 15 * limits.MINUTE
 
 
 def step_of(given: dict[str, Any], node: Node, attempts: int, folder: Path, problems: Problems) -> StepSpec | None:
-    """One step, whose shape has been checked; None where too much of it is missing. `attempts`: if it says nothing."""
+    """One step, whose shape has been checked; None if too much is missing. `attempts`: the default."""
     where = join("steps", node.id)
     if given.get("id", node.id) != node.id:
         problems.add(f"{where}.id", f"must be as its key, {node.id!r}, or left out; not {given['id']!r}")
@@ -79,7 +79,7 @@ def _amounts(cpu: int) -> list[int]:
 
 
 def _path(given: str, kind: str | None, where: str, folder: Path, problems: Problems) -> str:
-    """From the definition's folder, and within it: so that the folder is all that a deployment takes along."""
+    """A path from the definition's folder, and within it, so that a deployment needs to pack only that folder."""
     path = os.path.normpath(given.removeprefix("file://"))
     if path == ".." or path.startswith(f"..{os.sep}"):
         problems.add(where, f"leads out of the definition's folder: {given!r}; put the program beneath it")

@@ -1,7 +1,7 @@
-"""The JSON of a definition, read strictly: what is wrong with the text is told by its line and column.
+"""Reads the JSON of a definition strictly, and reports each problem of the text by line and column.
 
-Decoders that are quick give bytes, not lines, and take the last of two keys that are the same: of two steps with one
-id, one would be gone. So this is the standard library's, with its leniency taken away.
+Fast decoders report byte offsets, not lines, and keep only the last of two equal keys: one of two steps with the same
+id would be lost. So this is the standard library's decoder, made strict.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FILE = "the file"
 
 
 class _Object(dict[str, Any]):
-    """An object that remembers which of its keys stand in it twice."""
+    """An object that remembers its duplicate keys."""
 
     repeated: tuple[str, ...] = ()
 
@@ -32,8 +32,8 @@ class _ConstantError(ValueError):
 
 
 def read(data: bytes, problems: Problems) -> Any:
-    """The value, or None where the text is no JSON; `problems` says why."""
-    import json  # whoever only lists the files need not load it
+    """The value, or None if the text is not JSON; `problems` says why."""
+    import json  # imported late: listing the files does not need it
 
     try:
         text = data.decode("utf-8-sig")
@@ -93,7 +93,7 @@ def _line_and_column(text: str, at: int) -> tuple[int, int]:
 
 
 def _check(value: Any, where: str, depth: int, problems: Problems) -> None:
-    """Keys that stand there twice; halves of surrogate pairs, which nobody can send on as UTF-8."""
+    """Reports duplicate keys, and halves of surrogate pairs, which cannot be sent as UTF-8."""
     if depth > JSON_DEPTH:
         problems.add(where, f"is nested more than {JSON_DEPTH} deep")
     elif isinstance(value, _Object):

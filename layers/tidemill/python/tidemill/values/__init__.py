@@ -1,4 +1,4 @@
-"""How Python values are remembered, restored, shown and sent."""
+"""Python values as JSON: how they are remembered, restored, shown and sent."""
 
 from tidemill.values.encoding import NotSerializable as NotSerializable
 from tidemill.values.encoding import decode as decode

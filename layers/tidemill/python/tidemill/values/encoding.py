@@ -1,18 +1,18 @@
-"""How a Python value is remembered: JSON that comes back as the value it was.
+"""Encodes a Python value as JSON for the journal, so that decoding gives an equal value.
 
-Most values are plain JSON, and are written as they are. What JSON cannot say is written as a tag, an
+Most values are plain JSON and are written as they are. Values that JSON cannot express are written as a tag, an
 object whose only key is "$":
 
-    {"$": ["decimal", "1.50"]}                           what is a type of its own
+    {"$": ["decimal", "1.50"]}                           a type that JSON lacks
     {"$": ["dataclass", "shop.models:Order", {...}]}     a class by its import path, and its fields
     {"$": ["dict", {...}]}                               an object of the user's that has a key "$"
 
-so the common value costs one look and one pass of msgspec, in both directions. Restoring a dataclass or a
+so the common value costs one check and one pass of msgspec, in both directions. Restoring a dataclass or a
 model sets its fields and runs no validator and no `__init__`: what was remembered is what comes back.
 A tuple comes back as a list; only inside a dataclass or a model, whose fields say what they
 hold, do tuples and sets come back as themselves.
 
-`decode` imports the classes it finds named: give it only what `encode` wrote, never a stranger's bytes.
+`decode` imports the classes that a value names: give it only output of `encode`, never untrusted bytes.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from tidemill.values.show import shown
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_DEPTH = JSON_DEPTH + 28  # an event may be wrapped a few times; a list that holds itself ends here
+_DEPTH = JSON_DEPTH + 28  # leaves room for wrapped events, and stops at a list that holds itself
 _WORD = 2**63  # integers beyond 64 bits are tagged: other readers of the journal would round them
 
 
 class NotSerializable(TypeError):
-    """A value that cannot be remembered; `place` says where it is: `result.items[3].owner`."""
+    """A value that cannot be remembered. `place` is its path: `result.items[3].owner`."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -65,7 +65,7 @@ def encode(value: object, where: str) -> bytes:
         if _is_json((value,), _DEPTH):
             return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        pass  # a text that UTF-8 cannot carry: the walk below finds its place
+        pass  # text that is not valid UTF-8: the walk below finds its place
     return msgspec.json.encode(_tagged(value, where, _DEPTH, inside=False))
 
 
@@ -76,7 +76,7 @@ def decode(data: bytes) -> Any:
 
 
 def plain(data: bytes) -> Any:
-    """The value as the API shows it: ISO times, decimals as text, bytes as base64, models as their dict."""
+    """The value in the API's form: ISO times, decimals as text, bytes as base64, models as their dict."""
     value = msgspec.json.decode(data)
     return shown(value) if b'"$"' in data else value
 
@@ -84,7 +84,7 @@ def plain(data: bytes) -> Any:
 def _is_json(items: Iterable[Any], depth: int) -> bool:
     """Whether JSON carries the items as they are: exact types, no key "$", nothing nested too deep.
 
-    Leaves are looked at in place, without a call for each: every remembered value passes here.
+    Leaves are checked inline, without a call for each, because every remembered value passes here.
     """
     for item in items:
         kind = cast("object", type(item))
@@ -116,7 +116,7 @@ def _is_json(items: Iterable[Any], depth: int) -> bool:
 
 
 def _tagged(value: Any, place: str, depth: int, *, inside: bool) -> Any:
-    """The value with tags where JSON falls short; `inside` a class instance, tuples and sets keep their type."""
+    """The value, with tags for what JSON lacks. `inside` a class instance, tuples and sets keep their type."""
     if value is None or isinstance(value, bool):
         return value
     if not depth:
@@ -211,7 +211,7 @@ _SCALARS: tuple[tuple[type, str, Callable[[Any], list[Any]]], ...] = (
 
 
 def _written_by_name(value: object) -> dict[str, Any] | None:
-    """Paths, addresses and URLs: the name of their class and their text. Who has not imported it has none of them."""
+    """Paths, addresses and URLs: the name of their class and their text. Their module must be loaded already."""
     for module, base, tag in _NAMED:
         loaded = sys.modules.get(module)
         if loaded is not None and isinstance(value, getattr(loaded, base)):
@@ -225,7 +225,7 @@ def _written_by_name(value: object) -> dict[str, Any] | None:
 def _comes_back(tag: str, name: str, text: str, value: object) -> bool:
     try:
         return identical(NAMED[tag](name, text), value)
-    except ValueError:  # a class of the user's own
+    except ValueError:  # a class that the user has derived
         return False
 
 
@@ -262,7 +262,7 @@ def _tagged_object(value: object, place: str, depth: int) -> dict[str, Any]:
 
 
 def _try_struct(tagged: dict[str, Any], value: object, place: str) -> None:
-    """A Struct cannot be made without its `__post_init__`: it is refused where that does not take its own fields."""
+    """Refuses a Struct whose `__post_init__` does not accept its own fields: no Struct can be made without it."""
     try:
         restored(tagged)
     except Exception as error:
@@ -275,7 +275,7 @@ def _tagged_fields(fields: Mapping[str, Any], place: str, depth: int) -> dict[st
 
 
 def _is_model(kind: type) -> bool:
-    pydantic = sys.modules.get("pydantic.main")  # who has not imported it has no models
+    pydantic = sys.modules.get("pydantic.main")  # without the import there can be no models
     return pydantic is not None and issubclass(kind, pydantic.BaseModel)
 
 
@@ -303,7 +303,7 @@ def _dumped(model: BaseModel) -> Any:
     try:
         text = model.model_dump_json(round_trip=True, by_alias=True)
         same = identical(type(model).model_validate_json(text), model)
-    except (ValueError, TypeError):  # a serializer or validator of the user's that has no answer
+    except (ValueError, TypeError):  # a serializer or validator of the user's class failed
         return None
     return _tagged(msgspec.json.decode(text), "", _DEPTH, inside=False) if same else None
 

@@ -1,4 +1,4 @@
-"""Whether a value that came back is the value that was remembered: equal, and of the same types all the way down.
+"""Compares a decoded value with the one that was encoded: equal, and of the same types all the way down.
 
 `==` is not enough: 1 == 1.0 == True, two datetimes are equal across zones, and a model does not compare which of its
 fields were set.

@@ -1,4 +1,4 @@
-"""Remembered values come back: the tags that `values.encode` wrote, read."""
+"""Decodes remembered values: reads the tags that `values.encode` wrote."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _in_zone(clock: _Clock, zone: str | None, fold: int) -> _Clock:
 
 
 def _reader_by_name(module: str) -> Callable[[str, str], Any]:
-    """Of classes that are found by name in one module, and made from their text."""
+    """Reads classes that are found by name in one module, and made from their text."""
 
     def read(name: str, text: str) -> Any:
         make: Any = find_class(f"{module}:{name}")
@@ -99,7 +99,7 @@ def _read_enum(path: str, name: str | None, content: Any) -> Any:
     kind = find_class(path)
     try:
         return cast("Any", kind)[name]
-    except KeyError:  # a combination of flags has no name of its own
+    except KeyError:  # a combination of flags has no name
         return kind(restored(content))
 
 
@@ -111,18 +111,18 @@ def _read_dataclass(path: str, content: dict[str, Any]) -> Any:
         return _read_struct(kind, fields)
     instance: object = kind.__new__(kind)
     for field in dataclasses.fields(kind):
-        if field.name not in fields:  # added to the class since
+        if field.name not in fields:  # the field is newer than the value
             if field.default is not dataclasses.MISSING:
                 fields[field.name] = field.default
             elif field.default_factory is not dataclasses.MISSING:
                 fields[field.name] = field.default_factory()
     for name, value in fields.items():
-        object.__setattr__(instance, name, value)  # a frozen class refuses its own
+        object.__setattr__(instance, name, value)  # a frozen class has a __setattr__ that refuses
     return instance
 
 
 def _read_struct(kind: Any, fields: dict[str, Any]) -> Any:
-    """A Struct cannot be made without its `__post_init__`; what that changes is set back."""
+    """A Struct cannot be made without its `__post_init__`; the fields that it changes are set back."""
     instance = kind(**fields)
     if hasattr(kind, "__post_init__"):
         for name, value in fields.items():

@@ -1,10 +1,10 @@
-"""Data on its way to others: an event's, or what `invoke` passes. Every door sends one form.
+"""Turns the data of an event, or of `invoke`, into the JSON that is sent: one form for every way to send.
 
-Pydantic models and pydantic dataclasses are dumped as they ask for it, in JSON mode and by their aliases, and a msgspec
-Struct by the names that it is encoded with: so the same class, at the other end, takes what was sent. All else is
-plain JSON as the API shows it: ISO times, decimals as text, bytes as base64.
+Pydantic models and dataclasses are dumped by their own configuration, in JSON mode and by their aliases, and a msgspec
+Struct by its encoded names, so that the same class at the other end accepts the data. Everything else is plain JSON in
+the API's form: ISO times, decimals as text, bytes as base64.
 
-The function that is invoked is given the values themselves. Where these are more than JSON, both forms travel:
+The invoked function receives the values themselves. Values that JSON lacks are sent in both forms:
 
     {"$": ["sent", {"at": "2026-01-01T00:00:00+00:00"}, {"at": {"$": ["datetime", ...]}}]}
 """
@@ -27,7 +27,7 @@ def plain_of(value: object, where: str) -> Any:
 
 
 def encode_passed(value: object, where: str) -> bytes:
-    """The journal's bytes for what `invoke` passes: `decode` gives the value, `plain` what would be sent."""
+    """The journal's bytes for the data of `invoke`: `decode` gives the value, `plain` the JSON that is sent."""
     encoded = values.encode(value, where)
     if b'"$"' not in encoded:
         return encoded
@@ -35,8 +35,8 @@ def encode_passed(value: object, where: str) -> bytes:
 
 
 def _dumped(value: Any, where: str, depth: int) -> Any:
-    """The value, with every instance of a class in it dumped as that class asks for it."""
-    if not depth:  # too deep, which `encode` then says
+    """The value, with every instance of a class dumped by that class's configuration."""
+    if not depth:  # too deep: `encode` reports it
         return value
     serializer = getattr(cast("object", type(value)), "__pydantic_serializer__", None)
     if serializer is not None:
@@ -56,7 +56,7 @@ def _by_pydantic(serializer: Any, value: object, where: str) -> Any:
 
 
 def _fields(value: Any) -> list[tuple[str, Any]] | None:
-    """The fields of a dataclass or a Struct, under the names that they are sent by; None: it is neither."""
+    """The fields of a dataclass or a Struct, under the names that they are sent by; None for any other value."""
     if isinstance(value, msgspec.Struct):
         config = value.__struct_config__
         tag = [(config.tag_field, config.tag)] if config.tag_field is not None else []

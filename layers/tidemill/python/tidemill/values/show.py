@@ -1,4 +1,4 @@
-"""Remembered values as plain JSON, as the API shows them; no class is imported for it."""
+"""Turns remembered values into plain JSON for the API, without importing their classes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _show_model(_path: str, content: dict[str, Any], rest: dict[str, Any]) -> di
 
 
 def _show_sent(plain: Any, _value: Any) -> Any:
-    return plain  # what would be sent is plain already
+    return plain  # the form that is sent is plain JSON already
 
 
 _SHOWN: dict[str, Callable[..., Any]] = {
