@@ -258,11 +258,17 @@ def _missed(system: System, head: Head, records: list[Record]) -> list[str]:
         if not isinstance(record, Resolved):
             continue
         if record.event is not None:
-            taken.add((record.wait, record.event.id))
+            if not _given_up(system, head.run_id, record.key):
+                taken.add((record.wait, record.event.id))
             problems += _slept_through(system, head, waits.get(record.key), record)
         elif record.key in waits and record.value is None and record.failure is None:
             problems += _overlooked(system, head, waits[record.key], taken)
     return problems
+
+
+def _given_up(system: System, run_id: str, key: str) -> bool:
+    """Whether this is the wait of `layers.given_up`, and its code went on without it."""
+    return key == "lost" and system.seen.get((run_id, "gives is won by")) == [1]
 
 
 def _slept_through(system: System, head: Head, blocked: Blocked | None, record: Resolved) -> list[str]:
