@@ -1,8 +1,8 @@
-"""Which numbers EventBridge compares as CEL does.
+"""Decides which numbers EventBridge compares as CEL does.
 
-It takes them from -5e9 to 5e9 with six decimals. What lies beyond is to it no number at all, and fits no `numeric` of a
-pattern. So an event that holds such a number says so (`"inexact": true` beside its data), and the rules whose patterns
-compare numbers take every event that says so: its condition is decided where the function runs.
+EventBridge takes numbers from -5e9 to 5e9 with six decimals. Beyond that it sees no number, and no `numeric` of a
+pattern matches. So an event that holds such a number is marked (`"inexact": true` beside its data), and every rule that
+compares numbers takes all marked events: the function's own Lambda then decides its condition.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import cast
 
 _MOST = 5_000_000_000
 _MOST_WITH_DECIMALS = 1_000_000_000  # 15 digits in all
-_DECIMALS = 5  # one less than it takes: two numbers that differ do so by more than what it rounds away
+_DECIMALS = 5  # one less than it takes: different numbers differ by more than the rounding
 
 
 def is_comparable(number: int | float) -> bool:

@@ -1,7 +1,7 @@
-"""A function that is a JSON file, as it was understood: its graph, and the program behind each of its steps.
+"""A parsed definition (a function that is a JSON file): its graph, and the program of each step.
 
-`tidemill.definitions` makes these of a file, with everything that is wrong with it named at once; `execute.graph` runs
-them; the executor in AWS reads them as JSON. Times are milliseconds, memory is MB.
+`tidemill.definitions` makes one from a file and reports all problems at once; `engine.drive.graph` runs
+it; the executor in AWS reads it as JSON. Times are milliseconds, memory is MB.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tidemill.model import FunctionSpec
 
 
 class Docker(msgspec.Struct, frozen=True, omit_defaults=True, tag="docker", tag_field="type"):
-    """A container: the image of the step's folder, or one by name. `cpu`: 1,024 are one core."""
+    """A container: the image of the step's folder, or a named image. `cpu`: 1,024 are one core."""
 
     image: str | None = None
     cpu: int = 256
@@ -22,7 +22,7 @@ class Docker(msgspec.Struct, frozen=True, omit_defaults=True, tag="docker", tag_
 
 
 class Lambda(msgspec.Struct, frozen=True, omit_defaults=True, tag="lambda", tag_field="type"):
-    """A Lambda: the step's folder, with the code of `handler` in it, or a deployed one by its `arn`."""
+    """A Lambda: the step's folder with the code of `handler`, or a deployed Lambda by its `arn`."""
 
     arn: str | None = None
     handler: str = "handler.handler"  # module.function
@@ -30,7 +30,7 @@ class Lambda(msgspec.Struct, frozen=True, omit_defaults=True, tag="lambda", tag_
 
 
 class Http(msgspec.Struct, frozen=True, omit_defaults=True, tag="http", tag_field="type"):
-    """A POST to this URL. `private`: in AWS, too, it may lie inside a private network."""
+    """A POST to this URL. `private`: the URL may be inside a private network, in AWS too."""
 
     url: str
     headers: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Http(msgspec.Struct, frozen=True, omit_defaults=True, tag="http", tag_fiel
 
 
 class Wasm(msgspec.Struct, frozen=True, omit_defaults=True, tag="wasm", tag_field="type"):
-    """A WASI module. `fuel`: about as many instructions may be executed."""
+    """A WASI module. `fuel`: the approximate limit of executed instructions."""
 
     memory: int = 64
     fuel: int = 10_000_000_000
@@ -48,7 +48,7 @@ Program = Docker | Lambda | Http | Wasm
 
 
 class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`path`: of its folder or module, from the definition's folder. `attempts`: in all."""
+    """`path`: of its folder or module, relative to the definition's folder. `attempts`: the total."""
 
     node: Node
     runtime: Program
@@ -63,7 +63,7 @@ class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`folder`: where the file lies, which the paths of its steps start from."""
+    """`folder`: the file's folder, which the paths of its steps are relative to."""
 
     spec: FunctionSpec
     steps: tuple[StepSpec, ...]

@@ -1,11 +1,11 @@
 """Expressions: the conditions and keys that functions are declared with, in CEL over `event` and other roots.
 
-An expression never fails while a run is under way. Where a path is missing, or types do not go together,
-a condition is false, a value MISSING, a number 0, and `missing` says why. What can be known to be wrong
-is told when the expression is compiled: bad syntax, an unknown function, a name that is no root.
+An expression never fails during a run. Where a path is missing, or types do not go together,
+a condition is false, a value MISSING, a number 0, and `missing` says why. Compiling
+reports what is certainly wrong: bad syntax, an unknown function, a name that is not a root.
 
-The common forms run without the CEL engine (cel_subset.py); the engine is loaded by the first expression
-that needs it.
+The common forms run without the CEL engine (`cel.subset`); the first expression that needs the engine
+loads it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ExpressionError(ValueError):
 
 
 class Expression:
-    """A compiled expression. `variables` hold a value for each root; what they lack is missing."""
+    """A compiled expression. `variables` hold a value for each root; a root without one is missing."""
 
     __slots__ = ("_engine", "text")
 
@@ -58,11 +58,11 @@ class Expression:
         return self._engine.value(variables)
 
     def holds(self, variables: Variables) -> bool:
-        """Whether the condition is true; false where it has no answer."""
+        """Whether the condition is true; false if it has no answer."""
         return self._engine.value(variables) is True
 
     def number(self, variables: Variables) -> float:
-        """The value as a number; 0 where it is missing, or none."""
+        """The value as a number; 0 if it is missing or not a number."""
         value = self._engine.value(variables)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return 0.0
@@ -86,7 +86,7 @@ class _Engine(Protocol):
 
 @lru_cache(maxsize=4096)
 def compile(text: str, roots: frozenset[str] = _EVENT, default_root: str | None = None) -> Expression:  # noqa: A001
-    """Compile an expression. A name that is none of `roots` is looked up under `default_root`, if there is one.
+    """Compile an expression. A name that is not in `roots` is looked up under `default_root`, if given.
 
     Raises ExpressionError.
     """
@@ -190,14 +190,14 @@ def _refuse(text: str, name: str, problem: str) -> NoReturn:
 
 
 def _operations(text: str) -> int:
-    """How often the engine may look at all that it is given: at each operation; a sum of texts grows with each."""
+    """How often the engine may read its whole input: at each operation; a sum of texts grows with each."""
     found = tokens(text)
     sums = sum(token.text == "+" for token in found)
     return 1 + sum(token.text in _LOOKS or after.text == "(" for token, after in pairwise(found)) + sums * sums
 
 
 def _bound_by_macros(text: str) -> set[str]:
-    """The names that macros bring along: x in `event.data.items.exists(x, x > 2)`."""
+    """The names that macros bind: x in `event.data.items.exists(x, x > 2)`."""
     found = tokens(text)
     return {
         found[at + 2].text
@@ -207,7 +207,7 @@ def _bound_by_macros(text: str) -> set[str]:
 
 
 def _paths_read(text: str, heads: set[str]) -> list[tuple[str, ...]]:
-    """The paths that the expression reads, none inside another: the engine copies what it is given."""
+    """The paths that the expression reads, none inside another: the engine copies its input."""
     found = [*tokens(text), *[Token("end", "", 0)] * 2]
     paths: set[tuple[str, ...]] = set()
     for at, token in enumerate(found):
@@ -222,7 +222,7 @@ def _paths_read(text: str, heads: set[str]) -> list[tuple[str, ...]]:
 
 
 def _copy(path: tuple[str, ...], source: Variables, target: dict[str, Any]) -> None:
-    """Put what is at the path into the same place of `target`, as far as it is there."""
+    """Put the value at the path, if any, into the same place of `target`."""
     *parents, last = path
     for part in parents:
         inner = source.get(part, MISSING)
@@ -236,7 +236,7 @@ def _copy(path: tuple[str, ...], source: Variables, target: dict[str, Any]) -> N
 
 
 def _with_our_size(text: str) -> str:
-    """The engine's size() of a text counts bytes; CEL's counts characters. A function of ours replaces it."""
+    """The engine's size() of a text counts bytes; CEL's counts characters. This function replaces it."""
     found = tokens(text)
     result, end = "", 0
     for token, after in pairwise(found):

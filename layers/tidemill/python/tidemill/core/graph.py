@@ -1,14 +1,14 @@
-"""A function that is a graph: its steps, the edges between them, and what can begin now.
+"""The graph of a definition: its steps, the edges between them, and what can begin now.
 
 Every edge ends in one of two ways: it is taken, or it is not. Every step ends in one of three: it has run, it has
-failed for good, or it is skipped, because it can no longer run. How an edge or a step has ended never changes, and what
-follows from it follows whatever else happens. So the order in which things end does not matter, and a replay comes to
-the same graph: there is nothing to remember of a graph but how its steps and its waits have ended.
+failed for good, or it is skipped, because it can no longer run. The end of an edge or a step never changes, and its
+consequences do not depend on other ends. So the order of ends does not matter, and a replay comes to the same graph:
+the journal needs to remember only how the steps and waits of a graph have ended.
 
     join "all"   runs when all its edges have been taken; skipped when one is not
     join "any"   runs when one has been taken; skipped when none is
 
-An edge from a skipped step is not taken. A step that has failed ends the whole: nothing more begins.
+An edge from a skipped step is not taken. A failed step ends the whole graph: nothing more begins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-TRIGGER = "$trigger"  # what a step comes after that waits for no other
+TRIGGER = "$trigger"  # the source of the first steps
 
 Join = Literal["all", "any"]
 
@@ -46,7 +46,7 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it is taken as soon as its source has run."""
+        """Whether the edge is taken as soon as its source has run."""
         return self.condition is None and self.wait is None and self.awaits is None
 
 
@@ -64,7 +64,7 @@ class EdgeId(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """`edges`: whose source has run, so that they can be followed. `start`: steps. `skip`: those that cannot run."""
+    """`edges`: those whose source has run. `start`: steps that can begin. `skip`: steps that cannot run."""
 
     edges: list[EdgeId]
     start: list[str]
@@ -72,7 +72,7 @@ class Ready(NamedTuple):
 
 
 class Graph:
-    """Steps in an order in which each comes after all that it hangs on. Raises ValueError where there is none."""
+    """Steps in an order in which each comes after its sources. Raises ValueError if there is no such order."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes = {node.id: node for node in nodes}
@@ -86,13 +86,13 @@ class Graph:
 
     @cached_property
     def leaves(self) -> tuple[str, ...]:
-        """The steps that nothing hangs on, in the order of their definition: what they give is the run's output."""
+        """The steps without successors, in the order of their definition: their outputs are the run's output."""
         sources = {edge.source for node in self.nodes.values() for edge in node.after}
         return tuple(id for id in self.nodes if id not in sources)
 
     @cached_property
     def before(self) -> dict[str, frozenset[str]]:
-        """By step, all the steps that it hangs on: whose outputs it is given."""
+        """By step, all the steps before it, whose outputs it receives."""
         found: dict[str, frozenset[str]] = {}
         for id in self.order:
             sources = {edge.source for edge in self.nodes[id].after} - {TRIGGER}
@@ -125,7 +125,7 @@ class Graph:
 
     @staticmethod
     def _end(id: EdgeId, edge: Edge, ran: Mapping[str, bool], taken: Mapping[EdgeId, bool]) -> bool | None:
-        """Whether the edge is taken; None where that is not known yet."""
+        """Whether the edge is taken; None while that is unknown."""
         source = ran.get(edge.source)
         if source is None or (source and not edge.plain):
             return taken.get(id)
@@ -133,7 +133,7 @@ class Graph:
 
 
 def _settled(join: Join, edges: list[bool | None]) -> bool | None:
-    """Whether a step with these edges runs; None where that is not known yet."""
+    """Whether a step with these edges runs; None while that is unknown."""
     if join == "all":
         return False if False in edges else None if None in edges else True
     return True if True in edges else None if None in edges else False
@@ -146,12 +146,12 @@ def cycle(nodes: Mapping[str, Node]) -> list[str]:
     here = next(iter(rest), None)
     while here is not None and here not in path:
         path.append(here)
-        here = next(iter(rest[here]))  # each that is left waits for another that is left
+        here = next(iter(rest[here]))  # each remaining step waits for another remaining one
     return [*path[path.index(here) :], here][::-1] if here is not None else []
 
 
 def _rest(nodes: Mapping[str, Node]) -> tuple[list[str], dict[str, list[str]]]:
-    """Each step after its sources, among equals as they are defined; and what cannot be ordered, with its sources."""
+    """The steps in order, each after its sources, else as defined; and those without an order, with their sources."""
     rest = {id: [edge.source for edge in node.after if edge.source in nodes] for id, node in nodes.items()}
     order: list[str] = []
     while free := [id for id, sources in rest.items() if not sources]:

@@ -1,24 +1,24 @@
-"""The records of a journal: everything that can happen to a run, one type each.
+"""The types of a journal's records: one for everything that can happen to a run.
 
-A run *is* its journal. A record is appended at the next number on the condition that nobody else took that number;
-that append is the only lock there is. Who writes what:
+A run *is* its journal. A record is appended at the next number on the condition that this number is free;
+that append is the only lock. The writers of each type:
 
-    Started      whoever matched the event      number 0: the events and what the run was born with
+    Started      whoever matched the event      number 0: the events, and the fields that never change
     Claimed      an executor                    "this run's code runs here, until then"
     StepDone     the claim's executor           a step ended for good: its value, or its final error
     StepTried    the claim's executor           an attempt of a step failed; when the next one is due
     AttemptFailed the claim's executor          an error between steps; when the function is tried again
     Suspended    the claim's executor           nothing to do until then; what each blocked step waits for
     HandedOver   the claim's executor           a planned move to a fresh executor; costs no attempt
-    Resolved     an outsider, or the executor   what a blocked step waited for has come (or its time ran out)
+    Resolved     an outsider, or the executor   the end of a blocked step's wait (or its timeout)
     Ended        the claim's executor           terminal: completed or failed
     Cancelled    an outsider                    terminal
     Skipped      whoever admits the run         terminal: never begun
-    Admitted     whoever admits the run         what flow control has decided about it, once
+    Admitted     whoever admits the run         the decision of flow control about the run, once
     Gathered     whoever matched the event      one more event of a debounced or batched run
     Begun        the claim's executor           the parts of a map are started from here on
     WindowSet    whoever looks at the window    a debounced or batched run gathers from now on, or takes no more
-    Validated    the claim's executor           what a model made of the events' data, once and for all
+    Validated    the claim's executor           the events' data as the model first validated it
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
 each still has its number.
@@ -32,7 +32,7 @@ import msgspec
 
 from tidemill.model import Admission, Event, Failure, Parent, Place, StepKind, Wait
 
-FORMAT = 1  # of the records below; a journal written in a newer one is refused, never guessed at
+FORMAT = 1  # the format of the records below; a journal in a newer format is refused
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -49,7 +49,7 @@ class Started(_Record, frozen=True, tag=0):
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     again: bool = False  # a rerun, by hand: no rate limit or idempotency key turns it away
-    escapes: bool = False  # ids of steps that look like a branch's key are escaped (see `step_keys`)
+    escapes: bool = False  # step ids that look like a branch's key are escaped (see `step_keys`)
 
 
 class Claimed(_Record, frozen=True, tag=1):
@@ -99,10 +99,10 @@ class Blocked(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 class Suspended(_Record, frozen=True, tag=5):
     at: int
-    due: int | None  # the earliest time at which a blocked step can go on by itself
+    due: int | None  # the earliest timeout or wake time of a blocked step
     blocked: tuple[Blocked, ...]
     more: bool = False  # they come to those that the journal knew before; else they are all
-    gone: tuple[str, ...] = ()  # steps that the journal knew as blocked, and that the code waits for no more
+    gone: tuple[str, ...] = ()  # blocked steps that the code no longer waits for
 
 
 class HandedOver(_Record, frozen=True, tag=6):
@@ -114,10 +114,10 @@ class HandedOver(_Record, frozen=True, tag=6):
 
 
 class Resolved(_Record, frozen=True, tag=7):
-    """What a blocked step waited for. The first one counts; the same thing told again changes nothing.
+    """The end of a blocked step's wait. The first record counts; a repetition changes nothing.
 
     `event`: the event that matched (its `label` among the waits; `wait` is the digest of name and condition, so that
-    a later wait of the same kind does not take it again). Neither event, value nor failure: its time ran out.
+    a later wait of the same kind does not take it again). No event, value or failure: the wait timed out.
     """
 
     key: str
@@ -154,8 +154,8 @@ class Skipped(_Record, frozen=True, tag=10):
 class Admitted(_Record, frozen=True, tag=11):
     """Reserved once, however often the message comes. `begin`: the throttle's slot, where that lies ahead.
 
-    The last one counts: a run that was put off gets another turn, by its number (`put_off`). `throttle`: the key of
-    what gave the turn.
+    The last record counts: a delayed run gets another turn, by its number (`put_off`). `throttle`: the key of the
+    throttle that gave the turn.
     """
 
     at: int
@@ -166,8 +166,8 @@ class Admitted(_Record, frozen=True, tag=11):
 
 
 class Gathered(_Record, frozen=True, tag=12):
-    """`last`: only the last event is given to the code (debounce); else all of them (batch). `full`: the run takes no
-    more. `number`: the record's own. `event` is None where a debounce that goes on for long has dropped it.
+    """`last`: the code receives only the last event (debounce), else all of them (batch). `full`: the run takes no
+    more. `number`: the record's own. `event` is None after a long debounce has dropped it.
     """
 
     at: int
@@ -178,14 +178,14 @@ class Gathered(_Record, frozen=True, tag=12):
 
 
 class WindowSet(_Record, frozen=True, tag=13):
-    """`open`: the time of a run's delayed event has come, and it gathers from now on. Else it takes no more events."""
+    """`open`: the run's delayed event is due, and the run collects from now on. Else it takes no more events."""
 
     at: int
     open: bool
 
 
 class Begun(_Record, frozen=True, tag=14):
-    """This map is about to be started, in so many parts. Before its first part is, so that the run's end finds them."""
+    """This map starts, with this number of chunks. Appended before the first chunk exists: the run's end finds all."""
 
     at: int
     key: str
@@ -193,8 +193,8 @@ class Begun(_Record, frozen=True, tag=14):
 
 
 class Validated(_Record, frozen=True, tag=15):
-    """What the function's model made of the events' data, one value an event, where it would make something else of
-    it the next time (a `default_factory` that draws an id). Appended with the first record that the code makes.
+    """The events' data as the function's model validated it, one value per event, if the model would give another value
+    the next time (a `default_factory` that draws an id). Appended with the first record that the code writes.
     """
 
     at: int

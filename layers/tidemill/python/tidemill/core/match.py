@@ -1,10 +1,10 @@
-"""How a wait finds its event by key instead of by asking every waiter.
+"""Splits the condition of a wait, so that an event finds its waits by key instead of asking every waiter.
 
 A condition over `event` (the run's own) and `async` (the incoming one) is split at its top-level `&&`. A part
 that compares a path of the incoming event with a path of the run's event, or with a literal, makes a key: the
 run's side is known when the wait is made, so the wait is stored under the path and the hash of that value, and
-an incoming event finds it by what it holds at that path. One such part makes the key, the rest filters. Under
-`||` or `? :` nothing can be split off: such a wait has no key.
+an incoming event finds it by its own value at that path. One such part makes the key; the rest filters. A
+condition under `||` or `? :` cannot be split: such a wait has no key.
 
 Equal values have equal hashes in the sense of CEL: 1 and 1.0 are equal; 1, true and '1' are not.
 """
@@ -48,7 +48,7 @@ class Split(NamedTuple):
 
 
 def check(*, match: str | None = None, when: str | None = None) -> None:
-    """Refuse what `resolve` would refuse, before there is an event. Raises ExpressionError."""
+    """Refuse an invalid condition before there is an event. Raises ExpressionError."""
     if match is not None and when is not None:
         raise ExpressionError("give match or when, not both: when can say everything that match says")
     if match is not None:
@@ -58,7 +58,7 @@ def check(*, match: str | None = None, when: str | None = None) -> None:
 
 
 def resolve(run_event: Mapping[str, Any], *, match: str | None = None, when: str | None = None) -> Condition:
-    """What an awaited event must satisfy, given the run's own event. Raises ExpressionError.
+    """The condition on an awaited event, given the run's own event. Raises ExpressionError.
 
     A path that the run's event lacks makes a condition that is `never` true; no match and no when, one that
     is always true.
@@ -83,7 +83,7 @@ def _condition(key: Key | None, rest: tuple[str, ...], run_event: Mapping[str, A
 
 
 def condition_holds(condition: Condition, run_event: Mapping[str, Any], incoming: Mapping[str, Any]) -> bool:
-    """Whether the incoming event is one that the condition asks for."""
+    """Whether the incoming event satisfies the condition."""
     if condition.never:
         return False
     if condition.path is not None:
@@ -116,11 +116,11 @@ def _match_path(text: str) -> Path:
 
 @lru_cache(maxsize=4096)
 def split(when: str) -> Split:
-    """A condition as a key and what filters. Raises ExpressionError."""
+    """Split a condition into a key and filters. Raises ExpressionError."""
     compile_expression(when, _ROOTS)
     parts = _conjuncts(tokens(when))
     keys = [(part, key) for part in parts if (key := _key_of(part)) is not None]
-    # A value of the run's own event tells waits apart better than a literal that every run shares.
+    # A value of the run's own event separates waits better than a literal that every run shares.
     keys.sort(key=lambda found: isinstance(found[1].equals, Literal))
     key_part, key = keys[0] if keys else (None, None)
     rest = tuple(when[part[0].start : part[-1].end] for part in parts if part is not key_part)
@@ -144,7 +144,7 @@ def _conjuncts(found: list[Token]) -> list[list[Token]]:
 
 
 def _is_wrapped(found: list[Token]) -> bool:
-    """Whether one pair of parentheses holds it all."""
+    """Whether one pair of parentheses encloses everything."""
     if found[0].text != "(":
         return False
     depth = 0

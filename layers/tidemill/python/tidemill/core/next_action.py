@@ -1,7 +1,7 @@
-"""What a run needs from whoever looks at it now: the one decision behind every message.
+"""Decides a run's next action from its journal: the one decision behind every message.
 
-Start, retry, wake-up, match, child's end and redelivery all come as "look at this run". The message says nothing;
-what has to happen is read from the journal, so that a lost, late or doubled message changes nothing.
+Start, retry, wake, match, child's end and redelivery all arrive as "check this run". The message carries no decision;
+the journal says what has to happen, so that a lost, late or doubled message changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UNBEGUN = "it did not start within its start timeout"
 
 
 class Action(msgspec.Struct, frozen=True):
-    """`claim`: its code can go on. `later`: not before `at`. `hold`: its function is not declared at present.
+    """`claim`: the run's code can go on. `later`: not before `at`. `hold`: its function is not declared now.
 
     `finish`: it has ended, but not all of the end's effects are known to be done. `cancel` and `fail`: with a reason.
     """
@@ -41,7 +41,7 @@ def next_action(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive:
         return Action("later", at=head.not_before)
     if spec is None:
         return Action("hold", reason=f"function {head.function_id} is not declared at present")
-    # Even without retries the code runs once more: the step that it finds unfinished answers for the crash, and the
+    # Even without retries the code runs once more: the crash is charged to the unfinished step, and the
     # code may catch that.
     if state.claim is not None and state.crashes >= max(spec.retries, 1):
         return Action("fail", reason=f"the process died {state.crashes + 1} times without finishing a step")
@@ -59,6 +59,6 @@ def _when_ready(state: Tail, now: int) -> Action:
 
 
 def bounded(head: Head, at: int) -> int:
-    """The due time `at`, or sooner where the run's own timeouts come first."""
+    """The due time `at`, or the run's own timeout if that comes first."""
     limits = [t for t in (head.finish_by, head.start_by if head.started_at is None else None) if t is not None]
     return min([at, *limits])

@@ -1,15 +1,15 @@
-"""A function's triggers as the pattern of its EventBridge rule: what EventBridge can see never wakes a Lambda.
+"""Turns a function's triggers into the pattern of its EventBridge rule, which filters events before any Lambda runs.
 
 A pattern takes every event that the triggers take, and may take more: the function's own Lambda decides with the whole
-condition. So whatever EventBridge does not judge as CEL does is left out, in doubt too much:
+condition. So the pattern leaves out every filter that EventBridge may judge differently from CEL:
 
-- It looks at leaves. An object, a list or what is missing matches no filter but its absence, where CEL's `!=`, `has()`
-  and `x in y` are true of objects and lists: these stay out.
-- Of a list it takes any element: more than CEL, which is allowed.
-- It compares numbers within bounds only (see `comparable`).
+- EventBridge sees leaves. An object, a list or a missing field matches only the filter for absence, but CEL's `!=`,
+  `has()` and `x in y` are true of objects and lists: the pattern omits these.
+- EventBridge matches any element of a list: more than CEL, which is allowed.
+- EventBridge compares numbers within bounds only (see `comparable`).
 - A pattern has at most 2,048 characters: the longest filters are left out until it fits.
 
-A condition is worked out into alternatives, each a conjunction of filters by path.
+A condition is expanded into alternatives, each a conjunction of filters by path.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _RELATIONS = {
     ">": "<",
     ">=": "<=",
     "in": "",
-}  # and what each is backwards
+}  # the operator with its sides exchanged
 _PART = re.compile(r"[A-Za-z0-9_-]+")
-# Words of the pattern language, which as names of fields would mean something else in it.
+# Reserved words of the pattern language, which cannot be names of fields.
 _WORDS = {"exists", "prefix", "suffix", "numeric", "anything-but", "wildcard", "cidr", "equals-ignore-case"}
 _TEXTS = ("id", "name")  # fields that always hold text
 _MAYBE = ("user", "v")  # fields that an event may lack: null to CEL, absent to EventBridge
 
 
 def pattern(triggers: Sequence[Trigger]) -> dict[str, Any] | None:
-    """The pattern of the rule of a function with these triggers; None if it listens to no event."""
+    """The pattern for a function with these triggers; None if it listens to no event."""
     found: Alternatives = []
     for trigger in triggers:
         if isinstance(trigger, EventTrigger):
@@ -80,7 +80,7 @@ def _is_range(filters: Filters) -> bool:
 
 
 def _operands(one: Any) -> list[Any]:
-    """Of a comparison of numbers: sign, number, and for a range once more."""
+    """The operands of a comparison of numbers: operator, number, and for a range a second pair."""
     return cast("dict[str, list[Any]]", one).get("numeric", []) if isinstance(one, dict) else []
 
 
@@ -121,7 +121,7 @@ def _both(one: Conjunction, other: Conjunction) -> Conjunction:
 
 
 def _narrowed(one: Filters, other: Filters) -> Filters:
-    """A path has one list of filters: two lower and upper bounds become a range, else the first list stands."""
+    """A path has one list of filters: a lower and an upper bound become a range, else the first list is kept."""
     if one == _EXISTS:
         return other
     bounds = [_operands(filters[0]) for filters in (one, other) if len(filters) == 1]
@@ -137,7 +137,7 @@ def _sign(operands: list[Any]) -> str:
 
 
 def _joined(found: Alternatives) -> Alternatives:
-    """The same with fewer: alternatives that differ in one path are one, and what another already takes is none."""
+    """Fewer alternatives: those that differ in one path become one, and those that another covers are dropped."""
     result: Alternatives = []
     for each in found:
         conjunction = dict(each)
@@ -179,14 +179,14 @@ def _single(found: list[Token]) -> Conjunction:
 def _negation(found: list[Token]) -> Conjunction:
     if [token.text for token in found[:2]] == ["has", "("] and found[-1].text == ")":
         path = _path(found[2:-1])
-        # Of the fields of every event, absent ones are there, and null.
+        # Fields that every event has are null when they are absent.
         return {path: _ABSENT} if path and len(path) > 1 else {}
     path = _path(found)
     return {path: [False]} if path else {}
 
 
 def _call(found: list[Token]) -> Conjunction:
-    """`path.method("text")`: true of text alone, which is a leaf."""
+    """`path.method("text")`: true only of text, which is a leaf."""
     if len(found) < 5 or found[-3].text != "(" or found[-1].text != ")":
         return {}
     path, literal = _path(found[:-5]), _literal(found[-2:-1])
@@ -234,7 +234,7 @@ def _equal(path: Path, value: Any) -> Filters:
 
 
 def _differs(path: Path, value: Any) -> Conjunction:
-    """An object or a list differs from every text, and EventBridge would not see it: only where there is none."""
+    """A filter for "differs": only for fields without objects and lists, which EventBridge does not see."""
     if len(path) > 1 or not isinstance(value, str) or not _is_plain(value):
         return {}
     name = ".".join(path)
@@ -252,7 +252,7 @@ def _ordered(sign: str, value: Any) -> Filters:
 
 
 def _path(found: list[Token]) -> Path | None:
-    """A path of the event, without "event", if EventBridge can follow it. (No time: it compares none that large.)"""
+    """A path of the event, without "event", if EventBridge can follow it. (No time: it is too large a number.)"""
     read = path_at(found, 0)
     if read is None or read[1] != len(found):
         return None
@@ -273,7 +273,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _depths(found: list[Token]) -> list[int]:
-    """How many brackets each token stands in; a bracket itself counts as inside."""
+    """How many brackets enclose each token; a bracket itself counts as inside."""
     depths: list[int] = []
     depth = 0
     for token in found:
@@ -294,7 +294,7 @@ def _split(found: list[Token], sign: str) -> list[list[Token]]:
 
 
 def _is_wrapped(found: list[Token]) -> bool:
-    """Whether one pair of parentheses holds it all."""
+    """Whether one pair of parentheses encloses everything."""
     return len(found) > 2 and found[0].text == "(" and found[-1].text == ")" and min(_depths(found)) > 0
 
 
@@ -302,7 +302,7 @@ def _is_wrapped(found: list[Token]) -> bool:
 
 
 def _fitting(found: Alternatives) -> dict[str, Any]:
-    """The pattern, with as many filters as fit; in the end the names alone, and of long ones their beginnings."""
+    """The pattern, with as many filters as fit; at the least the names, and for long names their prefixes."""
     while len(json.dumps(written := _written(found))) > LONGEST:
         filters = [(len(json.dumps(each[path])), i, path) for i, each in enumerate(found) for path in each]
         others = [one for one in filters if one[2] not in (_NAME, (INEXACT,))]
@@ -337,7 +337,7 @@ def _nested(filters: Conjunction) -> dict[str, Any]:
         node: Any = root
         for part in path[:-1]:
             node = node.setdefault(part, {})
-            if isinstance(node, list):  # a leaf here and more below it cannot both be: the first stands
+            if isinstance(node, list):  # a field cannot be both a leaf and an object: the first filter is kept
                 break
         if isinstance(node, dict) and path[-1] not in node:
             node[path[-1]] = each

@@ -1,8 +1,8 @@
-"""The state of a long run as one value, so that a wake-up need not read its whole journal.
+"""A snapshot: the state of a long run as one value, so that a wake need not read the whole journal.
 
-A snapshot of record `seq` stands for the records 0 … seq. It is written before the `Suspended` record whose head names
-it, and can always be made again from the journal. What a head's own fields tell (is there a claim, when is the run
-due) depends only on the records after it: the first of these is that `Suspended`.
+A snapshot of record `seq` replaces the records 0 … seq. It is written before the `Suspended` record whose head names
+it, and can always be made again from the journal. A head's own fields (the claim, the due time) depend only on
+the records after it: the first of these is that `Suspended`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Snapshot(msgspec.Struct, Generic[Done, Heard], frozen=True, array_like=Tr
     tried: list[StepTried]
     blocked: list[Blocked]
     resolved: list[Resolved]
-    taken: list[tuple[str, str]]  # in older ones: what `resolved` says too
+    taken: list[tuple[str, str]]  # in older snapshots: the same as `resolved`
     failed: AttemptFailed | None
     completion_order: Heard
     timer: int = 0
@@ -56,7 +56,7 @@ _outlines: msgspec.msgpack.Decoder[Outline] = msgspec.msgpack.Decoder(Outline)
 
 
 def encode(state: RunState) -> bytes:
-    """The state of an open run, claims aside."""
+    """Encode the state of an open run, without its claim."""
     return _encoder.encode(
         _Snapshot(
             state.seq,
@@ -80,7 +80,7 @@ def encode(state: RunState) -> bytes:
 
 
 def decode(data: bytes) -> RunState:
-    """The state as it was, under no claim: what comes after the snapshot says what became of that."""
+    """The state without a claim: the records after the snapshot decide that."""
     found = _decoder.decode(data)
     return RunState(
         seq=found.seq,
@@ -102,7 +102,7 @@ def decode(data: bytes) -> RunState:
 
 
 def outline(data: bytes) -> Tail:
-    """The state without the steps that are done: enough for who tells a suspended run what a step waits for."""
+    """The state without the steps that are done: enough to resolve a wait of a suspended run."""
     found = _outlines.decode(data)
     return Tail(
         seq=found.seq,

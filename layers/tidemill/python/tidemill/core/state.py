@@ -1,14 +1,14 @@
-"""What a journal amounts to: `fold(records)` is the state of a run, and nothing else is.
+"""Folds a journal: `fold(records)` is the state of a run, and nothing else is.
 
 Two rules are worth knowing before you read on.
 
-*A sleep needs no record to end.* Its end is in the `Suspended` record, and the next `Claimed` record carries the time
-at which code began to run again: every sleep that ends at or before it is over. A replay of the same records
+*A sleep needs no record to end.* Its end is in the `Suspended` record, and the next `Claimed` record has the time at
+which code began to run again: every sleep that ends at or before that time is over. A replay of the same records
 always sees the same sleeps over.
 
 *A claim that follows a claim is a crash.* Executors leave a claim by `Suspended`, `HandedOver` or a terminal record;
-one that did neither died. `lapses` counts those since the last sign of progress. Whoever takes over charges
-them as failed attempts to the steps that it finds unfinished.
+an executor without one of these records died. `crashes` counts those since the last sign of progress. The next
+executor charges them as failed attempts to the unfinished steps.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ from tidemill.model import Event, RunStatus
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """An event that a wait was resolved with: by which record, and of which step."""
+    """An event that resolved a wait: the number of the record, and the step."""
 
     event_id: str
     seq: int
     key: str
     at: int  # when the event took effect
-    after: int | None  # later than this the wait looked for its event
+    after: int | None  # the wait looked for events after this time
 
 
 class Tail(msgspec.Struct):
-    """What the latest records of a run tell, from any of them on: enough to see what the run needs.
+    """The state that the latest records of a run give, from any record on: enough to decide the next action.
 
     `seq` is the number of the last record in it (-1: none). Who needs the run's events needs a `RunState`, which holds
     the whole journal: a tail cannot be passed in its place.
@@ -74,20 +74,20 @@ class Tail(msgspec.Struct):
     resolved: dict[str, Resolved] = {}
     taken: dict[str, list[Taken]] = {}  # by digest of the wait, in order
     failed: AttemptFailed | None = None
-    ready: bool = False  # something came for a blocked step: the run can go on before its due time
+    ready: bool = False  # a blocked step was resolved: the run can go on before its due time
     crashes: int = 0
     terminal: Ended | Cancelled | Skipped | None = None
     end: int | None = None  # the number of the terminal record
-    timer: int = 0  # the latest time for which a suspension has needed a timer beyond a queue's own delay
+    timer: int = 0  # the latest time for which a suspension needed a schedule
     admitted: Admitted | None = None
     validated: Validated | None = None
     gathered: list[Gathered] = []
     closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
-    begun: dict[str, int] = {}  # the maps that were started and have not been gathered: of how many parts
-    completion_order: dict[str, int] = {}  # in which order the code has heard of its steps
-    untold: set[str] = set()  # steps whose end no execution of this attempt is known to have been told
-    executed: bool = False  # an execution of this attempt was left in order
+    begun: dict[str, int] = {}  # maps that were started and not collected yet, with their number of chunks
+    completion_order: dict[str, int] = {}  # the order in which the code has seen its steps complete
+    untold: set[str] = set()  # completed steps that no execution of this attempt has seen
+    executed: bool = False  # an execution of this attempt ended without a crash
 
     def hear(self, key: str) -> None:
         if not is_handed(key):
@@ -120,7 +120,7 @@ class RunState(Tail):
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The events that the code is given, oldest first."""
+        """The events that the code receives, oldest first."""
         if not self.gathered:
             return self.birth.events
         more = [record.event for record in self.gathered if record.event is not None]
@@ -135,7 +135,7 @@ def fold(records: Iterable[Record]) -> RunState:
 
 
 def suspended_status(blocked: Iterable[Blocked]) -> RunStatus:
-    """What a run with these blocked steps is doing: waiting, sleeping, or only between two attempts of a step."""
+    """The status of a run with these blocked steps: waiting, sleeping, or between two attempts of a step."""
     kinds = {b.kind for b in blocked}
     if kinds & {"wait", "signal", "invoke", "map"}:
         return "waiting"
@@ -191,7 +191,7 @@ def _attempt_failed(state: Tail, record: AttemptFailed) -> None:
 def _suspended(state: Tail, record: Suspended) -> None:
     state.claim = None
     state.suspended = record
-    state.ready = False  # whoever suspends has seen all that came before
+    state.ready = False  # an executor that suspends has seen all earlier records
     state.crashes = 0
     state.untold = set()
     state.executed = True

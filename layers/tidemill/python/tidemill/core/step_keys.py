@@ -1,4 +1,4 @@
-"""What the key of a step is made of: its branch, its id, and the number of a repetition or of an attempt.
+"""The key of a step, made from its branch, its id, and the number of a repetition or of an attempt.
 
 charge            the id alone, in the trunk
 charge:1          used again
@@ -19,7 +19,7 @@ _LOOKS_LIKE_A_BRANCH = re.compile(r"~*p\d+/\d+/")
 
 
 def escaped(id: str) -> str:
-    """The id as a key has it: never the key of a step in a branch. Different ids stay different."""
+    """The id as part of a key: never equal to the key of a step in a branch. Different ids stay different."""
     return _ESCAPE + id if id[:1] in "p~" and _LOOKS_LIKE_A_BRANCH.match(id) else id
 
 

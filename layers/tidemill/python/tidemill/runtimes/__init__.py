@@ -1,5 +1,5 @@
-"""What runs the steps of definitions anywhere: an HTTP request, a WebAssembly module, and the rules for outputs.
+"""The runtimes of definitions' steps that every world has: HTTP requests, WebAssembly modules, and the output rules.
 
-Each runtime is one file and implements `ports.Runtime`. What only one world has is beside it: folders run as processes,
-containers and Lambdas of this machine in `tidemill_local.runtimes`, those of an AWS account in `tidemill.aws`.
+Each runtime is one file and implements `task.Runtime`. The runtimes of one world are elsewhere: processes, containers
+and Lambdas of this machine in `tidemill_local.runtimes`, those of an AWS account in `tidemill.aws.runtimes`.
 """

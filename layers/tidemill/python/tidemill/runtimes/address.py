@@ -1,11 +1,11 @@
-"""Which addresses a request may go to where it must not reach what only the caller can reach.
+"""Refuses requests to private addresses, which only the caller can reach (protection against SSRF).
 
 A definition's URL is data, and whoever can change it could otherwise have AWS ask its own metadata service for
-credentials, or a database beside it. So a host name is resolved once, each of its addresses is looked at, and the
-connection is made to the very address that was: a name that answers differently the second time gains nothing.
+credentials, or a database beside it. So a host name is resolved once, each of its addresses is checked, and the
+connection uses a checked address: a name that answers differently the second time gains nothing.
 
-An IPv6 address can carry an IPv4 one and mean it: of a mapped one, and of NAT64's, the one within is looked at; the old
-tunnels (6to4, Teredo, ISATAP) are refused.
+An IPv6 address can contain an IPv4 address: for mapped and NAT64 addresses the inner one is checked; the old tunnels
+(6to4, Teredo, ISATAP) are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[str, int], Sequence[str]]  # the addresses of a host, as text
 
-# What IANA's registries of special-purpose addresses hold, and some Python's `is_global` calls global (3.11 the most).
+# Special-purpose addresses by IANA's registries that `is_global` of some Python calls global (3.11 the most).
 SPECIAL = (
     *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24"),
     *("192.88.99.0/24", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4"),
@@ -31,7 +31,7 @@ SPECIAL = (
     *("2002::/16", "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10"),
 )
 
-# Where clouds tell a machine its credentials. Most lie in the ranges above; some look like any other address.
+# Metadata services that give out credentials. Most are in the ranges above; some look like any other address.
 METADATA = (
     "169.254.0.0/16",  # AWS, Google Cloud, Azure, DigitalOcean, Hetzner, IBM, OpenStack, Tencent, Vultr; ECS
     "fd00:ec2::/32",  # AWS, and the credentials of EKS pods
@@ -49,13 +49,13 @@ _NAT64 = 0x0064_FF9B << 64  # the prefix 64:ff9b::/96, without the address that 
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """What the system says; raises OSError."""
+    """The addresses by the system's resolver; raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def within(seconds: float, ask: Resolve, host: str, port: int) -> Sequence[str]:
-    """The addresses, or TimeoutError: the system's resolver keeps no time of ours."""
+    """The addresses, or TimeoutError: the system's resolver has no timeout."""
     answers: list[Sequence[str]] = []
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""A timeout for a whole exchange: a socket's own begins anew with every byte that trickles in."""
+"""A socket with one deadline for a whole exchange: an ordinary timeout starts again with every byte received."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class TimedSocket:
-    """A socket that gives up at the deadline, however often it is read: as much of one as http.client uses."""
+    """A socket that stops at the deadline, however often it is read. It has the methods that http.client uses."""
 
     def __init__(self, sock: socket.socket, deadline: float, monotonic: Callable[[], float]) -> None:
         self.sock = sock
@@ -24,7 +24,7 @@ class TimedSocket:
         return io.BufferedReader(_Reader(self))
 
     def close(self) -> None:
-        """The answer is still to be read: whoever made the connection closes it."""
+        """Does nothing: the answer is still to be read, and the runtime closes the connection."""
 
     def left(self) -> float:
         left = self._deadline - self._monotonic()

@@ -1,4 +1,4 @@
-"""What some steps need beside the package, and the command that installs it."""
+"""The optional packages that some steps need, and the commands that install them."""
 
 from __future__ import annotations
 

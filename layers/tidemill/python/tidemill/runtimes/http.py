@@ -1,12 +1,12 @@
-"""A step that is an HTTP service: the input is POSTed as JSON, and the answer is the output.
+"""The runtime `http`: POSTs a step's input as JSON, and the response is the output.
 
-Whoever receives it can tell that it is ours, and that it has seen it before:
+The receiver can verify the sender, and recognize a repeated request:
 
     Idempotency-Key      the same for every attempt of this step of this run
     Tidemill-Signature   t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>" under the signing key>
 
 The timeout is for the whole exchange: an answer that trickles in byte by byte does not outlast it. Redirects are not
-followed: they would carry the input, signed, to an address that nobody has looked at.
+followed: they would carry the signed input to an address that was not checked.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TIMEOUT = 30 * SECOND
 DEV_KEY = "tidemill-dev-signing-key"  # what `tidemill dev` signs with, unless TIDEMILL_SIGNING_KEY names another
 KEY_VARIABLE = "TIDEMILL_SIGNING_KEY"
 
-# What the request itself says; a definition's headers are sent beside it, never instead of it.
+# The request's own headers; a definition's headers are added and never replace them.
 _OURS = frozenset(
     {
         "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "te",
@@ -64,9 +64,9 @@ class _Answer(NamedTuple):
 
 
 class HttpRuntime:
-    """`key`: what the signature is made with, text or whoever knows it. `refuse_private`: addresses that are not of the
-    open Internet are refused, unless the step allows them. `clock` is the time in milliseconds; `monotonic`, `ask` and
-    `tls` (whom to trust, if not whom the system trusts) are for tests.
+    """`key`: the signing key, or a function that returns it. `refuse_private`: addresses outside the public Internet
+    are refused, unless the step allows them. `clock` is the time in milliseconds; `monotonic`, `ask` and
+    `tls` (a context instead of the system's) are for tests.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class HttpRuntime:
         if len(body) > PAYLOAD_BYTES:
             what = f"the answer of {runtime.url} ({response.status})"
             raise too_much(task, what, PAYLOAD_BYTES, "let it put the data somewhere, and answer where")
-        if response.length:  # read(n) says nothing of what the other side has left out
+        if response.length:  # read(n) does not report a response that was cut off
             raise ConnectionError("the connection was closed before the answer was whole")
         return body
 
@@ -224,7 +224,7 @@ def idempotency_key(run_id: str, step_id: str) -> str:
 
 
 def _understood(task: Task, url: str) -> SplitResult:
-    """Its parts, if a request can be made to it."""
+    """The URL's parts, if a request can be made to it."""
     problem = None
     parts = None
     try:
@@ -258,7 +258,7 @@ def _unsendable(task: Task, error: Exception) -> Exception:
 
 
 def _value(body: bytes, charset: str) -> Any:
-    """A JSON value, else text; both in the charset that the answer names, which is UTF-8 where it names none."""
+    """A JSON value, else text, in the response's charset; UTF-8 if it names none."""
     try:
         text = body.decode(charset, "replace")
     except (LookupError, ValueError):  # no charset, or none that Python knows

@@ -1,8 +1,8 @@
-"""What a program was given, what it put out, and when that is a failure: the same rules whatever it runs in.
+"""The rules for input, output and failure of a step's program, the same for every runtime.
 
-Input is JSON. A program that takes it as an argument takes up to ARGUMENT_BYTES so; more than that it fetches, from the
-`input_url` that it is given instead. Output is a JSON value, else text as `{"body": text}`. An output that names a
-`status` (or `statusCode`) of 400 and above is a failure, and no other attempt follows one that says "do not ask again".
+Input is JSON. A program that takes it as an argument receives up to ARGUMENT_BYTES there; a larger input it fetches
+from an `input_url`. Output is a JSON value, else text as `{"body": text}`. An output with a `status` (or `statusCode`)
+of 400 or more is a failure; a status that says "do not ask again" is not retried.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from tidemill.model import Failure
 if TYPE_CHECKING:
     from tidemill.task import Task
 
-ARGUMENT_BYTES = 7 * KIB  # ECS takes 8 KB for all that a task is told
+ARGUMENT_BYTES = 7 * KIB  # ECS takes 8 KB for all overrides of a task
 OUTPUT_BYTES = 64 * MIB  # of standard output
-PAYLOAD_BYTES = 6 * MIB  # of a Lambda's event or answer (AWS's own limit), and of an HTTP answer
-QUOTED = 2 * KIB  # how much of a program's last words is put into a failure
+PAYLOAD_BYTES = 6 * MIB  # of a Lambda's event or response (AWS's limit), and of an HTTP response
+QUOTED = 2 * KIB  # how much of a program's last output a failure includes
 
 TIMEOUT = "StepTimeoutError"
-REFUSED = "DefinitionError"  # what the step names cannot be run: no attempt would be better
+REFUSED = "DefinitionError"  # the step cannot run at all: another attempt would not help
 _AGAIN = frozenset({408, 409, 425, 429})
 _SECONDS = re.compile(r"\d{1,10}")
 _LINE = 16 * KIB  # a longer line of a log is broken up
-LOG_BYTES = MIB  # that one attempt of a step may say; of the rest only the last words are kept
+LOG_BYTES = MIB  # log limit of one attempt; of the rest only the end is kept
 
 Clock = Callable[[], int]  # milliseconds since the epoch
 
@@ -47,18 +47,18 @@ def timed_out(task: Task, milliseconds: int, what: str) -> TaskFailed:
 
 
 def encoded(task: Task) -> bytes:
-    """The input, as every program is given it."""
+    """The input in the form that every program receives."""
     return msgspec.json.encode(task.input)
 
 
 def printed(text: bytes) -> Any:
-    """The output that this standard output is: a JSON value, else its text as `{"body": text}`."""
+    """The output in a program's standard output: a JSON value, else its text as `{"body": text}`."""
     found, whole = json_of(text)
     return found if whole else {"body": text.decode("utf-8", "replace")}
 
 
 def json_of(text: bytes) -> tuple[Any, bool]:
-    """The JSON value of the text, and True; `None, False` for no JSON, and for JSON that is nested too deep to keep."""
+    """The JSON value of the text, and True; `None, False` for text that is not JSON, or is nested too deep to keep."""
     try:
         value = msgspec.json.decode(text)
         return (value, True) if _within(value, JSON_DEPTH) else (None, False)
@@ -67,7 +67,7 @@ def json_of(text: bytes) -> tuple[Any, bool]:
 
 
 def _within(value: Any, depth: int) -> bool:
-    """Whether the value is nested at most so deep."""
+    """Whether the value is nested at most this deep."""
     kind = cast("object", type(value))
     if kind is not dict and kind is not list:
         return True
@@ -75,7 +75,7 @@ def _within(value: Any, depth: int) -> bool:
 
 
 def checked(task: Task, output: Any, now: int) -> Any:
-    """The output, unless it names a status that is a failure; a Retry-After among its `headers` counts."""
+    """The output, unless its status is a failure; a Retry-After among its `headers` counts."""
     failure = status_in(task, output, "", now)
     if failure is not None:
         raise failure
@@ -83,7 +83,7 @@ def checked(task: Task, output: Any, now: int) -> Any:
 
 
 def exited(task: Task, how: str, streams: Streams, now: int) -> TaskFailed:
-    """The failure that a non-zero exit is. A failing status in its output decides whether to try again.
+    """The failure of a non-zero exit. A failing status in the output decides whether to try again.
 
     `how`: "its process ended with exit code 3".
     """
@@ -93,7 +93,7 @@ def exited(task: Task, how: str, streams: Streams, now: int) -> TaskFailed:
 
 
 def status_in(task: Task, output: Any, before: str, now: int) -> TaskFailed | None:
-    """The failure that a status in the output is; `before`: what the message says first."""
+    """The failure of a status in the output; `before`: the beginning of the message."""
     if not isinstance(output, dict):
         return None
     found = cast("dict[str, Any]", output)
@@ -106,7 +106,7 @@ def status_in(task: Task, output: Any, before: str, now: int) -> TaskFailed | No
 
 
 def status_failed(task: Task, what: str, status: int, body: Any, after: str | None, now: int) -> TaskFailed:
-    """The failure that a status is. `after`: a Retry-After that came with it."""
+    """The failure of a status. `after`: the Retry-After that came with it."""
     said = body if isinstance(body, str) else msgspec.json.encode(body).decode()
     message = f"step {task.step.id!r}: {what}" + (f": {said[:QUOTED]}" if said else "")
     again = not 400 <= status < 500 or status in _AGAIN
@@ -136,13 +136,13 @@ def _header(headers: object, name: str) -> str | None:
 
 
 def too_much(task: Task, what: str, limit: int, advice: str) -> TaskFailed:
-    """Not tried again: the same program would only say as much once more."""
+    """Too much output. Not retried: the same program would put out as much again."""
     size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit} bytes"
     return failed("OutputTooLarge", f"step {task.step.id!r}: {what} is over {size}; {advice}", retriable=False)
 
 
 class Bounded:
-    """Standard output as it comes, up to a limit."""
+    """Collects standard output, up to a limit."""
 
     def __init__(self, limit: int = OUTPUT_BYTES) -> None:
         self._limit = limit
@@ -150,7 +150,7 @@ class Bounded:
         self._size = 0
 
     def take(self, data: bytes) -> bool:
-        """Whether it is still within the limit."""
+        """Whether the output is still within the limit."""
         self._size += len(data)
         if self._size > self._limit:
             self._parts.clear()
@@ -163,13 +163,13 @@ class Bounded:
 
 
 class StepLog:
-    """What a program says on standard error, line by line into the logger `tidemill.steps.<function>.<step>`."""
+    """Logs a program's standard error, line by line, to the logger `tidemill.steps.<function>.<step>`."""
 
     def __init__(self, task: Task) -> None:
         import logging
 
         steps = logging.getLogger("tidemill.steps")
-        if steps.level == logging.NOTSET:  # the user's word stands; without it what programs say is heard
+        if steps.level == logging.NOTSET:  # a level that the user has set is kept; the default shows everything
             steps.setLevel(logging.INFO)
         self._logger = logging.getLogger(f"tidemill.steps.{task.function_id}.{task.step.id}")
         self._rest = b""
@@ -186,7 +186,7 @@ class StepLog:
             self._say(line)
 
     def end(self) -> None:
-        """It says no more: the last line may lack its end."""
+        """The stream has ended: the last line may lack its line break."""
         if self._rest:
             self._say(self._rest)
             self._rest = b""
@@ -194,7 +194,7 @@ class StepLog:
             self._logger.warning("it said %d bytes more, which are not shown", self._bytes - LOG_BYTES)
 
     def last(self) -> str:
-        """What it said last, for the message of a failure."""
+        """The end of the output, for the message of a failure."""
         return self._last.decode("utf-8", "replace").strip()
 
     def _say(self, line: bytes) -> None:
@@ -205,14 +205,14 @@ class StepLog:
 
 
 def _plain(line: str) -> str:
-    """What it says is shown on terminals: nothing of it may steer one."""
+    """Text without control sequences, since terminals show it."""
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
 
 
 class Streams(NamedTuple):
-    """What a program puts out, and what it says."""
+    """A program's standard output and standard error."""
 
     out: Bounded
     log: StepLog

@@ -1,6 +1,6 @@
-"""WASI's `poll_oneoff`, for a module that has no sockets: what it may wait for is time, and time ends at the deadline.
+"""WASI's `poll_oneoff` for a module without sockets: it can wait for time only, up to the step's deadline.
 
-A subscription (48 bytes) says what is waited for, an event (32 bytes) that it has come. Standard input and output are
+A subscription (48 bytes) names what the module waits for, an event (32 bytes) reports it. Standard input and output are
 always ready. The layout is that of `wasi_snapshot_preview1`.
 """
 
@@ -40,7 +40,7 @@ def poller(
     deadline: float,
     monotonic: Callable[[], float],
 ) -> int:
-    """Wait until one of them has come. Raises TimeoutError where that would be past the deadline."""
+    """Wait until one of the events has come. Raises TimeoutError if that would be past the deadline."""
     import wasmtime
 
     memory = caller.get("memory")

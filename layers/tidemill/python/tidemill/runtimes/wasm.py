@@ -1,11 +1,11 @@
-"""A step that is a WebAssembly module: WASI preview 1, run within this process by wasmtime.
+"""The runtime `wasm`: runs a WebAssembly module (WASI preview 1) in this process with wasmtime.
 
-The module has its argument, a clock, randomness and its three streams: no file system, no network, no environment. What
-bounds it: its memory (a `memory.grow` beyond fails), its fuel (about an instruction each, so a loop without end ends),
-and the time of the step (wasmtime's epochs, which a thread counts up while any module runs). A module that sleeps
-executes nothing that an epoch could interrupt, so WASI's `poll_oneoff` is ours here, and knows the deadline.
+The module has its argument, a clock, randomness and its three streams: no file system, no network, no environment. Its
+bounds: memory (a `memory.grow` beyond fails), fuel (about one per instruction, which ends an endless loop), and the
+step's timeout (wasmtime's epochs, which a thread counts up while any module runs). A sleeping module executes nothing
+that an epoch could interrupt, so this package has its own `poll_oneoff`, which knows the deadline.
 
-A module is compiled once for its content; the last few stay in memory.
+Each module is compiled once for its content; the last few stay in memory.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class WasmRuntime:
         return checked(task, printed(streams.out.bytes()), self._clock())
 
     def close(self) -> None:
-        """Forget the modules."""
+        """Drop the compiled modules."""
         with self._lock:
             self._modules.clear()
 
@@ -170,7 +170,7 @@ class WasmRuntime:
                     engine = wasmtime.Engine(config)
                     self._ticker = _Ticker(engine)
                     self._engine = engine
-                    atexit.register(self.close)  # while wasmtime is still there to free them
+                    atexit.register(self.close)  # before wasmtime, which frees them, is unloaded
         return self._engine
 
     def _module(self, task: Task, path: Path) -> wasmtime.Module:
@@ -231,7 +231,7 @@ def _start(
 
 
 class _Ticker:
-    """Counts the engine's epochs up while anyone is within it."""
+    """Counts the engine's epochs up while any module runs."""
 
     def __init__(self, engine: wasmtime.Engine) -> None:
         self._engine = engine

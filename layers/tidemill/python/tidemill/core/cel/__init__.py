@@ -1,1 +1,1 @@
-"""CEL expressions, evaluated within a budget of steps."""
+"""Evaluates CEL expressions within a budget of steps."""

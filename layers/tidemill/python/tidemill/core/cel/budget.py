@@ -1,4 +1,4 @@
-"""What an evaluation may cost, counted in steps: of an operation or so, about a tenth of a microsecond each.
+"""The budget of an evaluation, counted in steps of about one operation, a tenth of a microsecond each.
 
 Steps are counted, not seconds: the same expression over the same data has the same value on every machine and at
 every replay.
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from tidemill.limits import EXPRESSION_STEPS
 
-CHARS = 64  # of a text that are compared, searched or copied in a step
+CHARS = 64  # characters of a text that one step compares, searches or copies
 
 
 class TooMuch(Exception):
@@ -33,7 +33,7 @@ class Budget:
             raise TooMuch
 
     def spend_on(self, value: object) -> None:
-        """All that is in this value will be looked at."""
+        """Pays for reading everything in this value."""
         self.left -= weight(value, self.left)
         if self.left < 0:
             raise TooMuch
@@ -44,7 +44,7 @@ def _inner(value: Any) -> Collection[object]:
 
 
 def weight(value: object, most: int = EXPRESSION_STEPS) -> int:
-    """How many steps it takes to look at all of a value; counting ends beyond `most`."""
+    """How many steps it takes to read all of a value; counting stops beyond `most`."""
     total = 0
     stack = [value]
     while stack:

@@ -1,4 +1,4 @@
-"""The CEL engine, loaded by the first expression that needs it."""
+"""Loads the CEL engine for the first expression that needs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOADING = threading.Lock()
 
 @cache
 def engine() -> Any:
-    """The engine's compiled module by itself: its package would import a command line along, for 700 ms."""
+    """The engine's compiled module without its package, which would also import a command line (700 ms)."""
     name = "cel.cel"  # known by this name, so that an `import cel` elsewhere finds the same module
     with _LOADING:
         if name not in sys.modules:
@@ -36,12 +36,12 @@ def executed(program: Any, given: Any) -> Any:
     except Exception as error:
         return error
     except BaseException as error:
-        if type(error).__name__ == "PanicException":  # how the engine's own bugs look: no Exception
+        if type(error).__name__ == "PanicException":  # the engine's own bugs: they are not an Exception
             return error
         raise
 
 
 @lru_cache(maxsize=256)
 def program(text: str) -> Any:
-    """Raises ValueError where the text is no CEL."""
+    """Raises ValueError if the text is not CEL."""
     return engine().compile(text)

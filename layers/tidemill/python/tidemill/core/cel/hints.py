@@ -1,4 +1,4 @@
-"""What to write instead: for the words of other languages in an expression, and for a path that lacks its root."""
+"""Hints for error messages: CEL's form for operators of other languages, and the path for one that lacks its root."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARSER = (
 
 
 class Foreign(NamedTuple):
-    """A word of another language, where it stands, and CEL's word for it."""
+    """An operator or word of another language, its position, and CEL's form of it."""
 
     text: str
     start: int
@@ -31,7 +31,7 @@ class Foreign(NamedTuple):
 
 
 def foreign(text: str) -> Foreign | None:
-    """The first word that another language would write."""
+    """The first word of the expression that belongs to another language."""
     end = 0
     for token, after in pairwise([*tokens(text), _END]):
         if token.start < end:
@@ -47,7 +47,7 @@ def foreign(text: str) -> Foreign | None:
 
 
 def plainly(problem: str) -> str:
-    """What the parser says, without its list of tokens."""
+    """The parser's message, without its list of tokens."""
     for pattern, said in _PARSER:
         if pattern.fullmatch(problem):
             return pattern.sub(said, problem).replace("'<EOF>' does not belong here", "the expression ends too early")
@@ -55,7 +55,7 @@ def plainly(problem: str) -> str:
 
 
 def rooted(path: str, roots: frozenset[str]) -> str:
-    """The path as it was probably meant: `event.data.user_id` for `data.user_id`, and for `user_id`."""
+    """The path that was probably meant: `event.data.user_id` for `data.user_id`, and for `user_id`."""
     root = "event" if "event" in roots else min(roots)
-    path = path.removeprefix("async.")  # what is waited for, where nothing is
+    path = path.removeprefix("async.")  # the awaited event, where none exists
     return f"{root}.{path}" if path.partition(".")[0] in _EVENT_FIELDS else f"{root}.data.{path}"

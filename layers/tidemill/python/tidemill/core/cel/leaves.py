@@ -1,8 +1,7 @@
-"""What an expression does with values, one operation at a time: arithmetic, tests of texts, conversions.
+"""The single operations of an expression on values: arithmetic, tests of texts, conversions.
 
-The frequent ones are Python's own; the others are done by the CEL engine, each as a program of its own, so that they
-mean what CEL means. Whatever CEL answers with an error is MISSING. All of them are paid from the budget before they
-are done.
+The frequent operations are Python's; the CEL engine performs the others, each as a separate program, so that they
+mean what CEL means. An error of CEL becomes MISSING. Each operation is paid from the budget before it is performed.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ _WORD = 2**63
 _NAMES = ("a0", "a1")
 _PATTERN_CHARS = 1_000
 _PATTERN_BASE = 300  # steps to compile the shortest pattern
-_PATTERN_MOST = 10_000  # places in a pattern: each may be tried at each character of the text
-_PLACES = 10  # of a pattern that are tried in a step
+_PATTERN_MOST = 10_000  # positions in a pattern: each may be tried at each character of the text
+_PLACES = 10  # positions of a pattern that are tried in one step
 _REPEAT = re.compile(r"\{(\d{1,6})(?:,(\d{0,6}))?\}")
 _ATOM = re.compile(r"\\p\{\w*\}|\\[\s\S]|\[\^?\]?(?:\\[\s\S]|[^\]\\])*\]|[\s\S]", re.IGNORECASE)
 _WIDE = r"\\[pPwWdDsSbB]"
 
 
 def by_engine(text: str) -> Leaf:
-    """The operation that the engine does: `text` is CEL over a0, a1, …"""
+    """An operation of the engine: `text` is CEL over a0, a1, …"""
 
     def leaf(budget: Budget, arguments: list[Any]) -> Any:
         budget.spend(10)
@@ -101,7 +100,7 @@ def negative(budget: Budget, arguments: list[Any]) -> Any:
 
 
 def size(_budget: Budget, arguments: list[Any]) -> Any:
-    """A text's characters: the engine counts bytes."""
+    """The number of a text's characters; the engine would count bytes."""
     (value,) = arguments
     return len(cast("str", value)) if isinstance(value, (str, bytes, list, dict)) else MISSING
 
@@ -137,7 +136,7 @@ _MATCHES = by_engine("a0.matches(a1)")
 
 
 def pattern_problem(pattern: str) -> str | None:
-    """Why no pattern may be like this one."""
+    """Why this pattern is refused; None if it is not."""
     if len(pattern) > _PATTERN_CHARS:
         return f"the pattern has {len(pattern):,} characters, more than {_PATTERN_CHARS:,}"
     if pattern_places(pattern) > _PATTERN_MOST:
@@ -146,7 +145,7 @@ def pattern_problem(pattern: str) -> str | None:
 
 
 def pattern_places(pattern: str) -> int:
-    """How long the pattern is with its counted repetitions written out, also those within each other."""
+    """The length of the pattern with its counted repetitions written out, nested ones too."""
     groups = [_Group()]
     at = 0
     while at < len(pattern):
@@ -169,7 +168,7 @@ def pattern_places(pattern: str) -> int:
 
 
 class _Group:
-    """The places of a group so far, and those of its last part, which a count repeats."""
+    """The positions of a group so far, and those of its last part, which a count repeats."""
 
     def __init__(self) -> None:
         self.total = self.last = 0
@@ -180,7 +179,7 @@ class _Group:
 
 
 def _atom_places(atom: str) -> int:
-    """A class of Unicode is hundreds of ranges of bytes."""
+    """The positions of one atom; a class of Unicode is hundreds of ranges of bytes."""
     if re.search(_WIDE, atom):
         return 100
     return 4 if atom[0] in ".[" else 1

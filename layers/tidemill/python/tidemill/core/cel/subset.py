@@ -1,9 +1,9 @@
-"""The common expressions, run without the CEL engine.
+"""Runs the common expressions without the CEL engine.
 
 Most conditions are comparisons of paths and literals under `&&`, `||`, `!`, `? :`, `in` and `has()`. They are
 compiled here to closures: no engine to load at a cold start, no event to copy into it, and integers of any
 size compare exactly. Where CEL answers with an error, a closure answers MISSING; the property tests hold
-the two together. What is not of this subset is no error: `compile_subset` gives None, and CEL takes it.
+the two together. An expression outside this subset is not an error: `compile_subset` returns None, and CEL runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tidemill.limits import EXPRESSION_STEPS
 
 
 class Missing(Enum):
-    """What a path gives where nothing is, and an expression that has no answer."""
+    """The value of a path that does not exist, and of an expression without an answer."""
 
     MISSING = "missing"
 
@@ -35,9 +35,9 @@ MISSING: Final = Missing.MISSING
 Variables = Mapping[str, Any]
 Run = Callable[[Variables], Any]
 BUDGET = ""  # among the variables, where an expression has loops
-_DEEPEST = 40  # parentheses within parentheses; deeper ones are CEL's to refuse
+_DEEPEST = 40  # nesting of parentheses; CEL refuses deeper ones
 
-# Names that mean something to CEL by themselves, so that no path of ours may begin with them.
+# CEL's own names, with which a path cannot begin.
 TYPES = frozenset(
     {"bool", "bytes", "double", "int", "list", "map", "null_type", "optional_type", "string", "type", "uint"}
 )
@@ -89,7 +89,7 @@ def walk(path: tuple[Part, ...], value: object) -> Any:
 
 
 def compile_subset(text: str, roots: frozenset[str], default_root: str | None) -> Subset | None:
-    """The expression compiled, or None if it needs the CEL engine (or is none at all)."""
+    """The compiled expression, or None if it needs the CEL engine (or is invalid)."""
     parser = Parser(tokens(text), roots, default_root)
     try:
         run = parser.ternary()
@@ -114,7 +114,7 @@ class Parser:
         self.at = 0
         self.depth = 0
         self.paths: list[tuple[Part, ...]] = []
-        self.relations = 0  # they share the budget, where there are no loops
+        self.relations = 0  # without loops, all closures share one budget
 
     def peek(self) -> str:
         return self.tokens[self.at].text if self.at < len(self.tokens) else ""
@@ -171,7 +171,7 @@ class Parser:
     def unary(self) -> Run:
         if not self.take("!"):
             return self.primary()
-        if self.peek() == "!":  # the engine cancels the two out, whatever they stand before
+        if self.peek() == "!":  # the engine cancels the two, whatever follows them
             raise NotOurs
         return self.negated(self.primary())
 
@@ -232,7 +232,7 @@ class Parser:
         return self.end_of_primary(_has(tuple(parent), run))
 
     def end_of_primary(self, run: Run) -> Run:
-        """A call, an index or arithmetic that follows is for CEL."""
+        """Leaves a call, an index or arithmetic that follows to CEL."""
         if self.peek() in ("(", "[", ".", "{"):
             raise NotOurs
         return run
@@ -298,7 +298,7 @@ def _relation(compare: Callable[[Any, Any], Any], left: Run, right: Run) -> Run:
 
 
 def _weighed(parser: Parser, sign: str, left: Run, right: Run) -> Run:
-    """A comparison that may look at all of a list or a map."""
+    """A comparison that may read all of a list or a map."""
     compare = _RELATIONS[sign]
 
     def run(variables: Variables) -> Any:
@@ -317,7 +317,7 @@ _FEW = 16  # scalars: to count them would take longer than to compare them
 
 
 def _pay(parser: Parser, sign: str, variables: Variables, one: Any, other: Any) -> None:
-    """For a comparison with a list or a map. Those of different lengths are told apart at once."""
+    """Pays for a comparison with a list or a map. Different lengths differ at once."""
     budget = variables.get(BUDGET) or Budget(EXPRESSION_STEPS // parser.relations)
     many: Any = other
     if sign == "in":
@@ -330,7 +330,7 @@ def _pay(parser: Parser, sign: str, variables: Variables, one: Any, other: Any) 
 
 
 def equal(one: object, other: object) -> bool:
-    """CEL's equality: 1 is 1.0, true is not 1, and values of different kinds are different."""
+    """CEL's equality: 1 equals 1.0, true does not equal 1, and values of different kinds differ."""
     if is_number(one):
         return is_number(other) and one == other
     if type(one) is not type(other):

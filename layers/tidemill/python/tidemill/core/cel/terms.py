@@ -1,9 +1,9 @@
-"""The rest of the expressions, run over the values as they are: arithmetic, calls, and loops within a budget.
+"""Runs the expressions beyond the common subset: arithmetic, calls, and loops within a budget.
 
-The CEL engine has no bound: `items.all(a, items.exists_one(b, a == b))` over 100,000 items has no end, and nothing else
-runs meanwhile. So every expression that could be evaluated for long is evaluated here, step by step, each step paid
-from one budget; the engine does single operations. Where the budget is used up the expression has no value, as where a
-path is missing. Loops within loops beyond EXPRESSION_LOOPS are refused when the expression is compiled.
+The CEL engine has no bound: `items.all(a, items.exists_one(b, a == b))` over 100,000 items does not end, and blocks
+the process. So this module evaluates every expression that could take long, step by step, and pays each step from one
+budget; the engine performs single operations. When the budget is used up, the expression has no value, as if a path
+were missing. Compiling refuses loops that are nested deeper than EXPRESSION_LOOPS.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _WORDS = frozenset({"in", "true", "false", "null"})  # never a member's name
 
 
 class Unbounded(Exception):
-    """An expression that no data could make cheap."""
+    """An expression that would be expensive over any data."""
 
 
 def compile_terms(text: str, roots: frozenset[str], default_root: str | None) -> Subset | None:
-    """The expression compiled, or None where something of it is for the engine (or is no CEL). Raises Unbounded."""
+    """The compiled expression, or None if it needs the engine (or is not CEL). Raises Unbounded."""
     parser = _Terms(tokens(text), roots, default_root)
     try:
         run = parser.ternary()
@@ -46,7 +46,7 @@ def compile_terms(text: str, roots: frozenset[str], default_root: str | None) ->
 
 
 def has_loops(text: str) -> bool:
-    """Whether the time that the engine would take is more than so much for each sign of the text."""
+    """Whether the engine could take more than constant time per character of the text."""
     found = tokens(text)
     return any(token.text in MACROS or token.text == "matches" for token, after in pairwise(found) if after.text == "(")
 
@@ -54,9 +54,9 @@ def has_loops(text: str) -> bool:
 class _Terms(Parser):
     def __init__(self, found: list[Token], roots: frozenset[str], default_root: str | None) -> None:
         super().__init__(found, roots, default_root)
-        self.bound: tuple[str, ...] = ()  # the names that the loops around bring along
+        self.bound: tuple[str, ...] = ()  # the names that the surrounding loops bind
 
-    # --- precedences that the subset has not ------------------------------------------------------------
+    # --- precedences beyond the subset ----------------------------------------------------------------
 
     def operand(self) -> Run:
         return self._chain(("+", "-"), lambda: self._chain(("*", "/", "%"), self.unary))
@@ -68,7 +68,7 @@ class _Terms(Parser):
         return run
 
     def unary(self) -> Run:
-        """An even number of signs is none, whatever they stand before: so the engine has it."""
+        """An even number of signs cancels out, whatever follows: the engine does the same."""
         sign = self.peek()
         if sign not in ("!", "-") or literal_at(self.tokens, self.at) is not None:
             return self.primary()
@@ -104,7 +104,7 @@ class _Terms(Parser):
         while not self.take("}"):
             literal = literal_at(self.tokens, self.at)
             if literal is not None and not isinstance(literal[0].value, str):
-                raise NotOurs  # a map of numbers is the engine's
+                raise NotOurs  # the engine handles a map of numbers
             keys.append(self.ternary())
             self.expect(":")
             values.append(self.ternary())
@@ -217,7 +217,7 @@ def _is_name(token: Token) -> bool:
 
 
 def _constant(text: str) -> Run:
-    """A literal in a rarer form, as the engine reads it."""
+    """A literal in a rarer form, read by the engine."""
     try:
         value = executed(program(text), {})
     except ValueError:

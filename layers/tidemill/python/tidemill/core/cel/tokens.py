@@ -1,7 +1,7 @@
-"""The words of an expression: tokens, paths such as `event.data['a-b']`, literals.
+"""Splits an expression into tokens, paths such as `event.data['a-b']`, and literals.
 
-Enough of CEL's grammar to split a condition and to run the common ones without the CEL engine. What is read
-here means the same to CEL; what is not understood here is left to it.
+Enough of CEL's grammar to split a condition and to run the common ones without the CEL engine. What this module
+reads means the same to CEL; everything else is left to CEL.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Literal(NamedTuple):
     value: str | int | float | bool | None
 
 
-# Compiled when first used, and then remembered, by `re`: most functions have no condition.
+# Compiled on first use: most functions have no condition.
 _LEXEME = r"""
       (?P<space>  [ \t\r\n\f]+ | //[^\n]* )
     | (?P<string> (?:[rR][bB]?|[bB][rR]) (?: \"{3}[\s\S]*?\"{3} | '{3}[\s\S]*?'{3} | "[^"\r\n]*" | '[^'\r\n]*' )
@@ -55,7 +55,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def literal_at(found: list[Token], at: int) -> tuple[Literal, int] | None:
-    """The literal that begins at token `at`, and where it ends; None if there is none, or a rare form."""
+    """The literal that begins at token `at`, and its end; None if there is none, or one in a rare form."""
     negative = at < len(found) and found[at].text == "-"
     at += negative
     if at >= len(found):
@@ -77,7 +77,7 @@ def literal_at(found: list[Token], at: int) -> tuple[Literal, int] | None:
 
 
 def path_at(found: list[Token], at: int) -> tuple[tuple[Part, ...], int] | None:
-    """The path that begins at token `at`, and where it ends; None if there is none."""
+    """The path that begins at token `at`, and its end; None if there is none."""
     if at >= len(found) or found[at].kind != "name" or found[at].text in _KEYWORDS:
         return None
     parts: list[Part] = [found[at].text]

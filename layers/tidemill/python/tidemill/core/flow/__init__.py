@@ -1,6 +1,6 @@
-"""Flow control, one small file a feature: pure functions of what is stored, the event and the time.
+"""Flow control as pure functions of stored values, the event and the time; one file per feature.
 
-`keys` what a limit, window or batch is shared by · `places` concurrency and priority · `throttle` · `rate` ·
-`gather` debounce and batch · `declared` what a function asks for. What they decide is stored by `FlowStore` (ports.py)
-and acted on in `engine/intake/admit.py`, `engine/runs/concurrency.py` and `engine/intake/collect.py`.
+`keys` the scope of a limit, window or batch · `concurrency` places and priority · `throttle` · `rate` · `collect`
+debounce and batch · `shared` limits that several functions share. `FlowStore` (ports.py) stores their decisions,
+and these modules carry them out: `engine/intake/admit.py`, `engine/runs/concurrency.py` and `engine/intake/collect.py`.
 """

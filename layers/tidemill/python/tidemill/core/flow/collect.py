@@ -1,8 +1,8 @@
 """Debounce and batch: one run for several events, and when it begins.
 
-The run exists from the first event on, and is not begun before its time (`not_before`); each further event is a record
-in its journal. So the journal's next number, which the first claim needs too, decides whether an event still comes
-in: none is lost, and none is in two runs.
+The run exists from the first event on, and does not begin before its time (`not_before`); each further event is a
+record in its journal. So the journal's next number, which the first claim needs too, decides whether the run still
+takes an event: none is lost, and none is in two runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def feature(flow: dict[str, Any]) -> str | None:
 
 
 def begins(name: str, declared: dict[str, Any], first: int, now: int, count: int) -> int:
-    """When the run begins that has gathered `count` events since `first`, the last of them now."""
+    """When a run begins that has collected `count` events since `first`, the last of them now."""
     if name == "batch":
         return now if full(name, declared, count) else max(now, first + int(declared["timeout"]))
     timeout = declared.get("timeout")
@@ -29,7 +29,7 @@ def begins(name: str, declared: dict[str, Any], first: int, now: int, count: int
 
 
 def full(name: str, declared: dict[str, Any], count: int) -> bool:
-    """Whether the run takes no more events. A debounce always does: it only forgets the earlier ones."""
+    """Whether the run takes no more events. A debounce always takes more: it only drops earlier ones."""
     return name == "batch" and count >= int(declared["max_size"])
 
 
@@ -39,17 +39,17 @@ def listed(name: str, event_ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def joined(event: Event) -> int:
-    """When an event takes part: at its receipt, or at its `ts` where that lies ahead."""
+    """When the event takes effect: at its receipt, or at its `ts` if that is in the future."""
     return max(event.received_at, event.ts)
 
 
 def ahead(event: Event, now: int) -> bool:
-    """Whether the event takes effect later: by its own `ts`, not for want of agreement between two clocks."""
+    """Whether the event is delayed: its `ts` is ahead by more than two clocks may differ."""
     return event.ts > max(now, event.received_at)
 
 
 def given(events: Sequence[Event], last: bool) -> tuple[Event, ...]:
-    """The events that the code is given, in the order in which they joined, however late their messages came.
+    """The events that the code receives, in the order in which they took effect, however late their messages came.
 
     `last`: only the last one.
     """

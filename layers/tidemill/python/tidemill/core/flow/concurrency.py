@@ -1,12 +1,12 @@
-"""Concurrency: which places a run needs before its code may run, in which order, and where it stands in their lines.
+"""Concurrency: which places a run needs before its code may run, in which order, and its position in their lines.
 
-*One order for everybody.* A run with two limits takes its places one after the other, and keeps the first while it
-stands in line for the second. That cannot lock up, because everybody takes in the same order: limits that count runs
-before limits that count steps (a run keeps those longest), limits with a key before those without (so that a noisy
-user waits in the user's own line, with one run in everybody's), the function's before the app's before the account's.
-And nobody starves, because each line is served in its order, and who has waited in one is not sent back to it.
+*One order for all runs.* A run with two limits takes its places one after the other, and keeps the first while it
+waits in line for the second. That cannot deadlock, because all runs take places in the same order: limits that count
+runs before limits that count steps (a run keeps those longest), limits with a key before those without (so that a
+noisy user waits in that user's line, with one run in the shared one), the function's before the app's before the
+account's. No run starves, because each line is served in order, and a run that has waited is not sent back to it.
 
-*What is shared.* Two functions share a limit when its scope, its key as written, and what it counts are the same.
+*Sharing.* Two functions share a limit when its scope, its key as written, and what it counts are the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SCOPES = ("function", "app", "account")
 def places(spec: FunctionSpec, event: Event | None, part: bool = False) -> tuple[Place, ...]:
     """The places that a run of this function needs, in the order in which it takes them.
 
-    `part`: the run is a part of a map. It runs steps, but as a run its parent stands for it.
+    `part`: the run is a chunk of a map. It executes steps, but limits that count runs count only its parent.
     """
     found: list[Place] = []
     for declared in in_order(spec):
@@ -42,14 +42,14 @@ def in_order(spec: FunctionSpec) -> list[dict[str, Any]]:
 
 
 def family(spec: FunctionSpec, declared: dict[str, Any]) -> str:
-    """The beginning of the keys of this limit: one for all functions that share it."""
+    """The prefix of this limit's keys: the same for all functions that share it."""
     scope: str = declared["scope"]
     owner = spec.id if scope == "function" else spec.app if scope == "app" else ""
     return keys.family("places", scope, owner, declared.get("key") or "", declared["counts"])
 
 
 def outdated(spec: FunctionSpec, places: Iterable[Place], part: bool) -> bool:
-    """Whether the function declares other limits than those that these places are of."""
+    """Whether the function now declares other limits than those of these places."""
     declared = [each for each in in_order(spec) if not (part and each["counts"] == "runs")]
     return {family(spec, each) for each in declared} != {place.key.partition("/")[0] for place in places}
 
@@ -64,7 +64,7 @@ def limit_now(spec: FunctionSpec | None, place: Place) -> int:
 
 
 def rank(spec: FunctionSpec, event: Event | None, at: int) -> int:
-    """Where a run stands in line: as if it had come `priority` seconds earlier. The lowest is the first."""
+    """A run's position in line: as if it had come `priority` seconds earlier. The lowest is the first."""
     written = spec.flow.get("priority")
     if written is None or event is None:
         return at
@@ -73,7 +73,7 @@ def rank(spec: FunctionSpec, event: Event | None, at: int) -> int:
 
 
 def reason(place: Place) -> str:
-    """Why a run is not going on, for people."""
+    """Why a run waits, for people."""
     what = "the only place" if place.limit == 1 else f"one of {place.limit} places"
     return f"waits for {what}" + (f" of {place.label!r}" if place.label else "") + " (concurrency)"
 

@@ -1,7 +1,7 @@
-"""What a limit, a window or a batch is shared by: its owner, and the value of its key in the run's event.
+"""The keys of limits, windows and batches, made from their owner and the value of a key expression.
 
-A key is the digest of whom it belongs to (a *family*: one function's throttle, an account's limit on one API) and the
-hash of a value. Where the path of a key is missing the value is null: all such runs share one, and each notes it.
+A key is the digest of its owner (a *family*: one function's throttle, an account's limit on one API) and the hash of a
+value. If the path of a key is missing, the value is null: all such runs share one key, and each notes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _shown = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
 
 class Key(NamedTuple):
-    """`text`: under which it is stored. `label`: the key's value, for people; empty where there is no key."""
+    """`text`: the stored form. `label`: the key's value, for people; empty where there is no key."""
 
     text: str
     label: str
@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def family(*parts: str) -> str:
-    """The common beginning of all the keys of one limit."""
+    """The common prefix of all keys of one limit."""
     return ids.derived("flow", *parts)
 
 
@@ -47,7 +47,7 @@ def _of(family: str, value: Any) -> Key:
     return Key(f"{family}/{match.value_hash(value)}", _label(value))
 
 
-# Typed: `1`, `1.0` and `True` are one entry to a dictionary, and have three labels.
+# Typed: `1`, `1.0` and `True` are equal as keys of a dict, but have three labels.
 _of_plain = lru_cache(maxsize=4096, typed=True)(_of)
 
 

@@ -8,7 +8,7 @@ from tidemill import duration
 
 
 def recent(starts: Sequence[int], now: int, period: int) -> list[int]:
-    """The starts that still count. One exactly a period ago counts no more."""
+    """The starts that still count. A start exactly one period ago no longer counts."""
     return [at for at in starts if at > now - period]
 
 

@@ -1,4 +1,4 @@
-"""Limits that functions share: all who declare one must mean the same."""
+"""Checks limits that functions share: all of their declarations must be equal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tidemill.model import FunctionSpec
 
 
 def clashes(specs: Iterable[FunctionSpec]) -> list[tuple[str, str]]:
-    """Each function that declares a shared limit with other places than one before it, with a sentence that says so."""
+    """Each function whose shared limit has another number of places than an earlier one's, with an error sentence."""
     found: dict[str, tuple[FunctionSpec, dict[str, Any]]] = {}
     problems: list[tuple[str, str]] = []
     for spec in sorted(specs, key=lambda spec: spec.id):

@@ -1,16 +1,16 @@
 """Throttle: one start every period / limit, up to `burst` at once, the rest in order.
 
 *Planned.* One number is stored for each key: `spent`, the time up to which the starts given out so far use up what the
-limit allows. Each start moves it on by one interval, so that a single addition tells every caller its own slot, however
+limit allows. Each start advances it by one interval, so that a single addition gives every caller its own slot, however
 many call at once. It is counted in milliseconds times `limit`, where an interval is exactly `period`: three a second
 is not 333 ms each, and nothing drifts.
 
-*And bounded.* A plan bounds nothing where runs cannot begin when they were to: after an outage all slots have passed at
-once. So a run asks again when it is about to begin (`begin`), and what has really begun is counted as the plan is: a
-start at a time moves `spent` on from that time. In no window of length w begin more than burst + w * limit / period
-runs. Who may not begin yet gets a number, and begins so many intervals after the last start; nobody with a smaller
-number is overtaken, and those whose turn comes meanwhile are put behind. Numbers, not times: each late start delays all
-who wait, without a write for each.
+*Bounded.* A plan bounds nothing when runs cannot begin on time: after an outage all slots have passed at once. So a run
+asks again when it is about to begin (`begin`), and real starts are counted like planned ones: a start at a time
+advances `spent` from that time. At most burst + w * limit / period runs begin in any window of length w. A run that may
+not begin yet gets a number, and begins that many intervals after the last start; it overtakes no smaller number, and
+runs whose turn comes meanwhile go behind it. Numbers instead of times: each late start delays all waiting runs, without
+a write for each.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 from tidemill import duration
 
-_PUNCTUAL = 50  # milliseconds after its turn that a run has not missed it, where an interval is shorter
+_PUNCTUAL = 50  # milliseconds after its turn within which a run keeps it, if an interval is shorter
 
 
 class Limit(NamedTuple):
-    """What is declared."""
+    """The declared throttle."""
 
     limit: int
     period: int
@@ -31,14 +31,14 @@ class Limit(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """When a run may begin. `number`: among those that were put off; 0: this is the plan's turn."""
+    """When a run may begin. `number`: among the delayed runs; 0: this is the planned turn."""
 
     at: int
     number: int = 0
 
 
 class Starts(NamedTuple):
-    """What has begun under a key: `spent`, as the plan's number is, the last number given out, the last that began."""
+    """The starts under a key: `spent`, like the plan's number; the last number given out; the last that began."""
 
     spent: int = 0
     given: int = 0
@@ -47,7 +47,7 @@ class Starts(NamedTuple):
 
 
 def slot(spent: int, now: int, limit: int, period: int, burst: int) -> tuple[int, int]:
-    """When this start may begin, and what `spent` becomes."""
+    """When this start may begin, and the new `spent`."""
     spent = max(spent, now * limit) + period
     return max(now, begins(spent, limit, period, burst)), spent
 
@@ -58,7 +58,7 @@ def begins(spent: int, limit: int, period: int, burst: int) -> int:
 
 
 def begin(starts: Starts, run_id: str, turn: Turn, now: int, declared: Limit) -> tuple[Turn | None, Starts]:
-    """Whether the run may begin now (None), or else at which turn; and what has begun then. Harmless to do twice."""
+    """None if the run may begin now, else its turn; and the new `Starts`. Harmless to do twice."""
     limit, period, burst = declared
     if starts.run == run_id:
         return None, starts._replace(spent=max(starts.spent, now * limit + period))

@@ -1,1 +1,1 @@
-"""Runs, steps and values as the API shows them."""
+"""Views: runs, steps and values in the API's form."""

@@ -1,7 +1,7 @@
-"""Runs, journals and steps as the API shows them: plain JSON values, times in ISO 8601.
+"""Views of runs, journals and steps for the API: plain JSON values, times in ISO 8601.
 
-`base` is where values are fetched that are too large to be shown in place: `https://host` before the path.
-A record is the truth and a head follows it, so where both are at hand the record decides.
+`base` is the URL before the path of values that are too large to be shown inline: `https://host`.
+A record is the truth and the head follows it, so if both are at hand the record decides.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def event_view(event: Event) -> View:
 
 
 def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline: int = VALUE_INLINE) -> View:
-    """A run, as lists show it. Of the records only the terminal one is looked at; where the run has ended, give it."""
+    """A run, as lists show it. It reads only the terminal record: pass it if the run has ended."""
     found = next(((seq, record) for seq, record in enumerate(records) if isinstance(record, Terminal)), None)
     status, reason, ended_at, output, failure = head.status, head.reason, head.ended_at, None, None
     if found is not None:
@@ -87,9 +87,9 @@ def whole_run_view(
     inline: int = VALUE_INLINE,
     at_work: Iterable[AtWork] = (),
 ) -> View:
-    """One run, with the first of its journal and its steps; `more`: there are others. `records` are all of them.
+    """One run, with the first of its journal and its steps; `more`: there are others. `records` are all records.
 
-    `at_work`: the steps whose code runs now.
+    `at_work`: the steps that are executing.
     """
     journal, steps = journal_view(records), steps_view(records, head, base, inline, at_work)
     return {
@@ -114,7 +114,7 @@ def _began(records: Iterable[Record]) -> int | None:
 
 
 def journal_view(records: Sequence[Record]) -> list[View]:
-    """Every record in order: `seq`, `type`, `at`, and what it says. Values stand in the steps and the run."""
+    """Every record in order: `seq`, `type`, `at`, and its fields. Values are in the steps and the run."""
     return [
         {"seq": seq, "type": _TYPES[type(record)], "at": iso(record.at), **_details(record)}
         for seq, record in enumerate(records)

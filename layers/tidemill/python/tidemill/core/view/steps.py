@@ -1,4 +1,4 @@
-"""The steps of a run, told from its journal."""
+"""Views of a run's steps, computed from its journal."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def steps_view(
     inline: int = VALUE_INLINE,
     at_work: Iterable[AtWork] = (),
 ) -> list[View]:
-    """Every step that the journal knows, in order of first appearance, and then those at work for the first time."""
+    """Every step in the journal, in order of first appearance, then those that execute for the first time."""
     steps: dict[str, _Step] = {}
     for seq, record in enumerate(records):
         match record:
             case Resolved() if is_handed(record.key):
-                pass  # what it means for the step is told by the step's own record
+                pass  # the step's own record says what that means for it
             case StepDone() | Resolved():
                 _end_step(steps, record, shown(head.run_id, seq, record, base, inline))
             case StepTried():
@@ -86,7 +86,7 @@ def _end_step(steps: dict[str, _Step], record: StepDone | Resolved, output: Any)
     kind = record.kind if isinstance(record, StepDone) else _kind(record)
     step = steps.setdefault(record.key, _Step(kind, started_at, "running"))
     if step.status in ENDED or (isinstance(record, Resolved) and step.kind == "map"):
-        return  # the first end stands; a map whose parts are done has yet to gather them
+        return  # the first end counts; a map whose chunks are done has yet to collect them
     step.status = end_status(record)
     step.ended_at, step.output, step.failure = record.at, output, record.failure
     if isinstance(record, StepDone):
@@ -101,7 +101,7 @@ def end_status(record: StepDone | Resolved) -> str:
 
 
 def _kind(record: Resolved) -> StepKind:
-    """Of a step that was resolved before anyone wrote down that it waits."""
+    """The kind of a step that was resolved before a record said that it waits."""
     if record.event is not None:
         return "signal" if record.event.name == SIGNAL else "wait"
     return "invoke" if record.value is not None or record.failure is not None else "wait"
@@ -127,7 +127,7 @@ def _wake(steps: dict[str, _Step], now: int) -> None:
 
 
 def _stop(steps: dict[str, _Step], at: int) -> None:
-    """The run has ended: nobody goes on with a step that has not."""
+    """The run has ended: its unfinished steps stop."""
     for step in steps.values():
         if step.status not in ENDED:
             step.status, step.ended_at = "cancelled", at
@@ -148,6 +148,6 @@ def _step_view(key: str, step: _Step, keys: Iterable[str]) -> View:
 
 
 def step_name(key: str, keys: Iterable[str]) -> str:
-    """The id as the code gives it: the key without its branch (`p0/2/a`), and `:1` if it repeats one of `keys`."""
+    """The id in the code: the key without its branch (`p0/2/a`), and `:1` if it repeats one of `keys`."""
     first = _REPETITION.sub("", key)
     return unscoped(first if first in keys else key)
