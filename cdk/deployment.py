@@ -18,9 +18,11 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from tidemill_cdk.apps import manifest
 from tidemill_cdk.apps.app_lambda import App
 from tidemill_cdk.apps.attached import Attached
 from tidemill_cdk.apps.definitions import Definitions
+from tidemill_cdk.apps.events import declare
 from tidemill_cdk.bundles.assets import code, lambdas_recipe, own_bundle
 from tidemill_cdk.bundles.layer import Layer
 from tidemill_cdk.checks import counting
@@ -107,6 +109,13 @@ class Mill(Construct):
             memory=memory,
             vpc=vpc,
         )
+
+    def add_events(self, path: str | Path) -> None:
+        """The schemas of events of a folder, one file a name and version: `<name>/<version>.json`.
+
+        Every door holds events to them, and EventBridge's schema registry publishes them. Raises DeployError.
+        """
+        declare(self.wiring, manifest.schemas(Path(path)), f"add_events({str(path)!r})")
 
     def attach(self, existing: lambda_.IFunction, *, function_id: str, on: Any = None, **options: Any) -> Attached:
         """Make a function of your own Lambda, whose handler need not know of it: it is called with the event.

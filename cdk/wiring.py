@@ -14,7 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IDependable
 
 from tidemill_cdk.apps.function import Function
-from tidemill_cdk.apps.manifest import Declared
+from tidemill_cdk.apps.manifest import Declared, DeclaredSchema
 from tidemill_cdk.names import Names
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.resources.alarms import Alarms
@@ -37,6 +37,21 @@ class Wiring:
     rules: int = _OWN_RULES
     ids: set[str] = field(default_factory=set[str])
     limits: dict[tuple[str, ...], tuple[str, int]] = field(default_factory=dict[tuple[str, ...], tuple[str, int]])
+
+    schemas: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict[tuple[str, str], tuple[str, str]])
+
+    def declares(self, schema: DeclaredSchema, what: str) -> bool:
+        """Whether this is the first time that the schema is declared. Raises DeployError where it is another one."""
+        known = self.schemas.get((schema.name, schema.v))
+        if known is None:
+            self.schemas[schema.name, schema.v] = schema.schema, what
+            return True
+        if known[0] != schema.schema:
+            raise DeployError(
+                f"the event {schema.name!r} has two schemas for version {schema.v!r}, by {known[1]} and by {what}; give"
+                " one of them a version of its own"
+            )
+        return False
 
     def connect(
         self,

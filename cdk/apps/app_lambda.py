@@ -15,7 +15,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from tidemill_cdk.apps import manifest
+from tidemill_cdk.apps import events, manifest
 from tidemill_cdk.apps.function import Function
 from tidemill_cdk.bundles.assets import app_recipe, code, import_root
 from tidemill_cdk.bundles.bundle import bundle
@@ -54,7 +54,7 @@ class App(Construct):
         time = timeout or Duration.minutes(5)
         variables = {**(environment or {}), **{name: one.secret_arn for name, one in (secrets or {}).items()}}
         known = {name: value for name, value in variables.items() if not Token.is_unresolved(value)}
-        declared = manifest.read(import_root(folder), app, known)
+        declared, schemas = manifest.read(import_root(folder), app, known)
         name = _app_name(declared, app)
         log = log_group(self, settings)
         allows = executor(names, names.app_queues_arn(name))
@@ -88,6 +88,7 @@ class App(Construct):
             vpc=vpc,
         )
         chosen(self.function)
+        events.declare(wiring, schemas, f"app={app!r}")
         self.functions: dict[str, Function] = {
             one.id: wiring.connect(
                 self, declared=one, target=self.function, role=self.role, timeout=int(time.to_seconds())

@@ -34,13 +34,40 @@ class Declared:
         return cast("str", self.spec["id"])
 
 
-def read(entry: Path, target: str, environment: Mapping[str, str]) -> list[Declared]:
-    """The functions of `target` ("shop:app") in the folder `entry`. Raises DeployError with what the import said.
+@dataclass(frozen=True)
+class DeclaredSchema:
+    """The schema of an event's version, as the JSON text that equal schemas share."""
+
+    name: str
+    v: str
+    schema: str
+
+
+def read(entry: Path, target: str, environment: Mapping[str, str]) -> tuple[list[Declared], list[DeclaredSchema]]:
+    """The functions and the schemas of events of `target` ("shop:app") in the folder `entry`. Raises DeployError with
+    what the import said.
 
     `environment`: the Lambda's own variables, which the app may read when it is imported.
     """
-    said = _run(["tidemill_local.cli", "manifest", target], entry, environment, f"entry={str(entry)!r}, app={target!r}")
-    return _declared(said)
+    what = f"entry={str(entry)!r}, app={target!r}"
+    said = json.loads(_run(["tidemill_local.cli", "manifest", "--all", target], entry, environment, what))
+    return _declared(json.dumps(said["functions"])), _schemas(said["events"])
+
+
+def schemas(folder: Path) -> list[DeclaredSchema]:
+    """The schemas of a folder's files `<name>/<version>.json`. Raises DeployError with every problem."""
+    if not folder.is_dir():
+        raise DeployError(f"add_events({str(folder)!r}): there is no such folder")
+    what = f"add_events({str(folder)!r})"
+    return _schemas(json.loads(_run(["tidemill_local.cli.schemas", str(folder)], Path.cwd(), {}, what)))
+
+
+def _schemas(found: list[dict[str, Any]]) -> list[DeclaredSchema]:
+    return [DeclaredSchema(one["name"], one["v"], _text(one["schema"])) for one in found]
+
+
+def _text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ def table(names: Names, *actions: str) -> Allow:
     return Allow(tuple(f"dynamodb:{action}" for action in actions), (names.table_arn,))
 
 
-_REGISTRY = ("FUNCTIONS", "LISTENS*")  # partitions: what is declared (tidemill.aws.dynamo.registry)
+SCHEMAS = ("SCHEMAS", "SCHEMA#*")  # partitions: the schemas of events (tidemill.aws.dynamo.schemas)
+_REGISTRY = ("FUNCTIONS", "LISTENS*", *SCHEMAS)  # partitions: what is declared (tidemill.aws.dynamo.registry)
 
 
 def _not_the_registry(names: Names) -> Allow:
@@ -123,6 +124,13 @@ def _not_the_registry(names: Names) -> Allow:
     denied = table(names, *_WRITE)
     only = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": list(_REGISTRY)}}
     return replace(denied, only=only, effect=iam.Effect.DENY)
+
+
+def schemas(names: Names) -> Allow:
+    """What a door that keeps nothing reads of the table."""
+    return replace(
+        table(names, "GetItem", "Query"), only={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(SCHEMAS)}}
+    )
 
 
 def indexes(names: Names) -> Allow:

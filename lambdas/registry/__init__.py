@@ -1,4 +1,5 @@
-"""The custom resource `Custom::TidemillFunction`: a stack's function, as the registry knows it, and its queues.
+"""The custom resource `Custom::TidemillFunction`: a stack's function, as the registry knows it, and its queues. (For
+the schemas of events see `schemas`.)
 
 CloudFormation asks with `RequestType` Create, Update or Delete. The physical id of the resource is the function's id:
 an update that gives it another one makes CloudFormation delete the old by its old physical id, after all else has
@@ -16,7 +17,9 @@ from tidemill.aws.dynamo.registry import leaves, register, unregister
 from tidemill.aws.dynamo.table import Table
 from tidemill.model import FunctionSpec
 from tidemill.sdk.name_rules import text_problem
+from tidemill_lambdas.registry import schemas
 from tidemill_lambdas.registry.queues import Queues, make, queues, retire
+from tidemill_lambdas.registry.refused import Refused
 
 _ID_CHARS = 257  # an app's name, a dot and a function's id
 _UNKNOWN = "none"  # the physical id of what never came into being
@@ -27,16 +30,14 @@ _SAME = "deploy with the constructs of the same version of tidemill as the deplo
 _spec = msgspec.json.Decoder(FunctionSpec)
 
 
-class Refused(Exception):
-    """What a stack asks for cannot be; the sentence stands in the stack's events."""
-
-
 def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = lambda _: None) -> str:
     """Do what CloudFormation asks. The resource's physical id. Raises Refused.
 
     `leaving` is told of a function that nobody will declare any more, while it is still known.
     """
     owner = f"{_stack_name(event['StackId'])}/{event['LogicalResourceId']}"
+    if event.get("ResourceType") == schemas.TYPE:
+        return schemas.handle(event, table, owner)
     wanted = _queues(event["ResourceProperties"])
     if event["RequestType"] == "Delete":
         last = leaves(table, event["PhysicalResourceId"], owner)

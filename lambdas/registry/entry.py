@@ -15,9 +15,10 @@ from tidemill.aws.world import client, settings, world
 from tidemill.engine.intake.serve_lines import changed
 from tidemill.model import FunctionSpec
 from tidemill_lambdas.observe import logger, observed
-from tidemill_lambdas.registry import Refused, handle, physical_id
+from tidemill_lambdas.registry import handle, physical_id, schemas
 from tidemill_lambdas.registry.answer import send
 from tidemill_lambdas.registry.emptied import emptied
+from tidemill_lambdas.registry.refused import Refused
 
 _SECONDS = 30  # for a function's runs and events; the Lambda has 300, and then saves what is left of the queue
 
@@ -53,7 +54,7 @@ def handler(event: Mapping[str, Any], _context: Any) -> None:
         now = time.time_ns() // 1_000_000
         before = declared(table, str(event.get("PhysicalResourceId")))
         name = handle(event, table, now, leaving)
-        if event["RequestType"] != "Delete":
+        if event["RequestType"] != "Delete" and event.get("ResourceType") != schemas.TYPE:
             held.release(table, name, now, more)
             _serve_lines(table, before, more)
         send(event, name)

@@ -21,13 +21,14 @@ def fill(parser: Parser) -> None:
         nargs="*",
         help="module:app, a .py file, or a folder; none: what [tool.tidemill] targets of pyproject.toml names, else .",
     )
+    parser.add_argument("--all", action="store_true", help="functions, schemas of events and webhooks, as one object")
     does(parser, _manifest, "tidemill manifest app.py")
 
 
 def _manifest(options: Namespace) -> int:
     import msgspec
 
-    from tidemill.manifest import encode, specs
+    from tidemill.manifest import encode, specs, whole_manifest
     from tidemill_local.load import mistakes, targets
 
     cwd = Path.cwd()
@@ -36,7 +37,8 @@ def _manifest(options: Namespace) -> int:
         with contextlib.redirect_stdout(sys.stderr):
             loaded = targets.load(tuple(options.targets), cwd)
             loaded.functions()
-            manifest = encode(specs(*loaded.apps))
+            functions = encode(specs(*loaded.apps))
+            manifest = whole_manifest(functions, loaded.schemas) if options.all else functions
     except (Exception, SystemExit) as error:
         raise Stop(mistakes.code(error), mistakes.explain(error, cwd)) from None
     for note in loaded.notes:

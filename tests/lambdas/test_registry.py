@@ -22,9 +22,10 @@ from tidemill.engine.intake import receive
 from tidemill.errors import Unavailable
 from tidemill.limits import DAY, MINUTE, RECHECK
 from tidemill.model import Event, EventTrigger, FunctionSpec
-from tidemill_lambdas.registry import Refused, entry, handle
+from tidemill_lambdas.registry import entry, handle
 from tidemill_lambdas.registry.answer import send
 from tidemill_lambdas.registry.emptied import emptied
+from tidemill_lambdas.registry.refused import Refused
 from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_local.testing import moto
 

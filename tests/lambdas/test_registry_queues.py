@@ -10,8 +10,9 @@ import pytest
 from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.dynamo.table import Table
 from tidemill.errors import Unavailable
-from tidemill_lambdas.registry import Refused, handle
+from tidemill_lambdas.registry import handle
 from tidemill_lambdas.registry.queues import Queues, make
+from tidemill_lambdas.registry.refused import Refused
 from tidemill_local.testing import moto
 
 STACKS = {

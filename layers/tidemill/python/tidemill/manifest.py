@@ -8,7 +8,7 @@ import msgspec
 
 from tidemill.core.pattern import pattern
 from tidemill.errors import DeclarationError
-from tidemill.model import FunctionSpec
+from tidemill.model import EventSchema, FunctionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,12 @@ def encode(functions: Iterable[FunctionSpec]) -> bytes:
     """A JSON array with every field written out, so that its readers need not know the defaults. `pattern` says which
     events EventBridge has to bring to the function (null: none)."""
     return msgspec.json.encode([whole(spec) | {"pattern": pattern(spec.triggers)} for spec in functions])
+
+
+def whole_manifest(functions: bytes, schemas: Iterable[EventSchema]) -> bytes:
+    """The functions as `encode` gives them, with the schemas of events."""
+    events = [{"name": one.name, "v": one.v, "schema": msgspec.Raw(one.schema.encode())} for one in schemas]
+    return msgspec.json.encode({"functions": msgspec.Raw(functions), "events": events, "webhooks": []})
 
 
 def decode(data: bytes) -> list[FunctionSpec]:
