@@ -49,9 +49,7 @@ def _problem(one: DeclaredSchema) -> str | None:
     except convert.CannotConvert as error:
         return f"version {one.v!r} of {one.name!r} cannot be published to EventBridge's schema registry: {error}"
     if len(_packed(one)) > _ROOM:
-        return (
-            f"version {one.v!r} of {one.name!r} is too large a schema for CloudFormation; divide the event"
-        )
+        return f"version {one.v!r} of {one.name!r} is too large a schema for CloudFormation; divide the event"
     return None
 
 
