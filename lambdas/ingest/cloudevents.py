@@ -58,9 +58,10 @@ def _batch(body: bytes) -> list[object]:
     value = refuse.value_of(body, JSON_DEPTH + 1)
     if not isinstance(value, list):
         raise refuse.none(f"a batch of CloudEvents is a JSON array, not {refuse.kind(value)}")
-    if len(cast("list[object]", value)) > REQUEST_EVENTS:
-        refuse.checked(value, 0)  # it says how many are too many
-    return cast("list[object]", value)
+    events = cast("list[object]", value)
+    if len(events) > REQUEST_EVENTS:
+        refuse.checked(events, 0)  # it says how many are too many
+    return events
 
 
 def _binary(headers: Mapping[str, str], body: bytes) -> _Json:
