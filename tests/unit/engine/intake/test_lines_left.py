@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tidemill import App, Concurrency, Context
-from tidemill.core.journal import Admitted
-from tidemill.engine.drive.claim import open_run
+from tidemill.core.journal import Admitted, Claimed
+from tidemill.engine.drive.claim import attend, open_run
+from tidemill.engine.runs import append
 from tidemill.engine.runs import create as start
 from tidemill.errors import Unavailable
 from tidemill.model import Event, FunctionSpec
@@ -19,6 +21,13 @@ from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH
 
 UNTIL = EPOCH + 40_000
+
+
+class _Lease:
+    """Executors of which nobody knows more than their claims say."""
+
+    def alive(self, claim: Claimed, now: int) -> bool:
+        return now < claim.until
 
 
 def _spec(*concurrency: Concurrency) -> FunctionSpec:
@@ -95,3 +104,19 @@ def test_a_delivery_that_comes_to_the_line_late_leaves_it(monkeypatch: pytest.Mo
         monkeypatch.setattr(world.flow, "park", late)
         assert open_run(world, run_id, "slow", UNTIL) is None
         assert _line(world, key) == []
+
+
+def test_a_cancelled_run_whose_code_still_runs_keeps_its_place_when_it_is_looked_at() -> None:
+    spec = _spec(Concurrency(1))
+    with Mill(App("shop")) as mill:
+        world = mill._machine.world
+        world.registry.replace([spec], "1")  # type: ignore[attr-defined]
+        first, second = (start.start(world, spec, (Event(f"e{n}", "go", {"user": n}, EPOCH, EPOCH),)) for n in (1, 2))
+        assert first is not None
+        assert second is not None
+        assert open_run(world, first, "first", UNTIL) is not None
+        world = replace(world, liveness=_Lease())
+        assert append.cancel(world, first, "enough")
+        assert open_run(world, first, "another", UNTIL) is None
+        assert attend(world, first)
+        assert open_run(world, second, "second", UNTIL) is None

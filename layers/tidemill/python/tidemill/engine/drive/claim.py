@@ -62,7 +62,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         decision = next_action(state, head, spec, alive, now)
         if decision.do != "claim" or spec is None:
             _otherwise(world, head, state, decision, now)
-            if not alive:
+            if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
                 places.pause(world, head, state.seq + (decision.do == "hold"))
             return None
         if isinstance(state, RunState) and collect.gathers(spec) and collect.delayed(head, state):
@@ -114,7 +114,7 @@ def attend(world: World, run_id: str) -> bool:
     if decision.do == "claim":
         return False
     _otherwise(world, head, state, decision, now)
-    if not alive:
+    if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
         places.pause(world, head, state.seq + (decision.do == "hold"))
     return True
 
