@@ -138,5 +138,9 @@ def head_of(call: Call) -> Head:
     run_id = call.path["run_id"]
     head = call.world.runs.head(run_id)
     if head is None:
-        raise Refused(404, f"no run has the id {run_id[:300]!r}; GET /v1/runs lists the latest")
+        raise unknown(run_id)
     return head
+
+
+def unknown(run_id: str) -> Refused:
+    return Refused(404, f"no run has the id {run_id[:300]!r}; GET /v1/runs lists the latest")

@@ -26,7 +26,7 @@ VERBS = {
     "init": "write a first app with its test, ready for tidemill dev",
     "send": "send an event, or many from a file, and watch what they start",
     "invoke": "start one function directly",
-    "runs": "list, show, cancel and rerun runs, and their logs",
+    "runs": "list, show, explain, cancel and rerun runs, and their logs",
     "events": "list and show events",
     "functions": "list and show functions",
     "manifest": "print what apps declare, as JSON",

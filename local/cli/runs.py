@@ -40,6 +40,11 @@ def fill(parser: Parser) -> None:
     prints_json(logs, "one line of the log a line")
     asks(logs, _logs, "tidemill runs logs 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --follow")
 
+    why = add("why", "say why a run does not go on at this moment")
+    why.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    prints_json(why, "the reason, with its code and details")
+    asks(why, _why, "tidemill runs why 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
+
     cancel = add("cancel", "cancel a run that has not ended")
     cancel.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     prints_json(cancel, "the cancelled run")
@@ -93,13 +98,24 @@ def table(runs: list[dict[str, Any]], now: int) -> str:
 
 def _show(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import story, text
+    from tidemill_local.cli.http import part
     from tidemill_local.cli.run_id import asked
 
     run = asked(server, options.run, server.get)
     if options.json:
         print(text.compact(run))
     else:
-        print(story.timeline(run, text.now_ms(), _event_of(server, run)))
+        why = "" if run["status"] in story.ENDED else server.get(f"/v1/runs/{part(run['run_id'])}/why")["sentence"]
+        print(story.timeline(run, text.now_ms(), _event_of(server, run), why))
+    return DONE
+
+
+def _why(options: Namespace, server: Api) -> int:
+    from tidemill_local.cli import story, text
+    from tidemill_local.cli.run_id import asked
+
+    why = asked(server, options.run, lambda path: server.get(f"{path}/why"))
+    print(text.compact(why) if options.json else story.reason(why))
     return DONE
 
 

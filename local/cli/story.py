@@ -18,11 +18,12 @@ _NARROW = 100  # columns; a terminal with less has none for what matters least
 _STEP = ("STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT")
 
 
-def timeline(run: Run, now: int, event: Run | None = None) -> str:
-    """Everything about one run; `event`: the first that started it, where it is still known."""
+def timeline(run: Run, now: int, event: Run | None = None, why: str = "") -> str:
+    """Everything about one run; `event`: the first that started it, where it is known; `why` it is not running."""
     from tidemill_local.cli.table import facts
 
-    parts = [facts((name, fact) for name, fact in _facts(run, now, event) if fact)]
+    told = [*_facts(run, now, event), ("why", text.clean(why))]
+    parts = [facts((name, fact) for name, fact in told if fact)]
     if run["steps"]:
         parts.append(_steps_table(run, now))
     parts += [facts(end) for end in [_end(run)] if end]
@@ -85,6 +86,15 @@ def error_block(error: Run) -> str:
 
 def _stack(error: Run) -> list[str]:
     return stack_end(error["type"], error.get("stack") or "")
+
+
+def reason(why: Run) -> str:
+    """Why a run is not running: the sentence, then its details, one a line."""
+    from tidemill_local.cli.table import facts
+
+    told = [("run", why["run_id"]), ("status", text.colored(why["status"])), ("code", why["code"])]
+    told += [(name, text.value(value, _WHOLE)) for name, value in why["details"].items()]
+    return f"{text.clean(why['sentence'])}\n\n{facts(told)}"
 
 
 def _facts(run: Run, now: int, event: Run | None) -> list[tuple[str, str]]:

@@ -168,6 +168,16 @@ class SqliteFlow:
             found.append(row[0].partition("/")[0])
         return found
 
+    def ahead(self, key: str, run_id: str, rank: int) -> int | None:
+        sql = "SELECT min(n) FROM line WHERE key = ? AND rank = ? AND run_id = ?"
+        row = self._db.row(sql, (key, rank, run_id))
+        if row is None or row[0] is None:
+            return None
+        ((count,),) = self._db.rows(
+            "SELECT count(*) FROM line WHERE key = ? AND (rank, n) < (?, ?)", (key, rank, row[0])
+        )
+        return int(count)
+
     def in_line(self, key: str) -> Iterator[tuple[str, str]]:
         after = (-(2**62), -1)
         sql = (

@@ -319,3 +319,12 @@ def test_what_is_in_use_and_who_waits_by_key(flow: FlowStore) -> None:
     ]
     assert len(flow.usage("f", 1)) == 2
     assert [(u.used, u.waiting) for u in flow.usage("nothing", 10)] == [(0, 0)]
+
+
+def test_how_many_stand_before_a_run_in_line(flow: FlowStore) -> None:
+    assert take(flow, "a")
+    for run, rank in (("b", 20), ("c", 10), ("d", 20)):
+        park(flow, run, rank)
+    assert [flow.ahead("f/k", run, rank) for run, rank in (("c", 10), ("b", 20), ("d", 20))] == [0, 1, 2]
+    assert flow.ahead("f/k", "a", 5) is None
+    assert flow.ahead("f/other", "b", 20) is None

@@ -199,6 +199,14 @@ class Admission(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
     singleton: Place | None = None
 
 
+class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A function begins nothing since `at`. `events`: whether those that come meanwhile are kept for later."""
+
+    at: int
+    by: str = ""
+    events: Literal["keep", "drop"] = "keep"
+
+
 class Head(msgspec.Struct, omit_defaults=True):
     """The summary of a run that lists and the sweep read; the journal is the truth. Stays under 1 KB."""
 

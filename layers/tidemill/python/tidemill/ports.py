@@ -322,6 +322,10 @@ class FlowStore(Protocol):
         """The keys of a limit (their common prefix) that have runs in line, each with its label."""
         ...
 
+    def ahead(self, key: str, run_id: str, rank: int) -> int | None:
+        """How many runs stand before this one, which has this rank, in the line of a key; None: it stands in none."""
+        ...
+
     def in_line(self, key: str) -> Iterator[tuple[str, str]]:
         """The runs in the line of a key, in order, as (run_id, function_id)."""
         ...

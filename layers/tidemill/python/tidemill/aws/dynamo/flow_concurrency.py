@@ -109,6 +109,12 @@ class FlowPlaces:
     def holders(self, key: str) -> list[Holder]:
         return self._read(Place(key, 0), 0).holders()
 
+    def ahead(self, key: str, run_id: str, rank: int) -> int | None:
+        own = rank_key(rank, run_id)
+        if self._table.get(line_key(key), own) is None:
+            return None
+        return max(0, self._table.count(line_key(key), high=own) - 1)
+
     def in_line(self, key: str) -> Iterator[tuple[str, str]]:
         for item in self._table.query(line_key(key)):
             yield item[SK].partition("#")[2], item["f"]

@@ -11,6 +11,12 @@ from tidemill.model import Event, Head
 from tidemill.ports import World
 
 
+def current(world: World, run_id: str) -> tuple[Head, RunState] | None:
+    """Any run, of one moment: its head and its folded state."""
+    found = world.runs.open(run_id)
+    return None if found is None else (found[0], _folded(world, *found))
+
+
 def opened(world: World, run_id: str) -> tuple[Head, RunState] | None:
     """A run that is not closed: its head and its folded state."""
     found = world.runs.open(run_id)
