@@ -15,6 +15,7 @@ from aws_cdk import Stack
 from tidemill.aws.settings import app_prefix
 
 HANDLER = "tidemill.aws.function.entry.handler"  # the executor in every app's Lambda
+LOG_TAG = "tidemill:logs"  # of every log group that the API may read: its deployment's name
 ROLE_TAG = "tidemill:deployment"  # of every role that runs code of the platform: its deployment's name
 
 

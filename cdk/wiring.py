@@ -11,6 +11,7 @@ from aws_cdk import Annotations, NestedStack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from constructs import Construct, IDependable
 
 from tidemill_cdk.apps.function import Function
@@ -62,6 +63,7 @@ class Wiring:
         role: iam.IRole,
         timeout: int,
         rules: Sequence[events.IRule] = (),
+        log: logs.ILogGroup | None = None,
     ) -> Function:
         """A function's own resources below `scope`. Raises DeployError for an id taken, a full bus, a full stack."""
         if declared.id in self.ids:
@@ -82,6 +84,7 @@ class Wiring:
             token=self.token,
             after=self.after,
             rules=rules,
+            log=log,
         )
         if self.alarms is not None and self.settings.alarms == "function":
             self.alarms.watch(function, declared.id, function.queues.queue, function.queues.dead)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import Duration, Token
+from aws_cdk import Duration, Tags, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -19,7 +19,7 @@ from tidemill_cdk.apps import events, manifest
 from tidemill_cdk.apps.function import Function
 from tidemill_cdk.bundles.assets import app_recipe, code, import_root
 from tidemill_cdk.bundles.bundle import bundle
-from tidemill_cdk.names import HANDLER
+from tidemill_cdk.names import HANDLER, LOG_TAG
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.resources.permissions import executor, network, role_of_lambda
 from tidemill_cdk.resources.platform_lambda import architecture, chosen, log_group, runtime
@@ -89,9 +89,10 @@ class App(Construct):
         )
         chosen(self.function)
         events.declare(wiring, schemas, f"app={app!r}")
+        Tags.of(log).add(LOG_TAG, names.mill)
         self.functions: dict[str, Function] = {
             one.id: wiring.connect(
-                self, declared=one, target=self.function, role=self.role, timeout=int(time.to_seconds())
+                self, declared=one, target=self.function, role=self.role, timeout=int(time.to_seconds()), log=log
             )
             for one in declared
         }

@@ -17,6 +17,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IDependable
@@ -51,9 +52,10 @@ class Function(Construct):
         token: str,
         after: Sequence[IDependable],
         rules: Sequence[events.IRule] = (),
+        log: logs.ILogGroup | None = None,
     ) -> None:
         """`token`: the ARN of the registry's Lambda. `after`: what is there before the function is. `rules`: others
-        that send to its queue."""
+        that send to its queue. `log`: of the Lambda, where it holds what the API reads for a run."""
         super().__init__(scope, id)
         spec = declared.spec
         self.queues = FunctionQueues(self, "Queues", names=names, function_id=declared.id)
@@ -70,6 +72,7 @@ class Function(Construct):
             service_token=token,
             properties={
                 "Function": declared.text,
+                **({"LogGroup": log.log_group_name} if log is not None else {}),
                 "Queues": self.queues.properties(
                     timeout=timeout, keep=settings.removal == "retain", rules=[rule.rule_arn for rule in rules]
                 ),

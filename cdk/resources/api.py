@@ -15,6 +15,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from tidemill_cdk.checks.nag import accepted
+from tidemill_cdk.names import LOG_TAG
 from tidemill_cdk.resources.keys import Keys
 from tidemill_cdk.resources.permissions import Allow, engine, publish, schemas
 from tidemill_cdk.resources.platform_lambda import Platform, PlatformLambda, log_group
@@ -62,6 +63,12 @@ class Api(Construct):
             allows=[
                 *engine(names, lists=True),
                 Allow(("secretsmanager:GetSecretValue",), (api_keys,)),
+                Allow(
+                    ("logs:FilterLogEvents",),
+                    (names.arn("logs", "log-group:*:*"),),
+                    "It shows the lines of a run. AWS names the log groups of apps; their tag names the deployment.",
+                    {"StringEquals": {f"aws:ResourceTag/{LOG_TAG}": names.mill}},
+                ),
             ],
         )
         self.http = apigateway.HttpApi(self, "Http", api_name=names.prefix, create_default_stage=False)

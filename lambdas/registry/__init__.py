@@ -50,7 +50,8 @@ def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = 
     spec = _declared(event["ResourceProperties"])
     if wanted is not None:
         make(table.client, wanted)
-    register(table, spec, owner, now, str(event["ResourceProperties"].get("Version", "")))
+    properties = event["ResourceProperties"]
+    register(table, spec, owner, now, str(properties.get("Version", "")), str(properties.get("LogGroup", "")))
     return spec.id
 
 

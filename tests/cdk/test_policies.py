@@ -227,3 +227,20 @@ def test_secrets_are_read_by_those_who_check_them(whole: Any) -> None:
     for secret in secrets.values():
         for action in ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"):
             assert allows(keys, f"secretsmanager:{action}", secret)
+
+
+def test_the_api_reads_the_logs_of_this_deployments_apps_and_no_others(whole: Any) -> None:
+    (statement,) = [
+        one
+        for policy in whole.of("AWS::IAM::Policy").values()
+        for one in policy["PolicyDocument"]["Statement"]
+        if one["Action"] == "logs:FilterLogEvents"
+    ]
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/tidemill:logs": "prod"}}
+    groups = whole.of("AWS::Logs::LogGroup")
+    marked = {
+        name for name, group in groups.items() if {"Key": "tidemill:logs", "Value": "prod"} in group.get("Tags", ())
+    }
+    declared = {one["LogGroup"]["Ref"] for one in whole.of("Custom::TidemillFunction").values() if "LogGroup" in one}
+    assert marked == declared
+    assert declared

@@ -60,12 +60,14 @@ def build(client: Client, settings: environment.Settings) -> World:
     from tidemill.aws.liveness import UntilThen
     from tidemill.aws.messages.bus import EventBridgeBus
     from tidemill.aws.messages.queue import SqsQueue
+    from tidemill.aws.run_logs import CloudWatchLogs
     from tidemill.aws.system import SystemClock, SystemEntropy
 
     clock = SystemClock()
     blobs = S3Blobs(client, settings.bucket, settings.account)
     table = Table(client, settings.table)
     runs = DynamoRuns(table, blobs, clock)
+    registry = DynamoRegistry(table, clock)
     return World(
         runs,
         DynamoEvents(table, blobs),
@@ -73,9 +75,10 @@ def build(client: Client, settings: environment.Settings) -> World:
         blobs,
         SqsQueue(client, settings, clock, lambda run_id: due_now(runs, clock, run_id)),
         EventBridgeBus(client, settings.bus),
-        DynamoRegistry(table, clock),
+        registry,
         clock,
         SystemEntropy(),
         UntilThen(),
         DynamoFlow(table),
+        logs=CloudWatchLogs(client, registry.log_group),
     )

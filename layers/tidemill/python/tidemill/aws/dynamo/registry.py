@@ -59,6 +59,11 @@ class DynamoRegistry:
         ids = self._remembered(self._listeners, name, lambda: self._listening(name)) or ()
         return [spec for function_id in ids if (spec := self.function(function_id)) is not None]
 
+    def log_group(self, function_id: str) -> str | None:
+        """The log group of the function's Lambda. Read anew at each call."""
+        item = self._table.get(_FUNCTIONS, function_id, strong=False)
+        return (item.get("log_group") or None) if item is not None else None
+
     def version(self, function_id: str) -> str:
         known = self._known(function_id)
         return known[1] if known is not None else ""
@@ -107,7 +112,7 @@ class DynamoRegistry:
         return found
 
 
-def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: str = "") -> None:
+def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: str = "", log_group: str = "") -> None:
     """Write what a function declares. `owner`: the resource of a stack that declares it. Harmless to do twice."""
     before = table.get(_FUNCTIONS, spec.id)
     wanted = list(_entries(spec))
@@ -121,6 +126,7 @@ def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: st
             "spec": _encode(spec).decode(),
             "app": spec.app,
             "version": version,
+            "log_group": log_group,
             "deployed_at": now,
             "owners": owners | {owner},
         }
