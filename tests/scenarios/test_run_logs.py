@@ -164,7 +164,8 @@ def test_pages(serve):
         assert mill.http("GET", "/v1/runs/none/logs").status == 404
 
 
-def test_lines_that_do_not_fit_their_arguments_and_errors(serve):
+def test_lines_that_do_not_fit_their_arguments_and_errors(serve, caplog):
+    caplog.set_level("CRITICAL", logger="tidemill")  # pytest's handler raises for what does not fit
     app = App("shop")
 
     @app.function(on="go")
