@@ -1,8 +1,7 @@
-"""Values too large for an item: objects in the mill's bucket, named by what they contain.
+"""Large values as objects in the deployment's bucket, named by a digest of their content.
 
-A PUT is not preceded by a question whether the object is there: that would cost as much time as it saves, and an object
-that is put again begins its life in the bucket anew, and so does one that is copied onto itself. Only what this process
-itself has put a moment ago is left out.
+A PUT does not ask first whether the object exists: that would cost as much time as it saves, and an object that is put
+again, or copied onto itself, starts a new life in the bucket. Values that this process just put are skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tidemill.errors import JournalError, Unavailable
 
 PREFIX = "blobs/"
 SIGNED = 300
-# Who may not list a bucket is told of a missing object that he may not read it.
+# Without permission to list the bucket, S3 answers 403 for a missing object.
 _MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _REMEMBERED = 256  # names that this process has put
@@ -26,7 +25,7 @@ class S3Blobs:
     """The port `Blobs`."""
 
     def __init__(self, client: Client, bucket: str, owner: str = "") -> None:
-        """`owner`: the account of the bucket. S3 refuses a bucket of this name that is somebody else's."""
+        """`owner`: the account of the bucket. S3 refuses a bucket of this name in another account."""
         self._client = client
         self._headers = {"x-amz-expected-bucket-owner": owner} if owner else {}
         self._bucket = bucket
@@ -45,7 +44,7 @@ class S3Blobs:
         return name
 
     def get(self, name: str) -> bytes:
-        """Raises JournalError if there is no such object, or it holds something else than its name says."""
+        """Raises JournalError if there is no such object, or its content does not match its name."""
         try:
             data = self._client.send("s3", "GET", self._path(name), headers=self._headers).body
         except AwsError as error:
@@ -59,7 +58,7 @@ class S3Blobs:
         return data
 
     def address(self, name: str) -> str:
-        """A URL that is good for `SIGNED` seconds, or as long as these credentials are."""
+        """A URL that is valid for `SIGNED` seconds, or until these credentials expire."""
         return self._client.presigned("GET", self._path(name), SIGNED, {"response-content-type": "application/json"})
 
     def renew(self, name: str) -> None:
@@ -70,7 +69,7 @@ class S3Blobs:
             if error.status not in _MISSING:
                 raise
             return
-        if b"<Error>" in reply.body:  # S3 may find out that a copy fails after it has answered 200
+        if b"<Error>" in reply.body:  # a copy may fail after S3 has answered 200
             raise Unavailable(f"the value {name} could not be renewed")
 
     def _path(self, name: str) -> str:

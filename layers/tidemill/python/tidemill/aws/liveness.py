@@ -1,10 +1,10 @@
-"""A claim in AWS lives until the time it names: its Lambda's hard deadline, and a little more."""
+"""Decides whether a claim is alive in AWS: until its Lambda's hard deadline, plus a grace."""
 
 from __future__ import annotations
 
 from tidemill.core.journal import Claimed
 
-GRACE = 10_000  # milliseconds after the deadline: for clocks that differ, and for a process that is being ended
+GRACE = 10_000  # milliseconds after the deadline, for clocks that differ and a process that is being stopped
 
 
 class UntilThen:

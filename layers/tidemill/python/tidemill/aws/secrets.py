@@ -1,7 +1,7 @@
-"""A secret that is rotated with an overlap: its current value and the one before it, both good.
+"""Reads a secret that rotates with an overlap: its current value and the previous one are both valid.
 
-Asked for at most once a minute. A caller who brings a value that is not among them has it asked for again at once, but
-not more than once in a few seconds: a key just rotated works at the first try, and guessing costs no calls.
+The secret is read at most once a minute. An unknown value makes it read again at once, but not more than once in a few
+seconds: a key that was just rotated works at the first try, and guessing costs no calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STAGES = ("AWSCURRENT", "AWSPREVIOUS")
 
 
 class Secret:
-    """`now` gives milliseconds."""
+    """`now` returns milliseconds."""
 
     def __init__(self, client: Client, arn: str, now: Callable[[], int]) -> None:
         self._client = client
@@ -29,9 +29,9 @@ class Secret:
         self._asked = -KEPT
 
     def values(self, fresh: bool = False) -> tuple[str, ...]:
-        """The values that are good now. `fresh`: asked for again, unless that was a moment ago.
+        """The values that are valid now. `fresh`: read again, unless that was a moment ago.
 
-        Where Secrets Manager does not answer, those known before stay good; raises Unavailable where none is known.
+        If Secrets Manager does not answer, the known values stay valid; raises Unavailable if none is known.
         """
         with self._lock:
             age = self._now() - self._asked

@@ -1,7 +1,7 @@
-"""How the parts of a deployed mill find each other: what each is called, and what a Lambda is told by its environment.
+"""The names of a deployment's AWS resources, and the settings that its Lambdas read from their environment.
 
-Names are made from the mill's name and the function's id, so that no part needs a list of the others: adding a function
-changes nothing but that function's own resources.
+Names are made from the deployment's name and the function's id, so that no part needs a list of the others: adding a
+function changes only that function's resources.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 QUEUE_CHARS = 80  # AWS's limit for the name of an SQS queue
 DEAD = "-dead"
 _DIGITS = 10
-_APP_CHARS = 32  # of an app's name in that of a queue: what comes before the function is never cut
+_APP_CHARS = 32  # of an app's name in a queue's name: the part before the function is never cut
 _SEVERAL = re.compile("__+")
 _LAMBDA_CHARS = 64  # AWS's limit for the name of a Lambda
 
@@ -34,9 +34,9 @@ def queue_name(mill: str, function_id: str) -> str:
 
 
 def app_prefix(mill: str, app: str) -> str:
-    """What the names of an app's queues begin with, and no other queue's does: permissions are given by it.
+    """The prefix of the names of an app's queues, and of no other queue's: permissions use it.
 
-    Two underscores end it, which stand nowhere else in these names.
+    It ends in two underscores, which occur nowhere else in these names.
     """
     if len(app) > _APP_CHARS or _SEVERAL.search(app) or app.endswith("_"):
         app = f"{_SEVERAL.sub('_', app)[: _APP_CHARS - _DIGITS - 1].rstrip('_')}-{_digest(app)}"
@@ -49,9 +49,9 @@ def dead_letter_name(mill: str, function_id: str) -> str:
 
 
 def step_name(mill: str, function_id: str, step_id: str) -> str:
-    """What is made for a step of a definition is called: its Lambda, or its family of task definitions.
+    """The name of the resource of a definition's step: its Lambda, or its family of task definitions.
 
-    An underscore after the mill's name: so it is no Lambda of the platform's own.
+    An underscore after the deployment's name distinguishes it from the platform's own Lambdas.
     """
     digest = _digest(f"{function_id}\0{step_id}")
     name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in f"{function_id}_{step_id}")
@@ -59,7 +59,7 @@ def step_name(mill: str, function_id: str, step_id: str) -> str:
 
 
 def step_mark(step_id: str) -> str:
-    """Names a step of a function where only letters and digits may stand, and few."""
+    """A short name of a function's step, with only letters and digits."""
     return hashlib.sha256(step_id.encode()).hexdigest()[:16]
 
 
@@ -68,29 +68,27 @@ def _digest(text: str) -> str:
 
 
 def account_of(queues: str) -> str:
-    """The account in the URL of a queue, or in what such a URL begins with; empty where it names none."""
+    """The account in the URL of a queue, or in the prefix of such a URL; empty if there is none."""
     account = urlsplit(queues).path.strip("/").partition("/")[0]
     return account if account.isdecimal() else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every Lambda of a mill is told by its environment variables."""
+    """The settings that every Lambda of a deployment reads from its environment variables."""
 
-    mill: str  # TIDEMILL_NAME: what the mill is called, such as "prod"
+    mill: str  # TIDEMILL_NAME: the deployment's name, such as "prod"
     table: str  # TIDEMILL_TABLE
     bucket: str  # TIDEMILL_BUCKET: where large values are kept
     bus: str  # TIDEMILL_BUS: the name of the event bus
-    queues: (
-        str  # TIDEMILL_QUEUES: what the URL of each queue begins with, "https://sqs.<region>.amazonaws.com/<account>/"
-    )
+    queues: str  # TIDEMILL_QUEUES: the prefix of each queue's URL, "https://sqs.<region>.amazonaws.com/<account>/"
     timers_arn: str  # TIDEMILL_TIMERS_ARN: the queue that schedules send to
     schedule_group: str  # TIDEMILL_SCHEDULE_GROUP
     schedule_role: str  # TIDEMILL_SCHEDULE_ROLE: the ARN of the role under which a schedule sends
 
     @property
     def account(self) -> str:
-        """The account that all of it is in."""
+        """The account of the deployment."""
         return account_of(self.queues)
 
     def queue_url(self, function_id: str) -> str:
@@ -101,7 +99,7 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """Raises KeyError where a variable is missing: CDK sets them all."""
+    """Raises KeyError if a variable is missing: CDK sets them all."""
     return Settings(
         environment["TIDEMILL_NAME"],
         environment["TIDEMILL_TABLE"],

@@ -1,4 +1,4 @@
-"""The world of a Lambda: every adapter, made from the environment once a process, when it is first needed.
+"""The world of a Lambda: makes every adapter from the environment, once per process, on first use.
 
 from tidemill.aws.world import client, settings, world
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @cache
 def settings() -> environment.Settings:
-    """Raises KeyError where a variable is missing."""
+    """Raises KeyError if a variable is missing."""
     return environment.settings(os.environ)
 
 
@@ -48,7 +48,7 @@ def dead_letters() -> dead.DeadLetters:
 
 
 def build(client: Client, settings: environment.Settings) -> World:
-    """The adapters over this client: for tests, too."""
+    """The adapters over this client; tests use it too."""
     from tidemill.aws.blobs import S3Blobs
     from tidemill.aws.dynamo.events import DynamoEvents
     from tidemill.aws.dynamo.flow import DynamoFlow

@@ -1,10 +1,10 @@
-"""Calls to AWS: signed by hand, on connections kept open, tried again where AWS says "later".
+"""A small AWS client: signs calls itself, keeps connections open, and retries when AWS throttles.
 
-A step's append is one such call, and in a small Lambda the client's own CPU is most of a step's time: boto3 takes
-2 ms for what takes a tenth of that here (docs/decisions/0005). It knows only the services in `services.py`.
+A step's append is one such call, and in a small Lambda the client's CPU is most of a step's time: boto3 takes 2 ms,
+this client a tenth of that (docs/decisions/0005). It knows only the services in `services.py`.
 
-A call that got no answer may have been carried out. It is made again all the same: every write of the engine may be
-made twice. What still fails after that is `Unavailable`.
+A call without an answer may have been carried out. The client repeats it anyway, because every write of the engine may
+be made twice. A call that still fails is `Unavailable`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def lot() -> float:
-    """A random number in [0, 1), without the module for it."""
+    """A random number in [0, 1), without importing `random`."""
     return int.from_bytes(os.urandom(7), "big") / (1 << 56)
 
 
 class Client:
     """AWS's services for one account and region. Safe to use from several threads.
 
-    Everything left out comes from the environment; credentials and region only when first needed. `transport`,
+    Everything left out comes from the environment; credentials and region on first use. `transport`,
     `sleep`, `draw` and `clock` (seconds since the epoch) are for tests.
     """
 
@@ -79,7 +79,7 @@ class Client:
     ) -> dict[str, Any]:
         """One operation of a JSON service: "dynamodb", "sqs", "events", "secretsmanager", "ecs", "logs".
 
-        Raises AwsError where AWS refuses it, Unavailable where AWS does not answer or says "later" for too long.
+        Raises AwsError if AWS refuses it, Unavailable if AWS does not answer or throttles for too long.
         """
         kind = SERVICES[service]
         headers = {"content-type": f"application/x-amz-json-{kind.version}", "x-amz-target": kind.target + operation}
@@ -105,14 +105,14 @@ class Client:
         return self._tried(service, method, method, quoted(path), query_string(query), headers, body, timeout)
 
     def presigned(self, method: str, path: str, seconds: int, also: Mapping[str, str] = {}) -> str:
-        """A URL of S3 (`/bucket/key`, unquoted) by which anybody may ask this for so long; `also`: parameters."""
+        """A URL of S3 (`/bucket/key`, unquoted) that lets anybody make this request for a time; `also`: parameters."""
         where, quoted_path = self._place("s3"), quoted(path)
         host, quoted_path = where.at(quoted_path)
         query = presigned(self._keys(), self.region, method, host, quoted_path, seconds, self._stamp(), also)
         return f"{'https' if where.secure else 'http'}://{host}{quoted_path}?{query}"
 
     def once(self) -> Client:
-        """The same client, but for one thing: it makes a request one time only. For what must not be begun twice."""
+        """The same client without retries, for requests that must not be made twice."""
         return Client(
             region=self._region,
             credentials=self._credentials,
@@ -125,7 +125,7 @@ class Client:
         )
 
     def pause(self, failures: int) -> None:
-        """Wait before something that failed so many times is tried again: longer each time, with full jitter."""
+        """Wait before the next retry after this many failures: longer each time, with full jitter."""
         self._sleep(self._draw() * min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
 
     def _tried(

@@ -1,8 +1,8 @@
-"""Whose calls these are, and in which region: told by Lambda's environment, else by botocore's rules.
+"""AWS credentials and region: from Lambda's environment, else by botocore's rules.
 
-In a Lambda the environment holds keys that outlive it, and nothing of botocore is loaded. Anywhere else (a laptop's
-profiles, a container, a Lambda that was restored by SnapStart and has to fetch its keys) botocore knows where to look,
-and renews what expires.
+In a Lambda the environment holds keys that outlive the process, and botocore is not loaded. Anywhere else (a laptop's
+profiles, a container, a Lambda that SnapStart restored and that has to fetch its keys) botocore finds the credentials,
+and renews those that expire.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tidemill.errors import TidemillError
 
 
 def credentials(environment: Mapping[str, str]) -> Callable[[], Credentials]:
-    """A function that gives the keys to sign with now; cheap to call. Raises TidemillError where there are none."""
+    """A function that returns the current signing keys; cheap to call. Raises TidemillError if there are none."""
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:
         fixed = Credentials(key, secret, environment.get("AWS_SESSION_TOKEN") or None)
@@ -28,14 +28,14 @@ def credentials(environment: Mapping[str, str]) -> Callable[[], Credentials]:
         )
 
     def current() -> Credentials:
-        frozen = found.get_frozen_credentials()  # renews them where their time is nearly up
+        frozen = found.get_frozen_credentials()  # renews them shortly before they expire
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     return current
 
 
 def region(environment: Mapping[str, str]) -> str:
-    """Raises TidemillError where no region is set."""
+    """Raises TidemillError if no region is set."""
     named = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if named:
         return named

@@ -1,4 +1,4 @@
-"""The AWS services that are called: how each names its operations, where it answers, and what its errors look like."""
+"""The AWS services that Tidemill calls: their operation names, endpoints and error formats."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 
 
 class Service(NamedTuple):
-    endpoint_variable: str  # names this service's own endpoint; AWS_ENDPOINT_URL names everyone's
-    target: str = ""  # what X-Amz-Target begins with: of JSON services only
+    endpoint_variable: str  # the variable of this service's endpoint; AWS_ENDPOINT_URL is that of all services
+    target: str = ""  # the prefix of X-Amz-Target, for JSON services
     version: str = "1.0"  # of the JSON protocol
 
 
@@ -28,7 +28,7 @@ SERVICES: Mapping[str, Service] = {
     "logs": Service("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "Logs_20140328.", "1.1"),
 }
 
-# What AWS's own clients call a passing failure. TransactionCanceledException is one where its reasons are.
+# What AWS's own clients treat as transient. TransactionCanceledException is transient if its reasons are.
 PASSING = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -62,7 +62,7 @@ _XML_MESSAGE = re.compile(rb"<Message>([^<]*)</Message>")
 
 
 class Place(NamedTuple):
-    """Where a request goes. `prefix`: what its path begins with. `buckets`: S3's own, a host name for each bucket."""
+    """The endpoint of a request. `prefix`: the start of its path. `buckets`: S3's, with a host name per bucket."""
 
     secure: bool
     host: str
@@ -114,7 +114,7 @@ class AwsError(Exception):
 
 
 def error_of(service: str, operation: str, status: int, headers: Mapping[str, str], body: bytes) -> AwsError:
-    """The error that an answer with this status tells: JSON, or S3's XML."""
+    """The error in an answer with this status: JSON, or S3's XML."""
     if body.startswith(b"<"):
         code, message = _XML_CODE.search(body), _XML_MESSAGE.search(body)
         return AwsError(service, operation, _text(code) or str(status), _text(message), status)

@@ -1,7 +1,7 @@
 """AWS's Signature Version 4, for requests whose body is at hand.
 
-What is signed: method, path, query, the headers given, and the body's digest. The signing key is derived from the
-secret, the day, the region and the service; it stands for a day, so a call costs two HMACs and two digests.
+The signature covers method, path, query, the given headers, and the body's digest. The signing key is derived from the
+secret, the day, the region and the service; it is valid for a day, so a call costs two HMACs and two digests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class Credentials(NamedTuple):
-    """Keys of an AWS account; `token` goes with those that expire."""
+    """Keys of an AWS account; keys that expire have a `token`."""
 
     access_key: str
     secret_key: str
@@ -38,7 +38,7 @@ def sign(
     body: bytes,
     stamp: str,
 ) -> dict[str, str]:
-    """The headers to send: `headers` (lower-case names, with `host`), and what the signature adds.
+    """The headers to send: `headers` (lower-case names, with `host`), and those of the signature.
 
     `path` and `query` as on the request line, quoted; the query's parts in order. `stamp`: now, as 20261122T095900Z.
     """
@@ -46,7 +46,7 @@ def sign(
     sent = {**headers, "x-amz-date": stamp}
     if credentials.token is not None:
         sent["x-amz-security-token"] = credentials.token
-    if service == "s3":  # signs the path as it is sent, all others quoted once more
+    if service == "s3":  # S3 signs the path as it is sent; all others quote it once more
         sent["x-amz-content-sha256"] = digest
     else:
         path = quote(path, safe="/~")
@@ -73,9 +73,9 @@ def presigned(
     stamp: str,
     also: Mapping[str, str] = {},
 ) -> str:
-    """The query by which whoever knows this URL of S3 may make this one request, for so long, as these credentials.
+    """The query of a URL of S3 that lets its holder make this one request, for a time, with these credentials.
 
-    `path` quoted; `also`: more parameters. The URL is good as long as the credentials are, if that is shorter.
+    `path` quoted; `also`: more parameters. The URL expires with the credentials, if that is sooner.
     """
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     asked = {
@@ -96,14 +96,14 @@ def presigned(
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """A query quoted and ordered, as it is signed and sent."""
+    """A query, quoted and ordered as it is signed and sent."""
     if not query:
         return ""
     pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in query.items())
     return "&".join([f"{name}={value}" for name, value in pairs])
 
 
-@lru_cache(maxsize=32)  # services of a few regions, today's and yesterday's
+@lru_cache(maxsize=32)  # enough for the services of a few regions, today and yesterday
 def _key(secret: str, day: str, region: str, service: str) -> bytes:
     key = b"AWS4" + secret.encode()
     for part in (day, region, service, "aws4_request"):

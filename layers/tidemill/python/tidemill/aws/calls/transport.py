@@ -1,10 +1,10 @@
-"""How a signed request travels: HTTP/1.1 over connections that are kept open, each used by one thread at a time.
+"""A small HTTP/1.1 client for signed requests, with kept-alive connections that one thread uses at a time.
 
-It speaks as much of HTTP as AWS's services do: a body of a known length, in chunks, or up to the connection's end.
-`http.client` speaks all of it, and takes with its e-mail parser a fifth of the layer's import and a third of a call.
+It supports the part of HTTP that AWS's services use: a body of a known length, in chunks, or up to the end.
+`http.client` supports all of HTTP; its e-mail parser takes a fifth of the layer's import and a third of a call.
 
 AWS closes a connection that was idle for a while, and a Lambda may have slept for minutes since its last call: before
-a kept connection is used again it is asked whether the other side has closed it.
+a connection is used again, the client checks whether the other side has closed it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOGETHER = 64 * KIB  # a body up to this size is sent in one piece with the hea
 
 
 class Request(NamedTuple):
-    """One call, signed. `operation` is for whoever counts: "PutItem"; of a REST call its method."""
+    """One signed call. `operation` is for metrics: "PutItem"; for a REST call its method."""
 
     service: str
     operation: str
@@ -48,11 +48,11 @@ class Reply(NamedTuple):
     body: bytes
 
 
-Transport = Callable[[Request], Reply]  # raises OSError (TimeoutError, ConnectionError) where there is no answer
+Transport = Callable[[Request], Reply]  # raises OSError (TimeoutError, ConnectionError) if there is no answer
 
 
 class HttpTransport:
-    """Kept-alive HTTP/1.1. Safe to use from several threads. `tls`: whom to trust, if not whom the system trusts."""
+    """Kept-alive HTTP/1.1. Safe to use from several threads. `tls`: a context instead of the system's."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._idle: dict[tuple[bool, str], list[_Connection]] = {}
@@ -77,7 +77,7 @@ class HttpTransport:
         return reply
 
     def close(self) -> None:
-        """Close the connections that nobody uses now."""
+        """Close the idle connections."""
         for connections in self._idle.values():
             while connections:
                 connections.pop().close()
@@ -116,7 +116,7 @@ class HttpTransport:
 class _Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.last = False  # the other side takes no further request
+        self.last = False  # the server takes no further request on this connection
         self._file: BinaryIO = sock.makefile("rb")
 
     def send(self, request: Request) -> None:
@@ -140,13 +140,13 @@ class _Connection:
                 raise ValueError(f"the first line is {first[:40]!r}")
             status = int(first[9:12])
             headers = self._headers()
-            if status >= 200:  # what is below only says that an answer will follow
+            if status >= 200:  # a status below only says that an answer will follow
                 break
         self.last = headers.get("connection", "").lower() == "close" or first.startswith("HTTP/1.0")
         return Reply(status, headers, self._body(method, status, headers))
 
     def alive(self) -> bool:
-        """Nothing may come on an idle connection but its end."""
+        """Whether the idle connection is still open: data or an end on it means that it is not usable."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return not poll.poll(0)

@@ -1,24 +1,23 @@
-"""Events in DynamoDB: stored once, listed newest first, and looked back at by who comes to wait for one later.
+"""The event store on DynamoDB: stores each event once, lists newest first, and finds earlier events for lookback.
 
     EVENT#<id>                      #                    the event: its content, or the name of the blob that holds it
     EVENTS#<name>#<shard>           <received>#<id>      pointer: the events of a name, in time
     AWAITED#<name>#<copy>           #                    the paths by which they are awaited, and since when
     AWAITED#<name>#<path>=<hash>    <received>#<id>      pointer: the events that hold this value there
 
-An event costs four write units: itself, its entries in the index of all events and in that of its user, and the pointer
-under its name; one more for each path by which it is awaited. Its content is written once, whatever its size.
+An event costs four write units: its item, its entries in the index of all events and in that of its user, and the
+pointer under its name; one more for each path by which it is awaited. Its content is written once, whatever its size.
 
-A pointer counts if the event that it leads to was received, or takes effect, at the pointer's own time. When an id
-comes again after its memory has passed the new event takes the old one's place, and what was filed for the old one
-leads nowhere.
+A pointer is valid if its event was received, or takes effect, at the pointer's time. When an id comes again after
+EVENT_ID_MEMORY, the new event replaces the old one, and the old one's pointers become invalid.
 
 A delayed event (its `ts` lies ahead of its receipt) has a second pointer under its name, by the time at which it takes
-effect, and is filed by that time under the paths too. Until it has been seen to it is in the index of due times.
+effect, and has that time under the paths too. Until it has been processed it is in the index of due times.
 
-The empty path needs no pointers of its own: every event of a name has it.
+The empty path needs no pointers: every event of a name has it.
 
-Every event asks by which paths its name is awaited, so that one key would bind a name to the 3,000 reads a second of a
-partition. Hence the copies: a path that is new is written to all of them, and each process asks one.
+Every event reads by which paths its name is awaited, so one key would limit a name to the 3,000 reads a second of a
+partition. Hence the copies: a new path is written to all of them, and each process reads one.
 """
 
 from __future__ import annotations
@@ -59,12 +58,12 @@ from tidemill.model import SIGNAL, Event, user_key
 from tidemill.ports import Blobs, EventQuery, Page
 
 COPIES = 8  # of what is awaited: 24,000 events a second of one name
-DELAYED_SHARDS = 4  # 4,000 delayed events a second; the sweep asks them all each minute
-NAME_SHARDS = 8  # 8,000 events a second of one name; whoever looks back at a name asks them all
+DELAYED_SHARDS = 4  # 4,000 delayed events a second; the sweep reads all shards each minute
+NAME_SHARDS = 8  # 8,000 events a second of one name; a lookback reads all shards
 
 _CHUNK = 1_000  # pointers that are read at a time
 _REMEMBERED = 8  # events that this process has just stored
-_TRIES = 5  # to put an event in the place of one whose id may be used again
+_TRIES = 5  # to replace an event whose id may be used again
 _PATHS = 4_096  # awaited paths that need not be added again
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -85,10 +84,10 @@ class DynamoEvents:
         self._rejected = RejectedEvents(table, blobs)
         self._stored: dict[str, Event] = {}
         self._added: dict[tuple[str, str], int] = {}
-        self._copy = os.urandom(1)[0] % COPIES  # the one that this process asks
+        self._copy = os.urandom(1)[0] % COPIES  # the copy that this process reads
 
     def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
-        """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
+        """Within EVENT_ID_MEMORY the first event with an id is kept: another one, and its keys, is not stored."""
         if self._stored.get(event.id) != event:
             if not self._stands(event):
                 return False
@@ -119,7 +118,7 @@ class DynamoEvents:
         self._rejected.unlist(event_id)
 
     def page(self, query: EventQuery) -> Page[Event]:
-        """Lists follow what is stored within about a second."""
+        """A list shows an event within about a second."""
         if query.rejected:
             return self._rejected.page(query)
         low = stamp(query.after + 1) if query.after is not None else stamp(0)
@@ -133,7 +132,7 @@ class DynamoEvents:
         return {path[1:]: since for path, since in item.items() if path[0] == "="}
 
     def add_path(self, name: str, path: str, now: int) -> int:
-        """A path that is there stays there, so a process need not ask again."""
+        """A path is never removed, so a process need not add it again."""
         since = self._added.get((name, path))
         if since is None:
             since = self._since(name, f"={path}", now)
@@ -170,9 +169,9 @@ class DynamoEvents:
     # Writing.
 
     def _stands(self, event: Event) -> bool:
-        """Whether this is the event that stands under its id now; it is stored if none does."""
+        """Whether this event is the one stored under its id; stores it if there is none."""
         item = self._item(event)
-        for _ in range(_TRIES):  # bounded: another event of the same old id may be faster each time
+        for _ in range(_TRIES):  # bounded: another event with the same old id may be faster each time
             admission = self._table.put_or_found(item)
             if admission is None:
                 return True
@@ -197,27 +196,27 @@ class DynamoEvents:
         return item
 
     def _remember(self, event: Event) -> None:
-        """It is often put again at once, with its keys."""
+        """Remember the event: it is often stored again at once, with its keys."""
         if len(self._stored) >= _REMEMBERED:
             self._stored.clear()
         self._stored[event.id] = event
 
     def _since(self, name: str, field: str, now: int) -> int:
-        """Since when the path is in every copy."""
+        """The time since which the path is in every copy."""
         keys = [(_paths_key(name, copy), HEAD) for copy in range(COPIES)]
         there = self._table.get_many(keys, strong=True)
         have = [there[key].get(field) if key in there else None for key in keys]
         return max(self._first(key[0], field, now) if at is None else at for key, at in zip(keys, have, strict=True))
 
     def _first(self, pk: str, field: str, value: int) -> int:
-        """Give the field this value if it has none; its value."""
+        """Set the field unless it has a value; returns its value."""
         body = {
             "TableName": self._table.name,
             "Key": attributes({PK: pk, SK: HEAD}),
             "UpdateExpression": "SET #f = if_not_exists(#f, :v)",
             "ExpressionAttributeNames": {"#f": field},
             "ExpressionAttributeValues": attributes({":v": value}),
-            "ReturnValues": "ALL_NEW",  # of the updated ones only, a value that stayed as it was might not be one
+            "ReturnValues": "ALL_NEW",  # UPDATED_NEW may leave out a value that did not change
         }
         found: int = item_of(self._table.client.call("dynamodb", "UpdateItem", body)["Attributes"])[field]
         return found
@@ -253,8 +252,8 @@ class DynamoEvents:
         return (pointer for pointer in merged if pointer[0] != below)
 
     def _events(self, pointers: Iterator[Pointer], wanted: int, effective: bool = False) -> Iterator[Event]:
-        """What the pointers lead to, in their order; those that lead nowhere are left out. `effective`: the time that
-        counts is when an event takes effect, else its receipt."""
+        """The events of the pointers, in order, without invalid pointers. `effective`: pointers by the time at which an
+        event takes effect, else by its receipt."""
         while some := list(islice(pointers, min(wanted, _CHUNK))):
             items = self._table.get_many([(event_key(event_id), HEAD) for _, event_id in some], strong=True)
             for at, event_id in some:
@@ -267,7 +266,7 @@ class DynamoEvents:
 
 
 def _pointer(pk: str, event: Event, at: int) -> Item:
-    """It carries the id, for a long one stands as its digest in the key."""
+    """It has the id as an attribute, because the key holds only the digest of a long id."""
     return {PK: pk, SK: _sort(at, event.id), "id": event.id, TTL: _expiry(event)}
 
 
@@ -287,7 +286,7 @@ def _effective(item: Item) -> int:
 
 
 def _expiry(event: Event) -> int:
-    """One that takes effect later is kept from then on."""
+    """The expiry of an event: its retention starts when it takes effect."""
     return (event.effective_at + EVENT_RETENTION) // SECOND
 
 

@@ -1,4 +1,4 @@
-"""Flow control in DynamoDB: what each operation costs is told, and counted, in docs/aws/flow-in-aws.md."""
+"""The flow store on DynamoDB. docs/aws/flow-in-aws.md lists the cost of each operation, and tests count it."""
 
 from __future__ import annotations
 

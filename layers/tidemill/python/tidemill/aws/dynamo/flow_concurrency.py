@@ -1,19 +1,19 @@
 """Places and their lines in DynamoDB: one item for the places of a key (`flow_pool`), one for each run in its line.
 
-    FLOW#<key>   #                who holds a place
+    FLOW#<key>   #                the runs that hold places
     LINE#<key>   <rank>#<run>     a run in line; the first is the first by its sort key
 
-    take         one conditional write, whoever holds a place already
-    give up      one conditional write where nobody waits; where somebody does, one transaction gives the place to the
-                 first in line: the place is another run's, and the item in the line is gone
+    take         one conditional write, however many places are taken
+    give up      one conditional write if no run waits; else one transaction gives the place to the first in line: the
+                 place is another run's, and the item in the line is deleted
     wait         two writes, then nothing until the place is given
 
-Nobody tries again in a loop to get a place: one who does not get it waits to be given one. Who gives one away tries
-again where another one was faster with the same first in line; each time somebody got on. What a process knows of a
-key, that it has a line, it remembers, for then reading the item is cheaper than a write that will not be done.
+No run retries in a loop to get a place: a run that does not get one waits until it is given one. A run that gives one
+away retries if another was faster with the same first in line; each time some run made progress. A process remembers
+that a key has a line: reading the item is then cheaper than a write that will fail.
 
-*A place that was given, and whose message was not sent.* The giver's own message comes again, and finds nothing to
-give up; but the item says to whom it gave its place and that nobody claimed it, and so that run is told again.
+*A place was given, but the message was not sent.* The giver's message comes again, and finds nothing to give up; but
+the item says to which run it gave its place and that the run has not claimed it, so that run is woken again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tidemill.limits import RUN_RETENTION, SECOND
 from tidemill.model import Place
 from tidemill.ports import Holder, Waiting
 
-_ROUNDS = 12  # in which a place is offered to the first in line, and another one was faster
+_ROUNDS = 12  # attempts to give a place to the first in line while others are faster
 _REPLACED = 30  # lapsed holders of one write: an expression has its limits
 _REMEMBERED = 10_000  # keys
 _THERE = f"attribute_exists({PK})"
@@ -40,7 +40,7 @@ Granted = list[tuple[str, str]]
 
 
 class _First(NamedTuple):
-    """Who is first in a line."""
+    """The first run in a line."""
 
     sk: str
     run_id: str
@@ -49,7 +49,7 @@ class _First(NamedTuple):
 
 
 class FlowPlaces:
-    """The part of the port `FlowStore` that is about places."""
+    """The part of the port `FlowStore` for places."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -77,7 +77,7 @@ class FlowPlaces:
         return self._write(place, now, change)[0]
 
     def park(self, place: Place, waiting: Waiting, until: int, now: int, limit: Limit) -> Granted:
-        """First the position, then the mark, which shows the places as they are then: written, then looked."""
+        """Writes the position first and then the mark, whose write returns the current places."""
         item = {"f": waiting.function_id, "k": waiting.token, "s": Once(now), TTL: (now + RUN_RETENTION) // SECOND}
         self._table.update(line_key(place.key), rank_key(waiting.rank, waiting.run_id), item)
         pool = self._write(place, now, flow_pool.marking(place, now))[1]
@@ -122,9 +122,9 @@ class FlowPlaces:
     def _serve(
         self, place: Place, pool: Pool, leaver: str | None, below: int, by: str, until: int, now: int, limit: Limit
     ) -> Granted:
-        """Give what is free to the first in line, and the place of `leaver` first of all. The mark of the line is set.
+        """Give the free places to the first in line, that of `leaver` first. The mark of the line is set.
 
-        Told as the gift of the run `by`.
+        The item records the run `by` as the giver.
         """
         granted: Granted = []
         failures = 0
@@ -136,7 +136,7 @@ class FlowPlaces:
                 if done:
                     return granted
             elif first.run_id in pool.held and first.run_id != gone and first.run_id not in pool.lapsed:
-                self._table.delete(line_key(place.key), first.sk)  # it has its place: it stood here by mistake
+                self._table.delete(line_key(place.key), first.sk)  # left over: it has its place already
                 continue
             elif not pool.room(most := limit(first.function_id), gone):
                 if gone is None:
@@ -152,7 +152,7 @@ class FlowPlaces:
                 if not pool.room(most) and (leaver is None or pool.held.get(leaver, below) >= below):
                     return granted
                 continue
-            else:  # somebody else was faster; or it was done, and only the answer was lost
+            else:  # another was faster; or the write succeeded, and only the answer was lost
                 pool = self._read(place, now)
                 granted += [each for each in pool.given(by) if each not in granted]
             failures += 1
@@ -164,7 +164,7 @@ class FlowPlaces:
     def _give(
         self, place: Place, pool: Pool, first: _First, gone: str | None, by: str, until: int, now: int, limit: int
     ) -> bool:
-        """One transaction; `pool` is then as it is after that."""
+        """One transaction; updates `pool`."""
         victim = gone or next(iter(pool.lapsed), None)
         if first.run_id in pool.held:
             victim = first.run_id
@@ -182,7 +182,7 @@ class FlowPlaces:
         return codes is None
 
     def _leave_alone(self, place: Place, pool: Pool, gone: str | None, below: int, now: int) -> tuple[bool, Pool]:
-        """Nobody was in line: the place is free, and the mark goes, unless it was set anew since."""
+        """The line was empty: free the place and remove the mark, unless it was set again since."""
         if gone is not None:
             change = flow_pool.leaving(place, gone, below, now, pool.line, alone=True)
         elif pool.line is not None:
@@ -200,7 +200,7 @@ class FlowPlaces:
         return self._seen(place, self._table.get(flow_key(place.key), POOL) or {}, now)
 
     def _write(self, place: Place, now: int, change: Mapping[str, Any]) -> tuple[bool, Pool]:
-        """Whether it was done, and how the places are now."""
+        """Whether the write succeeded, and the places as they are now."""
         done, item = self._table.tried(flow_key(place.key), POOL, **change)
         return done, self._seen(place, item, now)
 

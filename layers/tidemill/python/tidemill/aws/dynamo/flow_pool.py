@@ -1,18 +1,18 @@
-"""The item that holds the places of one key: what is in it, and the one write that each change of it takes.
+"""The item with the places of one key: its attributes, and the one write of each change.
 
-    h<run>   who holds a place: the number of its claim and until when, as one number, so that one condition tells
-             whether a claim is an older one than another
-    g<run>   that the place was given to a run in line and not claimed yet: by whom, and whose function it is
-    n        how many hold one
-    w        that there is a line: it counts who has come to it, and is gone once the line was found empty
+    h<run>   a run that holds a place: its claim's number and expiry as one number, so that one condition compares
+             two claims
+    g<run>   the place was given to this run in line and is not claimed yet: the giver, and the run's function
+    n        how many runs hold a place
+    w        the mark of the line: counts the runs that joined it, and is absent once the line was found empty
 
-*The mark of the line is what makes one write enough.* A run that stands in line sets it, after its own item is in
-the line. Without the mark nobody waits: a place can be taken, and given up, by one write that insists on its absence,
-and nobody has to look into the line. With it no place is got but by the first in line. It is taken away only by who
-has found the line empty, together with the place that thereby becomes free, and only if it is as it was before that
-look: whoever came in between has changed it.
+*The mark of the line makes one write enough.* A run in line sets it, after its own item is in the line. Without the
+mark no run waits: one write that requires its absence can take a place, or give one up, without a query of the line.
+With the mark only the first in line gets a place. Only a writer that has found the line empty removes the mark,
+together with the place that becomes free, and only if the mark has not changed since that query: a run that joined in
+between has changed it.
 
-Every write gives back the whole item, also where its condition was not met; so nothing is read before it is written.
+Every write returns the whole item, even if its condition failed, so nothing is read before it is written.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ HELD, GIVEN = "h", "g"
 COUNT, LINE, LABEL = "n", "w", "l"
 
 _TOKEN = 10**16  # a time is below
-_STEPS_KEPT = 7 * DAY  # after it was last written: far beyond any claim
-_RUNS_KEPT = SLEEP + RUN_RETENTION  # a place that counts runs is held through the longest sleep
+_STEPS_KEPT = 7 * DAY  # time to live after the last write: far beyond any claim
+_RUNS_KEPT = SLEEP + RUN_RETENTION  # a run keeps a place that counts runs through the longest sleep
 _ROOM = f"(attribute_not_exists(#{COUNT}) OR #{COUNT} < :limit)"
 _NO_LINE = f"attribute_not_exists(#{LINE})"
 
 
 class Pool:
-    """The item as it was read last, and as it becomes by what we do to it."""
+    """The item as it was last read, with this process's changes."""
 
     def __init__(self, item: Item, place: Place, now: int) -> None:
         self.line: int | None = item.get(LINE)
@@ -53,19 +53,19 @@ class Pool:
         return value // _TOKEN if value is not None else None
 
     def holds(self, run_id: str, token: int, until: int) -> bool:
-        """Whether the run has claimed its place already, under this claim, for at least so long."""
+        """Whether the run has already claimed its place, under this claim, for at least this long."""
         return run_id not in self._given and held(token, until) <= self.held.get(run_id, 0) < upto(token)
 
     def holders(self) -> list[Holder]:
         return [Holder(run_id, *divmod(value, _TOKEN)) for run_id, value in self.held.items()]
 
     def given(self, by: str) -> list[tuple[str, str]]:
-        """The runs that this run has given places to, and that have not claimed them."""
+        """The runs to which this run has given places that they have not claimed."""
         told = [(run_id, *value.split(" ", 1)) for run_id, value in self._given.items()]
         return [(run_id, function_id) for run_id, giver, function_id in told if giver == by]
 
     def room(self, limit: int, gone: str | None = None) -> bool:
-        """Whether a place is free, or held by nobody who is heard of; `gone`: who is about to give up its own."""
+        """Whether a place is free, or its holder's lease has expired; `gone`: a run that is about to give one up."""
         over = {*self.lapsed, gone} & self.held.keys()
         return len(self.held) - len(over) < limit
 
@@ -78,22 +78,22 @@ class Pool:
 
 
 def held(token: int, until: int) -> int:
-    """A holder's claim and its lease in one number, as they are compared: first by the claim."""
+    """A holder's claim and lease in one number that compares the claim first."""
     return token * _TOKEN + until
 
 
 def upto(token: int | None) -> int:
-    """What is held under this claim or an earlier one is below; None: whatever is held."""
+    """A bound above everything that is held under this claim or an earlier one; None: above everything."""
     return (token + 1) * _TOKEN if token is not None else 10**37
 
 
 def kept(place: Place, now: int) -> dict[str, Any]:
-    """What every write sets, so that nothing of a key that nobody uses any more is left for good."""
+    """The attributes that every write sets, so that the item of an unused key expires."""
     return {TTL: (now + (_STEPS_KEPT if place.counts == "steps" else _RUNS_KEPT)) // SECOND}
 
 
 def about(place: Place, now: int) -> dict[str, Any]:
-    """And what tells people of the key: its label, and its entry in the list of the limit's keys.
+    """The same, with the attributes for people: the key's label, and its entry in the list of the limit's keys.
 
     An entry that does not change costs nothing. A limit without a key needs none.
     """
@@ -110,7 +110,7 @@ def shard(hash_: str) -> int:
 
 
 def entering(place: Place, run_id: str, token: int, until: int, now: int) -> Mapping[str, Any]:
-    """A run that holds no place takes one that is free, where nobody stands in line."""
+    """A run without a place takes a free one, if no run is in line."""
     return {
         "set": {HELD + run_id: held(token, until), **about(place, now)},
         "add": {COUNT: 1},
@@ -120,7 +120,7 @@ def entering(place: Place, run_id: str, token: int, until: int, now: int) -> Map
 
 
 def holding_on(place: Place, run_id: str, token: int, until: int, now: int) -> Mapping[str, Any]:
-    """Who holds a place, or was given one, holds it under this claim, whose lease never gets shorter."""
+    """A run that holds a place, or was given one, keeps it under this claim, whose lease never gets shorter."""
     given = f"(attribute_exists(#{GIVEN}{run_id}) AND #{HELD}{run_id} < :mine)"
     return {
         "set": {HELD + run_id: held(token, until), **kept(place, now)},
@@ -131,12 +131,12 @@ def holding_on(place: Place, run_id: str, token: int, until: int, now: int) -> M
 
 
 def marking(place: Place, now: int) -> Mapping[str, Any]:
-    """There is a line, and somebody has come to it."""
+    """Set the mark: a run has joined the line."""
     return {"set": about(place, now), "add": {LINE: 1}}
 
 
 def replacing(place: Place, pool: Pool, run_id: str, token: int, until: int, now: int, most: int) -> Mapping[str, Any]:
-    """A run takes the place of holders that nothing is heard of (of several where the limit was lowered)."""
+    """A run replaces holders with expired leases (several if the limit was lowered)."""
     gone = pool.lapsed[:most]
     same = [f"#{HELD}{each} = :v{number}" for number, each in enumerate(gone)]
     mine = [f"attribute_not_exists(#{HELD}{run_id})", _NO_LINE, _ROOM]
@@ -153,7 +153,7 @@ def replacing(place: Place, pool: Pool, run_id: str, token: int, until: int, now
 
 
 def leaving(place: Place, run_id: str, below: int, now: int, line: int | None, *, alone: bool) -> Mapping[str, Any]:
-    """A run gives up its place, which is free from then on. `alone`: nobody stands in line, whose mark is `line`."""
+    """A run gives up its place, which is free from then on. `alone`: the line, whose mark is `line`, is empty."""
     marked = _NO_LINE if line is None else f"#{LINE} = :line"
     return {
         "set": kept(place, now),
@@ -165,14 +165,14 @@ def leaving(place: Place, run_id: str, below: int, now: int, line: int | None, *
 
 
 def closing(place: Place, now: int, line: int) -> Mapping[str, Any]:
-    """Nobody stands in line."""
+    """Remove the mark: the line is empty."""
     return {"set": kept(place, now), "remove": [LINE], "when": f"#{LINE} = :line", "values": {"line": line}}
 
 
 def passing(
     place: Place, pool: Pool, to: str, value: int, given: str, victim: str | None, limit: int, now: int
 ) -> Mapping[str, Any]:
-    """The first in line is given the place of `victim`, which may be its own, or one that is free."""
+    """The first in line gets the place of `victim` (possibly its own), or a free one."""
     change: dict[str, Any] = {
         "set": {HELD + to: value, GIVEN + to: given, **kept(place, now)},
         "when": f"attribute_not_exists(#{HELD}{to})",

@@ -1,13 +1,13 @@
-"""When and whether runs may start, in DynamoDB: throttles, rates, idempotency keys, and windows that gather.
+"""Decides on DynamoDB when and whether runs may start: throttles, rate limits, idempotency keys, collecting windows.
 
-Each is one item under its key, and each question one conditional write that answers it; the condition that was not met
-tells by the item that it found. Nobody reads first, and nobody begins again because another one was faster, but for a
-rate limit whose starts grow old at that moment.
+Each is one item under its key, and one conditional write answers each question; a failed condition returns the item
+that it found. There is no read before a write, and no retry because another process was faster, except for a rate limit
+whose starts expire at that moment.
 
-    throttle      s: what has been spent (see `core.flow.throttle`); b: what has begun, and e: how often that changed
-    rate          x<digest of a run>: when it started; n: how many are noted
+    throttle      s: `spent` (see `core.flow.throttle`); b: the starts, and e: how often these changed
+    rate          x<digest of a run>: when it started; n: how many starts the item has
     idempotency   r, u: the run that has the key, and until when
-    window        r: the run that gathers; q, c, s: its last record's number, its events' count, and since when
+    window        r: the run that collects; q, c, s: its last record's number, its number of events, and its start
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tidemill.ports import Window
 _ITEM = "#"  # the sort key
 _ROUNDS = 12
 _FORGOTTEN = 80  # starts of one write: an expression has its limits
-_DIGEST = 10  # characters of 5 bits: what tells a start from the others of its key
+_DIGEST = 10  # characters of 5 bits: enough to distinguish the starts of a key
 _REMEMBERED = 10_000
 _THROTTLE_KEPT = SLEEP + RUN_RETENTION  # its slots may lie far ahead
 
@@ -35,7 +35,7 @@ _unpack = msgspec.msgpack.Decoder(throttle.Starts).decode
 
 
 class FlowStarts:
-    """The part of the port `FlowStore` that is about starts."""
+    """The part of the port `FlowStore` for starts."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -44,7 +44,7 @@ class FlowStarts:
         self._noted: set[str] = set()  # the runs that this process has counted
 
     def spend(self, key: str, now: int, limit: int, period: int) -> int:
-        """One write, of the form that fits the number as this process last saw it; else a second, of the other form.
+        """One write, in the form that fits the number that this process last saw; else a second, in the other form.
 
         The number only grows: once it has reached `floor` the first form fits.
         """
@@ -70,7 +70,7 @@ class FlowStarts:
         raise Unavailable(f"the throttle {key} could not be moved on")
 
     def begin(self, key: str, run_id: str, turn: Turn, now: int, limit: Limit) -> Turn | None:
-        """One write where the item is as this process last saw it; else one more for each that was faster."""
+        """One write if the item is as this process last saw it; else one more for each faster process."""
         item = self._throttles.get(key) or self._table.get(flow_key(key), _ITEM) or {}
         ttl = {TTL: (now + _THROTTLE_KEPT) // SECOND}
         for failures in range(1, _ROUNDS + 1):
@@ -79,7 +79,7 @@ class FlowStarts:
             if after == starts:
                 if failures > 1:
                     return later
-                item = self._see(key, self._table.get(flow_key(key), _ITEM) or {})  # a denial by what is remembered
+                item = self._see(key, self._table.get(flow_key(key), _ITEM) or {})  # a refusal by the remembered item
                 continue
             same = "#e = :e" if "e" in item else "attribute_not_exists(#e)"
             done, item = self._table.tried(
@@ -100,9 +100,9 @@ class FlowStarts:
         return item
 
     def count(self, key: str, run_id: str, now: int, limit: int, period: int) -> bool:
-        """At most `limit` starts are noted: the first ones are added, each later one takes the place of an old one.
+        """Keeps at most `limit` starts: the first ones are added, each later one replaces an old one.
 
-        A run that is noted is moved to now. Bounded: twelve others may be faster in a row.
+        A run that is in the item already is moved to now. Bounded: twelve others may be faster in a row.
         """
         me = "x" + ids.derived(run_id)[:_DIGEST]
         kept = {me: now, TTL: (now + period + DAY) // SECOND}
@@ -129,7 +129,7 @@ class FlowStarts:
                 self._forget_starts(key, past[:_FORGOTTEN])
                 gone = []
             elif excess >= 0:
-                turn = sum(me.encode())  # so that those who come at the same time do not all want the same one
+                turn = sum(me.encode())  # random, so that concurrent starts do not all replace the same one
                 gone = [past[(turn + number) % len(past)] for number in range(excess + 1)]
             else:
                 gone = []

@@ -1,8 +1,8 @@
 """How full a limit is, for people: bounded work, however many keys and runs there are.
 
-The keys of a limit that were used in the last days are listed in an index, and their items are read. Lines are looked
-into where there are any, the fullest keys first, and of a long one only the beginning. So of a limit with more than
-`KEYS` keys, or lines longer than `IN_LINE`, the answer is "at least so many": it takes a second at most.
+An index lists the keys of a limit that were used in the last days, and their items are read. Lines are read if there
+are any, the fullest keys first, and only the start of a long one. So for a limit with more than `KEYS` keys, or lines
+longer than `IN_LINE`, the answer is a lower bound: it takes a second at most.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tidemill.aws.dynamo.table import Item, Table
 from tidemill.ports import Usage
 
 KEYS = 2_000  # of one limit
-LINES = 100  # that are looked into
+LINES = 100  # lines that are read
 IN_LINE = 1_000  # runs of one line
 
 
@@ -33,7 +33,7 @@ def usage(table: Table, family: str, top: int) -> list[Usage]:
 
 
 def lines(table: Table, family: str) -> list[tuple[str, str]]:
-    """The port's `lines`; of a limit with more than `KEYS` keys, of so many."""
+    """The port's `lines`; at most `KEYS` keys of a limit."""
     pools = {f"{family}/": pool for pool in [table.get(flow_key(f"{family}/"), POOL)] if pool is not None}
     pools |= _keyed(table, family)
     return [(key, _label(pool)) for key, pool in pools.items() if LINE in pool]

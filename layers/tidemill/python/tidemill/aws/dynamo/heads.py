@@ -1,8 +1,8 @@
-"""A run's head as an item, and how it changes without being read.
+"""Encodes a run's head as a DynamoDB item, and its changes as updates that need no read.
 
-DynamoDB bills a change by the whole item, so names are short and the item stays under a kilobyte. What a change may
-touch is an attribute of its own. The keys of the indexes follow from status and due time, which change together: an
-open run is found by its due time, one that ended without completing by its status.
+DynamoDB bills a change by the whole item, so names are short and the item stays under a kilobyte. Each
+field that a change may set is a separate attribute. The keys of the indexes follow from status and due time, which
+change together: an open run is found by its due time, one that ended without completing by its status.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ KINDS = ("scheduled", "running", "idle", "ending")  # of open runs, in the index
 UNFINISHED: frozenset[RunStatus] = frozenset({"failed", "cancelled", "skipped"})
 _USER_BYTES = KIB  # a longer one is a blob
 
-_PLAIN = {  # attributes of a head that are left out where they have their default
+_PLAIN = {  # attributes of a head that are omitted at their default
     "version": "v",
     "reason": "why",
     "attempt": "n",
@@ -100,7 +100,7 @@ def item(head: Head, blobs: Blobs) -> Item:
 
 
 def listed(head: Head) -> bool:
-    """A part of a map is in no list."""
+    """Whether lists show the run; they omit the chunks of a map."""
     return head.parent is None or head.parent.chunk is None
 
 
@@ -116,7 +116,7 @@ def head(item: Item, blobs: Blobs) -> Head:
 
 
 def changes(run_id: str, change: HeadChange) -> tuple[dict[str, Any], list[str]]:
-    """What an update sets in the head, and what it removes."""
+    """The attributes of the head that an update sets, and those that it removes."""
     sets: dict[str, Any] = {"st": change.status}
     removed: list[str] = []
     for name, short in _PLAIN.items():
@@ -140,13 +140,13 @@ def changes(run_id: str, change: HeadChange) -> tuple[dict[str, Any], list[str]]
 
 
 def redue(due: int, reason: str | None) -> tuple[dict[str, Any], list[str]]:
-    """What an update sets and removes when only the due time moves: the status stays, and with it the shard."""
+    """The attributes that an update sets and removes when only the due time moves: status and shard stay."""
     sets: dict[str, Any] = {"due": due, BY_DUE.sk: stamp(due)}
     return (sets | {"why": reason}, []) if reason is not None else (sets, ["why"])
 
 
 def expiry(at: int) -> int:
-    """When a run that ended at this time may be forgotten; as DynamoDB has it."""
+    """The expiry of a run that ended at this time, in DynamoDB's unit."""
     return (at + RUN_RETENTION) // SECOND + 1
 
 

@@ -1,9 +1,9 @@
-"""Runs that are held because their function is gone: found again at once when it is declared again.
+"""Notes of held runs, whose function is not declared: found at once when the function is declared again.
 
     HELD#<function>                 <run id>             a run that the sweep holds
 
-A hold is noted by the sweep, which comes back to the run within the hour; whoever declares the function anew makes all
-of its runs due. A note may be left over, or one be missing: then the hour is how long it takes.
+The sweep writes a note for a held run, and checks the run again within the hour; declaring the function again makes all
+of its runs due. A note may be left over, or missing: then the run waits up to an hour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tidemill.aws.dynamo.table import Table
 from tidemill.limits import DAY, SECOND
 from tidemill.ports import Clock, RunStore
 
-_KEPT = DAY  # of a note: as long as the run is held it is written again each hour
+_KEPT = DAY  # time to live of a note: the sweep writes it again each hour
 
 
 def note(table: Table, function_id: str, run_id: str, now: int) -> None:
@@ -24,7 +24,7 @@ def note(table: Table, function_id: str, run_id: str, now: int) -> None:
 
 
 def release(table: Table, function_id: str, now: int, more: Callable[[], bool]) -> int:
-    """Make the function's held runs due, as long as `more()` says; how many."""
+    """Make the function's held runs due while `more()` is true; returns how many."""
     released = 0
     for item in table.query(_key(function_id)):
         if not more():
@@ -40,7 +40,7 @@ def release(table: Table, function_id: str, now: int, more: Callable[[], bool]) 
 
 
 def due_now(runs: RunStore, clock: Clock, run_id: str) -> None:
-    """A message for this run had no queue to go to: the sweep is to look at it, and to say why it does not go on."""
+    """Make the run due: a message for it had no queue, so the sweep checks the run and says why it does not go on."""
     head, now = runs.head(run_id), clock.now()
     if head is not None and head.due is not None and head.due > now:
         runs.redue(run_id, head.due, now, head.reason)

@@ -1,9 +1,9 @@
-"""Records as items: one, or several that were appended together, under the number of the first.
+"""Encodes a journal's records as items: one record, or several appended together, under the number of the first.
 
     r    the record, or the list of them; or, as text, the name of the blob that holds it
-    n    how many there are; left out where it is one record
+    n    how many there are; omitted for one record
 
-What a run is born with rides in its head (the same two attributes) where both together are small.
+The first records of a run are stored in its head's item (the same two attributes) if both together are small.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def packed(records: Sequence[Record], blobs: Blobs) -> Item:
 
 
 def item(run_id: str, seq: int, records: Sequence[Record], blobs: Blobs, due: int | None = None) -> Item:
-    """`due`: when the run is to be looked at again; by then its records may be renewed."""
+    """`due`: when the run is checked again; by then its records may be renewed."""
     ttl = expiry(max(records[-1].at, due or 0))
     return {PK: run_key(run_id), SK: record_key(seq), TTL: ttl, **packed(records, blobs)}
 
 
 def birth_in(head: Item, born: Item) -> Item:
-    """The head's item with the records that it is born with. Their `n` is the head's attempt, so it is called `rn`."""
+    """The head's item with the run's first records. `n` is the head's attempt, so their number is `rn`."""
     return {**head, "r": born["r"], "rn": born.get("n", 0)}
 
 
@@ -58,7 +58,7 @@ def first(item: Item) -> int:
 
 
 def expiry(at: int) -> int:
-    """When a record of this time may be forgotten, unless its run is renewed; as DynamoDB has it."""
+    """The expiry of a record of this time, unless its run is renewed, in DynamoDB's unit."""
     return (at + RECORD_LIFE) // SECOND + 1
 
 

@@ -1,20 +1,20 @@
-"""The one table: its keys and indexes as data, and how keys are made. CDK and the tests create it from here.
+"""The keys and indexes of the one DynamoDB table, as data. CDK and the tests create the table from them.
 
     item                 pk                     sk
     head of a run        RUN#<run>              #
     record(s)            RUN#<run>              <number, 10 digits>       keyed by the first that it holds
     snapshot             RUN#<run>              S#
     chunks that ended    RUN#<run>              C#<step key>
-    pointer to a run     EVENT#<id>             RUN#<created>#<run>       of events that a run gathers
+    pointer to a run     EVENT#<id>             RUN#<created>#<run>       of events that a run collects
     flow control         FLOW#<key>             #                         places, a throttle, a rate, a window, …
     a run in line        LINE#<key>             <rank>#<run>              for a place under this key
 
-Every index is sparse: an item without its keys is not in it. Each holds keys only, but for the index of due times,
-whose entries also say which function and when created: neither ever changes, so they cost nothing more.
+Every index is sparse: an item without its keys is not in it. Each holds keys only, except the index of due times, whose
+entries also have the function and the creation time: neither ever changes, so they cost nothing extra.
 
 *No time buckets.* A list is read newest first from the ends of a fixed number of partitions, and merged; there are no
 empty hours to walk through. A partition of an index takes 1,000 entries a second and slows the table down beyond that,
-which is what the shards are for. `SHARDS` may be raised later, for readers ask all of them; never lowered.
+hence the shards. `SHARDS` may be raised later, because readers read all of them; never lowered.
 
 Times in sort keys are 13 digits of milliseconds, so that they sort as text.
 """
@@ -33,14 +33,14 @@ RECORD_FIRST: Final = "0000000000"
 RECORD_LAST: Final = "9999999999"
 SNAPSHOT: Final = "S#"
 CHUNKS: Final = "C#"
-WAITS: Final = "W#"  # where the waits of a run are: they expire by themselves
+WAITS: Final = "W#"  # the keys of a run's waits: they expire by themselves
 SHARDS: Final = 16
 USER_SHARDS: Final = 8  # 8,000 entries a second of one user: a tenant, or a service, may be one
 _KEY_BYTES = 900  # a sort key may have 1,024
 
 
 class Index(NamedTuple):
-    """`pk`, `sk`: the attributes that are its keys, both text. `also`: what its entries carry besides keys."""
+    """`pk`, `sk`: the attributes that are its keys, both text. `also`: the attributes of its entries besides keys."""
 
     name: str
     pk: str
@@ -58,7 +58,7 @@ INDEXES: Final = (BY_FUNCTION, BY_USER, BY_TIME, BY_EVENT, BY_DUE)
 
 
 def stamp(ms: int) -> str:
-    """A time as it stands in sort keys."""
+    """A time as part of a sort key."""
     return f"{ms:013d}"
 
 
@@ -68,7 +68,7 @@ def shard(id: str) -> int:
 
 
 def fitting(text: str) -> str:
-    """Text that is part of a key: as it is, or its digest where it would be too long for one."""
+    """Text as part of a key: the text itself, or its digest if it is too long."""
     data = text.encode("utf-8", "surrogatepass")
     return text if len(data) <= _KEY_BYTES else f"sha256:{hashlib.sha256(data).hexdigest()}"
 
@@ -87,7 +87,7 @@ def record_key(number: int) -> str:
 
 
 def snapshot_name(run_id: str) -> str:
-    """Of the blob that holds a run's snapshot where it is large."""
+    """The name of the blob with a run's large snapshot."""
     return f"snapshot-{run_id}"
 
 
@@ -100,7 +100,7 @@ def event_key(event_id: str) -> str:
 
 
 def time_key(at: int, id: str) -> str:
-    """What lists are ordered by."""
+    """The key by which lists are ordered."""
     return f"{stamp(at)}#{id}"
 
 
@@ -121,7 +121,7 @@ def user_key(user: str, number: int) -> str:
 
 
 def user_shard(id: str) -> int:
-    """Of a run or an event among those of its user."""
+    """The shard of a run or an event among those of its user."""
     return shard(id) % USER_SHARDS
 
 
@@ -131,7 +131,7 @@ def due_key(kind: str, number: int) -> str:
 
 
 def ended_key(status: str, number: int) -> str:
-    """Of the runs that did not complete: they are few among many, and looked for."""
+    """The key of runs that did not complete: few among many, and often searched."""
     return f"ENDED#{status}#{number:02d}"
 
 
@@ -145,7 +145,7 @@ def line_key(key: str) -> str:
 
 
 def rank_key(rank: int, run_id: str) -> str:
-    """Where a run stands in line: the lowest rank is the first."""
+    """A run's position in line: the lowest rank is the first."""
     return f"{max(rank, 0):015d}#{run_id}"
 
 

@@ -1,7 +1,7 @@
-"""Bytes that may be too large for an item: in it where they fit, else in a blob that it names.
+"""Stores bytes in an item if they fit, else in a blob that the item names.
 
-An item may have 400 KB, but a large one is dear to write (a unit for each KB) and slow to read again with its whole
-journal. Well before that a blob is the cheaper place.
+An item may have 400 KB, but a large one is expensive to write (a unit for each KB) and slow to read with its whole
+journal. A blob is cheaper well before that limit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ INLINE = 64 * KIB
 
 
 def kept(data: bytes, blobs: Blobs, name: str | None = None) -> bytes | str:
-    """What the item holds: the bytes, or as text the name of their blob, which is there by now."""
+    """The attribute's value: the bytes, or as text the name of their blob, which is stored by then."""
     return data if len(data) <= INLINE else blobs.put(data, name)
 
 

@@ -1,11 +1,11 @@
-"""What is declared at present, in DynamoDB: written when an app is deployed, read by whoever needs to know.
+"""The registry on DynamoDB: the functions that are declared at present, written when an app is deployed.
 
-    FUNCTIONS           <function id>                 what it declares, as JSON, and which resources declare it
+    FUNCTIONS           <function id>                 its spec as JSON, and the resources that declare it
     LISTENS#<name>      <function id>                 a function with a trigger of this name
     LISTENS*            <prefix>#<function id>        one with a trigger whose name ends in `*`
 
-Who listens for a name is found by that name: it takes as long with ten thousand functions as with ten. What was read
-stands for a minute.
+The listeners of a name are found by that name: it takes as long with ten thousand functions as with ten. A process
+remembers what it read for a minute.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DynamoRegistry:
         return known[0] if known is not None else None
 
     def functions(self) -> list[FunctionSpec]:
-        """Read anew at each call."""
+        """Read from the table at each call."""
         return [_decode(item["spec"]) for item in self._table.query(_FUNCTIONS, strong=False)]
 
     def listeners(self, name: str) -> list[FunctionSpec]:
@@ -81,7 +81,7 @@ class DynamoRegistry:
         return self._webhooks.secrets(webhook, fresh=fresh)
 
     def _known(self, function_id: str) -> tuple[FunctionSpec, str] | None:
-        """The function and its version. That there is none is not remembered: it may be deployed at any moment."""
+        """The function and its version. A missing function is not remembered: it may be deployed at any moment."""
 
         def read() -> tuple[FunctionSpec, str] | None:
             item = self._table.get(_FUNCTIONS, function_id, strong=False)
@@ -92,7 +92,7 @@ class DynamoRegistry:
     def _listening(self, name: str) -> list[str]:
         """The ids of the functions that listen for this name, each once, sorted."""
         found = {item[SK] for item in self._table.query(_exact_key(name), strong=False)}
-        # A pattern takes the platform's own names only where it is written after their prefix.
+        # A pattern matches the platform's names only after their prefix.
         prefix = PLATFORM if name.startswith(PLATFORM) else ""
         for item in self._table.query(_WILD, prefix=prefix, strong=False):
             if name_matches(item["pattern"], name):
@@ -143,16 +143,16 @@ def declared(table: Table, function_id: str) -> FunctionSpec | None:
 
 
 def leaves(table: Table, function_id: str, owner: str) -> FunctionSpec | None:
-    """The function, if it is gone once this resource declares it no longer."""
+    """The function, if no other resource declares it."""
     item = table.get(_FUNCTIONS, function_id)
     return _decode(item["spec"]) if item is not None and item["owners"] == {owner} else None
 
 
 def unregister(table: Table, function_id: str, owner: str) -> bool:
-    """This resource declares the function no longer; where no other does either, it is gone, and the answer True.
+    """This resource no longer declares the function. True: no other does either, and the function is gone.
 
     A function may have two owners for a while: a deployment makes the new resource before it deletes the old one, and
-    deletes the new one where it has to be rolled back.
+    deletes the new one if it is rolled back.
     """
     item = table.get(_FUNCTIONS, function_id)
     if item is None:
@@ -168,7 +168,7 @@ def unregister(table: Table, function_id: str, owner: str) -> bool:
 
 
 def _entries(spec: FunctionSpec) -> Iterator[Item]:
-    """By which names the function is found."""
+    """The names under which the function is found."""
     for name in sorted({trigger.name for trigger in spec.triggers if isinstance(trigger, EventTrigger)}):
         if name.endswith("*"):
             yield {PK: _WILD, SK: f"{quoted(name[:-1])}#{spec.id}", "pattern": name, "id": spec.id}

@@ -1,7 +1,7 @@
-"""Lists of runs: which they are told by an index, what they are by their heads.
+"""Lists of runs: an index gives their ids, and their heads give the rows.
 
-An index follows the table by a moment and holds no more than keys, so each list reads the heads that the index names
-and keeps those that are what was asked for. A list is merged from the newest ends of its shards. Which index:
+An index lags the table by a moment and holds only keys, so each list reads the heads that the index names and keeps
+those that match the query. A list is merged from the newest ends of its shards. Which index:
 
     a user's runs                     by user
     failed, cancelled or skipped      by status: few among many
@@ -51,7 +51,7 @@ _RUN_AT = 14  # where the id begins in "<created>#<run>"
 
 
 def page(table: Table, blobs: Blobs, query: RunQuery) -> Page[Head]:
-    """Raises TidemillError where what is asked for is too rare among too many: it has to be narrowed."""
+    """Raises TidemillError if the matches are too rare among too many runs: the query has to be narrower."""
     found: list[Head] = []
     keys = _keys(table, query)
     examined = 0
@@ -71,7 +71,7 @@ def page(table: Table, blobs: Blobs, query: RunQuery) -> Page[Head]:
 
 
 def of_event(table: Table, blobs: Blobs, event_id: str) -> Page[Head]:
-    """The run that the event began is found in an index, those that gathered it by pointers."""
+    """An index finds the run that the event began; pointers find those that collected it."""
     prefix = "RUN#"
     pointers = [item["sk"][len(prefix) :] for item in table.query(event_key(event_id), prefix=prefix)]
     keys = sorted({*pointers, *(item[BY_EVENT.sk] for item in table.query(event_key(event_id), index=BY_EVENT))})
@@ -93,7 +93,7 @@ def overdue(table: Table, blobs: Blobs, now: int, limit: int) -> list[Head]:
 
 
 def counts(table: Table) -> dict[str, dict[RunStatus, int]]:
-    """Open runs by function. Of a status with more than 64,000 a part is counted: then it is "at least so many"."""
+    """Open runs by function. A status with more than 64,000 is counted in part: a lower bound."""
     counted: dict[str, dict[RunStatus, int]] = {}
     kinds: tuple[RunStatus, ...] = ("scheduled", "running")
     for kind in kinds:
@@ -103,7 +103,7 @@ def counts(table: Table) -> dict[str, dict[RunStatus, int]]:
 
 
 def idle(table: Table) -> dict[str, int]:
-    """Runs that sleep or wait, by function; as `counts`, "at least so many" above 64,000."""
+    """Runs that sleep or wait, by function; like `counts`, lower bounds above 64,000."""
     return _counted(table, "idle")
 
 
@@ -117,7 +117,7 @@ def _counted(table: Table, kind: str) -> dict[str, int]:
 
 
 def _keys(table: Table, query: RunQuery) -> Iterator[str]:
-    """The keys "<created>#<run>" of what may be meant, newest first, each once."""
+    """The keys "<created>#<run>" of the runs that may match, newest first, each once."""
     last = ""
     for key in _source(table, query):
         if key != last:
@@ -167,7 +167,7 @@ def _open(table: Table, query: RunQuery, kind: str) -> list[str]:
 
 
 def _of_function(item: Item, query: RunQuery) -> bool:
-    """Whether an entry may be of the function asked for: some indexes say which it is of."""
+    """Whether an entry may belong to the function: entries of some indexes name theirs."""
     return query.function_id is None or item.get("f", query.function_id) == query.function_id
 
 

@@ -1,14 +1,14 @@
-"""Runs in DynamoDB: heads, journals, and what hangs on them.
+"""The run store on DynamoDB: heads, journals, snapshots and the counters of maps.
 
-The put of a record's item, on the condition that nothing has its key, is the lock. That is one write of one item; only
-where the head must change with the record is it a transaction, which costs twice as much. Several records that are
-appended together are one item under the first one's number; so the lock holds for who knows what stands before the
-number that he asks for, and everyone does who has read the journal or written it.
+The put of a record's item, on the condition that its key is free, is the lock. That is one write of one item; it is a
+transaction, at twice the cost, only if the head must change with the record. Several records that are appended together
+are one item under the first one's number; so the lock works for a writer that knows the records before the number it
+asks for, and every writer that has read or written the journal does.
 
-A run is born in one write: the head carries its first records where all of it is small. Where it is not, they are
-put first, and whoever comes to an orphaned birth puts the head to it. It is found by its event in an index. A run that
-gathers events has a pointer under each of them, so that it is found there without delay; they come before the head,
-and one that leads to no run, or to one created at another time, does not count.
+One write creates a run: the head's item contains its first records if everything is small. Otherwise the records are
+put first, and any process that finds them without a head adds the head. An index finds the run by its event. A run that
+collects events has a pointer under each of them, so that it is found there without delay; pointers are written before
+the head, and one without a run, or with one created at another time, does not count.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from tidemill.model import Head, HeadChange, RunStatus
 from tidemill.ports import Blobs, Clock, Page, RunQuery
 from tidemill.warm import Warm
 
-_BORN_WITHIN = KIB - 100  # of a head with its birth: room for what changes in it until its end
-_OPENED = SNAPSHOT_RECORDS + 10  # items to read of a run before anyone knows whether it has a snapshot
+_BORN_WITHIN = KIB - 100  # of a head with its first records: leaves room for its changes until the end
+_OPENED = SNAPSHOT_RECORDS + 10  # items of a run that are read before it is known whether there is a snapshot
 _RENEWED = 100  # items that are renewed at a time
 _THERE = f"attribute_exists({PK})"
 
@@ -62,7 +62,7 @@ class DynamoRuns:
     # Creating.
 
     def create(self, head: Head, records: Sequence[Record]) -> bool:
-        """True also where this very call had succeeded and looked failed, if a claim among the records tells."""
+        """True also if this same call had succeeded and seemed to fail, when a claim among the records shows it."""
         self._point(head, tuple(dict.fromkeys(head.event_ids if head.gathers else head.event_ids[1:])))
         born = journals.packed(records, self._blobs)
         item = heads.item(head, self._blobs)
@@ -103,7 +103,7 @@ class DynamoRuns:
     def open(self, run_id: str) -> tuple[Head, list[Record]] | None:
         """The head, and the records that its snapshot does not hold: one read, unless there is a snapshot.
 
-        Of a run that this process holds: two, of the head and of what is newer.
+        For a run in this process's cache: two reads, of the head and of the newer records.
         """
         found = self._open_warm(run_id) if run_id in self._warm else self._open_cold(run_id)
         if found is None:
@@ -131,7 +131,7 @@ class DynamoRuns:
         return journals.decoded(run_id, self._read(run_id, after))
 
     def _read(self, run_id: str, after: int) -> list[bytes]:
-        """What is held ends with the last record of an item: what is newer begins with an item of its own."""
+        """The cache ends with the last record of an item, so newer records begin with a new item."""
         warm = self._warm.after(run_id, after)
         if not warm:
             return journals.after(run_id, after, self._items(run_id, after), self._blobs)
@@ -162,7 +162,7 @@ class DynamoRuns:
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> list[Record] | None:
-        """Nobody appends at 0: there is the birth, even where no item has that number."""
+        """Number 0 is always taken by the first record, even if no item has that number."""
         if seq == 0:
             return self._standing(run_id, 0)
         if change is not None and change.event_ids:
@@ -247,7 +247,7 @@ class DynamoRuns:
         self._warm.folded(run_id, seq, data)
 
     def snapshot(self, run_id: str, seq: int) -> bytes | None:
-        """A large one may be newer than its item: whoever decodes it compares the number that is in it."""
+        """A large snapshot may be newer than its item: its decoder compares the number in it."""
         warm = self._warm.snapshot(run_id, seq)
         if warm is None:
             warm = self._snapshot(run_id, seq)
@@ -261,13 +261,13 @@ class DynamoRuns:
             return None
         try:
             return restored(item["data"], self._blobs)
-        except JournalError:  # its object is gone: the journal has it all
+        except JournalError:  # its object is gone: the journal is complete
             return None
 
     def renew(self, run_id: str, until: int) -> None:
-        """Items are put again as they are, many a call, for but for the count of a map's parts they never change.
+        """Puts items again as they are, many per call: except for the count of a map's chunks they never change.
 
-        Where this breaks off, whoever looks next goes on with what is left: until a whole day, so that it is the same.
+        If it is interrupted, the next call continues with the rest; `until` is a whole day, so that it stays the same.
         """
         until = (until // DAY + 1) * DAY
         items = self._table.query(run_key(run_id), low=HEAD)
@@ -283,7 +283,7 @@ class DynamoRuns:
         self._table.update(run_key(run_id), HEAD, {"kp": until}, when=_THERE)
 
     def _outlived(self, item: Item, ttl: int) -> bool:
-        """Whether the item expires before; a head in which large values are is looked at as well."""
+        """Whether the item expires before that; a head with large values is included."""
         if item[SK] == HEAD and TTL not in item:
             self._renew_values(item)
         return TTL in item and item[TTL] < ttl and not item[SK].startswith(WAITS)
@@ -305,5 +305,5 @@ def _after_snapshot(head: Head) -> int:
 
 
 def _mine(found: Item, born: Item, records: Sequence[Record]) -> bool:
-    """Whether the birth that stands there is this call's: claims name their executor and are made once."""
+    """Whether the stored first records are this call's: a claim names its executor and is made once."""
     return found.get("r") == born["r"] and any(isinstance(record, Claimed) for record in records)

@@ -1,4 +1,4 @@
-"""How large DynamoDB says an item is: what is billed, and what must stay below its limits.
+"""Computes the size of an item as DynamoDB bills and limits it.
 
 By the developer guide's "DynamoDB item sizes and formats": names count as UTF-8; text as UTF-8, bytes as they are
 (not their base64); a number a byte for every two digits and one more; true, false and null a byte; a set the sum of
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """The bytes of an item of plain values, as `dynamo.Table` takes them."""
+    """The bytes of an item of plain values, as `Table` takes them."""
     return sum(_text(name) + value_size(value) for name, value in item.items())
 
 

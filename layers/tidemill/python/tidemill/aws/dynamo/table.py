@@ -1,11 +1,11 @@
-"""One DynamoDB table, with plain Python values: what the adapters write and read, and nothing else of DynamoDB.
+"""Reads and writes one DynamoDB table with plain Python values, in the operations that the adapters need.
 
 Values are str, int, float, bool, bytes, None, and frozensets of str or int. Conditions are DynamoDB's own expressions;
-an attribute whose name DynamoDB keeps for itself is written `#name`, a value `:name`:
+an attribute with a reserved name is written `#name`, a value `:name`:
 
     table.update(pk, sk, {"due": 5}, when="due = :was", values={"was": 3})
 
-Reads are strongly consistent unless they say otherwise; reads of an index cannot be.
+Reads are strongly consistent by default; reads of an index cannot be.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Key = tuple[str, str]
 CONDITION_FAILED = "ConditionalCheckFailedException"
 _ABSENT = f"attribute_not_exists({PK})"
 _GETS, _WRITES = 100, 25  # of one batch
-_TRIES = 10  # of what a batch left undone
+_TRIES = 10  # retries of the unprocessed rest of a batch
 _NAMES = re.compile(r"#(\w+)")
 
 
@@ -44,7 +44,7 @@ class Once(NamedTuple):
 
 
 class Change(TypedDict, total=False):
-    """What an update does besides setting values, and on which condition (see `Table.update_action`)."""
+    """The parts of an update besides set values, and its condition (see `Table.update_action`)."""
 
     remove: Sequence[str]
     add: Mapping[str, Any]
@@ -60,11 +60,11 @@ class Table:
     # Writes of one item. False: the condition was not met, and nothing was written.
 
     def put(self, item: Mapping[str, Any], *, absent: bool = False) -> bool:
-        """Put the item, `absent`: only where nothing has its key."""
+        """Put the item. `absent`: only if its key is free."""
         return self._written("PutItem", self.put_action(item, absent=absent)["Put"])
 
     def put_or_found(self, item: Mapping[str, Any]) -> Item | None:
-        """Put the item where nothing has its key, and None; else what stands there."""
+        """Put the item if its key is free, and return None; else return the stored item."""
         body = {**self.put_action(item, absent=True)["Put"], "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
             self._call("PutItem", body)
@@ -74,17 +74,17 @@ class Table:
         return None
 
     def update(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> bool:
-        """Change some attributes; an item that is not there is made, unless `when` forbids it."""
+        """Change some attributes; a missing item is created, unless `when` forbids it."""
         action = self.update_action(pk, sk, set, **change)
         return self._written("UpdateItem", action["Update"])
 
     def updated(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> Item | None:
-        """As `update`; the whole item as it is now, or None."""
+        """Like `update`; returns the whole new item, or None."""
         done, item = self.tried(pk, sk, set, **change)
         return item if done else None
 
     def tried(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> tuple[bool, Item]:
-        """As `update`; with the whole item: as it is now, or, where the condition was not met, as it was found."""
+        """Like `update`, with the whole item: the new one, or the stored one if the condition failed."""
         action = self.update_action(pk, sk, set, **change)
         body = {**action["Update"], "ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
@@ -99,7 +99,7 @@ class Table:
     # Writes of many.
 
     def transact(self, actions: Sequence[Mapping[str, Any]]) -> list[str] | None:
-        """All or nothing. None: done; else why not, a code for each action ("None", "ConditionalCheckFailed")."""
+        """All or nothing. None: done; else the code of each action's failure ("None", "ConditionalCheckFailed")."""
         body = {"TransactItems": actions, "ClientRequestToken": os.urandom(16).hex()}
         try:
             self.client.call("dynamodb", "TransactWriteItems", body)
@@ -158,7 +158,7 @@ class Table:
         return {"Delete": self._keyed(pk, sk, when, {}, given)}
 
     def check_action(self, pk: str, sk: str, *, when: str, values: Mapping[str, Any] = {}) -> dict[str, Any]:
-        """In a transaction: write nothing here, but insist on the condition."""
+        """In a transaction: check the condition without a write."""
         given = {f":{name}": attribute(value) for name, value in values.items()}
         return {"ConditionCheck": self._keyed(pk, sk, when, {}, given)}
 
@@ -181,7 +181,7 @@ class Table:
         return item_of(found) if found is not None else None
 
     def get_many(self, keys: Iterable[Key], *, strong: bool = False) -> dict[Key, Item]:
-        """Those that are there, 100 a call."""
+        """The items that exist, 100 per call."""
         found: dict[Key, Item] = {}
         wanted = [attributes({PK: pk, SK: sk}) for pk, sk in dict.fromkeys(keys)]
 
@@ -213,8 +213,8 @@ class Table:
     ) -> Iterator[Item]:
         """The items under `pk` in the order of their sort keys; pages are read as they are needed.
 
-        `low` and `high` include, `above` excludes; or a `prefix`. `limit`: at most so many; `page`: so many are read at
-        a time (else a megabyte). `only`: these attributes.
+        `low` and `high` include, `above` excludes; or a `prefix`. `limit`: the most items; `page`: the items that are
+        read at a time (default: a megabyte). `only`: these attributes.
         """
         body = self._query(pk, low or (above and above + "\0"), high, prefix, index)
         body["ScanIndexForward"] = not newest_first
@@ -224,7 +224,7 @@ class Table:
             body["ExpressionAttributeNames"].update({f"#o{n}": name for n, name in enumerate(only)})
             body["ProjectionExpression"] = ", ".join([f"#o{n}" for n in range(len(only))])
         left = limit
-        while left is None or left > 0:  # ends: each page begins after the one before
+        while left is None or left > 0:  # terminates: each page begins after the one before
             if left is not None or page is not None:
                 body["Limit"] = min(size for size in (left, page) if size is not None)
             answer = self._call("Query", body)
@@ -240,7 +240,7 @@ class Table:
         """How many items there are."""
         body = {**self._query(pk, low, high, prefix, None), "ConsistentRead": strong, "Select": "COUNT"}
         total = 0
-        while True:  # ends: each page begins after the one before
+        while True:  # terminates: each page begins after the one before
             answer = self._call("Query", body)
             total += int(answer["Count"])
             if "LastEvaluatedKey" not in answer:
@@ -295,9 +295,9 @@ class Table:
         return self.client.call("dynamodb", operation, body)
 
     def _batches(self, requests: list[Any], size: int, work: Callable[[list[Any]], list[Any]]) -> None:
-        """Work through the requests; what a call leaves undone is asked again, later and later."""
+        """Send the requests in batches; retry the unprocessed rest with growing delays."""
         failures = 0
-        while requests:  # bounded: a batch of which nothing is done is asked again so many times
+        while requests:  # bounded: a batch without progress is retried a fixed number of times
             batch, requests = requests[:size], requests[size:]
             undone = work(batch)
             failures = failures + 1 if undone else 0
@@ -309,7 +309,7 @@ class Table:
 
 
 def attribute(value: Any) -> dict[str, Any]:
-    """A value as DynamoDB's JSON has it."""
+    """A value in DynamoDB's JSON."""
     encode = _ENCODE.get(value.__class__)
     if encode is None:
         raise TypeError(f"no DynamoDB attribute can hold {value.__class__.__name__}")

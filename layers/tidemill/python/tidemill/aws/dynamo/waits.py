@@ -1,15 +1,15 @@
-"""Waits in DynamoDB: found by what they wait for, and by the run that waits. Never by a scan.
+"""The wait store on DynamoDB: finds waits by their condition and by their run, never by a scan.
 
     WAIT#<name>#<path>=<hash>    <run>#<step>#<label>    the wait
-    WAIT#<name>#<shard>          <run>#<step>#<label>    one without a key: every event of the name asks all the shards
-    WAITS#<name>#<copy>          <run>#<step>#<label>    that anybody waits, of the platform's own announcements only
-    RUN#<run>                    W#<step>#<label>        where the run's waits are
+    WAIT#<name>#<shard>          <run>#<step>#<label>    a wait without a key: every event of the name reads all shards
+    WAITS#<name>#<copy>          <run>#<step>#<label>    marks that some run waits; for announcements only
+    RUN#<run>                    W#<step>#<label>        the keys of the run's waits
 
-What the run finds its waits by is written before them and deleted after them, so that whatever breaks off in between,
-no wait is left behind that nobody knows of. A wait with a timeout also expires by itself, a day after it.
+A run's entry for its wait is written before the wait and deleted after it, so that an interruption never leaves a wait
+that its run does not know. A wait with a timeout also expires by itself, a day after it.
 
-Every run that ends asks whether anybody waits for its announcement, so that one key would bind the whole mill to the
-3,000 reads a second of a partition. Hence the copies: who waits writes them all, and each process asks one of them.
+Every run that ends checks whether any run waits for its announcement, so one key would limit a deployment to the 3,000
+reads a second of a partition. Hence the copies: a wait writes all of them, and each process reads one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DynamoWaits:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._copy = os.urandom(1)[0] % COPIES  # the one that this process asks
+        self._copy = os.urandom(1)[0] % COPIES  # the copy that this process reads
 
     def put(self, wait: Wait) -> None:
         place = _place(wait)
@@ -66,7 +66,7 @@ class DynamoWaits:
         self._table.write_many(deletes=[(item[PK], item[SK]) for item in known])
 
     def find(self, name: str, path: str | None, hash_: str, after: tuple[str, str] | None, limit: int) -> list[Wait]:
-        """A page may be longer than `limit`: the labels of one step stay together, `after` could not part them."""
+        """A page may be longer than `limit`: the labels of one step stay together: `after` cannot separate them."""
         low = f"{after[0]}#{_part(after[1])}{_NEXT}" if after is not None else ""
         if path:
             return self._page(awaited_key(_WAIT, name, path, hash_), low, limit)
@@ -79,7 +79,7 @@ class DynamoWaits:
         return found
 
     def awaited(self, name: str) -> bool:
-        """Raises ValueError for a name that is no announcement of the platform: of the others nobody needs to know."""
+        """Raises ValueError for a name that is not an announcement of the platform."""
         if not _announces(name):
             raise ValueError(f"only of the platform's announcements is it known whether anybody waits, not of {name!r}")
         return any(True for _ in self._table.query(_any_keys(name)[self._copy], limit=1))
@@ -102,7 +102,7 @@ def _place(wait: Wait) -> Key:
 
 
 def _announced(places: list[Key]) -> Iterator[Key]:
-    """Of waits for announcements: the entries that say that anybody waits."""
+    """The entries which mark that some run waits for this announcement."""
     for pk, sk in places:
         name = pk.split("#")[1]  # still quoted, but an announcement's needs no quotes
         if _announces(name):
@@ -126,11 +126,11 @@ def _of_run(key: str, label: str) -> str:
 
 
 def _part(text: str) -> str:
-    """A step's key or label as part of a sort key; a long one as its digest."""
+    """A step's key or label as part of a sort key; a long text becomes its digest."""
     part = quoted(text)
     return part if len(part.encode()) <= _PART_BYTES else ids.derived(text)
 
 
 def _shard(run_id: str) -> int:
-    """Where a run's waits without a key are."""
+    """The shard of a run's waits without a key."""
     return hashlib.sha256(run_id.encode()).digest()[0] % KEYLESS_SHARDS

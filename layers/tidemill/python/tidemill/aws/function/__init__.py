@@ -1,1 +1,1 @@
-"""What a user's Lambda runs: the handler and the executor."""
+"""The code of a user's Lambda: the handler and the executor."""

@@ -1,4 +1,4 @@
-"""`app.send` in a Lambda of the mill: straight to its bus, without a key and without a door."""
+"""`app.send` in a Lambda of the deployment: publishes directly to its bus, without an event key or the HTTP API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry as an executor sees it: what its own code declares, it knows; of the rest it asks the deployed one."""
+"""The registry of an executor: functions of its own code come from memory, all others from the deployed registry."""
 
 from __future__ import annotations
 

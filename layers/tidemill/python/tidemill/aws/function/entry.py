@@ -1,6 +1,6 @@
-"""The handler of a user's Lambda: `tidemill.aws.function.entry.handler`, whatever the app.
+"""The handler of every user's Lambda: `tidemill.aws.function.entry.handler`.
 
-What is loaded here is paid at every cold start (test_import_budget.py lists what is not).
+Every import here is paid at each cold start (test_import_budget.py lists what is not imported).
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class Entry:
         again: Again | None = None,
         bury: Callable[[str, str, str], object] | None = None,
     ) -> None:
-        """`again`: has a message come again sooner than its visibility timeout ends. `bury`: puts one among the dead
-        letters of its queue, with a reason."""
+        """`again`: returns a message to its queue before its visibility timeout ends. `bury`: puts a message into the
+        dead-letter queue, with a reason."""
         self._functions = functions
         self._bury = bury or _bury
         self._again = again or _sooner
         self._metrics = metrics or Metrics(os.environ.get("TIDEMILL_NAME", ""))
         self._executor: Executor | None = None
-        self.context: Any = None  # of the invocation that is under way
+        self.context: Any = None  # the context of the current invocation
 
     def handle(self, event: Event, context: Any) -> dict[str, Any]:
-        """SQS messages in, and those that are to come again out. Raises BadDeploy where the code cannot be loaded."""
+        """Processes SQS messages, and returns those to redeliver. Raises BadDeploy if the code cannot be loaded."""
         if not isinstance(event.get("Records"), list):
             raise ValueError(
                 "this Lambda takes messages of its functions' queues; to start a function send it an event, or call "
@@ -65,7 +65,7 @@ class Entry:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     def warm(self) -> None:
-        """Do now what can be done before the first message; a deploy that cannot be loaded is told with the message."""
+        """Do the work that is possible before the first message. A deploy that cannot be loaded fails later."""
         with suppress(load_app.BadDeploy):
             self._load()
 
@@ -82,7 +82,7 @@ class Entry:
         return self._executor
 
     def _buried(self, record: Event, reason: str) -> bool:
-        """Whether a message that this deploy cannot work off has come often enough: there the sweep makes it a run."""
+        """Whether a message that this deploy cannot process has come often enough to go to the dead-letter queue."""
         if received(record) < PATIENCE:
             return False
         try:
@@ -92,7 +92,7 @@ class Entry:
         return True
 
     def _failed(self, executor: Executor, record: Event, queue: str, error: Exception) -> bool:
-        """Whether a message that failed for no reason known to pass is done with: it has failed often enough."""
+        """Whether a message that failed for an unknown reason has failed often enough to be given up."""
         if isinstance(error, AwsError) or received(record) < PATIENCE:
             logs.logger.exception("a message of %s comes again: working it off failed", queue)
             return False
@@ -105,7 +105,7 @@ class Entry:
         return True
 
     def _work(self, executor: Executor, record: Event, this: Turn) -> bool:
-        """Whether this message is done with."""
+        """Whether this message is processed and can be deleted."""
         sent = record.get("attributes", {}).get("SentTimestamp")
         queue = str(record["eventSourceARN"]).rpartition(":")[2]
         try:
@@ -145,7 +145,7 @@ def handler(event: Event, context: Any) -> dict[str, Any]:
 
 
 def serving(app: App) -> Entry:
-    """The entry of one app: what `app.handler` is."""
+    """The entry of one app, for `app.handler`."""
     return Entry(lambda: app.functions)
 
 
@@ -166,7 +166,7 @@ def _executor(functions: load_app.Functions, metrics: Metrics) -> Executor:
 
 
 def _ends() -> Ends:
-    from tidemill.aws.runtimes import defined  # only steps of definitions go on elsewhere
+    from tidemill.aws.runtimes import defined  # only definitions have remote steps
 
     return defined.ends(os.environ)
 
@@ -176,7 +176,7 @@ def _declared() -> load_app.Functions:
 
 
 _entry = Entry(_declared)
-_CODE = {"TIDEMILL_APP", "TIDEMILL_HANDLER", "TIDEMILL_DEFINITIONS"}  # one of them says what this Lambda runs
+_CODE = {"TIDEMILL_APP", "TIDEMILL_HANDLER", "TIDEMILL_DEFINITIONS"}  # one of them names the code of this Lambda
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and _CODE & os.environ.keys():
-    _entry.warm()  # while Lambda starts a process it gives it a whole core; afterwards what its memory buys
+    _entry.warm()  # Lambda gives a starting process a whole core, and later only the share of its memory

@@ -1,13 +1,13 @@
-"""The executor: one message of a function's queue, worked off in the function's own Lambda.
+"""The executor: processes one message of a function's queue, in the function's own Lambda.
 
-A message is a hint. What it means is read from the journal: `arrive`, `tick` and `open_run` claim the run or do what it
-needs; `drive` runs its code as far as it goes. A message is acknowledged by returning, and comes again when anything is
-raised: then nothing was lost, because everything may be done twice.
+A message is a hint. The journal says what it means: `arrive`, `tick` and `open_run` claim the run or do what it needs;
+`drive` executes its code as far as it goes. Returning acknowledges a message; after an exception it comes again, and
+nothing is lost, because everything may be done twice.
 
-*Time.* The claim ends with the Lambda's own deadline and a little grace. Before that (`leave_at`) the run moves on to a
-fresh invocation, between two steps: a step that runs cannot be interrupted, and one that is longer than what is left
-dies with its Lambda and counts as a failed attempt. The first step of an invocation is always begun, so that a run
-gets on however short the timeout.
+*Time.* The claim ends with the Lambda's own deadline and a little grace. Before that (`leave_at`) the run moves to a
+fresh invocation, between two steps: an executing step cannot be interrupted, and one that takes longer than the rest of
+the time dies with its Lambda and counts as a failed attempt. The first step of an invocation always begins, so that a
+run makes progress however short the timeout.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tidemill.aws.runtimes.ends import Ends
 
 AnyFunction = Function[Any, Any]
-HandBack = Callable[[str, str, str, int], object]  # run, function, who had claimed it, in how many seconds
+HandBack = Callable[[str, str, str, int], object]  # run, function, its former claim's executor, delay in seconds
 
 _MARGIN_SHARE = 5  # a fifth of the timeout is kept for leaving, at most:
 _MARGIN_MOST = 10_000  # milliseconds
@@ -52,12 +52,12 @@ _SOON, _SPREAD = 2, 9  # seconds until a run that was handed back goes on
 
 
 class Refused(Exception):
-    """A message that this Lambda cannot work off now; one sentence. It comes again, and in the end is a dead letter."""
+    """A message that this Lambda cannot process now; one sentence. It comes again, and ends as a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One invocation of the Lambda. `by`: who claims; `leave_at`: no step is begun after this."""
+    """One invocation of the Lambda. `by`: its name in claims; `leave_at`: no step begins after this."""
 
     by: str
     until: int
@@ -71,8 +71,8 @@ def turn(by: str, now: int, remaining: int) -> Turn:
 
 
 class Executor:
-    """Works off messages, one after the other. `sleep` takes milliseconds. `ends`: for functions that are definitions,
-    made when a message first tells of a step that went on elsewhere."""
+    """Processes messages, one after the other. `sleep` takes milliseconds. `ends`: for definitions, made when the first
+    message about a remote step arrives."""
 
     def __init__(
         self,
@@ -99,13 +99,13 @@ class Executor:
         self._sleep = sleep
         self._made_ends = ends
         self._hand_back = hand_back
-        self._claimed = ""  # the run whose code is at work
+        self._claimed = ""  # the run whose code is executing
 
     def now(self) -> int:
         return self._world.clock.now()
 
     def work(self, queue: str, body: str, sent: int | None, this: Turn) -> None:
-        """One message of the queue with this name, `sent` at that time. Raises Refused, or what the stores raise."""
+        """Process one message of the queue with this name, `sent` at that time. Raises Refused, or errors of stores."""
         function = self._by_queue.get(queue)
         if function is None:
             known = ", ".join(sorted(self._functions)) or "none"
@@ -128,11 +128,11 @@ class Executor:
                 raise
 
     def poison(self, queue: str, body: str, reason: str) -> None:
-        """Put a message that fails again and again, and not for a while only, where people look."""
+        """Put a message that keeps failing into the dead-letter queue, where people look."""
         self._bury(self._by_queue[queue].id, body, reason=reason)
 
     def _handed_back(self, function_id: str, this: Turn, error: Unavailable) -> bool:
-        """Whether another look at the run is under way, so that it need not wait for the end of this claim."""
+        """Whether another message for the run was sent, so that it need not wait for the end of this claim."""
         if not self._claimed or self._hand_back is None:
             return False
         try:
@@ -174,13 +174,13 @@ class Executor:
         logs.about(function_id=function.id)
         trigger = _trigger(function, found)
         if trigger is None:
-            return  # a schedule that a deploy has just removed
+            return  # a deploy has just removed this schedule
         self._go(tick(self._world, function.spec, trigger, found.at, this.by, this.until), this)
 
     def _told(
         self, function: AnyFunction, found: message.StepFinished | message.Stopped, body: str, this: Turn
     ) -> None:
-        """A step's attempt has ended that went on elsewhere: its run is told, and goes on."""
+        """A remote attempt of a step has ended: append its end, and continue the run."""
         logs.about(function_id=function.id, run_id=found.run_id)
         try:
             step = self._ends.step_of(function.id, found)
@@ -201,8 +201,8 @@ class Executor:
         return self._made_ends()
 
     def _go(self, opened: Opened | None, this: Turn) -> None:
-        """Run the code of what was opened, and again as long as what it waits for is a moment away."""
-        while True:  # ends at the latest at `leave_at`: what is due later is a message
+        """Execute the code of the opened run, and repeat while its next due time is a moment away."""
+        while True:  # terminates at `leave_at`: a later due time becomes a message
             if opened is not None:
                 self._drive(opened, this)
             due = self._timers.due
@@ -254,7 +254,7 @@ class Executor:
 
 
 def _take_back(world: World, look: message.Wake) -> None:
-    """Record that the claim is over: so nobody waits for its end, and it is charged to no step as a crash."""
+    """Record that the claim is over: no run waits for its end, and no step is charged with a crash."""
     whole = world.runs.open(look.run_id)
     if whole is not None:
         state = tail(first(whole[0]), whole[1])
@@ -263,7 +263,7 @@ def _take_back(world: World, look: message.Wake) -> None:
 
 
 def _first(opened: Opened) -> bool:
-    """Whether nobody has run this run's code before."""
+    """Whether this run's code has never been executed."""
     claims = sum(isinstance(record, Claimed) for record in opened.records)
     return claims == 1 and isinstance(opened.records[0], Started)
 

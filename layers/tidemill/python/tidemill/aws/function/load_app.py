@@ -1,5 +1,4 @@
-"""The user's code, as the environment of its Lambda names it: an App, a plain handler with its function's spec, or
-definitions."""
+"""Loads the user's code that the Lambda's environment names: an App, a plain handler with a spec, or definitions."""
 
 from __future__ import annotations
 
@@ -81,7 +80,7 @@ def _named(variable: str, value: str, separator: str, example: str) -> Any:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the user's own code it was raised."""
+    """The line of the user's code that raised."""
     trace = error.__traceback__
     place = ""
     while trace is not None:

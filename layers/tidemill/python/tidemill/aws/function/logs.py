@@ -1,8 +1,8 @@
-"""Every line that is logged while a run is at work says which run, function and event it is about.
+"""Adds the ids of the current run, function and event to every log line.
 
-Lambda's own runtime writes JSON where the function's log format is JSON (what `add_app` sets), with whatever
-attributes a record carries. So nothing is formatted here: a filter on its handlers adds the ids, also to what libraries
-log.
+Lambda's own runtime writes JSON where the function's log format is JSON (what `add_app` sets), with all
+attributes of a record. So this module formats nothing: a filter on the handlers adds the ids, also to lines of
+libraries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ logger = logging.getLogger("tidemill")
 
 
 class Ids(logging.Filter):
-    """Adds the ids of what is at work now. One Lambda process works off one message at a time."""
+    """Adds the ids of the current run. One Lambda process handles one message at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ ids = Ids()
 
 
 def install() -> None:
-    """Put the filter on every handler of the root logger; once is enough, twice does no harm."""
+    """Put the filter on every handler of the root logger; harmless to do twice."""
     for handler in logging.getLogger().handlers:
         if ids not in handler.filters:
             handler.addFilter(ids)
 
 
 def about(**now: str | None) -> None:
-    """What is logged from now on is about this; nothing given: about nothing in particular."""
+    """Set the ids of all following lines; none given: no ids."""
     ids.now = {name: value for name, value in now.items() if value}

@@ -1,8 +1,8 @@
-"""The run store as the executor uses it: what is appended for the run at hand is counted, and a poison message told.
+"""The executor's run store: counts the appends of the current run as metrics, and reports a poison message.
 
-A run that fails because its process died at every attempt is no failure of a step: something in it kills the process,
-and somebody has to look. The message in hand goes to the dead-letter queue before the end is written, so that no crash
-between the two can lose it; twice is harmless.
+A run whose process died at every attempt is not an ordinary failure: something in it kills the process, and a person
+has to look. The current message goes to the dead-letter queue before the run's end is written, so that no crash between
+the two can lose it; doing so twice is harmless.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Poison = Callable[[str, str], None]  # run id, reason
 
 
 class WatchedRuns:
-    """A RunStore: everything but `append` is the store's own."""
+    """A RunStore that changes only `append` of another store."""
 
     def __init__(self, runs: RunStore, metrics: Metrics) -> None:
         self._runs = runs
@@ -31,7 +31,7 @@ class WatchedRuns:
         self._poison: Poison | None = None
 
     def hold(self, poison: Poison) -> None:
-        """From now on this is what happens to a poison message."""
+        """Set what happens to a poison message."""
         self._poison = poison
 
     def append(

@@ -1,9 +1,9 @@
-"""Metrics as lines of the log (CloudWatch's embedded metric format): no call, no agent, nothing to wait for.
+"""Writes metrics as log lines (CloudWatch's embedded metric format), without calls or an agent.
 
 Powertools would write the same line, after 53 ms of imports at every cold start (docs/decisions/0006); in the executor
-each message writes one line, and only if there is something to tell. The one dimension is the mill: a metric costs by
-its dimensions' values, and three hundred functions would make three hundred of each. Which function it was, and which
-run and event, stands beside the figures in the same line, for Logs Insights to group by.
+each message writes at most one line. The only dimension is the deployment: a metric costs by the values of its
+dimensions, and three hundred functions would make three hundred of each. The same line has the ids of the function, run
+and event, so that Logs Insights can group by them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _print(line: str) -> None:
 
 
 class Metrics:
-    """What one invocation has to tell. Safe enough between threads: lists and counts are only added to."""
+    """The metrics of one invocation. Safe enough between threads: lists and counts only grow."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Metrics:
             values.append(max(ms, 0))
 
     def flush(self, **about: str | None) -> None:
-        """Write what was gathered since the last time. `about`: ids that stand beside the figures."""
+        """Write the metrics since the last flush. `about`: ids in the same line."""
         if not self._values:
             return
         values, self._values = self._values, {}

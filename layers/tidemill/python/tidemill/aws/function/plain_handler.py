@@ -1,8 +1,8 @@
-"""A plain Lambda handler, `def handler(event, context)`, as a function of one step: it imports nothing of ours.
+"""Runs a plain Lambda handler, `def handler(event, context)`, as a function of one step, without the SDK.
 
-Its event is what every function without the SDK gets, `{"event": {...}, "steps": {}, "ctx": {...}}`; its context is the
-Lambda's own. What it returns is the run's output, and has to be something that JSON can carry. It has failed when it
-raises, or returns a `status` or `statusCode` of 400 or more; a 4xx that will stay one is not retried.
+The handler's event is that of every function without the SDK, `{"event": {...}, "steps": {}, "ctx": {...}}`; its
+context is the Lambda's own. Its result is the run's output, and has to be a JSON value. The handler fails if it raises,
+or returns a `status` or `statusCode` of 400 or more; a permanent 4xx is not retried.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from tidemill.sdk.context import Context
 from tidemill.sdk.function import SyncFunction
 
 STEP = "handler"
-_PASSING = frozenset({408, 409, 425, 429})  # of the 4xx: what may be otherwise a little later
+_PASSING = frozenset({408, 409, 425, 429})  # 4xx statuses that may change a little later
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
 class FailedAnswer(Exception):
-    """The handler returned a status that says it has failed."""
+    """The handler returned a failing status."""
 
 
 def plain_function(spec: FunctionSpec, handler: Handler, context: Callable[[], Any]) -> SyncFunction[Any, Any]:
-    """`context`: gives the Lambda context of the invocation that is under way."""
+    """`context`: returns the Lambda context of the current invocation."""
 
     def run(ctx: Context[Any]) -> Any:
         def step() -> Any:

@@ -1,7 +1,7 @@
-"""What is due in a moment is waited for in the process: cheaper and more punctual than a message with a delay.
+"""Waits in the process for a run that is due in a moment: cheaper and more punctual than a delayed message.
 
-The message that is being worked off stays unacknowledged meanwhile, and the due time is in the run's head: if the
-process dies, nothing is lost.
+The current message stays unacknowledged meanwhile, and the due time is in the run's head: if the process dies, nothing
+is lost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ NEAR = 2_000  # milliseconds
 
 
 class ShortTimers:
-    """The functions' queues; but when the run at hand is to be looked at in a moment, `due` says when instead."""
+    """The functions' queues, except that `due` holds a wake of the current run in the next moment."""
 
     def __init__(self, queue: Queue, clock: Clock) -> None:
         self._queue = queue
@@ -22,11 +22,11 @@ class ShortTimers:
         self.due: int | None = None
 
     def hold(self, run_id: str, last: int) -> None:
-        """From now on this run is at hand, and can be waited for until `last`."""
+        """Set the current run, which can be waited for until `last`."""
         self.run_id, self._last, self.due = run_id, last, None
 
     def release(self) -> None:
-        """No run is at hand."""
+        """Unset the current run."""
         self.hold("", 0)
 
     def wake(self, run_id: str, function_id: str, at: int | None = None, loose: bool = False) -> None:

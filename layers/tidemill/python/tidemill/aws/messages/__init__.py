@@ -1,1 +1,1 @@
-"""What travels through queues, the bus and schedules."""
+"""The messages in queues, on the bus and in schedules."""

@@ -1,6 +1,6 @@
-"""The `Bus` port on EventBridge: what is published reaches every function that listens, and whoever waits.
+"""The `Bus` port on EventBridge: publishes events to every function that listens and every run that waits.
 
-A request takes ten events and less than 1 MB. It may be refused in part: what was refused is sent again, and only that.
+A request takes ten events and less than 1 MB. EventBridge may refuse some of them: only those are sent again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Entry = dict[str, str]
 
 
 class EventBridgeBus:
-    """Raises Unavailable where EventBridge takes not all of the events: then all may be published again."""
+    """Raises Unavailable if EventBridge does not take all of the events: then all may be published again."""
 
     def __init__(
         self,

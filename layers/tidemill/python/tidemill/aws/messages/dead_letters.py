@@ -1,6 +1,6 @@
-"""Messages that cannot be worked off, put into the function's dead-letter queue with the reason beside them.
+"""Puts messages that cannot be processed into the function's dead-letter queue, with the reason.
 
-SQS does that itself for a message that failed too often. Here the engine knows sooner, and knows why.
+SQS itself moves a message that failed too often. Here the engine knows earlier, and knows why.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ DeadLetters = Callable[[str, str, dict[str, str]], None]  # function id, the mes
 
 
 def bury(client: Client, queues: str, queue: str, body: str, reason: str) -> None:
-    """Put a message of the queue with this name there, of whose function nothing else is known. `queues`: as settings
-    have it."""
+    """Put a message of the queue with this name into its dead-letter queue; its function may be unknown. `queues`: as
+    in the settings."""
     attributes = {"reason": {"DataType": "String", "StringValue": _line(reason)}}
     sent = {"QueueUrl": queues + queue + DEAD, "MessageBody": body, "MessageAttributes": attributes}
     client.call("sqs", "SendMessage", sent)
@@ -46,5 +46,5 @@ def dead_letters(client: Client, settings: Settings) -> DeadLetters:
 
 
 def _line(text: str) -> str:
-    """As an attribute may hold it: no control characters."""
+    """The text without control characters, which an attribute may not contain."""
     return "".join(sign if sign.isprintable() else " " for sign in text[:_CHARS])

@@ -1,8 +1,8 @@
-"""How an event travels on the mill's bus, and what EventBridge puts around it.
+"""The format of an event on the deployment's bus, and of EventBridge's envelope around it.
 
-Source      "tidemill"; whatever else sends has a source of its own
+Source      "tidemill"; other senders have other sources
 DetailType  the first 128 characters of the event's name: EventBridge takes no more, so rules match detail.name
-Detail      {"id", "name", "data", "ts", "received_at", "user"?, "v"?, "inexact"?}: the last is true where the event
+Detail      {"id", "name", "data", "ts", "received_at", "user"?, "v"?, "inexact"?}: the last is true if the event
             holds numbers that EventBridge cannot compare (see `core.comparable`)
 """
 
@@ -20,13 +20,13 @@ from tidemill.model import ENDS, Event
 
 SOURCE = "tidemill"
 DETAIL_TYPE_CHARS = 128
-ENTRY_BYTES = 1_000_000  # of a request: AWS says "less than 1 MB", and not which
+ENTRY_BYTES = 1_000_000  # of a request: AWS says "less than 1 MB", without the exact number
 
 _encoder = msgspec.json.Encoder()
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """What EventBridge hands to a rule's target. `detail` is its JSON, unread."""
+    """EventBridge's message to a rule's target. `detail` is its JSON, not yet parsed."""
 
     id: str
     source: str
@@ -44,7 +44,7 @@ _event = msgspec.json.Decoder(Event)
 
 
 def read(body: str | bytes) -> Envelope:
-    """The envelope in the body of a message. Raises ValueError if it is none."""
+    """The envelope in the body of a message. Raises ValueError if there is none."""
     try:
         return _envelope.decode(body)
     except msgspec.DecodeError as error:
@@ -52,7 +52,7 @@ def read(body: str | bytes) -> Envelope:
 
 
 def event_of(envelope: Envelope) -> Event:
-    """The event of an envelope of ours. Raises ValueError if its detail is no event of ours."""
+    """The event in a Tidemill envelope. Raises ValueError if its detail is not an event."""
     try:
         return _event.decode(envelope.detail)
     except msgspec.DecodeError as error:
@@ -79,10 +79,10 @@ def entry_bytes(entry: dict[str, str]) -> int:
 
 
 def fitting(event: Event) -> Event:
-    """An announced end with values that cannot travel, for they are too large or a queue does not take their
-    characters, names the run where they can be read, and their size.
+    """If an announced end has values that cannot be sent (too large, or with characters that a queue refuses), the
+    announcement names the run where they can be read, and their size.
 
-    What people send has been measured at the door; only the platform's own news of a run has no limit by itself.
+    Users' events are checked when they arrive; only the platform's own events can be too large here.
     """
     if event.name not in ENDS:
         return event

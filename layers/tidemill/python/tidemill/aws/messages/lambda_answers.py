@@ -1,4 +1,4 @@
-"""What a Lambda answered: a value, or the failure that it reports of itself."""
+"""Parses the response of a Lambda: a value, or the failure that it reports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure
 
-_TEXT = 8_000  # characters of a message, and of a stack, that are kept
-_TIMED_OUT = "Task timed out after"  # as Lambda says it, whatever the type
+_TEXT = 8_000  # characters kept of a message, and of a stack
+_TIMED_OUT = "Task timed out after"  # Lambda's text for a timeout, whatever the type
 
 
 class _Error(msgspec.Struct):
@@ -20,7 +20,7 @@ class _Error(msgspec.Struct):
 
 
 def value_of(body: bytes) -> Any:
-    """Raises TaskFailed for what is no JSON: a Lambda in another language may answer so."""
+    """Raises TaskFailed for text that is not JSON, which a Lambda in another language may return."""
     try:
         return msgspec.json.decode(body) if body else None
     except msgspec.DecodeError as error:
@@ -31,7 +31,7 @@ def value_of(body: bytes) -> Any:
 
 
 def failure_of(body: bytes) -> Failure:
-    """The failure that a function error is."""
+    """The failure of a function error."""
     try:
         found = msgspec.json.decode(body, type=_Error)
     except msgspec.DecodeError:

@@ -1,12 +1,12 @@
-"""The `Queue` port on SQS: "look at this run", now, in a while, or in a year.
+"""The `Queue` port on SQS: sends "check this run", for now, in a while, or in a year.
 
     now                  a message on the function's queue
-    within 15 minutes    the same, held back by whole seconds, rounded down; the executor waits the rest
-    later                a schedule (see `timers`), or nothing where the sweep is punctual enough
+    within 15 minutes    the same, delayed by whole seconds, rounded down; the executor waits the rest
+    later                a schedule (see `timers`), or nothing if the sweep is punctual enough
 
-A message is sent, and a schedule made, after the record that needs it. Should the process die in between, the message
-that had brought it here comes again when its visibility timeout ends, finds the run asleep, and sets the timer then: no
-message is done with before what follows from it has been sent.
+A message is sent, and a schedule made, after the record that needs it. If the process dies in between, the message
+that it was processing comes again when its visibility timeout ends, finds the run asleep, and sets the timer then: no
+message is deleted before its consequences have been sent.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _logger = logging.getLogger("tidemill")
 
 
 class SqsQueue:
-    """The queues of a mill's functions. To a function that is not declared any more nothing is sent: of its run `gone`
-    is told, by its id."""
+    """The queues of a deployment's functions. No message is sent to a function that is not declared any more: `gone` is
+    called with the run's id instead."""
 
     def __init__(
         self, client: Client, settings: Settings, clock: Clock, gone: Callable[[str], object] = lambda _: None
@@ -54,12 +54,12 @@ class SqsQueue:
         self._timers.drop(run_id)
 
     def remind(self, run_id: str, function_id: str, at: int) -> None:
-        """A message that says when, held back until shortly before then, or for 15 minutes if that is sooner."""
+        """Send a message with its time, delayed until shortly before it, or for 15 minutes if that is sooner."""
         ahead = min(at - self._clock.now(), MESSAGE_DELAY)
         self._send(function_id, {"look": run_id, "at": at}, max(ahead, 0) // SECOND)
 
     def hand_back(self, run_id: str, function_id: str, by: str, seconds: int) -> None:
-        """Somebody else is to go on with this run in so many seconds, for `by`, who had claimed it, cannot."""
+        """Let another executor continue this run after a delay in seconds: `by`, which had claimed the run, cannot."""
         self._send(function_id, {"look": run_id, "gave_up": by}, seconds)
 
     def _send(self, function_id: str, body: dict[str, Any], seconds: int = 0) -> None:

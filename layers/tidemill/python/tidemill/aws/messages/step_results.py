@@ -1,8 +1,8 @@
-"""Messages that tell how work ended that went on elsewhere; three kinds, from three senders.
+"""Parses messages about the end of a remote attempt; three kinds, from three senders.
 
-{"ended": {...}}                       a step's Lambda that ended late, by its own word (`aws.step`)
-{"requestContext": ..., ...}           Lambda, of a function that it ran asynchronously (a destination)
-{"source": "aws.ecs", "detail": ...}   ECS, of a container that has stopped
+{"ended": {...}}                       a step's Lambda that ended late (`aws.runtimes.step_handler`)
+{"requestContext": ..., ...}           Lambda, about a function that it ran asynchronously (a destination)
+{"source": "aws.ecs", "detail": ...}   ECS, about a container that has stopped
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _stopped(found: _Task) -> Stopped:
 
 
 def _started_by(found: _Task) -> tuple[str, int, str]:
-    """As `runtimes.fargate` has written it: <run>/<attempt>/<mark of the step>."""
+    """Parses the text that `runtimes.fargate` wrote: <run>/<attempt>/<mark of the step>."""
     parts = found.started_by.split("/")
     if len(parts) != 3 or not parts[1].isdecimal():
         raise NotAMessage(f"the message is none of Tidemill's: {found.arn} was started by {found.started_by!r}")

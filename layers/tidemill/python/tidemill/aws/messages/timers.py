@@ -1,10 +1,10 @@
-"""Wake-ups further away than a queue can hold a message back: one-shot schedules of EventBridge Scheduler.
+"""Timers beyond the longest delay of a queue, as one-shot schedules of EventBridge Scheduler.
 
-Scheduler is precise to a minute. So a schedule is aimed two minutes early, at a queue whose small Lambda sends what is
-left of the time as a message's delay: a wake-up after months is as punctual as one after seconds.
+Scheduler is precise to a minute. So a schedule fires two minutes early, and sends to a queue whose small Lambda sends a
+message delayed by the rest: a wake after months is as punctual as one after seconds.
 
-A schedule is named after its run, so that a run has at most one: asked for again it is moved, and it deletes itself
-once it has fired. Like every timer it is a hint. One that fires for a run that has ended, or twice, changes nothing.
+A schedule is named after its run, so that a run has at most one: setting it again moves it, and it deletes itself once
+it has fired. Like every timer it is a hint: one that fires twice, or for a run that has ended, changes nothing.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tidemill.errors import Unavailable
 
 EARLY = 120_000  # a schedule fires up to 60 s late; the rest is for two queues and a cold start
 _JSON = {"content-type": "application/json"}
-_TRIES = 5  # between two who make, move and delete the same schedule
+_TRIES = 5  # retries while another process changes the same schedule
 
 
 class Timers:
-    """The one-shot schedules of a mill's runs."""
+    """The one-shot schedules of a deployment's runs."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
 
     def set(self, run_id: str, function_id: str, at: int) -> None:
-        """Have the timers queue told to look at this run, one to two minutes before `at`. Moves the run's schedule."""
+        """Schedule a message to the timers queue about this run, one to two minutes before `at`. Moves the run's."""
         schedule = msgspec.json.encode(self._schedule(run_id, function_id, at))
         for _ in range(_TRIES):
             if self._sent("POST", run_id, schedule, but="ConflictException"):
@@ -51,7 +51,7 @@ class Timers:
                 raise
 
     def _sent(self, method: str, run_id: str, schedule: bytes, *, but: str) -> bool:
-        """False where AWS refuses with this error, or says that somebody else is changing the schedule just now."""
+        """False if AWS refuses with this error, or another process is changing the schedule."""
         try:
             self._client.send("scheduler", method, f"/schedules/{run_id}", headers=_JSON, body=schedule)
         except AwsError as error:
@@ -76,5 +76,5 @@ class Timers:
 
 
 def _second(at: int) -> str:
-    """The first whole second at or after `at`, as an `at(...)` expression has it."""
+    """The first whole second at or after `at`, in the form of an `at(...)` expression."""
     return datetime.fromtimestamp(-(-at // 1_000), UTC).strftime("%Y-%m-%dT%H:%M:%S")

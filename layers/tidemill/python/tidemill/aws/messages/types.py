@@ -1,5 +1,5 @@
-"""What a function's queue carries: an event that may start a run, a run to look at, a tick of a cron trigger; and for
-a definition's function, how an attempt of a step ended that went on elsewhere (see `told`)."""
+"""The types of messages in a function's queue: an event that may start a run, a run to check, a tick of a cron trigger,
+and for a definition the end of a remote attempt (see `step_results`)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tidemill.model import Event, Failure
 
 
 class Start(msgspec.Struct, frozen=True):
-    """An event, as EventBridge hands it over."""
+    """An event in EventBridge's envelope."""
 
     event: Event
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """Look at this run; `at`: not before. `gave_up`: who had claimed it says that he has, and does not go on."""
+    """Check this run; `at`: not before. `gave_up`: the executor that had claimed the run and does not go on."""
 
     run_id: str
     at: int | None = None
@@ -43,7 +43,7 @@ class StepFinished(msgspec.Struct, frozen=True):
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """A step's task has stopped. `mark` names the step, `codes` is by container; `at`: when, if that is known."""
+    """A step's task has stopped. `mark` identifies the step; `codes` by container; `at`: when, if known."""
 
     run_id: str
     mark: str
@@ -59,7 +59,7 @@ Message = Start | Wake | Tick | StepFinished | Stopped
 
 
 class NotAMessage(Exception):
-    """A body that is none of ours; one sentence says why."""
+    """A body that is not a message of Tidemill; one sentence says why."""
 
 
 class _Cron(msgspec.Struct):
@@ -71,7 +71,7 @@ _ABSENT = msgspec.Raw()
 
 
 class _Body(msgspec.Struct):
-    """All of them; which one it is, its fields tell. What else EventBridge puts around an event is left unread."""
+    """The fields of all types; those present decide the type. Other fields of EventBridge's envelope are ignored."""
 
     detail: Event | None = None
     look: str | None = None
@@ -90,7 +90,7 @@ def read(body: str) -> Message:
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeError) as error:
-        if '"aws.ecs"' in body:  # its detail is no event of ours
+        if '"aws.ecs"' in body:  # its detail is not a Tidemill event
             return _elsewhere(body)
         raise NotAMessage(f"the message is none of Tidemill's: {error}") from None
     if found.detail is not None:

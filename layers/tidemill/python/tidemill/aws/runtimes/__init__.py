@@ -1,1 +1,1 @@
-"""What runs the steps of definitions in AWS."""
+"""The runtimes of definitions' steps in AWS."""

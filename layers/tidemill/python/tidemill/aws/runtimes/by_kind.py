@@ -1,11 +1,11 @@
-"""What runs the steps of definitions in AWS, where an executor Lambda calls them.
+"""Chooses the runtime of a definition's step in AWS by its kind.
 
-    lambda    a Lambda: waited for for seconds, then told by its own word, or by Lambda's (`lambda_`)
-    docker    a Fargate task, told by ECS when it has stopped (`fargate`)
-    http      in the executor's own process, as everywhere (`tidemill.runtimes.http`)
-    wasm      the same; wasmtime comes in a layer of its own, only where a step needs it
+    lambda    a Lambda: awaited for seconds, then its end arrives as a message from it or from Lambda (`lambda_`)
+    docker    a Fargate task, whose end ECS reports (`fargate`)
+    http      in the executor's process, as everywhere (`tidemill.runtimes.http`)
+    wasm      the same; wasmtime has a separate layer, added only if a step needs it
 
-How work that went on elsewhere has ended is read by `ends`.
+`ends` reads how a remote attempt has ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS = frozenset({"docker", "lambda", "http", "wasm"})
 
 
 def runtimes(environment: Mapping[str, str], kinds: Set[str] = KINDS) -> Mapping[str, Runtime]:
-    """By kind; only what these need is loaded. Raises KeyError where CDK has not set what a kind needs."""
+    """By kind; loads only what these kinds need. Raises KeyError if CDK has not set a variable of a kind."""
     from tidemill.aws import world
     from tidemill.aws.runtimes.context import places
 

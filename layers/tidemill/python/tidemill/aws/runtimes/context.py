@@ -1,4 +1,4 @@
-"""What the runtimes of an account share: a client, the mill's names, its bucket, and the time."""
+"""The context that all runtimes in AWS share: a client, the deployment's settings, its bucket, and the clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill.ports import Blobs
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`once`: a client that makes each request one time only: for what must not be begun twice."""
+    """`once`: a client without retries, for requests that must not be made twice."""
 
     client: Client
     once: Client

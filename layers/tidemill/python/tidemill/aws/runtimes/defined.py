@@ -1,4 +1,4 @@
-"""The functions of a Lambda that runs definitions: TIDEMILL_DEFINITIONS names a file of them, as JSON."""
+"""Loads the functions of a Lambda that runs definitions, from the JSON file that TIDEMILL_DEFINITIONS names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tidemill.sdk.function import Function
 
 @cache
 def read(path: str) -> tuple[Definition, ...]:
-    """Raises OSError, or what says that it holds no definitions."""
+    """Raises OSError, or a decoding error if the file holds no definitions."""
     return msgspec.json.decode(Path(path).read_bytes(), type=tuple[Definition, ...])
 
 

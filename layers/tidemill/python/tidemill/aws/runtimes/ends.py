@@ -1,4 +1,4 @@
-"""How an attempt has ended that went on elsewhere: from a message of the function's queue to what its run remembers."""
+"""Turns a message about the end of a remote attempt into the result that the run's journal records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tidemill.task import Task
 
 
 class Ends:
-    """`log_group`: where the containers' log is."""
+    """`log_group`: the log group of the containers."""
 
     def __init__(self, places: Places, definitions: Iterable[Definition], log_group: str) -> None:
         self._places = places
@@ -32,11 +32,11 @@ class Ends:
         return self._places.client
 
     def step_of(self, function_id: str, found: StepFinished | Stopped) -> str:
-        """The step's id. Raises NotAMessage where the definition has no such step."""
+        """The step's id. Raises NotAMessage if the definition has no such step."""
         return self._step(function_id, found).id
 
     def end(self, function_id: str, found: StepFinished | Stopped, body: str) -> bytes | Failure | None:
-        """The value, encoded, or the failure. None: it cannot be told yet, and the message will come again."""
+        """The encoded value, or the failure. None: not known yet; the message will come again."""
         step = self._step(function_id, found)
         task = Task(function_id, found.run_id, found.attempt, step, ".", {})
         try:
@@ -68,7 +68,7 @@ class Ends:
             raise failed(
                 "OutputTooLarge", f"{said}; let it put the data somewhere, and say where", retriable=False
             ) from None
-        failed_exit = bool(found.codes.get(fargate.STEP))  # such a program need not have put anything out
+        failed_exit = bool(found.codes.get(fargate.STEP))  # such a program may have no output
         if not failed_exit and not task_log.looks_whole(text) and now < stopped_at + task_log.PATIENCE:
             self._later(task, body, task_log.AGAIN)
             return None
@@ -78,7 +78,7 @@ class Ends:
         return values.encode(checked(task, output, now), "result")
 
     def _later(self, task: Task, body: str, ms: int) -> None:
-        """Have this very message come again."""
+        """Have this message come again later."""
         sent = {
             "QueueUrl": self._places.settings.queue_url(task.function_id),
             "MessageBody": body,

@@ -1,16 +1,16 @@
-"""A step that is a container: a Fargate task, begun here and told of by ECS when it has stopped. Nobody waits for it.
+"""The runtime `docker` in AWS: starts a Fargate task, and does not wait; ECS reports its end.
 
-*Begin.* `RunTask` with the step's own task definition, its input as the one argument; input that ECS would not take is
+*Begin.* `RunTask` with the step's own task definition and its input as the only argument; input too large for ECS is
 put into the bucket, and the argument is `{"input_url": ...}`, good for an hour. A request made twice begins one task
 (`clientToken`). Function, run, attempt and step are in `group` and `startedBy`, which ECS's events carry.
 
 *End.* A rule brings "ECS Task State Change" of this function's group, STOPPED, to the function's queue. The event has
 the exit code; standard output is in CloudWatch Logs (`task_log`).
 
-*Too long.* Nobody looks at a clock meanwhile, so the task has one: a second container that sleeps for the step's
-timeout. Whichever of the two ends first ends the task. Without a timeout it is a day.
+*Timeout.* No executor watches the task, so the task has its own timer: a second container that sleeps for the step's
+timeout. The first of the two to end ends the task. Without a timeout it is a day.
 
-*Never.* If ECS's event is lost the attempt has failed at `until`.
+*Lost.* If ECS's event is lost, the attempt fails at `until`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from tidemill.runtimes.output import ARGUMENT_BYTES, encoded, failed, status_in,
 from tidemill.task import Handed, Task
 
 STEP, CLOCK = "step", "clock"  # the containers of a task, as CDK names them; a third routes their log
-LONGEST = DAY  # where the step has no timeout
-_STARTING = 15 * MINUTE  # until a task that was taken runs, or is given up by ECS
+LONGEST = DAY  # if the step has no timeout
+_STARTING = 15 * MINUTE  # until an accepted task runs, or ECS gives it up
 _OVERRIDES = 8_000  # bytes: ECS takes 8,192 for all overrides, as JSON
 _URL = HOUR // 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where tasks run: what CDK has told the executor."""
+    """The cluster and network of tasks, as CDK has set them in the executor's environment."""
 
     arn: str
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
-    public: bool  # whether a task is given a public address: in a subnet without a NAT it needs one
+    public: bool  # whether a task gets a public address: in a subnet without a NAT it needs one
     log_group: str
 
 
@@ -107,7 +107,7 @@ class FargateSteps:
 
 
 def failure_in(task: Task, stopped: Stopped) -> Exception | None:
-    """Why the task failed before its program ended; None: the program ended, and its output can be read."""
+    """The failure of a task before its program ended; None: the program ended, and its output can be read."""
     code = stopped.codes.get(STEP)
     if code == 0:
         return None
@@ -120,7 +120,7 @@ def failure_in(task: Task, stopped: Stopped) -> Exception | None:
 
 
 def exited(task: Task, stopped: Stopped, output: Any, now: int) -> TaskFailed | None:
-    """The failure that a non-zero exit is; a failing status in its output decides whether to try again."""
+    """The failure of a non-zero exit; a failing status in the output decides whether to try again."""
     code = stopped.codes.get(STEP)
     if not code:
         return None

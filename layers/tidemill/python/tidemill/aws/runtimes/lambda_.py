@@ -1,21 +1,21 @@
-"""A step that is a Lambda. The executor is paid for while it waits, so it waits for seconds, never for minutes.
+"""The runtime `lambda` in AWS: invokes a Lambda, and waits for seconds, because a waiting executor costs money.
 
-*Its own folder*: the Lambda that CDK makes of it carries our wrapper (`aws.step`). It is invoked as usual, and where it
-answers within a few seconds that is all. The wrapper knows from when on nobody waits any more, and sends what comes
-later to the function's queue. A cold start counts as waiting, too: both sides go by the same moment, `late_at`, and the
-executor waits a second longer than that, because clocks differ.
+*Its own folder*: the Lambda that CDK makes of it contains the wrapper `step_handler`. It is invoked as usual, and if it
+answers within a few seconds that is all. The wrapper knows the time after which the executor no longer waits, and sends
+a later result to the function's queue. A cold start counts as waiting, too: both sides use the same time, `late_at`,
+and the executor waits a second longer than that, because clocks differ.
 
     now        late_at              give up             until
      |------------|---------------------|------ … --------|
-       the answer    answer and message    message alone     nothing came: the attempt has failed
+       the answer    answer and message    only a message    no message: the attempt has failed
 
-Giving up closes the connection; Lambda lets the function go on. How long to wait is a question of money: to suspend
-a run and to go on with it costs about as much as three seconds of an executor (docs/decisions/0007), so whoever has
-waited that long has paid at most twice what it could have been.
+Giving up closes the connection; the Lambda continues. How long to wait is a question of cost: to suspend a run and to
+resume it costs about as much as three seconds of an executor (docs/decisions/0007), so an executor that waits that long
+pays at most twice the optimum.
 
-*Somebody else's* (`arn`) carries no wrapper. Where the step's timeout is at most WAIT it is waited for as long. Else it
-is invoked asynchronously, by an alias of this function's that CDK puts on it, with this function's queue as the
-destination of success and failure: Lambda itself tells how it ended, and tries nothing again.
+*A foreign Lambda* (`arn`) has no wrapper. If the step's timeout is at most WAIT, the executor waits for the whole
+timeout. Otherwise it invokes the Lambda asynchronously, by an alias that CDK makes for this function, with this
+function's queue as the destination of success and failure: Lambda itself reports the end, and retries nothing.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from tidemill.limits import MINUTE, SECOND
 from tidemill.runtimes.output import PAYLOAD_BYTES, TIMEOUT, checked, encoded, failed, timed_out
 from tidemill.task import Handed, Task
 
-LATE = 2_500  # milliseconds: what ends later is told by message
+LATE = 2_500  # milliseconds: a later end arrives as a message
 WAIT = 4_000  # a foreign Lambda that may take longer is not waited for
-LONGER = 1_000  # than `late_at`: for clocks that differ, and the way back
+LONGER = 1_000  # longer than `late_at`, for clocks that differ and the way back
 LONGEST = 15 * MINUTE  # that any Lambda may run
 _SLACK = 30 * SECOND  # a cold start, a message, a busy executor
 QUEUED = 5 * MINUTE  # how long an asynchronous invocation may wait for its turn: CDK sets it
 _TRIES = 6
-_EARLY = 200  # milliseconds by which two clocks may differ on when the time was up
-_NOT_TAKEN = (413,)  # too large: no attempt would be better
+_EARLY = 200  # milliseconds by which two clocks may differ about the end of the timeout
+_NOT_TAKEN = (413,)  # too large: another attempt would not help
 
 
 class LambdaSteps:
@@ -105,7 +105,7 @@ class LambdaSteps:
         return payload
 
     def _invoke(self, task: Task, name: str, payload: bytes, headers: Any, wait: int) -> Reply | None:
-        """The answer; None where there was none in so many milliseconds, though it was asked for."""
+        """The answer; None if none came within this many milliseconds after the request was sent."""
         path = f"/2015-03-31/functions/{name}/invocations"
         for tries in range(1, _TRIES + 1):
             asked_at = self._places.now()
@@ -120,7 +120,7 @@ class LambdaSteps:
                     retriable=error.status not in _NOT_TAKEN,
                 ) from error
             except Unavailable as error:
-                # An attempt to connect gives up sooner: then nothing was asked for.
+                # Connecting times out sooner: then no request was sent.
                 if isinstance(error.__cause__, TimeoutError) and self._places.now() - asked_at >= wait - _EARLY:
                     return None
                 if tries == _TRIES:  # throttled, or broken, each time

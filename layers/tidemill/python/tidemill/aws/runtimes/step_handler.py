@@ -1,16 +1,16 @@
-"""The handler of a step's Lambda, `tidemill.aws.runtimes.step_handler.handler`, around the one that its folder brings.
+"""The handler of a step's Lambda, `tidemill.aws.runtimes.step_handler.handler`, which wraps the user's handler.
 
-It calls the user's handler with the event as it came. The executor that invoked it waits for the answer, but not for
-long: beside the event it says until when (`late_at`), and where to send what comes later. So an answer that is early
-goes back as any Lambda's does, and one that is late is sent to the function's queue, too: nobody was kept waiting.
+It calls the user's handler with the event as it came. The executor that invoked it waits for the answer only for a
+short time: beside the event it says until when (`late_at`), and where to send a later result. So an early answer
+returns like any Lambda's, and a late one is also sent to the function's queue.
 
-    ends before `late_at`    the answer alone: the executor waits a second longer than that, for clocks that differ
+    ends before `late_at`    only the answer: the executor waits a second longer than that, for clocks that differ
     ends after it            the answer, and a message to the queue; if the executor got the answer after all, the
                              message changes nothing
-    dies, or is cut off      nothing: the executor's own deadline for this attempt passes, and it has failed
+    dies, or is cut off      nothing: the executor's deadline for this attempt passes, and the attempt has failed
 
-What is too large for an answer (6 MB) or a message goes through the mill's bucket, in both directions. Without an
-executor's word beside the event it is the user's handler and nothing else.
+Values that are too large for an answer (6 MB) or a message go through the deployment's bucket, in both directions. An
+event without an executor's instructions goes straight to the user's handler.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import msgspec
 
 from tidemill import characters
 
-ANSWER_BYTES = 5_000_000  # of the 6 MB that Lambda takes and gives
+ANSWER_BYTES = 5_000_000  # below the 6 MB of Lambda's input and output
 MESSAGE_BYTES = 240_000  # beyond it the bucket is cheaper than a queue
 ELSEWHERE = {"$tidemill": "sent to the queue"}  # the answer in place of one that is too large
 
@@ -37,9 +37,9 @@ Handler = Callable[[Any, Any], Any]
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What the executor says beside the event: whose outcome it will be, where to send it if it is late.
+    """The executor's instructions beside the event: the run and step, and where to send a late result.
 
-    `given`: the name of the blob that holds the event, where that was too large to be sent.
+    `given`: the name of the blob with the event, if the event was too large to send.
     """
 
     queue: str  # its URL
@@ -52,7 +52,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def call(user: Handler, event: Any, context: Any, now: Callable[[], int], send: Callable[[Reply, bytes], None]) -> Any:
-    """One invocation. `send`: sends an outcome, as `_outcome` and `_failure` make them, to where the reply says."""
+    """One invocation. `send`: sends an outcome, made by `_outcome` or `_failure`, to the reply's queue."""
     reply = reply_of(context)
     if reply is None:
         return user(event, context)
@@ -90,7 +90,7 @@ def _failure(error: BaseException) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    """What Lambda's own runtime writes though JSON has no word for it."""
+    """Values that Lambda's own runtime can write although JSON lacks them."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(f"the handler returned a value of type {type(value).__name__}, which is no JSON")
@@ -140,4 +140,4 @@ _user: Handler = _missing
 if "TIDEMILL_STEP_HANDLER" in os.environ:
     if (_root := os.environ.get("LAMBDA_TASK_ROOT")) and _root not in sys.path:
         sys.path.insert(0, _root)
-    _user = load(os.environ["TIDEMILL_STEP_HANDLER"])  # while Lambda starts the process it gives it a whole core
+    _user = load(os.environ["TIDEMILL_STEP_HANDLER"])  # Lambda gives a starting process a whole core

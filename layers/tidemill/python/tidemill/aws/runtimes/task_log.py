@@ -1,12 +1,12 @@
-"""What a container has put out, read from CloudWatch Logs.
+"""Reads a container's output from CloudWatch Logs.
 
-A container's two streams would be one in CloudWatch. So its log goes through FireLens, which makes a record of each
+CloudWatch would merge a container's two streams. So its log goes through FireLens, which makes a record of each
 line and says where it comes from: `{"source": "stdout", "log": "...", ...}`. A line over 16 KB comes in parts, with
 `partial_id` and `partial_ordinal`; they are put together again here.
 
-CloudWatch shows an event a little after it has taken it, and promises no time. So the log is read some seconds after
-the container has stopped, and what looks as if something were missing (nothing at all, or JSON that breaks off) is read
-again until a minute has passed.
+CloudWatch shows a log event a little after it has accepted it, and promises no time. So the log is read some seconds
+after the container has stopped, and an incomplete log (empty, or JSON that breaks off) is read again until a minute has
+passed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tidemill.runtimes.output import OUTPUT_BYTES, Bounded
 
 SETTLING = 5 * SECOND  # after the stop: not read before
 AGAIN = 10 * SECOND
-PATIENCE = MINUTE  # after the stop: then it is what it is
+PATIENCE = MINUTE  # after the stop: then the log is taken as complete
 
 
 class _Line(msgspec.Struct):
@@ -34,16 +34,16 @@ class _Line(msgspec.Struct):
 
 
 def stream_name(step: str, task_arn: str) -> str:
-    """As FireLens names it: the prefix that CDK gives, the container's name, the task's id."""
+    """The log stream's name by FireLens: the prefix that CDK sets, the container's name, the task's id."""
     return f"{step}/step-firelens-{task_arn.rpartition('/')[2]}"
 
 
 class TooLong(Exception):
-    """It has put out more than anybody reads."""
+    """The output is larger than the limit."""
 
 
 def standard_output(client: Client, group: str, stream: str) -> bytes | None:
-    """What went to standard output, so far as it is to be seen now; None: there is no log. Raises TooLong."""
+    """Standard output as far as CloudWatch shows it now; None: there is no log. Raises TooLong."""
     taken = Bounded(OUTPUT_BYTES)
     try:
         for text in _joined(_lines(_messages(client, group, stream))):
@@ -57,7 +57,7 @@ def standard_output(client: Client, group: str, stream: str) -> bytes | None:
 
 
 def looks_whole(text: bytes | None) -> bool:
-    """Whether nothing seems to be missing."""
+    """Whether the output seems complete."""
     if not text or not text.strip():
         return False
     if text.lstrip()[:1] not in (b"{", b"[", b'"'):
@@ -72,11 +72,11 @@ def looks_whole(text: bytes | None) -> bool:
 def _messages(client: Client, group: str, stream: str) -> Iterator[str]:
     asked: dict[str, Any] = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
     token: str | None = None
-    while True:  # ends: each page begins after the one before
+    while True:  # terminates: each page begins after the one before
         page = client.call("logs", "GetLogEvents", {**asked, "nextToken": token} if token else asked)
         yield from (str(event["message"]) for event in page.get("events", ()))
         following = page.get("nextForwardToken")
-        if following is None or following == token:  # the end is where the token stays
+        if following is None or following == token:  # at the end the token no longer changes
             return
         token = following
 
@@ -103,5 +103,5 @@ def _joined(lines: Iterable[_Line]) -> Iterator[bytes]:
         if line.partial_last == "true":
             del parts[line.partial_id]
             yield "".join(found[number] for number in sorted(found)).encode() + b"\n"
-    for found in parts.values():  # whose last part is not to be seen yet
+    for found in parts.values():  # its last part is not visible yet
         yield "".join(found[number] for number in sorted(found)).encode() + b"\n"
