@@ -1,1 +1,1 @@
-"""The handlers: what answers in AWS, and the same code behind `tidemill dev`."""
+"""The HTTP and queue handlers of the platform, for Lambdas in AWS and for `tidemill dev`."""

@@ -1,4 +1,4 @@
-"""A batch of SQS messages, each worked off by itself: those that fail come again, the others do not."""
+"""Processes a batch of SQS messages one by one: only those that fail come again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def each(
 ) -> dict[str, Any]:
     """The answer that names the messages whose `work` raised; the event source must report batch item failures.
 
-    `again`: has a message come again soon, where the cause passes.
+    `again`: has a message come again soon, for a transient cause.
     """
     failed: list[str] = []
     for message in event["Records"]:

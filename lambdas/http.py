@@ -1,6 +1,6 @@
-"""A request as API Gateway's HTTP API hands it over (payload format 2.0), and the answer it takes back.
+"""Requests and responses of API Gateway's HTTP API (payload format 2.0).
 
-`rawPath` is decoded once when it comes here, but for `%25` (see `tidemill_lambdas.paths`).
+`rawPath` has been decoded once before it arrives, except `%25` (see `tidemill_lambdas.paths`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Response = dict[str, Any]  # {"statusCode", "headers", "body"}
 _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 _encoder = msgspec.json.Encoder()
 _AS_TEXT = (
-    MIB  # a larger body is given back as base64, which always takes a third more; escapes may take five times more
+    MIB  # a larger body is sent as base64, a third longer; JSON escapes may be five times longer
 )
-_TEXTS = ("text/", "application/json", "application/xml", "application/javascript")  # what comes as text, else base64
+_TEXTS = ("text/", "application/json", "application/xml", "application/javascript")  # arrive as text, others as base64
 _ESCAPED = b'"\\\n\r\t'
-_ROOM = 64 * KIB  # of an event, for all but the body
+_ROOM = 64 * KIB  # of the Lambda's event, for everything but the body
 
 
 class Refused(Exception):
@@ -57,7 +57,7 @@ def respond(status: int, body: object, headers: Mapping[str, str] | None = None)
 
 
 def raw(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer whose JSON is ready. A HEAD gets the body too: whoever speaks HTTP drops it, and knows its length."""
+    """An answer with encoded JSON. A HEAD gets the body too: the HTTP server drops it and sends its length."""
     small = len(body) <= _AS_TEXT
     return {
         "statusCode": status,
@@ -69,31 +69,31 @@ def raw(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> R
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the handlers need of a payload."""
+    """The parts of a request that the handlers need."""
 
     method: str
-    path: str  # as handed over: decoded, but for `%25`
+    path: str  # as received: decoded, except `%25`
     query: str
     payload: Payload
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """By lower-case name, as API Gateway gives them."""
+        """By lower-case name, as in API Gateway's payload."""
         return self.payload.get("headers") or {}
 
     @property
     def body(self) -> bytes:
-        """Raises Refused if it is called base64 and is not."""
+        """Raises Refused if it is marked as base64 and is not."""
         body: str = self.payload.get("body") or ""
         if not self.payload.get("isBase64Encoded"):
-            return body.encode("utf-8", "surrogatepass")  # half a pair is refused where the JSON is read
+            return body.encode("utf-8", "surrogatepass")  # reading the JSON refuses half a pair
         try:
             return base64.b64decode(body, validate=True)
         except (binascii.Error, ValueError):
             raise Refused(400, "the body is marked as base64, but is not; send it as it is") from None
 
     def bounded(self, advice: str) -> bytes:
-        """The body. Raises Refused (413) where it is too large for us, or for the event that a Lambda is given."""
+        """The body. Raises Refused (413) if it is too large for the API, or for a Lambda's event."""
         body = self.body
         if len(body) > REQUEST_BYTES:
             raise Refused(413, f"the body has {len(body)} bytes, more than 4 MiB; {advice}")
@@ -107,7 +107,7 @@ class Request:
 
     @property
     def origin(self) -> str:
-        """`https://host`, under which the caller reached us; empty where the request does not say."""
+        """`https://host` of the request; empty if the request does not say."""
         context: Mapping[str, Any] = self.payload.get("requestContext") or {}
         host = context.get("domainName") or self.headers.get("host")
         return f"{self.headers.get('x-forwarded-proto', 'http')}://{host}" if host else ""

@@ -1,9 +1,9 @@
-"""What the platform's own Lambdas tell of themselves: a line of JSON for each log, metrics as lines of the log.
+"""Logs and metrics of the platform's own Lambdas: JSON log lines, and metrics as log lines.
 
     @observed
     def handler(event, context): ...
 
-The executor in users' Lambdas does less (`tidemill.aws.function.metrics`), for there users pay for each import.
+The executor in users' Lambdas does less (`tidemill.aws.function.metrics`), because users pay for each import there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = Logger(service="tidemill")
 
 
 class Counts:
-    """The metrics of one invocation; the one dimension is the mill."""
+    """The metrics of one invocation; their only dimension is the deployment."""
 
     def __init__(self) -> None:
         self._metrics = EphemeralMetrics(namespace=NAMESPACE)
@@ -53,7 +53,7 @@ metrics = Counts()
 
 
 def observed(handler: Handler) -> Handler:
-    """Every log line of this handler carries the invocation's ids; its metrics are written when it is done."""
+    """Every log line of this handler has the invocation's ids; its metrics are written at the end."""
 
     @wraps(handler)
     def run(event: Mapping[str, Any], context: Any) -> Any:

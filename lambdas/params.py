@@ -1,4 +1,4 @@
-"""The parameters of a query: each is known, given once, and says something that makes sense; else 400 names it."""
+"""Parses the query parameters: each must be known, given once and valid; else a 400 names it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tidemill_lambdas.http import Refused
 _MOST_PARAMETERS = 100
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 _DIGITS = re.compile(r"\d{1,18}", re.ASCII)
-_UNESCAPED_PLUS = re.compile(r" (\d\d:?\d\d)$")  # `+01:00` in a URL says ` 01:00`
+_UNESCAPED_PLUS = re.compile(r" (\d\d:?\d\d)$")  # `+01:00` in a URL decodes to ` 01:00`
 
 
 def parameters(query: str, known: Sequence[str]) -> dict[str, str]:
-    """The decoded parameters of a call that has the parameters `known`."""
+    """The decoded parameters of a call, which allows those in `known`."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS)
     except UnicodeDecodeError:
@@ -53,7 +53,7 @@ def flag(query: Mapping[str, str], name: str) -> bool:
 
 
 def after(query: Mapping[str, str]) -> int | None:
-    """Milliseconds since the epoch, from themselves or from ISO 8601."""
+    """Milliseconds since the epoch, from a number or from ISO 8601."""
     text = query.get("after")
     if text is None:
         return None

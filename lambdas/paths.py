@@ -1,8 +1,9 @@
-"""Paths of requests, and ids in them, which are decoded once and no more.
+"""Paths of requests, and the ids in them, which are decoded exactly once.
 
-An HTTP API hands a path over decoded, but for `%25`: so `/v1/events/order%2F42` arrives as `/v1/events/order/42`, and
-what stands between the fixed parts of a route, slashes included, is the id. An id that cannot travel so (`order/runs`
-would be the runs of `order`, and what follows a `?` is cut off) has `-` in its place, and stands in the query.
+An HTTP API passes a decoded path, except `%25`: so `/v1/events/order%2F42` arrives as `/v1/events/order/42`, and the
+text between the fixed parts of a route, slashes included, is the id. An id that cannot be sent in this way
+(`order/runs` would be the runs of `order`, and text after a `?` is cut off) is sent in the query, with `-` in its place
+in the path.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from urllib.parse import unquote_to_bytes
 
 from tidemill_lambdas.http import Refused
 
-ELSEWHERE = "-"  # in the place of an id that stands in the query
+ELSEWHERE = "-"  # replaces an id that is in the query
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _NO_TEXT = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")
 
 
 def handed_over(path: str) -> str:
-    """A path as an HTTP API hands it to a Lambda. Escapes that are no UTF-8 stay as they are."""
+    """A path as an HTTP API passes it to a Lambda. Escapes that are not UTF-8 stay as they are."""
     return _ESCAPES.sub(_handed, path) if "%" in path else path
 
 
 def decoded(part: str) -> str:
-    """A part of a path as it was handed over, as its sender meant it. Raises Refused where it is no text."""
+    """A part of a path, fully decoded. Raises Refused if it is not text."""
     if _NO_TEXT.search(part):
         raise Refused(
             400,
@@ -34,7 +35,7 @@ def decoded(part: str) -> str:
 
 
 def given_id(path: Mapping[str, str], query: Mapping[str, str], name: str) -> str:
-    """The id that a call is about: from its path, or from `?id=`. Raises Refused where both have one."""
+    """The id in a call's path, or in `?id=`. Raises Refused if both have one."""
     if "id" not in query:
         return path[name]
     if path[name] != ELSEWHERE:

@@ -1,4 +1,4 @@
-"""Which function answers which call: a table of routes, and the errors that every call shares."""
+"""Routes a call to its handler by a table of routes, and answers the errors that all calls share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Call:
 class Route:
     """`template` is a path with `{names}`; one of them, `{name+}`, takes slashes too.
 
-    `query`: the parameters that the call has; any other is refused (None: whatever comes is left unread).
+    `query`: the parameters that the call has; any other is refused (None: all are ignored).
     """
 
     method: str
@@ -38,7 +38,7 @@ class Route:
     query: tuple[str, ...] | None = ()
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The values of the names, as they stand in the path."""
+        """The values of the names, as in the path."""
         parts = path.split("/")
         names = self.template.split("/")
         more = len(parts) - len(names)
@@ -64,12 +64,12 @@ Check = Callable[[Request, Keys], None]
 def dispatch(
     routes: Sequence[Route], payload: Payload, world: World, keys: Keys, check: Check | None = None
 ) -> Response:
-    """Answer a request by its route; `check` looks at its key before anything is said about its path."""
+    """Answer a request by its route; `check` verifies the key before an answer reveals anything about the path."""
     return run_through(work(routes, payload, world, keys, check))
 
 
 def work(routes: Sequence[Route], payload: Payload, world: World, keys: Keys, check: Check | None = None) -> Work:
-    """As `dispatch`, in parts."""
+    """Like `dispatch`, in parts (see `work`)."""
     try:
         request = request_of(payload)
         if check is not None:

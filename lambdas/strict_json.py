@@ -1,8 +1,8 @@
-"""Strict JSON (RFC 8259), whatever the content type: what every body is, and what each refusal says.
+"""Reads every request body as strict JSON (RFC 8259), whatever the content type, with a sentence for each error.
 
 msgspec is strict already: UTF-8 without a byte order mark, no NaN, no halves of surrogate pairs, nothing after the
-value. Two things are added, because what is read here is kept, and read again by others: no nesting that would exhaust
-somebody's stack, and no whole number beyond 64 bits, which journals cannot hold and most readers would round.
+value. This module adds two rules, because the values are stored and read by others: no nesting that would exhaust a
+reader's stack, and no integer beyond 64 bits, which journals cannot hold and most readers would round.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STEPS = tuple({ord("["): 1, ord("{"): 1}.get(sign, -1) for sign in range(256))
 
 
 def loads(body: bytes, levels: int = JSON_DEPTH) -> Any:
-    """The value of a body. Raises Refused (400), and says what is wrong and where."""
+    """The value of a body. Raises Refused (400) with the problem and its place."""
     if too_deep(body, levels):
         raise Refused(
             400, f"the body nests deeper than {JSON_DEPTH} levels; flatten it, or send what is inside as text"
@@ -40,7 +40,7 @@ def loads(body: bytes, levels: int = JSON_DEPTH) -> Any:
         value = _decoder.decode(body)
     except UnicodeDecodeError:
         raise Refused(400, "the body is not UTF-8; JSON has no other encoding") from None
-    except msgspec.ValidationError as error:  # a number, whose place it does not tell
+    except msgspec.ValidationError as error:  # a number: the error does not give its place
         return _marked(body, error)
     except msgspec.DecodeError as error:
         raise Refused(400, f"the body is not JSON: {_explained(error)}") from None
@@ -48,12 +48,12 @@ def loads(body: bytes, levels: int = JSON_DEPTH) -> Any:
 
 
 def large_number(value: object) -> tuple[str | int, ...] | None:
-    """The place of a number that is too large to be kept, if there is one: ("data", "items", 3)."""
+    """The place of a number that is too large to store, if any: ("data", "items", 3)."""
     return None if fits_words(value) else _find(value, ())
 
 
 def too_deep(body: bytes, levels: int = JSON_DEPTH) -> bool:
-    """Whether brackets nest deeper than `levels`. Costs a microsecond or two a kilobyte."""
+    """Whether brackets nest deeper than `levels`. Takes a microsecond or two per kilobyte."""
     if body.count(b"[") + body.count(b"{") <= levels:
         return False
     brackets = _without_texts(body).translate(None, _NOT_BRACKETS)
@@ -61,7 +61,7 @@ def too_deep(body: bytes, levels: int = JSON_DEPTH) -> bool:
 
 
 def odd(body: bytes, value: object) -> bool:
-    """Whether something in it may have to be refused, which only a second look can tell."""
+    """Whether something may have to be refused, which only the slow check can decide."""
     return characters.any_in(body) or (b"\\u" in body and bool(_ESCAPED.search(body))) or not fits_words(value)
 
 
@@ -77,7 +77,7 @@ def fits_words(value: object) -> bool:
 def _marked(body: bytes, error: msgspec.DecodeError) -> Any:
     """The value of a body with a number that is too large, for `large_number` to find."""
     try:
-        # Also where the decoder had not come to what is no JSON at all, which is said first.
+        # A syntax error that the decoder had not reached yet is reported first.
         return json.loads(body, parse_int=json_numbers.whole, parse_float=json_numbers.real, parse_constant=_refuse)
     except ValueError:
         raise Refused(400, f"the body is not JSON, and a number in it is too large: {_explained(error)}") from None
@@ -89,7 +89,7 @@ def _refuse(constant: str) -> NoReturn:
 
 def _without_texts(body: bytes) -> bytes:
     if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # then every quote that is left begins or ends a text
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # then every remaining quote begins or ends a text
     return b"".join(body.split(b'"')[::2])
 
 

@@ -1,6 +1,6 @@
-"""Calls that take long, in parts: a call may be a generator, which yields between its parts and returns its answer.
+"""Long calls in parts: a call may be a generator that yields between its parts and returns its answer.
 
-A server of many callers goes on with the others at each `yield`; a Lambda has one caller, and runs it through.
+A server of many callers serves the others at each `yield`; a Lambda has one caller, and runs all parts at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Work = Parts[Response]
 
 
 def run_through(parts: Parts[T]) -> T:
-    """Do all parts, one after the other; what they come to."""
-    while True:  # ends with the parts
+    """Run all parts, one after the other, and return the answer."""
+    while True:  # terminates with the last part
         try:
             next(parts)
         except StopIteration as end:

@@ -1,4 +1,4 @@
-"""`/health`, `/openapi.json`, and every call under `/v1`: read what there is, and act on it."""
+"""The HTTP API: `/health`, `/openapi.json`, and every call under `/v1`, which reads data and acts on runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from tidemill_lambdas.work import Work, run_through
 
 
 def handle(request: Payload, world: World, keys: Keys) -> Response:
-    """Answers one request (see `tidemill_lambdas.http`). Raises only what the stores raise."""
+    """Answers one request (see `tidemill_lambdas.http`). Raises only the stores' errors."""
     return run_through(work(request, world, keys))
 
 
 def work(request: Payload, world: World, keys: Keys) -> Work:
-    """As `handle`, in parts."""
+    """Like `handle`, in parts (see `work`)."""
     return router.work((*ROUTES, *LATER), request, world, keys, _check)
 
 
 def keyless(request: Payload) -> Response | None:
-    """The refusal of a call that names no key: it takes neither stores nor keys, for it may be one of a flood."""
+    """The refusal of a call without a key. It reads neither stores nor keys, because there may be a flood of such
+    calls."""
     try:
         _check(request_of(request), _NONE)
     except Refused as refused:
@@ -62,7 +63,7 @@ ROUTES = (
     Route("POST", "/v1/signals", signals.send),
 )
 
-# Promised, and not there yet: not described in openapi.json before they are.
+# Planned calls: openapi.json describes them once they exist.
 LATER = (
     Route("POST", "/v1/functions/{function_id}/pause", later.pause),
     Route("POST", "/v1/functions/{function_id}/resume", later.pause),

@@ -1,4 +1,4 @@
-"""What this is: its health, its version, its description."""
+"""The calls about the server: its health, its version, its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def document() -> bytes:
 
 @cache
 def version() -> str:
-    """The installed version; "unknown" where the code runs without having been installed."""
-    from importlib import metadata  # loads much, for a call that few make
+    """The installed version; "unknown" if the code is not installed."""
+    from importlib import metadata  # imported late: heavy, for a rare call
 
     try:
         return metadata.version("tidemill")

@@ -1,4 +1,4 @@
-"""The bodies of `/v1` calls: a JSON object with known fields. What is wrong is said in one sentence."""
+"""Parses the bodies of `/v1` calls: a JSON object with known fields. One sentence reports the first problem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill_lambdas.strict_json import large_number, loads
 
 
 def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
-    """The fields of the body, none but the `known`. Where the body is `optional`, none at all is `{}`."""
+    """The fields of the body; only `known` ones are allowed. An empty `optional` body is `{}`."""
     body = call.request.bounded("send less")
     if optional and not body:
         return {}
@@ -35,7 +35,7 @@ def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
 
 
 def json_object(found: dict[str, Any], name: str) -> bytes | None:
-    """The field, an object, encoded as a value that runs remember; None where it is left out."""
+    """The field, an object, encoded like a value in a journal; None if it is missing."""
     if name not in found:
         return None
     if not isinstance(found[name], dict):
@@ -44,7 +44,7 @@ def json_object(found: dict[str, Any], name: str) -> bytes | None:
 
 
 def small(value: object, name: str) -> bytes:
-    """The value, encoded; it must not be larger than an event."""
+    """The encoded value, which must not be larger than an event."""
     encoded = values.encode(value, name)
     if len(encoded) > EVENT_BYTES:
         raise Refused(413, f"{name} has {len(encoded)} bytes of JSON, more than {EVENT_BYTES // KIB} KiB; send less")

@@ -1,4 +1,4 @@
-"""Cursors: where a page ended. Opaque to callers, and good only for the list and the filters that gave them."""
+"""Cursors: the end of a page. They are opaque to callers, and valid only for the list and filters that gave them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _decoder = msgspec.json.Decoder(tuple[str, int, str])
 
 
 def write(of: str, query: Mapping[str, str], at: int, id: str) -> str:
-    """The cursor of a page of the list `of` whose last row came into being `at` and has this `id`."""
+    """The cursor of a page of the list `of` whose last row was created `at` and has this `id`."""
     content = msgspec.json.encode((_digest(of, query), at, id))
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def read(of: str, query: Mapping[str, str]) -> tuple[int, str] | None:
-    """Where the page before ended. Raises Refused if this list with these filters gave no such cursor."""
+    """The end of the page before. Raises Refused unless this list with these filters gave the cursor."""
     text = query.get("cursor")
     if text is None:
         return None

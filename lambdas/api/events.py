@@ -1,4 +1,4 @@
-"""`/v1/events`: what was sent, and what it started."""
+"""`/v1/events`: the events that were sent, and the runs that they started."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def one(call: Call) -> Response:
 
 
 def runs_of(call: Call) -> Work:
-    """All of them: values are only named where they would not fit beside each other."""
+    """All runs of the event: a value is replaced by its URL if the values would not fit together."""
     found = call.world.runs.of_event(_event(call).id)
     entries = list(pages.entries(found, found.damaged))[::-1]
     rows = pages.Rows()
@@ -59,7 +59,7 @@ def runs_of(call: Call) -> Work:
 
 
 def resend(call: Call) -> Response:
-    """Take a rejected event in after all, under its own id."""
+    """Accept a rejected event after all, under its own id."""
     events, now = call.world.events, call.world.clock.now()
     event_id = given_id(call.path, call.query, "event_id")
     rejected = events.rejected(event_id)

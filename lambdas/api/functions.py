@@ -1,4 +1,4 @@
-"""`/v1/functions`: what is declared at present, how busy it is, and how to start it without an event."""
+"""`/v1/functions`: the declared functions, their load, and how to start them without an event."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def invoke(call: Call) -> Response:
 
 
 def _views(call: Call, specs: list[FunctionSpec]) -> list[dict[str, Any]]:
-    """As in the manifest, with its `places`, and how many runs work, sleep or wait (`idle`), and have yet to begin."""
+    """As in the manifest, with `places`, and the numbers of runs: running, sleeping or waiting (`idle`), and
+    scheduled."""
     declared: list[dict[str, Any]] = msgspec.json.decode(manifest.encode(specs))
     counts, idle = call.world.runs.counts(), call.world.runs.idle()
     for spec, view in zip(specs, declared, strict=True):
         count = counts.get(view["id"], {})
         view["running"], view["backlog"] = count.get("running", 0), count.get("scheduled", 0)
         view["idle"] = idle.get(view["id"], 0)
-        view.pop("pattern", None)  # what the deployment matches events by: it follows from the triggers
+        view.pop("pattern", None)  # the rule's pattern: it follows from the triggers
         view["places"] = places.view(call.world, spec)
     return declared
 

@@ -1,4 +1,4 @@
-"""Calls that are promised and not there yet: they say so."""
+"""Planned calls that do not exist yet: each answers with an error that says so."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from tidemill_lambdas.router import Call
 
 
 def cancellations(_call: Call) -> Response:
-    raise Refused(501, "bulk cancellation is not there yet; cancel runs one by one with DELETE /v1/runs/{id}")
+    raise Refused(501, "bulk cancellation does not exist yet; cancel runs one by one with DELETE /v1/runs/{id}")
 
 
 def replays(_call: Call) -> Response:
-    raise Refused(501, "bulk replay is not there yet; run again one by one with POST /v1/runs/{id}/rerun")
+    raise Refused(501, "bulk replay does not exist yet; run again one by one with POST /v1/runs/{id}/rerun")
 
 
 def pause(_call: Call) -> Response:

@@ -1,4 +1,4 @@
-"""`/v1/runs/{id}/logs`: what the code of a run has said through `ctx.logger`, oldest first."""
+"""`/v1/runs/{id}/logs`: the lines that the code of a run logged through `ctx.logger`, oldest first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _view(line: LogLine) -> View:
 
 
 def _dropped(found: LogPage) -> list[View]:
-    """A line of the platform's own, where lines are gone."""
+    """A line from the platform which says that earlier lines are gone."""
     if not found.dropped or not found.lines:
         return []
     first = found.lines[0]

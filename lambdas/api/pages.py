@@ -1,6 +1,7 @@
-"""Lists, row by row: a server can serve others between the rows, and the page ends before a Lambda's answer is full.
+"""Builds the pages of lists row by row, so that a server can serve others in between, and a page fits a Lambda's
+answer.
 
-A row that cannot be read is named beside the others, under `damaged`: it hides none of them.
+A row that cannot be read is named under `damaged`; the other rows are shown.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from tidemill_lambdas.http import Response, raw
 from tidemill_lambdas.work import Work
 
 DAMAGE = (JournalError, msgspec.MsgspecError, ValueError, LookupError, TypeError)
-INLINES = (VALUE_INLINE, KIB, 0)  # a value with more bytes is only named; less and less, where the whole is too large
+INLINES = (VALUE_INLINE, KIB, 0)  # the largest inline values; smaller limits are tried if the whole is too large
 
-Key = tuple[int, str]  # what a cursor goes on from: when the row came into being, and its id
+Key = tuple[int, str]  # where a cursor continues: the row's creation time and id
 
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -32,12 +33,12 @@ class Rows:
     """The rows of an answer, encoded."""
 
     def __init__(self) -> None:
-        self.bytes = KIB  # for what stands around them
+        self.bytes = KIB  # bytes for the text around the rows
         self._rows: list[bytes] = []
         self._damaged: list[dict[str, str]] = []
 
     def add(self, key: Key, view: Callable[[], View]) -> bool:
-        """False: it does not fit any more."""
+        """False: the row does not fit."""
         try:
             row = _encode(view())
         except DAMAGE as error:
@@ -65,9 +66,9 @@ def page(
     key_of: Callable[[_T], Key],
     cursor: Callable[[Key], str],
 ) -> Work:
-    """The first of what was `found`: at most `limit`, and at least one, as long as their views fit into one answer.
+    """The first rows that were `found`: at most `limit`, at least one, as many as fit into one answer.
 
-    `found` has a row more than `limit`, where there is one; `cursor` says how the page after this one is asked for.
+    `found` has one row more than `limit` if there is one; `cursor` makes the cursor of the next page.
     """
     rows = Rows()
     last: Key | None = None
@@ -99,7 +100,7 @@ def entries(found: Sequence[_T], damaged: Sequence[Damaged]) -> Iterator[_T | Da
 
 
 def shrunk(view: Callable[[int], Any]) -> bytes:
-    """The first view that fits into one answer, encoded: its parameter is how large a value it may show."""
+    """The first view that fits into one answer, encoded. Its parameter is the largest inline value."""
     body = b""
     for inline in INLINES:
         body = _encode({"data": view(inline)})

@@ -1,4 +1,4 @@
-"""How full a function's limits are: places in use, runs in line, the longest wait; and the busiest keys."""
+"""The usage of a function's limits: places in use, runs in line, the longest wait, and the busiest keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill.ports import Usage, World
 
 
 def view(world: World, spec: FunctionSpec) -> list[dict[str, Any]]:
-    """One object a limit. A limit that functions share counts the runs of all of them."""
+    """One object per limit. A shared limit counts the runs of all its functions."""
     return [_limit(world, spec, declared) for declared in spec.flow.get("concurrency", ())]
 
 

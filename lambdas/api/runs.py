@@ -1,4 +1,4 @@
-"""`/v1/runs`: what events started, how far it has come, and how to stop it or do it again."""
+"""`/v1/runs`: the runs that events started, their progress, and how to cancel or rerun them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _key(head: Head) -> pages.Key:
 
 
 def end_of(call: Call, head: Head) -> list[Record]:
-    """Of a run's journal, what a list shows of it."""
+    """The terminal record of a run's journal, which a list shows."""
     return call.world.runs.read(head.run_id, head.end - 1)[:1] if head.end is not None else []
 
 
@@ -85,7 +85,7 @@ def rerun(call: Call) -> Response:
 
 
 def value(call: Call) -> Response:
-    """A value that is too large to be shown in its run."""
+    """A value that is too large to be shown inside its run."""
     head = head_of(call)
     seq = call.path["seq"]
     records = call.world.runs.read(head.run_id, int(seq) - 1)[:1] if _SEQ.fullmatch(seq) else []
@@ -106,7 +106,7 @@ def journal(call: Call) -> Work:
 
 
 def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]]) -> Work:
-    """A page of what a run has, oldest first."""
+    """A page of a run's journal or steps, oldest first."""
     head = head_of(call)
     limit = params.limit(call.query)
     begin, _ = cursors.read(f"{of} of {head.run_id}", call.query) or (0, "")
@@ -121,7 +121,7 @@ def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]])
 
 
 def _elsewhere(call: Call, body: bytes) -> Response:
-    """The answer; or where it is, if it is too large for a Lambda to give back."""
+    """The answer; or a redirect to it if it is too large for a Lambda's response."""
     blobs = call.world.blobs
     address = blobs.address(blobs.put(body)) if len(body) > ANSWER_BYTES else None
     return raw(200, body) if address is None else raw(303, b"", {"location": address})

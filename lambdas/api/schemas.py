@@ -1,4 +1,4 @@
-"""`/v1/schemas`: what the data of events looks like, by name and version."""
+"""`/v1/schemas`: the schemas of events' data, by name and version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v1/signals`: an answer from outside (a person's approval, say) for the runs that wait for it."""
+"""`/v1/signals`: sends a signal (for example a person's approval) to the runs that wait for it."""
 
 from __future__ import annotations
 

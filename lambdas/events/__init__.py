@@ -1,8 +1,8 @@
-"""Every event of the mill's bus comes by here: ours is stored and wakes who waits for it; a foreign one becomes ours.
+"""Handles every event on the deployment's bus: stores it and wakes the runs that wait for it, and stamps foreign
+events.
 
-What functions an event starts is none of this Lambda's business: it reaches them by their own queues, at the same time.
-Everything may be done twice. An id that was received before, with another content or at another time, changes nothing:
-the first content stands.
+This Lambda does not start functions: the event reaches them by their own queues at the same time. Everything may be
+done twice. An id that was received before, with other content or at another time, changes nothing: the first is kept.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from tidemill_lambdas.http import Refused
 from tidemill_lambdas.ingest import accept
 from tidemill_lambdas.strict_json import fits_words, loads
 
-Told = Callable[[Event], object]  # told of what was kept as rejected
-Delay = Callable[[str, int], object]  # sends a message of our own in so many seconds
+Told = Callable[[Event], object]  # called for each rejected event
+Delay = Callable[[str, int], object]  # sends a message to this queue with a delay in seconds
 
 
 class _Again(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message of our own: go on waking the waiters of this event; or, at this time, begin to: it was delayed."""
+    """This Lambda's message to itself: continue to wake the waits of this event, or begin at this time if it is
+    delayed."""
 
     wake: str
     after: receive.Mark | None = None
@@ -49,9 +50,9 @@ def work(
     rejected: Told = lambda _: None,
     delay: Delay = lambda _body, _seconds: None,
 ) -> None:
-    """One message of the events queue. Where `stopping()` comes before all are awake, a message says `later` where to
-    go on. An event that takes effect within minutes comes again by a `delay`ed message; the sweep sees to all others.
-    Raises ValueError for what is no event of EventBridge, and what the stores raise."""
+    """Process one message of the events queue. If `stopping()` comes before all waits are woken, a message sent by
+    `later` says where to continue. An event that takes effect within minutes comes again as a `delay`ed message; the
+    sweep handles all others. Raises ValueError for a message that is not from EventBridge, and the stores' errors."""
     if body.startswith('{"wake"'):
         _go_on(world, _again.decode(body), later, stopping, delay)
         return
@@ -71,7 +72,7 @@ def work(
 
 
 def remind(event_id: str, at: int, now: int, delay: Delay) -> None:
-    """Have the events queue told at this time that a delayed event takes effect; at once where it has already."""
+    """Send the events queue a message for the time when a delayed event takes effect; now if that has passed."""
     body = msgspec.json.encode(_Again(event_id, at=at)).decode()
     delay(body, min(max(-(-(at - now) // SECOND), 0), MESSAGE_DELAY // SECOND))
 
@@ -125,7 +126,7 @@ def _reject(world: World, found: envelope.Envelope, error: str, errors: Sequence
 
 
 def _body(detail: bytes) -> Any:
-    """The JSON that was sent, where it is some that can be kept; else its text, as much as is shown."""
+    """The JSON that was sent, if it can be stored; else its text, cut to the shown length."""
     try:
         value = loads(detail)
     except Refused:

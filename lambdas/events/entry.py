@@ -10,7 +10,7 @@ from tidemill.aws.world import client, settings, world
 from tidemill_lambdas import batch, events
 from tidemill_lambdas.observe import observed, rejected
 
-_MARGIN = 10_000  # milliseconds kept for what is at hand when the time is nearly up
+_MARGIN = 10_000  # milliseconds reserved to finish the current message
 
 
 @observed

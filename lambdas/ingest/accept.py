@@ -1,5 +1,5 @@
-"""From a body to events. The fast path decodes into typed structs, and when anything at all is odd leaves the answer
-to the slow one (`refuse`), which looks at plain JSON and names every problem."""
+"""Parses the body of a request into events. A fast path decodes into typed structs; if anything is unusual, the slow
+path (`refuse`) reads the plain JSON and names every problem."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _many = msgspec.json.Decoder(Annotated[list[_Sent], Meta(min_length=1, max_lengt
 
 
 def events(body: bytes, now: int, entropy: Entropy) -> list[Event]:
-    """The events of a body: one, or an array. Raises Refused if any of them is not as it should be."""
+    """The events of a body: one, or an array. Raises Refused if any of them is invalid."""
     array = body.lstrip()[:1] == b"["
     levels = JSON_DEPTH + array
     sent = None if too_deep(body, levels) else _decoded(body, array)
@@ -50,7 +50,7 @@ def events(body: bytes, now: int, entropy: Entropy) -> list[Event]:
 
 
 def cloud(request: Request, body: bytes, now: int, entropy: Entropy) -> list[Event]:
-    """The events of a request that carries CloudEvents. Raises Refused if any of them is not as it should be."""
+    """The events of a request that carries CloudEvents. Raises Refused if any of them is invalid."""
     sent = [msgspec.convert(each, _Cloud) for each in cloudevents.events(request, body, now)]
     return [msgspec.structs.replace(_event(each, now, entropy), data_context=each.data_context) for each in sent]
 

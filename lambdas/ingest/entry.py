@@ -1,4 +1,4 @@
-"""The Lambda behind `/e` and `/w`: it checks, stamps and publishes. Nothing is stored here."""
+"""The Lambda behind `/e` and `/w`: checks, stamps and publishes events. It stores nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why events are refused: every problem of every event, by its index and place."""
+"""Finds every problem of refused events, with the event's index and the place in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call: event keys only send, API keys read and act."""
+"""Checks the keys of requests: event keys only send, API keys read and act."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tidemill_lambdas.http import Refused, Request
 
 
 class Keys(Protocol):
-    """The keys that open this door; more than one of a kind while they are rotated."""
+    """The valid keys; more than one of a kind during a rotation."""
 
     def may_send(self, event_key: str) -> bool: ...
 
     def may_act(self, api_key: str) -> bool:
-        """`api_key` is empty where the request names none."""
+        """`api_key` is empty if the request has none."""
         ...
 
 
 class AnyKey:
-    """Every key opens: `tidemill dev` on a developer's own machine."""
+    """Accepts every key: for `tidemill dev` on a developer's machine."""
 
     def may_send(self, event_key: str) -> bool:  # noqa: ARG002
         return True
@@ -50,7 +50,7 @@ def check_event_key(keys: Keys, event_key: str) -> None:
 
 
 def api_key(request: Request) -> str:
-    """The key that a request names; empty where it names none."""
+    """The API key of a request; empty if there is none."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if kind.lower() == "bearer" else ""
 
@@ -65,7 +65,7 @@ def check_api_key(keys: Keys, request: Request) -> None:
 
 
 def _among(key: str, known: Iterable[str]) -> bool:
-    """Every known key is compared, whichever fits, so that the time taken tells nothing."""
+    """Compares every known key, whichever matches, so that the time reveals nothing."""
     given = key.encode("utf-8", "surrogatepass")
     found = [hmac.compare_digest(given, one.encode()) for one in known if one]
     return any(found)

@@ -1,8 +1,7 @@
-"""Puts a new key beside the old one: Secrets Manager's four steps of a rotation, each harmless to do twice.
+"""The Lambda that rotates keys: Secrets Manager's four steps of a rotation, each harmless to do twice.
 
-The reader of the keys accepts the current version and the one before it, so setting and testing a key is nothing that
-another system would have to be told: the new key is good from the moment it is current, the old one until the next
-rotation.
+The reader of the keys accepts the current version and the one before it, so no other
+system has to learn of a new key: it is valid from the moment it is current, and the old one until the next rotation.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def _pending(client: Client, secret: str, version: str) -> str:
 
 
 def _test(key: str) -> None:
-    """A key must be unguessable, and fit into a path and a header as it is."""
+    """A key must be unguessable, and valid in a path and a header without quoting."""
     if len(key) < KEY_BYTES or not key.isascii() or not key.replace("-", "").replace("_", "").isalnum():
         raise ValueError("the new key is not of letters, digits, - and _, or too short; start the rotation anew")
 

@@ -1,4 +1,4 @@
-"""The keys of a deployed mill, from Secrets Manager."""
+"""The keys of a deployment, from Secrets Manager."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill_lambdas.keys import KeyRing
 
 
 class StoredKeys:
-    """A key that is not known may be a new one: it is looked for once more before it is refused."""
+    """An unknown key may be new: the secret is read once more before the key is refused."""
 
     def __init__(self, *, event_keys: Secret | None = None, api_keys: Secret | None = None) -> None:
         self._event_keys = event_keys

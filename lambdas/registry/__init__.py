@@ -1,9 +1,9 @@
-"""The custom resource `Custom::TidemillFunction`: a stack's function, as the registry knows it, and its queues. (For
+"""The custom resource `Custom::TidemillFunction`: registers a stack's function, and makes its queues. (For
 the schemas of events see `schemas`.)
 
 CloudFormation asks with `RequestType` Create, Update or Delete. The physical id of the resource is the function's id:
-an update that gives it another one makes CloudFormation delete the old by its old physical id, after all else has
-succeeded; a deployment that is rolled back deletes the new one. Everything may be asked twice.
+an update that gives it another one makes CloudFormation delete the old by its old physical id, after everything else
+has succeeded; a rollback deletes the new one. Every request may come twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tidemill_lambdas.registry.queues import Queues, make, queues, retire
 from tidemill_lambdas.registry.refused import Refused
 
 _ID_CHARS = 257  # an app's name, a dot and a function's id
-_UNKNOWN = "none"  # the physical id of what never came into being
+_UNKNOWN = "none"  # the physical id of a resource that was never created
 
 Leaving = Callable[[FunctionSpec], object]
 _SAME = "deploy with the constructs of the same version of tidemill as the deployment that this stack joins"
@@ -31,9 +31,9 @@ _spec = msgspec.json.Decoder(FunctionSpec)
 
 
 def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = lambda _: None) -> str:
-    """Do what CloudFormation asks. The resource's physical id. Raises Refused.
+    """Carry out CloudFormation's request, and return the resource's physical id. Raises Refused.
 
-    `leaving` is told of a function that nobody will declare any more, while it is still known.
+    `leaving` is called for a function without another owner, while it is still registered.
     """
     owner = f"{_stack_name(event['StackId'])}/{event['LogicalResourceId']}"
     if event.get("ResourceType") == schemas.TYPE:
@@ -56,7 +56,7 @@ def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = 
 
 
 def physical_id(event: Mapping[str, Any]) -> str:
-    """Of a resource that could not be made or changed: what it was before."""
+    """The physical id of a resource that could not be created or changed: the one before."""
     return str(event.get("PhysicalResourceId") or _UNKNOWN)
 
 
@@ -79,6 +79,6 @@ def _queues(properties: Mapping[str, Any]) -> Queues | None:
 
 
 def _stack_name(arn: str) -> str:
-    """`arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>`; a stack that is made again keeps its name."""
+    """`arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>`; a stack that is created again keeps its name."""
     parts = arn.split("/")
     return parts[1] if len(parts) > 1 else arn

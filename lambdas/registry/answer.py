@@ -1,4 +1,4 @@
-"""How CloudFormation is told: by a PUT to an address of its own, signed for this one request and so never logged."""
+"""Answers CloudFormation by a PUT to its presigned URL, which is never logged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REASON_CHARS = 1_024  # the whole answer may have 4 KB
 def send(
     event: Mapping[str, Any], physical_id: str, problem: str | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Say that it is done, or what the `problem` is. Raises Unavailable where nobody takes the answer."""
+    """Report success, or the `problem`. Raises Unavailable if the answer is not accepted."""
     body = msgspec.json.encode(
         {
             "Status": "SUCCESS" if problem is None else "FAILED",
@@ -48,7 +48,7 @@ def _put(url: str, body: bytes) -> int:
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc, timeout=_TIMEOUT)
     try:
-        # The address is signed for an empty content type.
+        # The URL is signed for an empty content type.
         connection.request("PUT", f"{parts.path}?{parts.query}", body, {"content-type": ""})
         return connection.getresponse().status
     finally:

@@ -1,7 +1,7 @@
-"""A function leaves the stack, and its queue is deleted: the events in it become runs, which are held.
+"""Turns the events in the queue of a removed function into held runs, before the queue is deleted.
 
-What is no event, or comes later, is kept among the dead letters (see `queues`). So what was on its way is in the table
-when the queue goes, and goes on when the function is declared again.
+Other and later messages become dead letters (see `queues`). So the pending events are in the table when the queue is
+deleted, and their runs continue when the function is declared again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tidemill_lambdas.sweeper.adopt import letters, take
 def emptied(
     world: World, client: Client, settings: Settings, spec: FunctionSpec, more: Callable[[], bool]
 ) -> tuple[int, str | None]:
-    """How many events became runs, as long as `more()` says; and what went wrong."""
+    """Empty the queue while `more()` is true. Returns how many events became runs, and the errors."""
     url = settings.queue_url(spec.id)
     rescued = 0
     try:

@@ -1,4 +1,4 @@
-"""The Lambda that CloudFormation asks to write what functions declare; until it is answered a deployment stands."""
+"""The Lambda of the custom resource that registers functions; a deployment waits for its answer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tidemill_lambdas.registry.answer import send
 from tidemill_lambdas.registry.emptied import emptied
 from tidemill_lambdas.registry.refused import Refused
 
-_SECONDS = 30  # for a function's runs and events; the Lambda has 300, and then saves what is left of the queue
+_SECONDS = 30  # for a function's runs and events; the Lambda has 300, and needs the rest to save the queue
 
 
 def _serve_lines(table: Table, before: FunctionSpec | None, more: Callable[[], bool]) -> None:
-    """Serve the lines of limits that this deploy changes; what is not served here is looked at within the hour."""
+    """Serve the lines of limits that this deploy changes; the sweep serves the rest within the hour."""
     if before is None or declared(table, before.id) == before:
         return
     try:
-        here = replace(world(), registry=DynamoRegistry(table))  # which has read nothing yet
+        here = replace(world(), registry=DynamoRegistry(table))  # a new registry, without cached functions
         for _ in changed(here, [before]):
             if not more():
                 break

@@ -1,8 +1,8 @@
-"""A function's two queues, made where they are not there yet: CloudFormation would refuse a name that is taken.
+"""Creates a function's two queues unless they exist: CloudFormation would refuse an existing name.
 
-So a function that was removed finds its dead letters when it comes back, and an app moves to a stack of its own in one
-deployment. The queue of a function that is gone is deleted, and what was in it lies among the dead letters; of these
-the sweep begins what is a start, once the function is declared again.
+So a removed function keeps its dead letters until it comes back, and an app can move to its own stack in one
+deployment. The queue of a removed function is deleted, and its messages become dead letters; the sweep starts the runs
+of those that are starts once the function is declared again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DELETED_RECENTLY = ("QueueDeletedRecently", "AWS.SimpleQueueService.QueueDelete
 _WAIT = 5.0  # seconds between attempts to take a name again
 _ATTEMPTS = 14  # AWS keeps the name of a deleted queue for 60 seconds
 _PAGES = 200  # of ten messages that are saved from a queue
-_HIDDEN = 120  # seconds for which a message that is being saved is not given again
+_HIDDEN = 120  # seconds for which a message that is being saved stays invisible
 
 
 class Queues(msgspec.Struct, frozen=True, rename="pascal"):
@@ -31,23 +31,23 @@ class Queues(msgspec.Struct, frozen=True, rename="pascal"):
     dead_name: str
     attributes: dict[str, str]
     dead_attributes: dict[str, str]
-    keep: str = "true"  # CloudFormation makes text of everything
+    keep: str = "true"  # CloudFormation turns every value into text
 
 
 def queues(properties: Mapping[str, Any]) -> Queues | None:
-    """What a stack asks for; None: its queues are its own. Raises msgspec.ValidationError."""
+    """The queues in a stack's request; None: the stack makes them itself. Raises msgspec.ValidationError."""
     found = properties.get("Queues")
     return None if found is None else msgspec.convert(found, Queues)
 
 
 def make(client: Client, wanted: Queues, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Both queues, with these attributes; nothing is lost of those that are there."""
-    _ensure(client, wanted.dead_name, wanted.dead_attributes, sleep)  # first: the other one refers to it
+    """Make both queues with these attributes; existing queues keep their messages."""
+    _ensure(client, wanted.dead_name, wanted.dead_attributes, sleep)  # first: the other queue refers to it
     _ensure(client, wanted.name, wanted.attributes, sleep)
 
 
 def retire(client: Client, wanted: Queues) -> None:
-    """The function is gone: delete its queue, once what is in it lies among the dead letters."""
+    """The function is gone: move its messages to the dead letters, then delete its queue."""
     url = _url(client, wanted.name)
     dead = _url(client, wanted.dead_name)
     if wanted.keep != "true":
@@ -89,13 +89,13 @@ def _url(client: Client, name: str) -> str | None:
 
 
 def _saved(client: Client, url: str, dead: str) -> bool:
-    """Move the messages to the dead letters. Whether nothing is left: two reads in a row found none."""
+    """Move the messages to the dead letters. True once two reads in a row found none."""
     empty = 0
     for _ in range(_PAGES):
         asked = {
             "QueueUrl": url,
             "MaxNumberOfMessages": 10,
-            "WaitTimeSeconds": 1,  # asks every server of SQS, where a short poll asks some
+            "WaitTimeSeconds": 1,  # a long poll asks every server of SQS, a short poll only some
             "VisibilityTimeout": _HIDDEN,
             "MessageAttributeNames": ["All"],
         }

@@ -1,14 +1,14 @@
-"""Starts that ended in a dead-letter queue before any of our code ran become runs.
+"""Turns starts in dead-letter queues, which failed before any code of the platform ran, into runs.
 
-A deploy whose code cannot be loaded fails every message before the layer can create a head: the run would exist in no
-list, and nothing would ever start it. So these starts are given a head here, unclaimed and due: a run that anyone can
-see and cancel, and that goes on by itself once the code has been repaired. Their messages are deleted, for all that
-they said is now in the table.
+A deploy whose code cannot be loaded fails every message before the layer can create a head: the run would be in no
+list, and nothing would ever start it. So this module creates a head for these starts, unclaimed and due: a run that
+people can see and cancel, and that continues by itself once the code is fixed. It deletes their messages, because the
+table then has all of their content.
 
-Everything else stays where it is, for people to see: messages whose run exists (it fails by itself, see `look`), and
-messages that are none of ours. A function's dead letters are counted every ten minutes, a tenth of the functions each
-minute: nothing here is urgent, and asking costs what any request costs. Where there are some they are read as long as
-there is time, queue after queue in turn, and again in the next minute: a bad deploy may leave a hundred thousand.
+Everything else stays in the queue, for people to see: messages whose run exists (it fails by itself, see
+`core.next_action`), and messages of other senders. A function's dead letters are counted every ten minutes, a tenth of
+the functions each minute: nothing here is urgent, and each request costs money. Queues with dead letters are read while
+there is time, one after the other, and again in the next minute: a bad deploy may leave a hundred thousand.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from tidemill.model import CronTrigger, Event, FunctionSpec
 from tidemill.ports import World
 
 ROUND = 10  # minutes in which every function's dead letters are read once
-_HIDDEN = 60  # seconds for which what was read is not given again, so that reading gets on
-_WAIT = 1  # second: a read that does not wait asks some of a queue's machines, and misses what lies on the others
+_HIDDEN = 60  # seconds for which a message that was read stays invisible, so that reading makes progress
+_WAIT = 1  # second: a read without waiting asks only some of a queue's servers, and misses messages on others
 
 
 def turn(specs: Sequence[FunctionSpec], now: int, busy: Collection[str] = ()) -> list[FunctionSpec]:
-    """The functions whose dead letters are looked at in this minute; the `busy` ones, by their ids, in each."""
+    """The functions whose dead letters are read in this minute; the `busy` ones, by id, in every minute."""
     minute = now // MINUTE
     known = sorted(specs, key=lambda spec: spec.id)
     return [spec for number, spec in enumerate(known) if (number - minute) % ROUND == 0 or spec.id in busy]
 
 
 class Adopted(NamedTuple):
-    """How many became runs, what went wrong, and which functions have more of them."""
+    """How many became runs, the errors, and the functions that have more dead letters."""
 
     runs: int
     problems: list[str]
@@ -49,7 +49,7 @@ class Adopted(NamedTuple):
 def adopt(
     world: World, client: Client, settings: Settings, specs: Sequence[FunctionSpec], more: Callable[[], bool]
 ) -> Adopted:
-    """Read these functions' dead letters as long as `more()` says, ten of each queue in turn."""
+    """Read these functions' dead letters while `more()` is true, ten of each queue in turn."""
     adopted: Counter[str] = Counter()
     problems: list[str] = []
     left = deque(specs)
@@ -67,7 +67,7 @@ def adopt(
 
 
 def _some(client: Client, url: str) -> bool:
-    """Whether there are dead letters; of what has come within the last minute it may not know yet."""
+    """Whether there are dead letters; the count may lag by a minute."""
     asked = {"QueueUrl": url, "AttributeNames": ["ApproximateNumberOfMessages"]}
     found = client.call("sqs", "GetQueueAttributes", asked).get("Attributes", {})
     return int(found.get("ApproximateNumberOfMessages", 0)) > 0
@@ -106,7 +106,7 @@ def _begun(world: World, spec: FunctionSpec, body: str) -> bool:
         begun = receive.begin(world, spec, event)
     elif trigger is not None:
         begun = receive.fire(world, spec, trigger, found.at)
-    # A run that was begun just now need not be in the index yet; one that gathers events and has taken this one in is
+    # A run that was created just now may not be in the index yet; one that collects events and has this one is
     # found at once.
     return begun is not None or _in_a_run(world, spec, event)
 

@@ -1,7 +1,7 @@
-"""Delayed events that are due soon: the events queue is told of each, by a message that is held back until then.
+"""Sends a delayed message to the events queue for each delayed event that is due soon.
 
 So a delayed event needs no schedule of its own, and is as punctual after months as after minutes. A message may be
-lost: the event stays due, a while later, until it has been seen to.
+lost: the event stays due, a while later, until it has been processed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from tidemill.ports import World
 from tidemill_lambdas import events
 
 SOON = 3 * MINUTE  # sweeps come each minute, and one of them may fail
-AGAIN = 5 * MINUTE  # so long after its time a message may be under way before another one is sent
+AGAIN = 5 * MINUTE  # after this long past its time, another message is sent
 _PAGE = 100
 
 
 def sweep(world: World, more: Callable[[], bool], delay: events.Delay) -> list[str]:
-    """Send a message for each delayed event that is due soon, as long as `more()` says; what went wrong.
+    """Send a message for each delayed event that is due soon, while `more()` is true. Returns the errors.
 
-    Ends: each turn sends for events that it has not seen before.
+    It terminates: each turn sends for events that it has not seen before.
     """
     seen: set[str] = set()
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""The sweeper's Lambda, started each minute."""
+"""The Lambda of the sweep, which runs every minute."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tidemill_lambdas.sweeper import delayed
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import sweep
 
-_busy: set[str] = set()  # functions with more dead letters than there was time for: this process looks again at once
-_LEFT = 10_000  # milliseconds kept for ending well; what is not done by then is found in the next minute
+_busy: set[str] = set()  # functions with unread dead letters: this process reads them again in its next run
+_LEFT = 10_000  # milliseconds reserved for the end; the next minute finds the rest
 
 
 def _delay(body: str, seconds: int) -> None:
@@ -26,7 +26,7 @@ def _delay(body: str, seconds: int) -> None:
 
 @observed
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """How many runs were overdue, and how many dead letters became runs."""
+    """Returns how many runs were overdue, and how many dead letters became runs."""
     here = world.world()
 
     def more() -> bool:
@@ -44,6 +44,6 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
         logger.error(f"not swept, and found again in a minute: {problem}")
     backlog = sum(of.get("scheduled", 0) for of in here.runs.counts().values())
     for name, count in (("Backlog", backlog), ("SweeperFound", overdue), ("DeadLettersAdopted", adopted)):
-        if count:  # billed by the hours in which it is written; what is not written is nothing to the alarms
+        if count:  # billed by the hours with a value; to the alarms no value means zero
             metrics.count(name, count)
     return {"overdue": overdue, "adopted": adopted}

@@ -1,8 +1,8 @@
-"""The sweep: runs whose due time has passed, and that nobody looked at, are sent to their queues again.
+"""The sweep: sends a message for each open run whose due time has passed.
 
-Every message and schedule is a hint and may be lost; the due time in the head is what they hint at. A run found overdue
-gets a message and a due time a while ahead: so the next page, and the next minute's sweep, go on behind it, and a run
-that waits in a long queue is not sent there again each minute.
+Every message and schedule is a hint and may be lost; the due time in the head is the truth. An overdue run gets a
+message and a due time a while ahead, so that the next page, and the next minute's sweep, continue with other runs, and
+a run that waits in a long queue does not get a message every minute.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tidemill.limits import MINUTE, RECHECK, SECOND
 from tidemill.model import Head
 from tidemill.ports import World
 
-GRACE = 30 * SECOND  # a run due since then is not lost, only on its way
-AGAIN = 15 * MINUTE  # so long a message may be under way before another one is sent
+GRACE = 30 * SECOND  # a run that is overdue by less is not lost: its message is on its way
+AGAIN = 15 * MINUTE  # time for a message to arrive before another one is sent
 _PAGE = 100
 
 Held = Callable[[str, str, int], object]
@@ -27,9 +27,9 @@ Held = Callable[[str, str, int], object]
 def sweep(
     world: World, more: Callable[[], bool], held: Held = lambda _function, _run, _now: None
 ) -> tuple[int, list[str]]:
-    """Look for overdue runs as long as `more()` says. How many were found, and what went wrong with which.
+    """Search overdue runs while `more()` is true. Returns how many were found, and the errors.
 
-    `held` is told of each run whose function is not declared: the function, the run, the time.
+    `held` is called for each run whose function is not declared: the function, the run, the time.
     """
     seen: set[str] = set()
     problems: list[str] = []
@@ -37,7 +37,7 @@ def sweep(
         now = world.clock.now()
         found = [head for head in world.runs.overdue(now - GRACE, _PAGE) if head.run_id not in seen]
         if not found:
-            break  # or an index that has not heard yet what was done: the next minute comes anyway
+            break  # or the index lags behind: the next minute's sweep continues
         for head in found:
             seen.add(head.run_id)
             problem = _send(world, head, now, held)
@@ -49,7 +49,8 @@ def sweep(
 
 
 def _send(world: World, head: Head, now: int, held: Held) -> Exception | None:
-    """A message first, then the due time: what dies in between is found again. What went wrong, if something did."""
+    """Send the message first, then move the due time: after a crash in between the run is found again. Returns the
+    error."""
     due, reason = now + AGAIN, head.reason
     refused: AwsError | None = None
     try:
@@ -67,7 +68,7 @@ def _send(world: World, head: Head, now: int, held: Held) -> Exception | None:
 
 
 def _looked(world: World, head: Head) -> AwsError | None:
-    """A message that is refused will be refused again: it must not keep the sweep from what is overdue behind it."""
+    """A refused message will be refused again: it must not block the overdue runs behind it."""
     try:
         world.queue.wake(head.run_id, head.function_id)
     except AwsError as error:

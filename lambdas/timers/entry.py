@@ -13,7 +13,7 @@ from tidemill_lambdas.timers.forward import forward
 
 @observed
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
-    """SQS messages in, and those that are to come again out."""
+    """Processes SQS messages, and returns those to redeliver."""
     records = event["Records"]
     failed = forward(records, world.queue(), sooner(world.client(), world.settings().queues))
     for message_id, reason in failed.items():

@@ -1,4 +1,5 @@
-"""What schedules send, one to two minutes early, goes on to the functions' queues, delayed by the rest of the time."""
+"""Forwards the messages of schedules, which fire one to two minutes early, to the functions' queues with the rest as
+delay."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ _decode = msgspec.json.Decoder(_Wake).decode
 
 
 def forward(records: Sequence[Mapping[str, Any]], queue: SqsQueue, again: Again) -> dict[str, str]:
-    """Send them on. The ids of the messages that could not be, each with the reason; these come again."""
+    """Forward the messages. Returns the ids of those that failed, each with the reason; these come again."""
     failed: dict[str, str] = {}
     for record in records:
         try:
