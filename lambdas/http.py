@@ -20,9 +20,7 @@ Response = dict[str, Any]  # {"statusCode", "headers", "body"}
 
 _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 _encoder = msgspec.json.Encoder()
-_AS_TEXT = (
-    MIB  # a larger body is sent as base64, a third longer; JSON escapes may be five times longer
-)
+_AS_TEXT = MIB  # a larger body is sent as base64, a third longer; JSON escapes may be five times longer
 _TEXTS = ("text/", "application/json", "application/xml", "application/javascript")  # arrive as text, others as base64
 _ESCAPED = b'"\\\n\r\t'
 _ROOM = 64 * KIB  # of the Lambda's event, for everything but the body

@@ -19,7 +19,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IDependable
 
 from tidemill.model import CronTrigger
@@ -60,11 +59,9 @@ class Function(Construct):
         spec = declared.spec
         self.queues = FunctionQueues(self, "Queues", names=names, function_id=declared.id)
         rules = list(rules)
-        queue, dead, pattern = self.queues.queue, self.queues.dead, declared.pattern
+        pattern = declared.pattern
         if pattern is not None:
-            rules.append(
-                listen(self, "Rule", bus=bus, function_id=declared.id, pattern=pattern, queue=queue, dead=dead)
-            )
+            rules.append(listen(self, "Rule", bus=bus, function_id=declared.id, pattern=pattern, queues=self.queues))
         item = CustomResource(
             self,
             "Registry",
@@ -123,17 +120,16 @@ def listen(
     bus: events.IEventBus,
     function_id: str,
     pattern: dict[str, Any],
-    queue: sqs.IQueue,
-    dead: sqs.IQueue,
+    queues: FunctionQueues,
 ) -> events.Rule:
-    """The rule that brings a function the events of a pattern. What EventBridge cannot deliver goes to `dead`."""
+    """The rule that brings a function the events of a pattern. What EventBridge cannot deliver is a dead letter."""
     rule = events.Rule(
         scope,
         id,
         event_bus=bus,
         description=f"Starts {function_id}"[:512],
         event_pattern=events.EventPattern(source=[SOURCE]),  # replaced: the construct's type knows no `$or`
-        targets=[targets.SqsQueue(queue, dead_letter_queue=dead)],
+        targets=[targets.SqsQueue(queues.queue, dead_letter_queue=queues.dead)],
     )
     # As text: in an object CloudFormation takes no `null`, and drops it from lists.
     text = json.dumps(pattern, separators=(",", ":"), ensure_ascii=False)

@@ -9,7 +9,7 @@ from tidemill.core.journal import Record
 from tidemill.core.view.runs import journal_view, run_view, steps_view, whole_run_view
 from tidemill.core.view.values import View, encoded_value, has_value
 from tidemill.engine.intake.rerun import rerun as run_again
-from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import end as finish
 from tidemill.limits import ANSWER_BYTES, EVENT_ID_CHARS, VALUE_INLINE
 from tidemill.model import Head
 from tidemill.ports import Page, RunQuery
@@ -59,7 +59,7 @@ def one(call: Call) -> Response:
 
 def cancel(call: Call) -> Response:
     head = head_of(call)
-    if not outside.cancel(call.world, head.run_id, "cancelled by a call of the API"):
+    if not finish.cancel(call.world, head.run_id, "cancelled by a call of the API"):
         status = run_view(head_of(call), call.world.runs.read(head.run_id))["status"]
         raise Refused(409, f"run {head.run_id} has ended already ({status}), so there is nothing to cancel")
     return _whole(call, head_of(call))

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.messages import types as message
+from tidemill.aws.messages.parse import read as read_message
 from tidemill.aws.settings import Settings
-from tidemill.engine.intake import receive
+from tidemill.engine.intake import receive, start
 from tidemill.errors import Unavailable
 from tidemill.limits import MINUTE
 from tidemill.model import CronTrigger, Event, FunctionSpec
@@ -89,7 +90,7 @@ def take(world: World, client: Client, url: str, spec: FunctionSpec, letter: dic
 def _begun(world: World, spec: FunctionSpec, body: str) -> bool:
     """Whether this message was a start without a run, and has one now."""
     try:
-        found = message.read(body)
+        found = read_message(body)
     except message.NotAMessage:
         return False
     trigger = _trigger(spec, found) if isinstance(found, message.Tick) else None
@@ -101,14 +102,13 @@ def _begun(world: World, spec: FunctionSpec, body: str) -> bool:
         return False
     if _in_a_run(world, spec, event):
         return False
-    begun: str | None = None
-    if isinstance(found, message.Start):
-        begun = receive.begin(world, spec, event)
-    elif trigger is not None:
+    if isinstance(found, message.Tick) and trigger is not None:
         begun = receive.fire(world, spec, trigger, found.at)
+    else:
+        begun = start.begin(world, spec, event)
     # A run that was created just now may not be in the index yet; one that collects events and has this one is
     # found at once.
-    return begun is not None or _in_a_run(world, spec, event)
+    return begun.created or _in_a_run(world, spec, event)
 
 
 def _in_a_run(world: World, spec: FunctionSpec, event: Event) -> bool:

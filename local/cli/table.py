@@ -7,7 +7,7 @@ handed over as it is, so what others wrote is no markup.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from rich.console import Console, RenderableType
 from rich.highlighter import JSONHighlighter
@@ -18,6 +18,7 @@ from tidemill_local.cli import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Unpack
 
 _UNBOUNDED = 1_000_000  # columns, where a program or a file reads
 _GAP = 2
@@ -28,17 +29,19 @@ _STYLES = {
 _JSON = frozenset({"event", "data", "output"})  # facts whose values are shown in the colors of JSON
 
 
-def table(
-    header: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    indent: str = "",
-    *,
-    cut: Sequence[str] = (),
-    wrap: Sequence[str] = (),
-    right: Sequence[str] = (),
-    head: bool = True,
-) -> str:
+class Layout(TypedDict, total=False):
+    """Columns by name: `cut` and `wrap` are narrowed where the terminal has no room. `head`: the header is shown."""
+
+    cut: Sequence[str]
+    wrap: Sequence[str]
+    right: Sequence[str]
+    head: bool
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], indent: str = "", **layout: Unpack[Layout]) -> str:
     """Aligned columns. Where the terminal has no room, those of `cut` and `wrap` are narrowed, the widest first."""
+    cut, wrap, right = layout.get("cut", ()), layout.get("wrap", ()), layout.get("right", ())
+    head = layout.get("head", True)
     cells = [[text.clean(cell) for cell in row] for row in rows]
     if not text.columns():
         return _plain([list(header), *cells] if head else cells, indent, [name in right for name in header])

@@ -77,26 +77,30 @@ class Engine:
     ) -> Any:
         """One call with a short answer, which is JSON, or empty. Raises EngineError, TimeoutError."""
         data = b"" if body is None else msgspec.json.encode(body)
-        with _Answer(self, method, path, query, data, "application/json", time.monotonic() + seconds) as answer:
+        with _Answer(
+            self, method, self.target(path, query), data, "application/json", time.monotonic() + seconds
+        ) as answer:
             said = answer.read(_SAID)
         return msgspec.json.decode(said) if said.strip() else None
 
     def build(self, tar: bytes, tag: str, deadline: float) -> None:
         """Build an image of a folder. Raises EngineError with what the build said last, TimeoutError."""
         query = {"t": tag, "rm": "1", "forcerm": "1", "version": "1"}
-        with _Answer(self, "POST", "/build", query, tar, "application/x-tar", deadline) as answer:
+        with _Answer(self, "POST", self.target("/build", query), tar, "application/x-tar", deadline) as answer:
             _progress(answer)
 
     def pull(self, image: str, deadline: float) -> None:
         """Fetch an image by name. Raises as `build` does."""
-        with _Answer(self, "POST", "/images/create", _named(image), b"", "application/json", deadline) as answer:
+        with _Answer(
+            self, "POST", self.target("/images/create", _named(image)), b"", "application/json", deadline
+        ) as answer:
             _progress(answer)
 
     def logs(self, container: str, deadline: float) -> Generator[tuple[int, bytes]]:
         """What a container says, as it says it, until it ends: 1 for standard output, 2 for standard error."""
         query = {"follow": "1", "stdout": "1", "stderr": "1"}
         path = f"/containers/{container}/logs"
-        with _Answer(self, "GET", path, query, b"", "application/json", deadline) as answer:
+        with _Answer(self, "GET", self.target(path, query), b"", "application/json", deadline) as answer:
             while head := answer.exactly(8):
                 left = int.from_bytes(head[4:], "big")
                 while left:
@@ -136,15 +140,13 @@ class _Answer:
         self,
         engine: Engine,
         method: str,
-        path: str,
-        query: Mapping[str, str],
+        target: str,
         body: bytes,
         kind: str,
         deadline: float,
     ) -> None:
         self._deadline = deadline
         try:
-            target = engine.target(path, query)
             self._connection, self._sock, self._response = engine.ask(method, target, body, kind, deadline)
             if self._response.status >= 300:
                 said = self.read(_SAID)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from tidemill.core.flow import rate, throttle
 from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.model import Place
-from tidemill.ports import Holder, Usage, Waiting, Window
+from tidemill.ports import Grant, Hold, Leaver, Usage, Waiting, Window
 
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database
@@ -63,15 +63,16 @@ class SqliteFlow:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._pools: dict[str, dict[str, Holder]] = {}  # by key, by run
+        self._pools: dict[str, dict[str, Hold]] = {}  # by key, by run
         # Leases that are longer than they are stored, by key and run: a server that starts anew has no claims.
-        self._longer: dict[tuple[str, str], Holder] = {}
+        self._longer: dict[tuple[str, str], Hold] = {}
         self._lines: dict[str, _Line] = {}  # by key
         self._n = 0  # the last number given out in a line; 0: not known
 
     # Places.
 
-    def take(self, place: Place, run_id: str, token: int, until: int, now: int, known: bool) -> bool:  # noqa: ARG002
+    def take(self, place: Place, hold: Hold, now: int, *, known: bool) -> bool:  # noqa: ARG002
+        run_id, token, until = hold.run_id, hold.token, hold.until
         held = self._held(place.key)
         mine = held.get(run_id)
         if mine is not None:
@@ -87,17 +88,15 @@ class SqliteFlow:
         elif mine.token == token and until < mine.until:  # another executor that was after the same claim
             return True
         elif mine.token == token and until > mine.until:  # as it was given for: only its lease is longer
-            self._longer[place.key, run_id] = Holder(run_id, token, until)
+            self._longer[place.key, run_id] = hold
         elif (mine.token, mine.until) != (token, until):
             self._longer.pop((place.key, run_id), None)
             sql = "UPDATE place SET token = ?, until = ? WHERE key = ? AND run_id = ?"
             self._db.write(sql, (token, until, place.key, run_id))
-        held[run_id] = Holder(run_id, token, until)
+        held[run_id] = hold
         return True
 
-    def park(
-        self, place: Place, waiting: Waiting, until: int, now: int, limit: Callable[[str], int]
-    ) -> list[tuple[str, str]]:
+    def park(self, place: Place, waiting: Waiting, grant: Grant) -> list[tuple[str, str]]:
         line = self._line(place.key)
         if line.whole and all(each.run_id != waiting.run_id for each in line.first):
             known = False
@@ -111,40 +110,29 @@ class SqliteFlow:
             each = _Waiting(
                 waiting.rank, self._number(), waiting.run_id, waiting.function_id, waiting.token, place.label
             )
-            self._db.write("INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (place.key, *each, now))
+            self._db.write("INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (place.key, *each, grant.now))
             line.add(each)
-        return self._serve(place, None, until, now, limit)
+        return self._serve(place, None, grant)
 
-    def pass_on(
-        self,
-        place: Place,
-        run_id: str,
-        upto: int | None,
-        rank: int | None,
-        until: int,
-        now: int,
-        limit: Callable[[str], int],
-    ) -> list[tuple[str, str]]:
+    def pass_on(self, place: Place, leaver: Leaver, grant: Grant) -> list[tuple[str, str]]:
         held = self._held(place.key)
-        mine = held.get(run_id)
-        if rank is not None and mine is None:
-            self._leave_line(place.key, rank, run_id)
-        free = mine is not None and (upto is None or mine.token <= upto)
-        return self._serve(place, run_id if free else None, until, now, limit)
+        mine = held.get(leaver.run_id)
+        if leaver.rank is not None and mine is None:
+            self._leave_line(place.key, leaver.rank, leaver.run_id)
+        free = mine is not None and (leaver.upto is None or mine.token <= leaver.upto)
+        return self._serve(place, leaver.run_id if free else None, grant)
 
-    def _serve(
-        self, place: Place, leaver: str | None, until: int, now: int, limit: Callable[[str], int]
-    ) -> list[tuple[str, str]]:
+    def _serve(self, place: Place, leaver: str | None, grant: Grant) -> list[tuple[str, str]]:
         """Give what is free to the first in line, and the place of `leaver` first of all."""
         held = self._held(place.key)
-        self._lapse(place, now)
+        self._lapse(place, grant.now)
         if leaver not in held:
             leaver = None
         granted: list[tuple[str, str]] = []
         while (first := self._first(place.key)) is not None:  # ends: each turn takes one out of the line
-            if len(held) - (leaver is not None) >= limit(first.function_id):
+            if len(held) - (leaver is not None) >= grant.limit(first.function_id):
                 break
-            self._give(place, first, until, held, leaver)
+            self._give(place, first, grant.until, held, leaver)
             granted.append((first.run_id, first.function_id))
             leaver = None
         if leaver is not None:
@@ -153,7 +141,7 @@ class SqliteFlow:
             self._db.write("DELETE FROM place WHERE key = ? AND run_id = ?", (place.key, leaver))
         return granted
 
-    def holders(self, key: str) -> list[Holder]:
+    def holders(self, key: str) -> list[Hold]:
         return list(self._held(key).values())
 
     def lines(self, family: str) -> list[tuple[str, str]]:
@@ -194,7 +182,7 @@ class SqliteFlow:
         self._lines.clear()
         self._n = 0
 
-    def _give(self, place: Place, to: _Waiting, until: int, held: dict[str, Holder], of: str | None) -> None:
+    def _give(self, place: Place, to: _Waiting, until: int, held: dict[str, Hold], of: str | None) -> None:
         """Give the place of the run `of`, or a free one, to the first in line."""
         self._db.write("DELETE FROM line WHERE key = ? AND rank = ? AND n = ?", (place.key, to.rank, to.n))
         self._lines[place.key].first.popleft()
@@ -208,19 +196,19 @@ class SqliteFlow:
             sql = "INSERT OR REPLACE INTO place (run_id, token, until, label, key) VALUES (?, ?, ?, ?, ?)"
             self._db.write(sql, (*values, place.key))
         self._longer.pop((place.key, to.run_id), None)
-        held[to.run_id] = Holder(to.run_id, to.token, until)
+        held[to.run_id] = Hold(to.run_id, to.token, until)
 
-    def _held(self, key: str) -> dict[str, Holder]:
+    def _held(self, key: str) -> dict[str, Hold]:
         """Who holds the places of a key: read once, then remembered."""
         held = self._pools.get(key)
         if held is None:
             if len(self._pools) >= _REMEMBERED:
                 self._pools.clear()
             rows = self._db.rows("SELECT run_id, token, until FROM place WHERE key = ?", (key,))
-            held = self._pools[key] = {row[0]: self._lasting(key, Holder(*row)) for row in rows}
+            held = self._pools[key] = {row[0]: self._lasting(key, Hold(*row)) for row in rows}
         return held
 
-    def _lasting(self, key: str, stored: Holder) -> Holder:
+    def _lasting(self, key: str, stored: Hold) -> Hold:
         longer = self._longer.get((key, stored.run_id))
         return longer if longer is not None and longer.token == stored.token else stored
 

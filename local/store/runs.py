@@ -20,7 +20,7 @@ import msgspec
 from tidemill.core.journal import Record, Started, decode, encode
 from tidemill.errors import JournalError
 from tidemill.model import Admission, Head, HeadChange, Parent, RunStatus
-from tidemill.ports import Page, RunQuery
+from tidemill.ports import APPENDED, Appended, Lost, Page, RunQuery
 from tidemill.warm import Warm
 from tidemill_local.store.listed import paged
 
@@ -124,9 +124,9 @@ class SqliteRuns:
 
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         found = self.append_raw(run_id, seq, [encode(record) for record in records], change)
-        return None if found is None else _decoded(run_id, found)
+        return APPENDED if found is None else Lost(_decoded(run_id, found))
 
     def rewrite(self, run_id: str, seq: int, record: Record) -> None:
         self._fresh.pop(run_id, None)

@@ -15,7 +15,7 @@ from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.messages.envelope import SOURCE, event_of, read
 from tidemill.core.journal import Record
 from tidemill.model import Event, Head, HeadChange
-from tidemill.ports import Blobs, Clock
+from tidemill.ports import Appended, Blobs, Clock, Lost
 from tidemill_local.testing import moto
 from tidemill_local.testing.bus import Bus
 from tidemill_local.testing.kept_logs import KeptLogs
@@ -40,7 +40,7 @@ class WatchedRuns(DynamoRuns):
 
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         found = super().append(run_id, seq, records, change)
         if change is not None:
             self._watch(run_id)

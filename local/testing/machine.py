@@ -31,7 +31,7 @@ from tidemill.engine.runs import append as outside
 from tidemill.errors import NonDeterministicError
 from tidemill.limits import RENEW_BEFORE
 from tidemill.model import Event, EventSchema, Head, HeadChange, Parent, WebhookSpec
-from tidemill.ports import World
+from tidemill.ports import Appended, Lost, World
 from tidemill.sdk.function import Function
 from tidemill_local.server.registry import LocalRegistry
 from tidemill_local.testing.doubles import Crash, Doubles
@@ -91,10 +91,10 @@ class _Keeper(StoreKeeper):
 
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         self._live()
         found = super().append(head, seq, records, _unhurried(head, records, change))
-        if found is None and self._doubles.dies_after(records):
+        if isinstance(found, Appended) and self._doubles.dies_after(records):
             self.die()
         return found
 

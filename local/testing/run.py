@@ -14,7 +14,7 @@ from tidemill.core.view.runs import journal_view, steps_view
 from tidemill.duration import parse_time
 from tidemill.engine.drive.steps import outcome
 from tidemill.engine.intake.rerun import rerun
-from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import end as finish
 from tidemill.model import SIGNAL, Failure, Head
 from tidemill.sdk.event_view import EventView, view
 
@@ -156,7 +156,7 @@ class Run:
     def cancel(self, reason: str = "cancelled by the test") -> bool:
         """Cancel it. False: it had ended already."""
         self._machine.pass_a_moment()
-        cancelled = outside.cancel(self._machine.world, self.id, reason)
+        cancelled = finish.cancel(self._machine.world, self.id, reason)
         self._machine.settle()
         return cancelled
 

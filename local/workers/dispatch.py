@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tidemill.core.journal import HandedOver, Record
 from tidemill.core.state import fold
 from tidemill.engine.drive.claim import Opened, attend, open_run
+from tidemill.engine.runs.append import append
 from tidemill.model import Failure, HeadChange
 from tidemill_local.server.ready import ReadyQueue
 from tidemill_local.store.errors import StoreError
@@ -244,7 +245,7 @@ class Dispatcher:
         state = fold(self._world.runs.read(run.head.run_id))
         if state.claim is not None:
             now = self._world.clock.now()
-            self._world.runs.append(run.head.run_id, state.seq + 1, [HandedOver(now)], HeadChange("running", now))
+            append(self._world, run.head.run_id, state.seq + 1, [HandedOver(now)], HeadChange("running", now))
 
     def _release(self, slot: Slot) -> None:
         """If the slot still has a run, its claim has lapsed: the run is looked at at once."""

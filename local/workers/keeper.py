@@ -21,6 +21,7 @@ from tidemill import errors
 from tidemill.core.journal import AttemptFailed, Cancelled, Ended, HandedOver, Record, Skipped, Suspended
 from tidemill.engine.drive.host import ExecutorGone
 from tidemill.model import Event, Failure, Head, HeadChange, Parent, Wait
+from tidemill.ports import APPENDED, Appended, Lost
 from tidemill_local.workers import wire
 
 _READ = 16 * 1024  # bytes at a time; each slot has a buffer of its own
@@ -76,10 +77,10 @@ class SocketKeeper:
 
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         conflict = _conflict.decode(self._call(wire.Append(head.run_id, seq, list(records), change)))
         self._left = conflict is None and isinstance(records[-1], LEAVES)
-        return conflict
+        return APPENDED if conflict is None else Lost(conflict)
 
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
         return _match.decode(self._call(wire.PutWaits(list(waits), list(taken))))

@@ -16,6 +16,7 @@ from tidemill.core.journal import Record
 from tidemill.engine.drive.claim import Opened
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.model import AtWork, Failure, Head
+from tidemill.ports import Lost
 from tidemill_local.server.tick import Tick
 from tidemill_local.store.errors import StoreError
 from tidemill_local.workers import wire
@@ -170,12 +171,13 @@ class Slot:
     def _append(self, call: wire.Append) -> list[Record] | None:
         found = self._keeper.append(self._head(call.run_id), call.seq, call.records, call.change)
         last = call.records[-1]
-        if found is None:
-            self._owner.appended(self, call.records)
-        if found is None and isinstance(last, LEAVES):
+        if isinstance(found, Lost):
+            return found.found
+        self._owner.appended(self, call.records)
+        if isinstance(last, LEAVES):
             self.run = None  # it has been left in order
             self._owner.free(self)
-        return found
+        return None
 
     def _head(self, run_id: str) -> Head:
         if self.run is None or self.run.head.run_id != run_id:

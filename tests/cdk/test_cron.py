@@ -228,8 +228,9 @@ def test_jitter_is_a_flexible_window(jitter: int, window: int | None):
 
 def test_what_scheduler_sends_is_read_as_a_tick():
     from tidemill.aws.messages import types as message
+    from tidemill.aws.messages.parse import read as read_message
 
     (schedule,) = schedules(CronTrigger("0 9 * * *", "Europe/Paris"))
     body = schedule.input.replace("<aws.scheduler.scheduled-time>", "2026-11-22T08:00:00Z")
     at = int(datetime(2026, 11, 22, 8, tzinfo=UTC).timestamp() * 1_000)
-    assert message.read(body) == message.Tick("0 9 * * *", "Europe/Paris", at)
+    assert read_message(body) == message.Tick("0 9 * * *", "Europe/Paris", at)

@@ -6,7 +6,7 @@ import pytest
 
 from tidemill.core.flow.throttle import Limit, Turn
 from tidemill.model import Place
-from tidemill.ports import FlowStore, Holder, Waiting, Window
+from tidemill.ports import FlowStore, Grant, Hold, Leaver, Waiting, Window
 
 NOW, UNTIL = 1_790_000_000_000, 1_790_000_900_000
 ONE, TWO = Place("f/k", 1, label="ann"), Place("f/k", 2, label="ann")
@@ -14,11 +14,11 @@ RUNS = Place("g/k", 1, "runs")
 
 
 def take(flow: FlowStore, run: str, place: Place = ONE, token: int = 1, now: int = NOW, until: int = UNTIL) -> bool:
-    return flow.take(place, run, token, until, now, False)
+    return flow.take(place, Hold(run, token, until), now, known=False)
 
 
 def park(flow: FlowStore, run: str, rank: int, place: Place = ONE, token: int = 1, now: int = NOW) -> list[str]:
-    granted = flow.park(place, Waiting(run, "shop.pay", token, rank), UNTIL, now, lambda _: place.limit)
+    granted = flow.park(place, Waiting(run, "shop.pay", token, rank), Grant(now, UNTIL, lambda _: place.limit))
     return [run_id for run_id, _ in granted]
 
 
@@ -28,11 +28,10 @@ def pass_on(
     place: Place = ONE,
     upto: int | None = None,
     rank: int | None = None,
-    now: int = NOW,
     limit: int | None = None,
 ) -> list[str]:
     places = limit if limit is not None else place.limit
-    granted = flow.pass_on(place, run, upto, rank, UNTIL, now, lambda _: places)
+    granted = flow.pass_on(place, Leaver(run, upto, rank), Grant(NOW, UNTIL, lambda _: places))
     assert all(function_id == "shop.pay" for _, function_id in granted)
     return [run_id for run_id, _ in granted]
 
@@ -44,7 +43,7 @@ def holding(flow: FlowStore, place: Place = ONE) -> set[str]:
 def test_as_many_hold_a_place_as_there_are(flow: FlowStore) -> None:
     assert [take(flow, run, TWO) for run in ("a", "b", "c")] == [True, True, False]
     assert holding(flow) == {"a", "b"}
-    assert sorted(flow.holders("f/k"), key=lambda h: h.run_id)[0] == Holder("a", 1, UNTIL)
+    assert sorted(flow.holders("f/k"), key=lambda h: h.run_id)[0] == Hold("a", 1, UNTIL)
 
 
 def test_a_key_is_isolated_from_others(flow: FlowStore) -> None:
@@ -63,7 +62,7 @@ def test_taking_twice_is_taking_once(flow: FlowStore) -> None:
 def test_a_newer_claim_holds_the_place_on_and_an_older_one_has_lost_it(flow: FlowStore) -> None:
     assert take(flow, "a", token=3)
     assert take(flow, "a", token=5, until=UNTIL + 7)
-    assert flow.holders("f/k") == [Holder("a", 5, UNTIL + 7)]
+    assert flow.holders("f/k") == [Hold("a", 5, UNTIL + 7)]
     assert not take(flow, "a", token=3)
     pass_on(flow, "a", upto=4)
     assert holding(flow) == {"a"}
@@ -74,11 +73,11 @@ def test_a_newer_claim_holds_the_place_on_and_an_older_one_has_lost_it(flow: Flo
 @pytest.mark.parametrize("known", [False, True])
 def test_of_two_executors_after_the_same_claim_the_slower_shortens_no_lease(flow: FlowStore, known: bool) -> None:
     assert take(flow, "a", token=5, until=UNTIL + 7)
-    assert flow.take(ONE, "a", 5, UNTIL, NOW, known)
-    assert flow.holders("f/k") == [Holder("a", 5, UNTIL + 7)]
+    assert flow.take(ONE, Hold("a", 5, UNTIL), NOW, known=known)
+    assert flow.holders("f/k") == [Hold("a", 5, UNTIL + 7)]
     assert not take(flow, "b", now=UNTIL, until=UNTIL + 9)
-    assert flow.take(ONE, "a", 5, UNTIL + 8, NOW, known)
-    assert flow.holders("f/k") == [Holder("a", 5, UNTIL + 8)]
+    assert flow.take(ONE, Hold("a", 5, UNTIL + 8), NOW, known=known)
+    assert flow.holders("f/k") == [Hold("a", 5, UNTIL + 8)]
 
 
 def test_a_place_that_counts_steps_is_free_when_its_lease_has_passed(flow: FlowStore) -> None:
@@ -91,7 +90,7 @@ def test_a_place_that_counts_steps_is_free_when_its_lease_has_passed(flow: FlowS
 def test_a_place_that_counts_runs_is_not(flow: FlowStore) -> None:
     assert take(flow, "a", RUNS)
     assert not take(flow, "b", RUNS, now=UNTIL + 1)
-    pass_on(flow, "a", RUNS, now=UNTIL + 1)
+    flow.pass_on(RUNS, Leaver("a"), Grant(UNTIL + 1, UNTIL, lambda _: RUNS.limit))
     assert take(flow, "b", RUNS, now=UNTIL + 1)
 
 
@@ -100,7 +99,7 @@ def test_a_place_passes_to_the_first_in_line(flow: FlowStore) -> None:
     for run, rank in (("b", 30), ("c", 10), ("d", 20)):
         park(flow, run, rank)
     assert pass_on(flow, "a") == ["c"]
-    assert flow.holders("f/k") == [Holder("c", 1, UNTIL)]
+    assert flow.holders("f/k") == [Hold("c", 1, UNTIL)]
     assert not take(flow, "e")  # never free while someone waits
     assert take(flow, "c", token=1)
     assert not take(flow, "e")
@@ -128,7 +127,7 @@ def test_a_run_keeps_its_position_and_stands_there_with_its_new_token(flow: Flow
     park(flow, "c", 11)
     park(flow, "b", 10, token=4)
     assert pass_on(flow, "a") == ["b"]
-    assert flow.holders("f/k") == [Holder("b", 4, UNTIL)]
+    assert flow.holders("f/k") == [Hold("b", 4, UNTIL)]
 
 
 def test_nobody_gets_past_a_line(flow: FlowStore) -> None:
@@ -139,16 +138,16 @@ def test_nobody_gets_past_a_line(flow: FlowStore) -> None:
     assert pass_on(flow, "a", limit=0) == []
     assert holding(flow) == set()
     assert not take(flow, "new")
-    assert not flow.take(ONE, "b", 1, UNTIL, NOW, True)
+    assert not flow.take(ONE, Hold("b", 1, UNTIL), NOW, known=True)
     assert park(flow, "new", 30) == ["b"]
-    assert flow.take(ONE, "b", 1, UNTIL, NOW, True)
+    assert flow.take(ONE, Hold("b", 1, UNTIL), NOW, known=True)
     assert [pass_on(flow, run, upto=9) for run in ("b", "c", "new")] == [["c"], ["new"], []]
     assert take(flow, "d")
 
 
 def test_who_stands_in_line_when_a_place_has_become_free_has_it(flow: FlowStore) -> None:
     assert park(flow, "a", 10) == ["a"]
-    assert flow.take(ONE, "a", 1, UNTIL, NOW, True)
+    assert flow.take(ONE, Hold("a", 1, UNTIL), NOW, known=True)
     assert park(flow, "b", 10) == []
     assert pass_on(flow, "a") == ["b"]
 
@@ -168,7 +167,7 @@ def test_who_is_found_in_line_again_gives_away_what_has_lapsed(flow: FlowStore) 
     park(flow, "b", 10)
     park(flow, "c", 20)
     assert park(flow, "c", 20, now=UNTIL) == ["b"]
-    assert flow.take(ONE, "b", 1, UNTIL + 9, UNTIL, True)
+    assert flow.take(ONE, Hold("b", 1, UNTIL + 9), UNTIL, known=True)
     assert park(flow, "c", 20, now=UNTIL) == []
 
 
@@ -176,7 +175,7 @@ def test_a_lapsed_place_of_a_run_goes_on_to_be_its_own(flow: FlowStore) -> None:
     """Late, but nobody else was given it."""
     take(flow, "a")
     park(flow, "b", 10)
-    assert flow.take(ONE, "a", 2, UNTIL + 9, UNTIL + 1, True)
+    assert flow.take(ONE, Hold("a", 2, UNTIL + 9), UNTIL + 1, known=True)
     assert not take(flow, "new", now=UNTIL + 2)
 
 

@@ -9,7 +9,7 @@ from tidemill.core.journal import Cancelled, Claimed, Ended, HandedOver, Record,
 from tidemill.errors import JournalError
 from tidemill.limits import DAY, MAP_CHUNKS
 from tidemill.model import Admission, Event, Failure, Head, HeadChange, Parent, Place, RunStatus
-from tidemill.ports import RunQuery, RunStore
+from tidemill.ports import APPENDED, Lost, RunQuery, RunStore
 
 NOW = 1_790_000_000_000
 EVENT = Event("e1", "order/placed", {"n": 1, "deep": {"list": [1, 2.5, None, "ü"]}}, NOW - 5, NOW, {"id": "u1"}, "1")
@@ -88,29 +88,29 @@ def test_records_of_every_size_come_back(runs: RunStore) -> None:
     born(runs, "r1")
     big = StepDone("s", "run", NOW, NOW, value=bytes(range(256)) * 1_000)
     failed = StepDone("t", "run", NOW, NOW, attempts=3, failure=Failure("ValueError", "ä" * 2_000, stack="x\x00y"))
-    assert runs.append("r1", 1, [big]) is None
-    assert runs.append("r1", 2, [failed]) is None
+    assert runs.append("r1", 1, [big]) == APPENDED
+    assert runs.append("r1", 2, [failed]) == APPENDED
     assert runs.read("r1") == [BORN, big, failed]
 
 
 def test_the_first_to_append_at_a_number_has_it(runs: RunStore) -> None:
     born(runs, "r1")
     mine, theirs = Claimed(NOW, "a/1", NOW + 9), Claimed(NOW, "b/1", NOW + 9)
-    assert runs.append("r1", 1, [theirs]) is None
-    assert runs.append("r1", 1, [mine]) == [theirs]
-    assert runs.append("r1", 2, [HandedOver(NOW)]) is None
-    assert runs.append("r1", 1, [mine]) == [theirs, HandedOver(NOW)]
-    assert runs.append("r1", 0, [mine]) == [BORN, theirs, HandedOver(NOW)]
+    assert runs.append("r1", 1, [theirs]) == APPENDED
+    assert runs.append("r1", 1, [mine]) == Lost([theirs])
+    assert runs.append("r1", 2, [HandedOver(NOW)]) == APPENDED
+    assert runs.append("r1", 1, [mine]) == Lost([theirs, HandedOver(NOW)])
+    assert runs.append("r1", 0, [mine]) == Lost([BORN, theirs, HandedOver(NOW)])
     assert runs.read("r1") == [BORN, theirs, HandedOver(NOW)]
 
 
 def test_several_records_are_appended_together_or_not_at_all(runs: RunStore) -> None:
     made = born(runs, "r1")
     three: list[Record] = [StepDone(k, "run", NOW, NOW) for k in "abc"]
-    assert runs.append("r1", 1, three) is None
+    assert runs.append("r1", 1, three) == APPENDED
     late: list[Record] = [StepDone(k, "run", NOW, NOW) for k in "defgh"]
-    assert runs.append("r1", 1, late, HeadChange("completed", None)) == three
-    assert runs.append("r1", 1, late[:1]) == three
+    assert runs.append("r1", 1, late, HeadChange("completed", None)) == Lost(three)
+    assert runs.append("r1", 1, late[:1]) == Lost(three)
     assert runs.read("r1", after=1) == three[1:]
     assert runs.read("r1", after=2) == three[2:]
     assert runs.read("r1", after=3) == []
@@ -121,7 +121,7 @@ def test_several_records_are_appended_together_or_not_at_all(runs: RunStore) -> 
 def test_many_records_at_once(runs: RunStore) -> None:
     born(runs, "r1")
     many: list[Record] = [StepDone(str(i), "run", NOW, NOW) for i in range(300)]
-    assert runs.append("r1", 1, many) is None
+    assert runs.append("r1", 1, many) == APPENDED
     assert runs.read("r1", after=100) == many[100:]
 
 
@@ -137,7 +137,7 @@ def test_what_a_lost_append_would_have_done_is_not_done(runs: RunStore) -> None:
     runs.append("r1", 1, [Claimed(NOW, "b/1", NOW + 9)])
     change = HeadChange("completed", None, ended_at=NOW, end=1)
     for records in ([Ended(NOW, "completed")], [HandedOver(NOW), Ended(NOW, "completed")], [HandedOver(NOW)]):
-        assert runs.append("r1", 1, records, change) == [Claimed(NOW, "b/1", NOW + 9)]
+        assert runs.append("r1", 1, records, change) == Lost([Claimed(NOW, "b/1", NOW + 9)])
     assert runs.head("r1") == made
     assert ids(runs.overdue(5, 9)) == ["r1"]
 
@@ -151,8 +151,8 @@ def test_a_birth_of_every_size(runs: RunStore) -> None:
             Claimed(NOW, "a/1", NOW + 9),
         ]
         assert runs.create(head(run_id, event_ids=("e1",)), records)
-        assert runs.append(run_id, 2, [HandedOver(NOW)]) is None
-        assert runs.append(run_id, 2, [HandedOver(NOW + 1)]) == [HandedOver(NOW)]
+        assert runs.append(run_id, 2, [HandedOver(NOW)]) == APPENDED
+        assert runs.append(run_id, 2, [HandedOver(NOW + 1)]) == Lost([HandedOver(NOW)])
         assert runs.read(run_id) == [*records, HandedOver(NOW)]
         assert runs.read(run_id, after=0) == [*records[1:], HandedOver(NOW)]
         assert runs.read(run_id, after=1) == [HandedOver(NOW)]
@@ -162,8 +162,8 @@ def test_a_birth_of_every_size(runs: RunStore) -> None:
 
 def test_one_append_told_twice_finds_itself(runs: RunStore) -> None:
     born(runs, "r1")
-    assert runs.append("r1", 1, [HandedOver(NOW)]) is None
-    assert runs.append("r1", 1, [HandedOver(NOW)]) == [HandedOver(NOW)]
+    assert runs.append("r1", 1, [HandedOver(NOW)]) == APPENDED
+    assert runs.append("r1", 1, [HandedOver(NOW)]) == Lost([HandedOver(NOW)])
 
 
 def test_reading_on(runs: RunStore) -> None:
@@ -192,11 +192,11 @@ def test_opening_a_run_reads_its_head_and_what_its_snapshot_does_not_hold(runs: 
     assert runs.open("r1") == (made, [BORN])
     records: list[Record] = [StepDone(str(i), "run", NOW, NOW) for i in range(120)]
     for number, record in enumerate(records, 1):
-        assert runs.append("r1", number, [record]) is None
+        assert runs.append("r1", number, [record]) == APPENDED
     assert runs.open("r1") == (made, [BORN, *records])
     runs.put_snapshot("r1", 119, b"folded")
-    assert runs.append("r1", 121, [HandedOver(NOW)], HeadChange("running", 7, snapshot=119)) is None
-    assert runs.append("r1", 122, [HandedOver(NOW), HandedOver(NOW)]) is None
+    assert runs.append("r1", 121, [HandedOver(NOW)], HeadChange("running", 7, snapshot=119)) == APPENDED
+    assert runs.append("r1", 122, [HandedOver(NOW), HandedOver(NOW)]) == APPENDED
     opened = runs.open("r1")
     assert opened is not None
     assert opened[0] == runs.head("r1")
@@ -224,7 +224,7 @@ def test_an_append_is_seen_by_who_has_looked_before(runs: RunStore) -> None:
     made = born(runs, "r1")
     assert (runs.head("r1"), runs.read("r1"), runs.read("r1", after=0)) == (made, [BORN], [])
     claim = Claimed(NOW, "boot/1", NOW + 9)
-    assert runs.append("r1", 1, [claim], HeadChange("waiting", 7)) is None
+    assert runs.append("r1", 1, [claim], HeadChange("waiting", 7)) == APPENDED
     assert runs.read("r1") == [BORN, claim]
     changed = runs.head("r1")
     assert changed is not None
@@ -233,7 +233,7 @@ def test_an_append_is_seen_by_who_has_looked_before(runs: RunStore) -> None:
 
 def test_an_append_that_lost_to_the_creation_finds_it(runs: RunStore) -> None:
     made = born(runs, "r1")
-    assert runs.append("r1", 0, [HandedOver(NOW)], HeadChange("failed", None)) == [BORN]
+    assert runs.append("r1", 0, [HandedOver(NOW)], HeadChange("failed", None)) == Lost([BORN])
     assert (runs.head("r1"), runs.read("r1")) == (made, [BORN])
 
 
@@ -273,7 +273,7 @@ def test_many_runs_that_nobody_has_looked_at(runs: RunStore, many: int) -> None:
     for n in {0, 1, 4_095, 4_096, 4_097} & set(range(many)) | {many - 1}:
         assert unkept(runs.head(f"r{n}")) == head(f"r{n}")
         assert runs.read(f"r{n}") == [BORN]
-        assert runs.append(f"r{n}", 1, [HandedOver(n)]) is None
+        assert runs.append(f"r{n}", 1, [HandedOver(n)]) == APPENDED
 
 
 # The head follows.
@@ -283,7 +283,7 @@ def test_a_change_leaves_what_it_does_not_name_but_due_and_reason(runs: RunStore
     made = born(
         runs, "r1", reason="queued", version="v1", attempt=2, started_at=3, snapshot=4, needs_cleanup=True, end=5
     )
-    assert runs.append("r1", 1, [HandedOver(NOW)], HeadChange("sleeping", None)) is None
+    assert runs.append("r1", 1, [HandedOver(NOW)], HeadChange("sleeping", None)) == APPENDED
     made.status, made.due, made.reason = "sleeping", None, None
     assert runs.head("r1") == made
 
@@ -309,7 +309,7 @@ def test_a_change_writes_all_that_it_names(runs: RunStore) -> None:
 
 def test_a_change_of_an_append_that_lost_is_not_made(runs: RunStore) -> None:
     made = born(runs, "r1")
-    assert runs.append("r1", 0, [Cancelled(NOW, "x")], HeadChange("cancelled", None)) == [BORN]
+    assert runs.append("r1", 0, [Cancelled(NOW, "x")], HeadChange("cancelled", None)) == Lost([BORN])
     assert runs.head("r1") == made
 
 
@@ -513,10 +513,9 @@ def test_an_outsiders_record_comes_between(runs: RunStore) -> None:
     born(runs, "r1")
     runs.append("r1", 1, [Claimed(NOW, "a/1", NOW + 9)])
     match = Resolved("w", NOW, event=EVENT, label="yes")
-    assert runs.append("r1", 2, [match]) is None
-    found = runs.append("r1", 2, [StepDone("s", "run", NOW, NOW)])
-    assert found == [match]
-    assert runs.append("r1", 2 + len(found), [StepDone("s", "run", NOW, NOW)]) is None
+    assert runs.append("r1", 2, [match]) == APPENDED
+    assert runs.append("r1", 2, [StepDone("s", "run", NOW, NOW)]) == Lost([match])
+    assert runs.append("r1", 3, [StepDone("s", "run", NOW, NOW)]) == APPENDED
 
 
 def test_renewing_a_run_changes_nothing_that_is_read(runs: RunStore) -> None:
@@ -544,5 +543,5 @@ def test_a_run_that_is_born_with_very_many_records(runs: RunStore) -> None:
     assert not runs.create(head("r1"), [BORN, *steps])
     assert runs.read("r1", 83_998) == steps[-2:]
     assert len(runs.read("r1")) == 84_001
-    assert runs.append("r1", 84_001, steps[:3_000]) is None
-    assert runs.append("r1", 84_001, steps[:3_000]) == steps[:3_000]
+    assert runs.append("r1", 84_001, steps[:3_000]) == APPENDED
+    assert runs.append("r1", 84_001, steps[:3_000]) == Lost(steps[:3_000])

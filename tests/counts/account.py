@@ -37,8 +37,8 @@ from tidemill.aws.liveness import UntilThen
 from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
-from tidemill.engine.intake.receive import takes
-from tidemill.engine.runs import append as outside
+from tidemill.engine.intake.start import takes
+from tidemill.engine.runs import end as finish
 from tidemill.model import CronTrigger, Event, Head
 from tidemill.ports import World
 from tidemill_lambdas import ingest
@@ -151,7 +151,7 @@ class Account:
         self.clock.ms = max(end, self.clock.ms)
 
     def cancel(self, run_id: str) -> None:
-        assert self._invoked("api", lambda: outside.cancel(self.world, run_id, "enough"))
+        assert self._invoked("api", lambda: finish.cancel(self.world, run_id, "enough"))
         self.settle()
 
     def tick(self, function_id: str) -> None:

@@ -29,7 +29,7 @@ from tidemill.aws.dynamo.table import Table  # noqa: E402
 from tidemill.core.flow import keys  # noqa: E402
 from tidemill.core.flow.throttle import Limit, Turn  # noqa: E402
 from tidemill.model import Place  # noqa: E402
-from tidemill.ports import Waiting, Window  # noqa: E402
+from tidemill.ports import Grant, Hold, Leaver, Waiting, Window  # noqa: E402
 from tidemill_local.testing import moto  # noqa: E402
 from tidemill_local.testing.meter import Meter  # noqa: E402
 
@@ -83,16 +83,16 @@ def run(number: int) -> str:
 
 
 def take(flow: DynamoFlow, where: Place, number: int, known: bool = False) -> bool:
-    return flow.take(where, run(number), 2, UNTIL, NOW, known)
+    return flow.take(where, Hold(run(number), 2, UNTIL), NOW, known=known)
 
 
 def park(flow: DynamoFlow, where: Place, number: int) -> list[tuple[str, str]]:
     waiting = Waiting(run(number), "shop.process-order", 2, NOW + number)
-    return flow.park(where, waiting, UNTIL, NOW, lambda _: where.limit)
+    return flow.park(where, waiting, Grant(NOW, UNTIL, lambda _: where.limit))
 
 
 def leave(flow: DynamoFlow, where: Place, number: int) -> list[tuple[str, str]]:
-    return flow.pass_on(where, run(number), 2, None, UNTIL, NOW, lambda _: where.limit)
+    return flow.pass_on(where, Leaver(run(number), 2, None), Grant(NOW, UNTIL, lambda _: where.limit))
 
 
 def places() -> Iterator[tuple[str, Cost]]:

@@ -58,6 +58,8 @@ def test_a_room_of_more_than_a_dozen_modules_is_listed_with_its_reason() -> None
 
 
 CROWDED = {
+    "tidemill/core": "one module for each kind of decision",
+    "lambdas/api": "one module for each kind of resource that the HTTP API has",
     "tidemill/aws/dynamo": "one module for each kind of item in the one table",
     "tidemill/engine/drive": "one module for each kind of thing that running code does",
     "tidemill": "the public face, and the plain data below every room",

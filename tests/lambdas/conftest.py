@@ -19,7 +19,7 @@ from tidemill.engine.drive.claim import open_run
 from tidemill.engine.intake.receive import DirectBus
 from tidemill.engine.runs import end as finish
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, Failure, FunctionSpec
-from tidemill.ports import World
+from tidemill.ports import APPENDED, World
 from tidemill_lambdas import api, ingest
 from tidemill_lambdas.api.about import document
 from tidemill_lambdas.keys import AnyKey, Keys
@@ -142,7 +142,7 @@ class Caller:
     def append(self, run_id: str, *records: Record) -> None:
         """What an executor appends."""
         seq = len(self.world.runs.read(run_id))
-        assert self.world.runs.append(run_id, seq, records) is None
+        assert self.world.runs.append(run_id, seq, records) == APPENDED
 
     def end(self, run_id: str, value: bytes | None = b"null", failure: Failure | None = None) -> None:
         ended = Ended(self.world.clock.now(), "failed" if failure else "completed", None if failure else value, failure)

@@ -13,7 +13,7 @@ from tidemill.core.match import resolve
 from tidemill.duration import iso
 from tidemill.engine.runs import match_waits
 from tidemill.model import SIGNAL, Event, HeadChange, Wait
-from tidemill.ports import Waiting
+from tidemill.ports import APPENDED, Grant, Hold, Waiting
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -63,9 +63,9 @@ def test_how_full_its_limits_are(call: Caller) -> None:
     call.world.registry.replace([spec], "v2")  # type: ignore[attr-defined]
     flow = call.world.flow
     narrow = next(p for p in places.places(spec, Event("e", "n", {"user": "ann"}, 1, 1)) if p.limit == 1)
-    flow.take(narrow, "r1", 1, NOW + 9, NOW, False)
+    flow.take(narrow, Hold("r1", 1, NOW + 9), NOW, known=False)
     for number in (1, 2):
-        flow.park(narrow, Waiting(f"w{number}", spec.id, 1, number), NOW + 9, NOW + number, lambda _: 1)
+        flow.park(narrow, Waiting(f"w{number}", spec.id, 1, number), Grant(NOW + number, NOW + 9, lambda _: 1))
     first, second = call.get(f"/v1/functions/{spec.id}").data["places"]
     waits = {"used": 1, "waiting": 2, "oldest_wait": iso(NOW + 1)}
     assert first == {
@@ -130,7 +130,7 @@ def test_a_signal_reaches_the_run_that_waits_for_it(call: Caller) -> None:
     seq = len(call.world.runs.read(run_id))
     blocked = tuple(Blocked(wait.key, "signal", NOW, None, "go", (wait,)) for wait in waits)
     suspended = Suspended(NOW, None, blocked)
-    assert call.world.runs.append(run_id, seq, [suspended], HeadChange("waiting", NOW + 60_000)) is None
+    assert call.world.runs.append(run_id, seq, [suspended], HeadChange("waiting", NOW + 60_000)) == APPENDED
     assert call.post("/v1/signals", {"signal": "stop"}).data == {"run_ids": []}
     answer = call.post("/v1/signals", {"signal": "go", "data": {"by": "me"}})
     assert (answer.status, answer.data) == (200, {"run_ids": [run_id]})

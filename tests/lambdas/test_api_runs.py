@@ -8,6 +8,7 @@ import pytest
 
 from tidemill.core.journal import Blocked, StepDone, Suspended
 from tidemill.model import Failure, HeadChange
+from tidemill.ports import APPENDED
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -116,7 +117,7 @@ def test_steps_of_a_suspended_run(call: Caller) -> None:
     blocked = (Blocked("nap", "sleep", NOW, NOW + 60_000), Blocked("ok", "wait", NOW, None, "x/y"))
     seq = len(call.world.runs.read(run_id))
     change = HeadChange("waiting", NOW + 60_000)
-    assert call.world.runs.append(run_id, seq, [Suspended(NOW, NOW + 60_000, blocked)], change) is None
+    assert call.world.runs.append(run_id, seq, [Suspended(NOW, NOW + 60_000, blocked)], change) == APPENDED
     run = call.get(f"/v1/runs/{run_id}").data
     assert run["status"] == "waiting"
     assert [(step["id"], step["status"]) for step in run["steps"]] == [("nap", "sleeping"), ("ok", "waiting")]

@@ -24,7 +24,7 @@ from tidemill.core.journal import StepDone
 from tidemill.engine.drive.claim import open_run
 from tidemill.limits import ANSWER_BYTES, MIB
 from tidemill.model import FunctionSpec
-from tidemill.ports import World
+from tidemill.ports import APPENDED, World
 from tidemill_lambdas import events
 from tidemill_lambdas.keys.stored import api_keys, event_keys
 from tidemill_local.testing import moto
@@ -160,7 +160,7 @@ def test_a_value_too_large_for_an_answer_is_where_its_answer_leads(mill: Mill) -
     value = "é" * (4 * MIB)
     journal = mill.world.runs.read(run_id)
     step = StepDone("large", "run", 1, 2, value=json.dumps(value, ensure_ascii=False).encode())
-    assert mill.world.runs.append(run_id, len(journal), [step]) is None
+    assert mill.world.runs.append(run_id, len(journal), [step]) == APPENDED
     large = mill.api("GET", f"/v1/runs/{run_id}")[1]["data"]["steps"][0]["output"]
     assert large["bytes"] > ANSWER_BYTES
     path = urlsplit(large["$large"]).path

@@ -18,7 +18,7 @@ from tidemill.aws.dynamo.registry import DynamoRegistry
 from tidemill.aws.dynamo.table import Table
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.aws.world import build
-from tidemill.engine.intake import receive
+from tidemill.engine.intake.start import begin
 from tidemill.errors import Unavailable
 from tidemill.limits import DAY, MINUTE, RECHECK
 from tidemill.model import Event, EventTrigger, FunctionSpec
@@ -254,7 +254,7 @@ def test_a_run_whose_function_is_gone_is_held_with_its_reason_and_due_when_it_is
 ) -> None:
     here, pay = Left(table), spec("shop.pay", "paid")
     handle(asked("Create", pay), table, NOW)
-    run_id = receive.begin(here.world, pay, Event("e1", "paid", {}, NOW, NOW))
+    run_id = begin(here.world, pay, Event("e1", "paid", {}, NOW, NOW)).began
     assert run_id is not None
     now = here.world.clock.now()
     far = now + 30 * DAY

@@ -14,11 +14,11 @@ from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.messages import dead_letters as dead
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
 from tidemill.core.journal import Cancelled
-from tidemill.engine.intake import receive
+from tidemill.engine.intake.start import begin
 from tidemill.errors import Unavailable
 from tidemill.limits import HOUR, MINUTE
 from tidemill.model import Event, FunctionSpec, HeadChange, TimeoutSpec
-from tidemill.ports import World
+from tidemill.ports import APPENDED, World
 from tidemill_lambdas.sweeper import sweep as sweeping
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import AGAIN, GRACE, sweep
@@ -39,7 +39,7 @@ def event(n: int) -> Event:
 def started(world: World, count: int, **changes: Any) -> list[str]:
     """Runs that nobody has looked at yet; they are due within the hour."""
     spec = msgspec.structs.replace(spec_of(world), **changes)
-    found = [receive.begin(world, spec, event(n)) for n in range(count)]
+    found = [begin(world, spec, event(n)).began for n in range(count)]
     looks(world).clear()
     return [run_id for run_id in found if run_id]
 
@@ -109,10 +109,10 @@ def test_it_stops_when_its_time_is_up_and_goes_on_in_the_next_minute(world: Worl
 
 
 def test_an_ended_run_is_never_overdue(world: World):
-    from tidemill.engine.runs import append as outside
+    from tidemill.engine.runs import end as finish
 
     (run_id,) = started(world, 1)
-    outside.cancel(world, run_id, "enough")
+    finish.cancel(world, run_id, "enough")
     pass_(world, 10 * HOUR)
     assert sweep(world, always) == (0, [])
 
@@ -134,7 +134,7 @@ def test_a_run_whose_function_is_gone_ends_where_it_has_ended(world: World):
     (run_id,) = started(world, 1)
     now = world.clock.now()
     change = HeadChange("cancelled", due=now, reason="enough", ended_at=now, end=1)
-    assert world.runs.append(run_id, 1, [Cancelled(now, "enough")], change) is None
+    assert world.runs.append(run_id, 1, [Cancelled(now, "enough")], change) == APPENDED
     world.registry.replace([], "v2")  # type: ignore[attr-defined]
     pass_(world, HOUR + MINUTE)
     assert sweep(world, always) == (1, [])

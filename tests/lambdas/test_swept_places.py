@@ -8,6 +8,7 @@ from tidemill import App, Concurrency, Context
 from tidemill.core.flow import concurrency as places
 from tidemill.limits import HOUR, MINUTE
 from tidemill.model import Place
+from tidemill.ports import Hold
 
 app = App("shop")
 
@@ -21,7 +22,7 @@ def test_a_lapsed_place_goes_to_the_first_in_line_within_the_hour_and_then_down_
     account = Account(app)
     flow, now = account.world.flow, account.clock.now()
     place = Place(f"{places.family(work.spec, work.spec.flow['concurrency'][0])}/", 1)
-    assert flow.take(place, "dead", 2, now + MINUTE, now, False)
+    assert flow.take(place, Hold("dead", 2, now + MINUTE), now, known=False)
     for who in ("first", "second", "third"):
         account.post({"id": f"event-{who:0>20}", "name": "go", "data": {"who": who}})
         account.advance(1_000)
@@ -49,7 +50,7 @@ def test_who_comes_anew_serves_the_line_before_itself() -> None:
     account = Account(app)
     flow, now = account.world.flow, account.clock.now()
     place = Place(f"{places.family(work.spec, work.spec.flow['concurrency'][0])}/", 1)
-    assert flow.take(place, "dead", 2, now + MINUTE, now, False)
+    assert flow.take(place, Hold("dead", 2, now + MINUTE), now, known=False)
     account.post({"id": "old", "name": "go", "data": {"who": "old"}})
     account.advance(2 * MINUTE)
     assert account.heads("old")[0].status == "scheduled"

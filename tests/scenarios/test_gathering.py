@@ -8,7 +8,7 @@ import pytest
 
 from tidemill import App, Batch, Concurrency, Context, Debounce, Singleton, Throttle
 from tidemill.core.journal import Gathered
-from tidemill.engine.intake import receive
+from tidemill.engine.intake import start
 from tidemill.limits import DEBOUNCE_EVENTS, DROPPED_EVENTS
 
 
@@ -214,11 +214,11 @@ def test_an_id_comes_again_after_a_debounce_has_dropped_its_first_event(serve):
             mill.send("go", {"n": n})
         (run,) = mill.runs("shop.work")
         world, spec = mill._machine.world, mill._machine.world.registry.function("shop.work")
-        assert receive.begin(world, spec, old) is None, "its message comes again: it is in the run"
+        assert start.begin(world, spec, old).began is None, "its message comes again: it is in the run"
         assert run.event_ids[-1] != "x"
         _again(mill, "again")
         assert run.event_ids[-1] == "x"
         mill.advance("2h")
         assert run.output == ["again"]
-        assert receive.begin(world, spec, old) is None, "its message comes again after the run began"
+        assert start.begin(world, spec, old).began is None, "its message comes again after the run began"
         assert len(mill.runs("shop.work")) == 1

@@ -14,7 +14,7 @@ from simulation import states
 from tidemill import values
 from tidemill.core.journal import StepDone
 from tidemill.engine.intake.rerun import rerun
-from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import end as finish
 from tidemill.model import Head
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _cancel_one(system: System, head: Head) -> None:
 
     def work() -> None:
         states.note(system, run_id, "cancelled by API")
-        system.note(outside.cancel(system.world, run_id, API))
+        system.note(finish.cancel(system.world, run_id, API))
 
     system.deliver(f"cancel {run_id}", work, durable=True)
 

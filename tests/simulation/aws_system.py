@@ -31,11 +31,12 @@ from tidemill.aws.liveness import UntilThen
 from tidemill.aws.messages import types as message
 from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.messages.envelope import entry
+from tidemill.aws.messages.parse import read as read_message
 from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.messages.redelivery import sooner
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
 from tidemill.engine.drive.drive import drive
-from tidemill.engine.intake import receive
+from tidemill.engine.intake import start
 from tidemill.errors import Unavailable
 from tidemill.model import Event
 from tidemill.ports import World
@@ -112,8 +113,8 @@ class AwsSystem(System):
         """Whether a start lies among the dead letters that has not become a run yet."""
         for spec in self.registry.functions():
             for letter in self.cloud.letters.get(dead_letter_name(MILL, spec.id), []):
-                found = message.read(letter.body)
-                if isinstance(found, message.Start) and receive.takes(spec, found.event):
+                found = read_message(letter.body)
+                if isinstance(found, message.Start) and start.takes(spec, found.event):
                     runs = self.stores.runs.of_event(found.event.id)
                     if not any(head.function_id == spec.id for head in runs):
                         return True

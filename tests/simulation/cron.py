@@ -49,7 +49,7 @@ class WallClock:
 def started(system: SyncSystem) -> Cron:
     def fire(spec: FunctionSpec, trigger: CronTrigger, at: int) -> None:
         system.deliver(
-            f"tick {spec.id}", lambda: system.note(receive.fire(system.world, spec, trigger, at)), durable=True
+            f"tick {spec.id}", lambda: system.note(receive.fire(system.world, spec, trigger, at).began), durable=True
         )
 
     return Cron(cast("Any", Timers(system)), WallClock(system), fire)

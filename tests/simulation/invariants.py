@@ -24,7 +24,7 @@ from tidemill.core.journal import (
     Suspended,
 )
 from tidemill.core.state import fold
-from tidemill.engine.intake import receive
+from tidemill.engine.intake import start
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
 from tidemill.model import ENDED, ENDS, FAILED, FINISHED, INVOKED, TIMER, Head
@@ -182,7 +182,7 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
             began: dict[str, Any] = event.data.get("event") or {} if event.name == FINISHED else {}
             if _unheard(system, str(event.data.get("function_id")), began.get("name")):
                 continue
-            should = receive.takes(spec, event)
+            should = start.takes(spec, event)
             has = (spec.id, event.id) in started
             if should and not has:
                 problems.append(f"event {event.id} ({event.name}) did not start {spec.id}")

@@ -9,6 +9,7 @@ import msgspec
 from simulation import states
 
 from tidemill.errors import Unavailable
+from tidemill.ports import APPENDED
 
 if TYPE_CHECKING:
     from simulation.loop import Loop
@@ -29,7 +30,7 @@ class Faulty:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._port, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             system = self._system
             system.watchdog.note(name, args)
             system.pause()
@@ -37,9 +38,9 @@ class Faulty:
             if chance < 0.004:
                 raise Unavailable(f"{name} did not answer")
             cells = states.before(system, name, args)
-            result = method(*args)
+            result = method(*args, **options)
             system.asked(name, args, result)
-            system.met.update(cells if result is None else ())
+            system.met.update(cells if result in (None, APPENDED) else ())
             if chance < 0.008:
                 raise Unavailable(f"{name} did not answer in time")
             return result

@@ -23,7 +23,7 @@ from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
 from tidemill.model import Event
-from tidemill.ports import Keeper, World
+from tidemill.ports import APPENDED, Keeper, World
 from tidemill_local.server.clock import NS, PlatformClock
 from tidemill_local.workers.claims import FOREVER, Claims
 
@@ -38,12 +38,12 @@ class Counted:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._port, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             self._system.watchdog.note(name, args)
             cells = states.before(self._system, name, args)
-            result = method(*args)
+            result = method(*args, **options)
             self._system.asked(name, args, result)
-            self._system.met.update(cells if result is None else ())
+            self._system.met.update(cells if result in (None, APPENDED) else ())
             return result
 
         return call
@@ -59,9 +59,9 @@ class Requests:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._keeper, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             self._system.pause()
-            return method(*args)
+            return method(*args, **options)
 
         return call
 

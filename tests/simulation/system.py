@@ -33,11 +33,11 @@ from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed, follows
 from tidemill.engine.drive.passed_by import Passed
-from tidemill.engine.intake import delayed, receive
+from tidemill.engine.intake import delayed, receive, start
 from tidemill.engine.intake.serve_lines import changed
 from tidemill.errors import Unavailable
 from tidemill.model import Event, FunctionSpec, Wait
-from tidemill.ports import EventQuery, Keeper, World
+from tidemill.ports import Appended, EventQuery, Keeper, World
 from tidemill_local.server.registry import LocalRegistry
 
 START = 1_767_225_600_000
@@ -188,7 +188,7 @@ class System:
         """A port has done this."""
         if name == "put" and isinstance(args[0], Wait) and self.loop.actor is not None:
             self.waiters[args[0].run_id, args[0].key] = self.loop.actor.root
-        elif name == "append" and result is None:
+        elif name == "append" and isinstance(result, Appended):
             self._claimed(args[0], args[2])
         elif name == "create" and result:
             self._claimed(args[0].run_id, args[1])
@@ -354,7 +354,7 @@ class System:
         spec = self.registry.function(function_id)
         if spec is None:
             return  # its messages are gone with it
-        run_id = receive.begin(self.world, spec, event)
+        run_id = start.begin(self.world, spec, event).began
         if run_id is not None:
             self.advance(run_id)
 

@@ -17,7 +17,7 @@ from tidemill.engine.drive import keeper as keep
 from tidemill.engine.intake import admit
 from tidemill.engine.runs import concurrency as held
 from tidemill.model import Event, HeadChange, Place
-from tidemill.ports import World
+from tidemill.ports import Appended, Lost, World
 from tidemill_local.store.flow import SqliteFlow
 from tidemill_local.store.runs import SqliteRuns
 
@@ -29,8 +29,8 @@ def one_place_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of n is n + 1."""
     take = SqliteFlow.take
 
-    def generous(self: SqliteFlow, place: Place, *args: Any) -> bool:
-        return take(self, Place(place.key, place.limit + 1, place.counts, place.label), *args)
+    def generous(self: SqliteFlow, place: Place, *args: Any, **known: bool) -> bool:
+        return take(self, Place(place.key, place.limit + 1, place.counts, place.label), *args, **known)
 
     monkeypatch.setattr(SqliteFlow, "take", generous)
 
@@ -95,7 +95,7 @@ def a_batch_is_joined_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def careless(
         self: SqliteRuns, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         if isinstance(records[0], Gathered):
             return append(self, run_id, len(self.read(run_id)), records, None)
         return append(self, run_id, seq, records, change)

@@ -37,11 +37,11 @@ class Throttled:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._port, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             if self._system.overloaded(0.5):
                 self._system.loop.pause(TRIES)
                 raise Unavailable(f"{name} was throttled")
-            return method(*args)
+            return method(*args, **options)
 
         return call
 

@@ -23,7 +23,7 @@ from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
 from tidemill.model import Event, Head, HeadChange, Wait
-from tidemill.ports import World
+from tidemill.ports import Appended, Lost, World
 from tidemill_local.store.runs import SqliteRuns
 
 SEEDS = {"local": 400, "sync": 297, "aws": 300, "moto": 3}
@@ -70,7 +70,7 @@ def without_condition_on_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def careless(
         self: SqliteRuns, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         if isinstance(records[-1], Suspended):
             seq = len(self.read(run_id))
         return append(self, run_id, seq, records, change)
@@ -83,9 +83,9 @@ def head_closed_before_effects(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def end(
         self: keep.StoreKeeper, head: Head, seq: int, records: Sequence[Record], _: Ended, change: HeadChange
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         found = self._world.runs.append(head.run_id, seq, records, change)
-        if found is None:
+        if isinstance(found, Appended):
             self._world.runs.change(head.run_id, HeadChange(change.status, due=self._world.clock.now()))
             self._world.runs.change(head.run_id, change)
             _effects_only(self._world, head.run_id)

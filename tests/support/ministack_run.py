@@ -62,13 +62,12 @@ def name_schedules_by_group() -> None:
 
     extract = iam_actions.extract_resource_arn
 
-    def extracted(
-        service: str, method: str, path: str, headers: Any, body: bytes, query: dict[str, Any], *rest: Any
-    ) -> str:
-        arn: str = extract(service, method, path, headers, body, query, *rest)
+    def extracted(*asked: Any) -> str:
+        body, query = asked[4:6]
+        arn: str = extract(*asked)
         if ":schedule/default/" in arn:
-            asked = json.loads(body or b"{}").get("GroupName") or query.get("groupName") or "default"
-            group = asked[0] if isinstance(asked, list) else asked
+            named = json.loads(body or b"{}").get("GroupName") or query.get("groupName") or "default"
+            group = named[0] if isinstance(named, list) else named
             arn = arn.replace(":schedule/default/", f":schedule/{group}/")
         return arn
 
@@ -172,17 +171,8 @@ def limit_what_lambdas_take_and_give() -> None:
 
     invoke, shaped = apigateway._invoke_lambda_proxy, lambda_svc.lambda_execute_result_to_api_proxy_response
 
-    async def invoked(
-        integration: Any,
-        api_id: Any,
-        stage: Any,
-        path: str,
-        method: Any,
-        headers: Any,
-        body: bytes,
-        *rest: Any,
-        **more: Any,
-    ) -> Any:
+    async def invoked(*asked: Any, **more: Any) -> Any:
+        integration, api_id, stage, path, method, headers, body, *rest = asked
         text = apigateway._v2_request_body_is_text(headers.get("content-type"))
         size = len(json.dumps(body.decode("utf-8", "replace"))) if text and body else len(body or b"") * 4 // 3
         if size > _LAMBDA_BYTES:

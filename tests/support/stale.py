@@ -75,9 +75,9 @@ class _Listed:
         if name not in self._names:
             return method
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             self._copy.follow()
-            return method(*args)
+            return method(*args, **options)
 
         return call
 

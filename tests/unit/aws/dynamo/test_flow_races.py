@@ -14,7 +14,7 @@ from tidemill.aws.dynamo.table import Table
 from tidemill.errors import Unavailable
 from tidemill.limits import DAY, SECOND, SLEEP
 from tidemill.model import Place
-from tidemill.ports import Waiting, Window
+from tidemill.ports import Grant, Hold, Leaver, Waiting, Window
 from tidemill_local.testing import moto
 
 NOW, UNTIL = 1_790_000_000_000, 1_790_000_060_000
@@ -65,16 +65,18 @@ def two() -> Two:
 
 
 def take(flow: DynamoFlow, run: str, place: Place = ONE, now: int = NOW, known: bool = False) -> bool:
-    return flow.take(place, run, 1, UNTIL, now, known)
+    return flow.take(place, Hold(run, 1, UNTIL), now, known=known)
 
 
 def park(flow: DynamoFlow, run: str, rank: int, place: Place = ONE, now: int = NOW) -> list[str]:
-    granted = flow.park(place, Waiting(run, "shop.pay", 1, rank), UNTIL, now, lambda _: place.limit)
+    granted = flow.park(place, Waiting(run, "shop.pay", 1, rank), Grant(now, UNTIL, lambda _: place.limit))
     return [run_id for run_id, _ in granted]
 
 
 def leave(flow: DynamoFlow, run: str, place: Place = ONE, rank: int | None = None) -> list[str]:
-    return [run_id for run_id, _ in flow.pass_on(place, run, None, rank, UNTIL, NOW, lambda _: place.limit)]
+    return [
+        run_id for run_id, _ in flow.pass_on(place, Leaver(run, None, rank), Grant(NOW, UNTIL, lambda _: place.limit))
+    ]
 
 
 def holding(two: Two) -> set[str]:
@@ -137,7 +139,7 @@ def test_only_one_takes_over_a_lapsed_place(two: Two) -> None:
 def test_a_lapsed_holder_that_comes_back_in_time_keeps_its_place(two: Two) -> None:
     take(two.other, "a")
     park(two.other, "b", 10)
-    two.between.before["TransactWriteItems"] = lambda: two.other.take(ONE, "a", 2, UNTIL + 9, UNTIL, True)
+    two.between.before["TransactWriteItems"] = lambda: two.other.take(ONE, Hold("a", 2, UNTIL + 9), UNTIL, known=True)
     assert park(two.one, "c", 20, now=UNTIL) == []
     assert holding(two) == {"a"}
 

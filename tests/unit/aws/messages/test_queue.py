@@ -9,6 +9,7 @@ from support.doubles import Clock
 
 from tidemill.aws.calls.client import AwsError, Client, Reply, Request
 from tidemill.aws.messages import types as message
+from tidemill.aws.messages.parse import read as read_message
 from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.errors import Unavailable
@@ -222,5 +223,5 @@ def test_what_aws_does_not_answer_is_unavailable():
 def test_a_run_that_is_handed_back_says_whose_claim_is_over(here: Here):
     here.queue.hand_back("RUN1", FUNCTION, "r1", 5)
     (sent,) = here.sent()
-    assert message.read(sent["MessageBody"]) == message.Wake("RUN1", None, "r1")
+    assert read_message(sent["MessageBody"]) == message.Wake("RUN1", None, "r1")
     assert sent["DelaySeconds"] == 5

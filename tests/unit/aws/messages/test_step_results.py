@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tidemill.aws.messages.types import NotAMessage, Start, StepFinished, Stopped, Wake, read
+from tidemill.aws.messages.parse import read
+from tidemill.aws.messages.types import NotAMessage, Start, StepFinished, Stopped, Wake
 
 # As in AWS's documentation of destinations for asynchronous invocations.
 RECORD = {

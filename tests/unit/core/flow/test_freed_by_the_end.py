@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from tidemill import App, Concurrency, Context, RateLimit, Singleton, Timeouts
+from tidemill.core.flow.admission import singleton_place
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.drive.keeper import StoreKeeper
-from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import end as finish
 from tidemill.limits import RECHECK
 from tidemill.model import Head
-from tidemill.ports import World
+from tidemill.ports import Hold, World
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import FOREVER
 
@@ -124,7 +125,7 @@ def test_a_run_that_ends_as_it_steps_into_line_leaves_it() -> None:
 
         def late(*asked: Any) -> Any:
             world.flow.park = park  # type: ignore[method-assign]
-            assert outside.cancel(world, asked[1].run_id, "by another delivery")
+            assert finish.cancel(world, asked[1].run_id, "by another delivery")
             return park(*asked)
 
         world.flow.park = late  # type: ignore[method-assign]
@@ -145,10 +146,10 @@ def test_a_run_cancelled_as_it_becomes_the_only_one_lets_the_next_begin() -> Non
         world = mill._machine.world
         take = world.flow.take
 
-        def then_cancelled(*asked: Any) -> bool:
+        def then_cancelled(*asked: Any, **known: bool) -> bool:
             world.flow.take = take  # type: ignore[method-assign]
-            taken = take(*asked)
-            assert outside.cancel(world, asked[1], "at that very moment")
+            taken = take(*asked, **known)
+            assert finish.cancel(world, asked[1].run_id, "at that very moment")
             return taken
 
         world.flow.take = then_cancelled  # type: ignore[method-assign]
@@ -166,11 +167,10 @@ def test_a_run_that_is_skipped_gives_back_the_place_that_it_had_taken() -> None:
 
 
 def _singleton(world: World) -> str:
-    from tidemill.engine.intake.admit import _singleton as alone
 
     spec = world.registry.function("shop.work")
     assert spec is not None
-    place = alone(spec, None)
+    place = singleton_place(spec, None)
     assert place is not None
     return place.key
 
@@ -186,7 +186,7 @@ def test_a_place_given_to_a_run_that_is_closed_goes_to_the_next() -> None:
         assert head.due is None
         assert head.admission is not None
         (place,) = head.admission.places
-        assert world.flow.take(place, run.id, 1, FOREVER, mill._machine.clock.now(), False)
+        assert world.flow.take(place, Hold(run.id, 1, FOREVER), mill._machine.clock.now(), known=False)
         waits = mill.send("go").run(work)
         assert waits.status == "scheduled"
         world.queue.wake(run.id, work.id)
@@ -214,7 +214,7 @@ def test_code_that_still_runs_keeps_its_place_until_it_is_known_to_be_gone(leave
         mill._machine.clock.time += 86_400_000
         opened = open_run(world, born.id, "slow", FOREVER)
         assert opened is not None
-        assert outside.cancel(world, born.id, "while its code runs")
+        assert finish.cancel(world, born.id, "while its code runs")
         assert held(world, opened.head) == [born.id]
         if leaves:
             StoreKeeper(world).ended(opened.head, {})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tidemill.core.flow import concurrency as places
 from tidemill.core.flow import keys
 from tidemill.model import Event, FunctionSpec, Place
-from tidemill.ports import Waiting
+from tidemill.ports import Grant, Hold, Leaver, Waiting
 from tidemill_local.store.database import MEMORY, Database
 
 
@@ -112,13 +112,13 @@ def test_places_are_served_as_the_model_serves_them(arrivals, limit):
     with Database(MEMORY) as db:
         for number, (rank, leaves) in enumerate([*arrivals, *[(0, True)] * len(arrivals)]):
             if leaves and inside:
-                granted = db.flow.pass_on(place, str(inside.pop(0)), 9, None, 2**53, 0, lambda _: limit)
+                granted = db.flow.pass_on(place, Leaver(str(inside.pop(0)), 9, None), Grant(0, 2**53, lambda _: limit))
                 enter([int(run) for run, _ in granted])
             if number < len(arrivals):
-                if db.flow.take(place, str(number), 1, 2**53, 0, False):
+                if db.flow.take(place, Hold(str(number), 1, 2**53), 0, known=False):
                     enter([number])
                 else:
-                    db.flow.park(place, Waiting(str(number), "f", 1, rank), 2**53, 0, lambda _: limit)
+                    db.flow.park(place, Waiting(str(number), "f", 1, rank), Grant(0, 2**53, lambda _: limit))
             held = db.flow.holders("f/k")
             assert sorted(int(h.run_id) for h in held) == sorted(inside)
             assert len(held) <= limit

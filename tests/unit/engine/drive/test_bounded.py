@@ -12,12 +12,12 @@ import pytest
 from tidemill import App, Batch, Context
 from tidemill.core.journal import Gathered, Record, Resolved, Started
 from tidemill.engine.drive.claim import open_run
-from tidemill.engine.intake import receive
-from tidemill.engine.runs import append as outside
+from tidemill.engine.intake import start
 from tidemill.engine.runs import concurrency as places
+from tidemill.engine.runs import end as finish
 from tidemill.errors import Unavailable
 from tidemill.model import Event, Head, HeadChange, Place
-from tidemill.ports import World
+from tidemill.ports import APPENDED, World
 from tidemill.testing import Mill
 
 NOW = 1_767_225_600_000
@@ -30,7 +30,7 @@ class Crowded:
         self._runs = runs
 
     def append(self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None) -> Any:
-        assert self._runs.append(run_id, seq, [Resolved(f"nobody{seq}", NOW)]) is None
+        assert self._runs.append(run_id, seq, [Resolved(f"nobody{seq}", NOW)]) == APPENDED
         return self._runs.append(run_id, seq, records, change)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -56,7 +56,7 @@ def test_a_cancel_and_a_claim_to_which_others_are_always_faster():
         run = mill.send("go").run()
         crowded = replace(_world(mill), runs=Crowded(_world(mill).runs))
         with pytest.raises(Unavailable, match=run.run_id):
-            outside.cancel(crowded, run.run_id, "why")
+            finish.cancel(crowded, run.run_id, "why")
         with pytest.raises(Unavailable, match=run.run_id):
             open_run(crowded, run.run_id, "me", NOW + 1_000_000)
         assert run.cancel(), "nothing is lost: it is done by who comes next"
@@ -92,8 +92,8 @@ def test_an_event_that_finds_every_window_full():
         full = replace(world, runs=Filled())
         event = Event("e", "go", {}, NOW, NOW)
         with pytest.raises(Unavailable, match="event e found 25 runs"):
-            receive.begin(full, spec, event)
-        assert receive.begin(world, spec, event)
+            start.begin(full, spec, event)
+        assert start.begin(world, spec, event).began
 
 
 def test_a_singletons_place_that_its_own_run_holds_under_a_later_number():

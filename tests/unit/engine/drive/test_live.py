@@ -13,6 +13,7 @@ from tidemill.core.state import fold
 from tidemill.engine.drive.live import Left, LiveRun
 from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.model import Event, FunctionSpec, Head, HeadChange
+from tidemill.ports import APPENDED, Appended, Lost
 
 BIRTH = Started(1_000, "shop.work", (Event("e1", "go", {}, 1_000, 1_000),))
 CLAIM = Claimed(2_000, "x", 40_000)
@@ -32,7 +33,7 @@ class Journal:
 
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         self.begun.set()
         if self.gate is not None:
             self.gate.wait(120)
@@ -43,13 +44,13 @@ class Journal:
                 raise failure
             found = self.records[seq:]
             if found[: len(records)] == list(records):
-                return None
+                return APPENDED
             if found:
-                return found
+                return Lost(found)
             self.records += records
             if failure is not None:
                 raise failure
-        return None
+        return APPENDED
 
 
 def live_run(journal: Journal) -> LiveRun:
@@ -57,7 +58,7 @@ def live_run(journal: Journal) -> LiveRun:
     state = fold(journal.records)
     nobody: Any = None
     keeper: Any = journal
-    return LiveRun(head, spec, state, keeper, nobody, nobody, lambda: False, {})
+    return LiveRun(head, spec, state, keeper, nobody, nobody)
 
 
 def done(key: str) -> StepDone:

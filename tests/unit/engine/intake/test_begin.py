@@ -9,11 +9,11 @@ import pytest
 
 from tidemill import App, CancelOn, Context, Cron, Event
 from tidemill.core.journal import Cancelled, Claimed, Started, StepTried
+from tidemill.engine.drive.begin import arrive, tick
 from tidemill.engine.drive.claim import Opened
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
-from tidemill.engine.intake.begin import arrive, tick
 from tidemill.model import CronTrigger
 from tidemill.model import Event as Received
 from tidemill_local.testing.machine import EPOCH, Machine, VirtualClock

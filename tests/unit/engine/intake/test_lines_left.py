@@ -12,8 +12,9 @@ import pytest
 from tidemill import App, Concurrency, Context
 from tidemill.core.journal import Admitted, Claimed
 from tidemill.engine.drive.claim import attend, open_run
-from tidemill.engine.runs import append
-from tidemill.engine.runs import create as start
+from tidemill.engine.intake.start import start
+from tidemill.engine.runs import end
+from tidemill.engine.runs.create import NewRun
 from tidemill.errors import Unavailable
 from tidemill.model import Event, FunctionSpec
 from tidemill.ports import World
@@ -49,7 +50,9 @@ def _in_line() -> Iterator[tuple[World, str, str]]:
     with Mill(App("shop")) as mill:
         world = mill._machine.world
         world.registry.replace([spec], "1")  # type: ignore[attr-defined]
-        first, second = (start.start(world, spec, (Event(f"e{n}", "go", {"user": n}, EPOCH, EPOCH),)) for n in (1, 2))
+        first, second = (
+            start(world, NewRun(spec, (Event(f"e{n}", "go", {"user": n}, EPOCH, EPOCH),))).began for n in (1, 2)
+        )
         assert first is not None
         assert second is not None
         assert open_run(world, first, "first", UNTIL) is not None
@@ -111,12 +114,14 @@ def test_a_cancelled_run_whose_code_still_runs_keeps_its_place_when_it_is_looked
     with Mill(App("shop")) as mill:
         world = mill._machine.world
         world.registry.replace([spec], "1")  # type: ignore[attr-defined]
-        first, second = (start.start(world, spec, (Event(f"e{n}", "go", {"user": n}, EPOCH, EPOCH),)) for n in (1, 2))
+        first, second = (
+            start(world, NewRun(spec, (Event(f"e{n}", "go", {"user": n}, EPOCH, EPOCH),))).began for n in (1, 2)
+        )
         assert first is not None
         assert second is not None
         assert open_run(world, first, "first", UNTIL) is not None
         world = replace(world, liveness=_Lease())
-        assert append.cancel(world, first, "enough")
+        assert end.cancel(world, first, "enough")
         assert open_run(world, first, "another", UNTIL) is None
         assert attend(world, first)
         assert open_run(world, second, "second", UNTIL) is None

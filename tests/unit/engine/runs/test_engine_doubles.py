@@ -8,9 +8,9 @@ import pytest
 from tidemill import App, CancelOn, Context, Timeouts, values
 from tidemill.core.journal import Ended, Started
 from tidemill.engine.drive.keeper import StoreKeeper
-from tidemill.engine.intake import receive
+from tidemill.engine.intake import receive, start
 from tidemill.engine.intake.rerun import rerun
-from tidemill.engine.runs import create as start
+from tidemill.engine.runs.ids import chunk_id
 from tidemill.limits import DAY, EVENT_ID_MEMORY
 from tidemill.model import Event, Head, Parent
 from tidemill.testing import Mill
@@ -50,7 +50,7 @@ def test_a_part_that_has_ended_counts_though_its_head_is_not_closed_yet(app):
         world = mill._machine.world
         event = Event("e", "go", {}, 1, 1)
         parent = Parent("r1", "shop.many", "m", 0, 1)
-        head = Head(start.chunk_id("r1", "m", 0), "shop.many", "running", 1, 2, parent=parent)
+        head = Head(chunk_id("r1", "m", 0), "shop.many", "running", 1, 2, parent=parent)
         ended = Ended(3, "completed", values.encode([{"value": 7}], "result"))
         world.runs.create(head, [Started(1, "shop.many", (event,), parent=parent), ended])
         keeper = StoreKeeper(world)
@@ -63,7 +63,7 @@ def test_a_part_of_a_map_is_not_run_again_by_itself(app):
         run = mill.send("many").run()
         assert run.output == [1, 2, 3]
         with pytest.raises(LookupError, match="part of a map"):
-            rerun(mill._machine.world, start.chunk_id(run.id, "m", 0))
+            rerun(mill._machine.world, chunk_id(run.id, "m", 0))
 
 
 def test_an_id_starts_once_in_its_memory_whichever_message_comes_again_and_whenever(app):
@@ -74,12 +74,12 @@ def test_an_id_starts_once_in_its_memory_whichever_message_comes_again_and_whene
         now = world.clock.now()
         event = Event("daily", "many", {}, now, now)
         days = [msgspec.structs.replace(event, received_at=now + day * (EVENT_ID_MEMORY + 1)) for day in range(4)]
-        first = [receive.begin(world, spec, each) for each in days]
+        first = [start.begin(world, spec, each).began for each in days]
         assert len(set(first)) == 4
         assert None not in first
         soon = [msgspec.structs.replace(each, received_at=each.received_at + DAY // 2) for each in days]
         for each in [*days[::-1], *soon, *days]:
-            assert receive.begin(world, spec, each) is None
+            assert start.begin(world, spec, each).began is None
 
 
 def test_an_old_id_that_comes_again_leaves_what_cancels_the_older_run():
@@ -98,7 +98,7 @@ def test_an_old_id_that_comes_again_leaves_what_cancels_the_older_run():
         assert event is not None
         for _ in range(2):  # the message comes twice
             later = msgspec.structs.replace(event, data={"order": 2}, received_at=world.clock.now())
-            receive.begin(world, spec, later)
+            start.begin(world, spec, later)
         waits = mill._machine.stores.db.rows("SELECT run_id FROM wait")
         assert len(waits) == 2, "each of the two runs has its own"
         mill.send("stop", {"order": 1})

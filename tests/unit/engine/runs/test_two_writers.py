@@ -17,11 +17,13 @@ from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.intake import receive
-from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import create as start
+from tidemill.engine.intake.start import begin, start
+from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
+from tidemill.engine.runs.create import NewRun
 from tidemill.errors import Unavailable
 from tidemill.model import Condition, Event, FunctionSpec, Head, Wait
+from tidemill.ports import APPENDED
 from tidemill.testing import Mill
 from tidemill_local.testing.machine import EPOCH
 
@@ -44,7 +46,7 @@ def test_an_event_that_cancels_may_be_stored_before_the_run_is_created(order: in
         withdrawn = Event("e2", "order/withdrawn", {"order_id": order}, EPOCH + after, EPOCH + after)
         for event in (placed, withdrawn):
             receive.store(world, event)
-        run_id = start.start(world, work.spec, (placed,))
+        run_id = start(world, NewRun(work.spec, (placed,))).began
         assert run_id is not None
         head = world.runs.head(run_id)
         assert head is not None
@@ -73,7 +75,7 @@ def made_twice(mill: Mill) -> None:
 
     def lost(*asked: Any) -> Any:
         runs.append = append  # type: ignore[method-assign]
-        assert append(*asked) is None
+        assert append(*asked) == APPENDED
         return append(*asked)
 
     runs.append = lost  # type: ignore[method-assign]
@@ -109,7 +111,7 @@ def test_a_cancel_that_another_one_was_faster_than_has_not_cancelled(sleeping: A
 
         def late(*asked: Any) -> Any:
             runs.append = append  # type: ignore[method-assign]
-            assert outside.cancel(mill._machine.world, run.id, "the other one") is True
+            assert finish.cancel(mill._machine.world, run.id, "the other one") is True
             return append(*asked)
 
         runs.append = late  # type: ignore[method-assign]
@@ -142,14 +144,14 @@ def test_an_event_is_in_one_run_where_a_deploy_takes_its_debounce_away(joins: bo
 
         world.runs.create = fails  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
-            receive.begin(world, work.spec, first)
-        run_id = receive.begin(world, work.spec, second)
+            begin(world, work.spec, first)
+        run_id = begin(world, work.spec, second).began
         assert run_id is not None
         if joins:
-            assert receive.begin(world, work.spec, first) is None
+            assert begin(world, work.spec, first).began is None
         mill._machine.registry.replace([plain.spec], "2")
         for _ in range(2):
-            receive.begin(world, plain.spec, first)
+            begin(world, plain.spec, first)
         runs = {head.run_id for event in (first, second) for head in world.runs.of_event(event.id)}
         assert len(runs) == (1 if joins else 2)
 
@@ -167,11 +169,11 @@ def test_an_executor_that_reads_the_whole_journal_knows_nothing_after_its_claim(
 
     with Mill(app) as mill:
         world = mill._machine.world
-        run_id = start.start(world, work.spec, (Event("e1", "go", {}, EPOCH, EPOCH),))
+        run_id = start(world, NewRun(work.spec, (Event("e1", "go", {}, EPOCH, EPOCH),))).began
         assert run_id is not None
         opened = open_run(world, run_id, "late", EPOCH + 40_000)
         assert opened is not None
-        assert outside.cancel(world, run_id, "it is not needed any more")
+        assert finish.cancel(world, run_id, "it is not needed any more")
         behind = msgspec.structs.replace(opened, records=opened.records[1:], base=1)
         drive(work, behind, StoreKeeper(world), world.clock, world.entropy)
         assert [type(record) for record in world.runs.read(run_id)] == [Started, Claimed, Cancelled]
@@ -189,7 +191,7 @@ def test_a_claim_after_a_decision_is_given_each_record_once() -> None:
 
     with Mill(app) as mill:
         world = mill._machine.world
-        run_id = start.start(world, work.spec, (Event("e1", "go", {"user": 1}, EPOCH, EPOCH),))
+        run_id = start(world, NewRun(work.spec, (Event("e1", "go", {"user": 1}, EPOCH, EPOCH),))).began
         assert run_id is not None
         mill._machine.registry.replace([changed.spec], "2")
         read = world.runs.read
@@ -197,7 +199,7 @@ def test_a_claim_after_a_decision_is_given_each_record_once() -> None:
         def late(*asked: Any) -> list[Record]:
             world.runs.read = read  # type: ignore[method-assign]
             known = len(read(run_id))
-            assert world.runs.append(run_id, known, [Resolved("nobody", EPOCH)]) is None
+            assert world.runs.append(run_id, known, [Resolved("nobody", EPOCH)]) == APPENDED
             return read(*asked)
 
         world.runs.read = late  # type: ignore[method-assign]
@@ -219,11 +221,11 @@ def test_code_that_races_its_steps_takes_none_for_the_winner_whose_run_was_lost(
 
     with Mill(app) as mill:
         world = mill._machine.world
-        run_id = start.start(world, work.spec, (Event("e1", "go", {}, EPOCH, EPOCH),))
+        run_id = start(world, NewRun(work.spec, (Event("e1", "go", {}, EPOCH, EPOCH),))).began
         assert run_id is not None
         slow = open_run(world, run_id, "slow", EPOCH + 1)
         assert slow is not None
-        assert world.runs.append(run_id, len(slow.records), [Claimed(EPOCH + 2, "fast", EPOCH + 40_000)]) is None
+        assert world.runs.append(run_id, len(slow.records), [Claimed(EPOCH + 2, "fast", EPOCH + 40_000)]) == APPENDED
         drive(mill._machine.functions["shop.work"], slow, StoreKeeper(world), world.clock, world.entropy)
         assert went == []
 
@@ -254,7 +256,7 @@ def test_parked_code_goes_on_where_nobody_else_had_the_run(came: list[Record], f
     stood: list[Record] = [born, CLAIM, StepDone("a", "run", 2, 2), SUSPENDED]
     nobody: Any = None
     head, spec = Head("r", "f", "running", 1, 2), FunctionSpec("f", "a", "f")
-    live = LiveRun(head, spec, fold(stood), nobody, nobody, nobody, lambda: False, {})
+    live = LiveRun(head, spec, fold(stood), nobody, nobody, nobody)
     assert parking.follows(live, Opened(head, spec, [*stood, *came][base:], base)) is follows
 
 
@@ -264,7 +266,7 @@ def test_parked_code_does_not_go_on_from_a_snapshot_of_others() -> None:
     stood: list[Record] = [born, CLAIM, SUSPENDED]
     nobody: Any = None
     head, spec = Head("r", "f", "running", 1, 2), FunctionSpec("f", "a", "f")
-    live = LiveRun(head, spec, fold(stood), nobody, nobody, nobody, lambda: False, {})
+    live = LiveRun(head, spec, fold(stood), nobody, nobody, nobody)
     assert not parking.follows(live, Opened(head, spec, [AGAIN], base=10))
 
 

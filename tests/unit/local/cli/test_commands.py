@@ -21,7 +21,7 @@ import tidemill_lambdas
 from tidemill import App, Backoff, CancelOn, Context, Throttle, Timeouts
 from tidemill.core.flow import concurrency as places
 from tidemill.model import Event
-from tidemill.ports import Waiting
+from tidemill.ports import Grant, Hold, Waiting
 from tidemill_local.cli import follow, main, text
 from tidemill_local.cli.http import _COMMANDS, Api
 from tidemill_local.cli.screen import Silent
@@ -592,8 +592,8 @@ def test_places_in_use_and_who_waits_are_shown(server: MemoryServer, run: Run) -
     registry.replace([limited], "2")  # type: ignore[attr-defined]
     flow = server.database.flow
     for place in places.places(limited, Event("e", "n", {"user": "ann"}, 1, 1)):
-        flow.take(place, "r1", 1, 2**53, 1, False)
-        flow.park(place, Waiting("r2", spec.id, 1, 5), 9, 1_790_000_000_000, lambda _: 0)
+        flow.take(place, Hold("r1", 1, 2**53), 1, known=False)
+        flow.park(place, Waiting("r2", spec.id, 1, 5), Grant(1_790_000_000_000, 9, lambda _: 0))
     listed = run("functions", "list").lines
     assert "PLACES" in listed[0]
     assert "1, 1/9" in listed[1]

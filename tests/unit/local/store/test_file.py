@@ -13,6 +13,7 @@ import pytest
 
 from tidemill.core.journal import HandedOver, Started
 from tidemill.model import Condition, Event, Head, HeadChange, Wait
+from tidemill.ports import APPENDED, Lost
 from tidemill_local.store import schema
 from tidemill_local.store.database import FILE, MEMORY, Database
 from tidemill_local.store.errors import StoreError, StoreFullError
@@ -90,7 +91,7 @@ def test_a_rollback_forgets_all_since_the_commit() -> None:
         assert db.runs.head("r2") is None
         create(db, "r3")  # takes the number that r2 had
         assert db.runs.read("r2") == []
-        assert db.runs.append("r1", 1, [HandedOver(3)]) is None
+        assert db.runs.append("r1", 1, [HandedOver(3)]) == APPENDED
         assert db.runs.read("r1") == [BORN, HandedOver(3)]
 
 
@@ -146,7 +147,7 @@ def test_what_is_remembered_goes_with_a_transaction_that_was_lost() -> None:
 def test_a_lost_append_leaves_the_rest_of_the_transaction() -> None:
     with Database(MEMORY) as db:
         create(db, "r1")
-        assert db.runs.append("r1", 0, [HandedOver(1), HandedOver(2)]) == [BORN]
+        assert db.runs.append("r1", 0, [HandedOver(1), HandedOver(2)]) == Lost([BORN])
         db.commit()
         assert db.runs.read("r1") == [BORN]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.core.journal import Claimed, HandedOver, Started
 from tidemill.model import Condition, Event, Head, Place, Wait
-from tidemill.ports import Waiting
+from tidemill.ports import APPENDED, Grant, Hold, Leaver, Waiting
 from tidemill_local.server.tick import Tick
 from tidemill_local.store.database import Database
 from tidemill_local.store.errors import StoreError, StoreFullError
@@ -100,18 +100,18 @@ def test_a_failure_that_is_told_of_takes_all_of_its_turn_along(db: Database) -> 
 
 def test_nobody_holds_or_waits_for_a_place_by_a_transaction_that_was_rolled_back(db: Database) -> None:
     with db:
-        assert db.flow.take(PLACE, "r1", 1, 10**6, 0, False)
+        assert db.flow.take(PLACE, Hold("r1", 1, 10**6), 0, known=False)
         db.commit()
-        assert db.flow.park(PLACE, Waiting("r2", "shop.pay", 1, 5), 10, 0, lambda _: 1) == []
+        assert db.flow.park(PLACE, Waiting("r2", "shop.pay", 1, 5), Grant(0, 10, lambda _: 1)) == []
         assert list(db.flow.in_line(PLACE.key)) == [("r2", "shop.pay")]
         db.rollback()
         assert list(db.flow.in_line(PLACE.key)) == []
-        assert db.flow.pass_on(PLACE, "r1", None, None, 10, 0, lambda _: 1) == [], "nobody is given the place"
+        assert db.flow.pass_on(PLACE, Leaver("r1"), Grant(0, 10, lambda _: 1)) == [], "nobody is given the place"
         db.rollback()
         assert [holder.run_id for holder in db.flow.holders(PLACE.key)] == ["r1"]
-        db.flow.pass_on(PLACE, "r1", None, None, 10, 0, lambda _: 1)
+        db.flow.pass_on(PLACE, Leaver("r1", None, None), Grant(0, 10, lambda _: 1))
         db.commit()
-        assert db.flow.take(PLACE, "r3", 1, 10**6, 0, False), "the place is free, and nobody stands in line"
+        assert db.flow.take(PLACE, Hold("r3", 1, 10**6), 0, known=False), "the place is free, and nobody stands in line"
 
 
 def test_records_that_were_read_and_then_rolled_back_are_held_by_nobody(db: Database) -> None:
@@ -119,7 +119,7 @@ def test_records_that_were_read_and_then_rolled_back_are_held_by_nobody(db: Data
     with db:
         assert db.runs.create(Head("r1", "shop.pay", "running", 1, 2), [born])
         db.commit()
-        assert db.runs.append("r1", 1, [claim]) is None
+        assert db.runs.append("r1", 1, [claim]) == APPENDED
         db.runs.put_snapshot("r1", 0, b"x" * 20_000)
         assert db.runs.open("r1") is not None
         db.rollback()
@@ -127,7 +127,7 @@ def test_records_that_were_read_and_then_rolled_back_are_held_by_nobody(db: Data
         assert opened is not None
         assert opened[1] == db.runs.read("r1") == [born]
         assert db.runs.snapshot("r1", 0) is None
-        assert db.runs.append("r1", 1, [HandedOver(3)]) is None
+        assert db.runs.append("r1", 1, [HandedOver(3)]) == APPENDED
         assert db.runs.read("r1") == [born, HandedOver(3)]
 
 

@@ -31,16 +31,9 @@ def poll_type() -> wasmtime.FuncType:
 
 
 def poller(
-    caller: wasmtime.Caller,
-    subscriptions: int,
-    events: int,
-    count: int,
-    found: int,
-    *,
-    deadline: float,
-    monotonic: Callable[[], float],
+    left: Callable[[], float], caller: wasmtime.Caller, subscriptions: int, events: int, count: int, found: int
 ) -> int:
-    """Wait until one of the events has come. Raises TimeoutError if that would be past the deadline."""
+    """Wait until one of the events has come. Raises TimeoutError if that takes longer than `left` seconds."""
     import wasmtime
 
     memory = caller.get("memory")
@@ -60,9 +53,9 @@ def poller(
                 seconds -= time.time() if clock == _REALTIME else time.monotonic()
         waits.append((max(0.0, seconds), userdata, kind))
     shortest = min(waits)[0]
-    left = deadline - monotonic()
-    if shortest >= left:
-        time.sleep(max(0.0, left))
+    most = left()
+    if shortest >= most:
+        time.sleep(max(0.0, most))
         raise TimeoutError
     time.sleep(shortest)
     come = [(userdata, kind) for seconds, userdata, kind in waits if seconds <= shortest]

@@ -121,7 +121,7 @@ class WasmRuntime:
             store.set_epoch_deadline(int(timeout / SECOND / _TICK) + 1)
             problem: Exception | None = None
             try:
-                _start(task, engine, store, module, partial(poller, deadline=deadline, monotonic=self._monotonic))
+                _start(task, engine, store, module, partial(poller, lambda: deadline - self._monotonic()))
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 problem = error
             except TimeoutError as error:

@@ -13,15 +13,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import msgspec
 
 from tidemill.aws.calls import credentials as keys
 from tidemill.aws.calls.services import SERVICES, AwsError, Place, error_of, place, quoted
-from tidemill.aws.calls.sign import Credentials, presigned, query_string, sign
+from tidemill.aws.calls.sign import Credentials, Signer, presigned, query_string, sign
 from tidemill.aws.calls.transport import HttpTransport, Reply, Request, Transport
 from tidemill.errors import Unavailable
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 __all__ = ["AwsError", "Client", "Credentials", "Reply", "Request", "Transport"]
 
@@ -36,6 +39,28 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 def lot() -> float:
     """A random number in [0, 1), without importing `random`."""
     return int.from_bytes(os.urandom(7), "big") / (1 << 56)
+
+
+class Sent(TypedDict, total=False):
+    """What a request to a REST service has besides its path."""
+
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: float
+
+
+class _Call(NamedTuple):
+    """One call that is to be made; `operation`: see `Request`."""
+
+    service: str
+    operation: str
+    method: str
+    path: str  # path and query quoted
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: float
 
 
 class Client:
@@ -83,32 +108,24 @@ class Client:
         """
         kind = SERVICES[service]
         headers = {"content-type": f"application/x-amz-json-{kind.version}", "x-amz-target": kind.target + operation}
-        reply = self._tried(service, operation, "POST", "/", "", headers, _encode(body), timeout)
+        reply = self._tried(_Call(service, operation, "POST", "/", "", headers, _encode(body), timeout))
         return _decode(reply.body) if reply.body else {}
 
-    def send(
-        self,
-        service: str,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] = {},
-        headers: Mapping[str, str] = {},
-        body: bytes = b"",
-        timeout: float = TIMEOUT,
-    ) -> Reply:
+    def send(self, service: str, method: str, path: str, **sent: Unpack[Sent]) -> Reply:
         """One request to a REST service: "s3" (paths `/bucket/key`), "scheduler", "lambda".
 
         `path` and `query` unquoted, the names of headers in lower case. Raises as `call` does: an answer of status 400
         or above is an AwsError.
         """
-        return self._tried(service, method, method, quoted(path), query_string(query), headers, body, timeout)
+        headers, body, timeout = sent.get("headers", {}), sent.get("body", b""), sent.get("timeout", TIMEOUT)
+        query = query_string(sent.get("query", {}))
+        return self._tried(_Call(service, method, method, quoted(path), query, headers, body, timeout))
 
     def presigned(self, method: str, path: str, seconds: int, also: Mapping[str, str] = {}) -> str:
         """A URL of S3 (`/bucket/key`, unquoted) that lets anybody make this request for a time; `also`: parameters."""
         where, quoted_path = self._place("s3"), quoted(path)
         host, quoted_path = where.at(quoted_path)
-        query = presigned(self._keys(), self.region, method, host, quoted_path, seconds, self._stamp(), also)
+        query = presigned(self._signer("s3"), method, host, quoted_path, seconds, also)
         return f"{'https' if where.secure else 'http'}://{host}{quoted_path}?{query}"
 
     def once(self) -> Client:
@@ -128,20 +145,10 @@ class Client:
         """Wait before the next retry after this many failures: longer each time, with full jitter."""
         self._sleep(self._draw() * min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
 
-    def _tried(
-        self,
-        service: str,
-        operation: str,
-        method: str,
-        path: str,
-        query: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout: float,
-    ) -> Reply:
+    def _tried(self, call: _Call) -> Reply:
         problem: Exception | None = None
         for failures in range(1, self._tries + 1):
-            request = self._request(service, operation, method, path, query, headers, body, timeout)
+            request = self._request(call)
             try:
                 reply = self._transport(request)
             except OSError as error:
@@ -149,40 +156,32 @@ class Client:
             else:
                 if reply.status < 300:
                     return reply
-                refused = error_of(service, operation, reply.status, reply.headers, reply.body)
+                refused = error_of(call.service, call.operation, reply.status, reply.headers, reply.body)
                 if not refused.passing:
                     raise refused
                 problem = refused
             if failures < self._tries:
                 self.pause(failures)
-        raise Unavailable(f"{service} {operation} failed {self._tries} times, at last with: {problem}") from problem
+        what = f"{call.service} {call.operation}"
+        raise Unavailable(f"{what} failed {self._tries} times, at last with: {problem}") from problem
 
-    def _request(
-        self,
-        service: str,
-        operation: str,
-        method: str,
-        path: str,
-        query: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout: float,
-    ) -> Request:
+    def _request(self, call: _Call) -> Request:
+        service, method, body = call.service, call.method, call.body
         where = self._place(service)
-        host, path = where.at(path)
-        given = {"host": host, **headers}
-        sent = sign(self._keys(), self.region, service, method, path, query, given, body, self._stamp())
-        target = f"{path}?{query}" if query else path
-        return Request(service, operation, method, where.secure, host, target, sent, body, timeout)
+        host, path = where.at(call.path)
+        headers = sign(self._signer(service), method, path, call.query, {"host": host, **call.headers}, body)
+        target = f"{path}?{call.query}" if call.query else path
+        return Request(service, call.operation, method, where.secure, host, target, headers, body, call.timeout)
+
+    def _signer(self, service: str) -> Signer:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+        return Signer(self._keys(), self.region, service, stamp)
 
     def _place(self, service: str) -> Place:
         where = self._places.get(service)
         if where is None:
             where = self._places[service] = place(service, self.region, self._environment)
         return where
-
-    def _stamp(self) -> str:
-        return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
 
     def _keys(self) -> Credentials:
         if self._credentials is None:

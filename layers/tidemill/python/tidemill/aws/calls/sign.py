@@ -27,26 +27,35 @@ class Credentials(NamedTuple):
         return f"Credentials({self.access_key})"
 
 
-def sign(
-    credentials: Credentials,
-    region: str,
-    service: str,
-    method: str,
-    path: str,
-    query: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    stamp: str,
-) -> dict[str, str]:
-    """The headers to send: `headers` (lower-case names, with `host`), and those of the signature.
+class Signer(NamedTuple):
+    """For whom a request is signed, where, and when: `stamp` is now, as 20261122T095900Z."""
 
-    `path` and `query` as on the request line, quoted; the query's parts in order. `stamp`: now, as 20261122T095900Z.
+    credentials: Credentials
+    region: str
+    service: str
+    stamp: str
+
+    @property
+    def scope(self) -> str:
+        return f"{self.stamp[:8]}/{self.region}/{self.service}/aws4_request"
+
+    def signature(self, canonical: str) -> str:
+        text = f"{_ALGORITHM}\n{self.stamp}\n{self.scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        key = _key(self.credentials.secret_key, self.stamp[:8], self.region, self.service)
+        return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def sign(by: Signer, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    """The headers to send: `headers` (lower-case names, with `host`), and what the signature adds.
+
+    `path` and `query` as on the request line, quoted; the query's parts in order.
     """
+    credentials = by.credentials
     digest = hashlib.sha256(body).hexdigest()
-    sent = {**headers, "x-amz-date": stamp}
+    sent = {**headers, "x-amz-date": by.stamp}
     if credentials.token is not None:
         sent["x-amz-security-token"] = credentials.token
-    if service == "s3":  # S3 signs the path as it is sent; all others quote it once more
+    if by.service == "s3":  # signs the path as it is sent, all others quoted once more
         sent["x-amz-content-sha256"] = digest
     else:
         path = quote(path, safe="/~")
@@ -54,45 +63,31 @@ def sign(
     signed = ";".join(names)
     lines = "\n".join([f"{name}:{' '.join(sent[name].split())}" for name in names])
     canonical = f"{method}\n{path}\n{query}\n{lines}\n\n{signed}\n{digest}"
-    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(_key(credentials.secret_key, stamp[:8], region, service), text.encode(), "sha256").hex()
+    credential = f"{credentials.access_key}/{by.scope}"
     sent["authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
+        f"{_ALGORITHM} Credential={credential}, SignedHeaders={signed}, Signature={by.signature(canonical)}"
     )
     return sent
 
 
-def presigned(
-    credentials: Credentials,
-    region: str,
-    method: str,
-    host: str,
-    path: str,
-    seconds: int,
-    stamp: str,
-    also: Mapping[str, str] = {},
-) -> str:
+def presigned(by: Signer, method: str, host: str, path: str, seconds: int, also: Mapping[str, str] = {}) -> str:
     """The query of a URL of S3 that lets its holder make this one request, for a time, with these credentials.
 
     `path` quoted; `also`: more parameters. The URL expires with the credentials, if that is sooner.
     """
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     asked = {
         "X-Amz-Algorithm": _ALGORITHM,
-        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
-        "X-Amz-Date": stamp,
+        "X-Amz-Credential": f"{by.credentials.access_key}/{by.scope}",
+        "X-Amz-Date": by.stamp,
         "X-Amz-Expires": str(seconds),
         "X-Amz-SignedHeaders": "host",
         **also,
     }
-    if credentials.token is not None:
-        asked["X-Amz-Security-Token"] = credentials.token
+    if by.credentials.token is not None:
+        asked["X-Amz-Security-Token"] = by.credentials.token
     query = query_string(asked)
     canonical = f"{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
-    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(_key(credentials.secret_key, stamp[:8], region, "s3"), text.encode(), "sha256").hex()
-    return f"{query}&X-Amz-Signature={signature}"
+    return f"{query}&X-Amz-Signature={by.signature(canonical)}"
 
 
 def query_string(query: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ the item says to which run it gave its place and that the run has not claimed it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tidemill.aws.dynamo import flow_pool
@@ -28,14 +28,13 @@ from tidemill.aws.dynamo.table import Item, Once, Table
 from tidemill.errors import Unavailable
 from tidemill.limits import RUN_RETENTION, SECOND
 from tidemill.model import Place
-from tidemill.ports import Holder, Waiting
+from tidemill.ports import Grant, Hold, Leaver, Waiting
 
 _ROUNDS = 12  # attempts to give a place to the first in line while others are faster
 _REPLACED = 30  # lapsed holders of one write: an expression has its limits
 _REMEMBERED = 10_000  # keys
 _THERE = f"attribute_exists({PK})"
 
-Limit = Callable[[str], int]
 Granted = list[tuple[str, str]]
 
 
@@ -55,41 +54,41 @@ class FlowPlaces:
         self._table = table
         self._lined: set[str] = set()  # keys that had a line when this process last saw them
 
-    def take(self, place: Place, run_id: str, token: int, until: int, now: int, known: bool) -> bool:
+    def take(self, place: Place, hold: Hold, now: int, *, known: bool) -> bool:
+        run_id = hold.run_id
         pool: Pool | None = None
         if known:
-            done, pool = self._write(place, now, flow_pool.holding_on(place, run_id, token, until, now))
+            done, pool = self._write(place, now, flow_pool.holding_on(place, hold, now))
             if done:
                 return True
         if pool is None or (run_id not in pool.held and pool.line is None and len(pool.held) < place.limit):
-            done, pool = self._write(place, now, flow_pool.entering(place, run_id, token, until, now))
+            done, pool = self._write(place, now, flow_pool.entering(place, hold, now))
             if done:
                 return True
         mine = pool.token(run_id)
         if mine is not None:
-            if mine > token or pool.holds(run_id, token, until):
-                return mine == token
-            done, pool = self._write(place, now, flow_pool.holding_on(place, run_id, token, until, now))
-            return done or pool.holds(run_id, token, until)
+            if mine > hold.token or pool.holds(hold):
+                return mine == hold.token
+            done, pool = self._write(place, now, flow_pool.holding_on(place, hold, now))
+            return done or pool.holds(hold)
         if pool.line is not None or not pool.lapsed or not pool.room(place.limit):
             return False
-        change = flow_pool.replacing(place, pool, run_id, token, until, now, _REPLACED)
-        return self._write(place, now, change)[0]
+        return self._write(place, now, flow_pool.replacing(pool, hold, _REPLACED))[0]
 
-    def park(self, place: Place, waiting: Waiting, until: int, now: int, limit: Limit) -> Granted:
+    def park(self, place: Place, waiting: Waiting, grant: Grant) -> Granted:
         """Writes the position first and then the mark, whose write returns the current places."""
+        now = grant.now
         item = {"f": waiting.function_id, "k": waiting.token, "s": Once(now), TTL: (now + RUN_RETENTION) // SECOND}
         self._table.update(line_key(place.key), rank_key(waiting.rank, waiting.run_id), item)
         pool = self._write(place, now, flow_pool.marking(place, now))[1]
         granted = pool.given(waiting.run_id)
         if pool.room(place.limit):
-            granted += self._serve(place, pool, None, 0, waiting.run_id, until, now, limit)
+            granted += self._serve(pool, None, 0, waiting.run_id, grant)
         return granted
 
-    def pass_on(
-        self, place: Place, run_id: str, upto: int | None, rank: int | None, until: int, now: int, limit: Limit
-    ) -> Granted:
-        below = flow_pool.upto(upto)
+    def pass_on(self, place: Place, leaver: Leaver, grant: Grant) -> Granted:
+        run_id, rank, now = leaver.run_id, leaver.rank, grant.now
+        below = flow_pool.upto(leaver.upto)
         pool = self._read(place, now) if place.key in self._lined else None
         if pool is None or pool.line is None:
             change = flow_pool.leaving(place, run_id, below, now, None, alone=True)
@@ -104,9 +103,9 @@ class FlowPlaces:
                 pool = pool if there else self._read(place, now)  # it may have been given a place in between
             if pool.held.get(run_id, below) >= below and (pool.line is None or not pool.room(place.limit)):
                 return granted
-        return granted + self._serve(place, pool, run_id, below, run_id, until, now, limit)
+        return granted + self._serve(pool, run_id, below, run_id, grant)
 
-    def holders(self, key: str) -> list[Holder]:
+    def holders(self, key: str) -> list[Hold]:
         return self._read(Place(key, 0), 0).holders()
 
     def ahead(self, key: str, run_id: str, rank: int) -> int | None:
@@ -119,33 +118,32 @@ class FlowPlaces:
         for item in self._table.query(line_key(key)):
             yield item[SK].partition("#")[2], item["f"]
 
-    def _serve(
-        self, place: Place, pool: Pool, leaver: str | None, below: int, by: str, until: int, now: int, limit: Limit
-    ) -> Granted:
+    def _serve(self, pool: Pool, leaver: str | None, below: int, by: str, grant: Grant) -> Granted:
         """Give the free places to the first in line, that of `leaver` first. The mark of the line is set.
 
         The item records the run `by` as the giver.
         """
+        place, now = pool.place, grant.now
         granted: Granted = []
         failures = 0
         while failures < _ROUNDS:
             gone = leaver if leaver is not None and pool.held.get(leaver, below) < below else None
             first = self._first(place.key)
             if first is None:
-                done, pool = self._leave_alone(place, pool, gone, below, now)
+                done, pool = self._leave_alone(pool, gone, below)
                 if done:
                     return granted
             elif first.run_id in pool.held and first.run_id != gone and first.run_id not in pool.lapsed:
                 self._table.delete(line_key(place.key), first.sk)  # left over: it has its place already
                 continue
-            elif not pool.room(most := limit(first.function_id), gone):
+            elif not pool.room(most := grant.limit(first.function_id), gone):
                 if gone is None:
                     return granted
                 change = flow_pool.leaving(place, gone, below, now, pool.line, alone=False)
                 done, pool = self._write(place, now, change)
                 if done:
                     return granted
-            elif self._give(place, pool, first, gone, by, until, now, most):
+            elif self._give(pool, first, gone, by, grant.until, most):
                 granted.append((first.run_id, first.function_id))
                 if first.run_id == leaver:
                     leaver = None
@@ -161,28 +159,27 @@ class FlowPlaces:
             return granted
         raise Unavailable(f"others were faster, {failures} times, to give away the places of {place.key}")
 
-    def _give(
-        self, place: Place, pool: Pool, first: _First, gone: str | None, by: str, until: int, now: int, limit: int
-    ) -> bool:
+    def _give(self, pool: Pool, first: _First, gone: str | None, by: str, until: int, limit: int) -> bool:
         """One transaction; updates `pool`."""
         victim = gone or next(iter(pool.lapsed), None)
         if first.run_id in pool.held:
             victim = first.run_id
         value = flow_pool.held(first.token, until)
         given = f"{by} {first.function_id}"
-        change = flow_pool.passing(place, pool, first.run_id, value, given, victim, limit, now)
+        change = flow_pool.passing(pool, first.run_id, value, given, victim, limit)
         codes = self._table.transact(
             [
-                self._table.update_action(flow_key(place.key), POOL, **change),
-                self._table.delete_action(line_key(place.key), first.sk, when=_THERE),
+                self._table.update_action(flow_key(pool.place.key), POOL, **change),
+                self._table.delete_action(line_key(pool.place.key), first.sk, when=_THERE),
             ]
         )
         if codes is None:
             pool.pass_to(first.run_id, value, victim)
         return codes is None
 
-    def _leave_alone(self, place: Place, pool: Pool, gone: str | None, below: int, now: int) -> tuple[bool, Pool]:
+    def _leave_alone(self, pool: Pool, gone: str | None, below: int) -> tuple[bool, Pool]:
         """The line was empty: free the place and remove the mark, unless it was set again since."""
+        place, now = pool.place, pool.now
         if gone is not None:
             change = flow_pool.leaving(place, gone, below, now, pool.line, alone=True)
         elif pool.line is not None:

@@ -24,7 +24,7 @@ from tidemill.aws.dynamo.keys import BY_FUNCTION, TTL, keys_key
 from tidemill.aws.dynamo.table import Item
 from tidemill.limits import DAY, RUN_RETENTION, SECOND, SLEEP
 from tidemill.model import Place
-from tidemill.ports import Holder
+from tidemill.ports import Hold
 
 KEY_SHARDS = 4
 POOL = "#"  # its sort key
@@ -42,6 +42,7 @@ class Pool:
     """The item as it was last read, with this process's changes."""
 
     def __init__(self, item: Item, place: Place, now: int) -> None:
+        self.place, self.now = place, now
         self.line: int | None = item.get(LINE)
         self.held: dict[str, int] = {name[1:]: value for name, value in item.items() if name[0] == HELD}
         self._given = {name[1:]: str(value) for name, value in item.items() if name[0] == GIVEN}
@@ -52,12 +53,13 @@ class Pool:
         value = self.held.get(run_id)
         return value // _TOKEN if value is not None else None
 
-    def holds(self, run_id: str, token: int, until: int) -> bool:
+    def holds(self, hold: Hold) -> bool:
         """Whether the run has already claimed its place, under this claim, for at least this long."""
-        return run_id not in self._given and held(token, until) <= self.held.get(run_id, 0) < upto(token)
+        known = self.held.get(hold.run_id, 0)
+        return hold.run_id not in self._given and held(hold.token, hold.until) <= known < upto(hold.token)
 
-    def holders(self) -> list[Holder]:
-        return [Holder(run_id, *divmod(value, _TOKEN)) for run_id, value in self.held.items()]
+    def holders(self) -> list[Hold]:
+        return [Hold(run_id, *divmod(value, _TOKEN)) for run_id, value in self.held.items()]
 
     def given(self, by: str) -> list[tuple[str, str]]:
         """The runs to which this run has given places that they have not claimed."""
@@ -109,24 +111,25 @@ def shard(hash_: str) -> int:
 # Each change, as `Table.update` takes it.
 
 
-def entering(place: Place, run_id: str, token: int, until: int, now: int) -> Mapping[str, Any]:
+def entering(place: Place, hold: Hold, now: int) -> Mapping[str, Any]:
     """A run without a place takes a free one, if no run is in line."""
     return {
-        "set": {HELD + run_id: held(token, until), **about(place, now)},
+        "set": {HELD + hold.run_id: held(hold.token, hold.until), **about(place, now)},
         "add": {COUNT: 1},
-        "when": f"attribute_not_exists(#{HELD}{run_id}) AND {_NO_LINE} AND {_ROOM}",
+        "when": f"attribute_not_exists(#{HELD}{hold.run_id}) AND {_NO_LINE} AND {_ROOM}",
         "values": {"limit": place.limit},
     }
 
 
-def holding_on(place: Place, run_id: str, token: int, until: int, now: int) -> Mapping[str, Any]:
+def holding_on(place: Place, hold: Hold, now: int) -> Mapping[str, Any]:
     """A run that holds a place, or was given one, keeps it under this claim, whose lease never gets shorter."""
+    run_id = hold.run_id
     given = f"(attribute_exists(#{GIVEN}{run_id}) AND #{HELD}{run_id} < :mine)"
     return {
-        "set": {HELD + run_id: held(token, until), **kept(place, now)},
+        "set": {HELD + hold.run_id: held(hold.token, hold.until), **kept(place, now)},
         "remove": [GIVEN + run_id],
         "when": f"#{HELD}{run_id} <= :value OR {given}",
-        "values": {"mine": upto(token), "value": held(token, until)},
+        "values": {"mine": upto(hold.token), "value": held(hold.token, hold.until)},
     }
 
 
@@ -135,18 +138,18 @@ def marking(place: Place, now: int) -> Mapping[str, Any]:
     return {"set": about(place, now), "add": {LINE: 1}}
 
 
-def replacing(place: Place, pool: Pool, run_id: str, token: int, until: int, now: int, most: int) -> Mapping[str, Any]:
+def replacing(pool: Pool, hold: Hold, most: int) -> Mapping[str, Any]:
     """A run replaces holders with expired leases (several if the limit was lowered)."""
     gone = pool.lapsed[:most]
     same = [f"#{HELD}{each} = :v{number}" for number, each in enumerate(gone)]
-    mine = [f"attribute_not_exists(#{HELD}{run_id})", _NO_LINE, _ROOM]
+    mine = [f"attribute_not_exists(#{HELD}{hold.run_id})", _NO_LINE, _ROOM]
     return {
-        "set": {HELD + run_id: held(token, until), **kept(place, now)},
+        "set": {HELD + hold.run_id: held(hold.token, hold.until), **kept(pool.place, pool.now)},
         "remove": [kind + each for each in gone for kind in (HELD, GIVEN)],
         "add": {COUNT: 1 - len(gone)},
         "when": " AND ".join([*mine, *same]),
         "values": {
-            "limit": place.limit + len(gone),
+            "limit": pool.place.limit + len(gone),
             **{f"v{number}": pool.held[each] for number, each in enumerate(gone)},
         },
     }
@@ -169,12 +172,10 @@ def closing(place: Place, now: int, line: int) -> Mapping[str, Any]:
     return {"set": kept(place, now), "remove": [LINE], "when": f"#{LINE} = :line", "values": {"line": line}}
 
 
-def passing(
-    place: Place, pool: Pool, to: str, value: int, given: str, victim: str | None, limit: int, now: int
-) -> Mapping[str, Any]:
+def passing(pool: Pool, to: str, value: int, given: str, victim: str | None, limit: int) -> Mapping[str, Any]:
     """The first in line gets the place of `victim` (possibly its own), or a free one."""
     change: dict[str, Any] = {
-        "set": {HELD + to: value, GIVEN + to: given, **kept(place, now)},
+        "set": {HELD + to: value, GIVEN + to: given, **kept(pool.place, pool.now)},
         "when": f"attribute_not_exists(#{HELD}{to})",
         "values": {},
     }

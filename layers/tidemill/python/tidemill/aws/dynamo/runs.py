@@ -41,7 +41,7 @@ from tidemill.core.journal import Claimed, Ended, Record, Started
 from tidemill.errors import JournalError
 from tidemill.limits import DAY, KIB, RECORD_LIFE, SECOND, SNAPSHOT_RECORDS
 from tidemill.model import Head, HeadChange, RunStatus
-from tidemill.ports import Blobs, Clock, Page, RunQuery
+from tidemill.ports import APPENDED, Appended, Blobs, Clock, Lost, Page, RunQuery
 from tidemill.warm import Warm
 
 _BORN_WITHIN = KIB - 100  # of a head with its first records: leaves room for its changes until the end
@@ -161,19 +161,19 @@ class DynamoRuns:
 
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         """Number 0 is always taken by the first record, even if no item has that number."""
         if seq == 0:
-            return self._standing(run_id, 0)
+            return Lost(self._standing(run_id, 0))
         if change is not None and change.event_ids:
             self._point_more(run_id, change.event_ids)
         item = journals.item(run_id, seq, records, self._blobs, change.due if change is not None else None)
         if change is None or isinstance(records[0], Ended):
             if not self._table.put(item, absent=True):
-                return self._standing(run_id, seq)
+                return Lost(self._standing(run_id, seq))
             if change is not None:
                 self.change(run_id, change)
-            return None
+            return APPENDED
         sets, removed = heads.changes(run_id, change)
         codes = self._table.transact(
             [
@@ -182,10 +182,10 @@ class DynamoRuns:
             ]
         )
         if codes is None:
-            return None
+            return APPENDED
         if codes[0] == "None":
             raise JournalError(f"there is no run {run_id} to write to")
-        return self._standing(run_id, seq)
+        return Lost(self._standing(run_id, seq))
 
     def rewrite(self, run_id: str, seq: int, record: Record) -> None:
         self._table.put(journals.item(run_id, seq, [record], self._blobs))

@@ -52,6 +52,24 @@ class Change(TypedDict, total=False):
     values: Mapping[str, Any]
 
 
+class Query(TypedDict, total=False):
+    """Which items of a partition, and how: `low` and `high` include, `above` excludes; or a `prefix`.
+
+    `limit`: at most so many; `page`: so many are read at a time (else a megabyte). `only`: these attributes.
+    """
+
+    low: str
+    above: str
+    high: str
+    prefix: str
+    index: Index | None
+    strong: bool
+    newest_first: bool
+    limit: int | None
+    page: int | None
+    only: Sequence[str]
+
+
 class Table:
     def __init__(self, client: Client, name: str) -> None:
         self.client = client
@@ -116,20 +134,11 @@ class Table:
             body["ConditionExpression"] = _ABSENT
         return {"Put": body}
 
-    def update_action(
-        self,
-        pk: str,
-        sk: str,
-        set: Mapping[str, Any] = {},
-        *,
-        remove: Sequence[str] = (),
-        add: Mapping[str, Any] = {},
-        when: str = "",
-        values: Mapping[str, Any] = {},
-    ) -> dict[str, Any]:
+    def update_action(self, pk: str, sk: str, set: Mapping[str, Any] = {}, **change: Unpack[Change]) -> dict[str, Any]:
+        remove, add = change.get("remove", ()), change.get("add", {})
         parts: list[str] = []
         names: dict[str, str] = {}
-        given = {f":{name}": attribute(value) for name, value in values.items()}
+        given = {f":{name}": attribute(value) for name, value in change.get("values", {}).items()}
         for word, sign, changes in (("SET", " = ", set), ("ADD", " ", add)):
             pairs: list[str] = []
             for name, value in changes.items():
@@ -148,7 +157,7 @@ class Table:
         if remove:
             names.update({f"#{name}": name for name in remove})
             parts.append("REMOVE " + ", ".join([f"#{name}" for name in remove]))
-        body = self._keyed(pk, sk, when, names, given)
+        body = self._keyed(pk, sk, change.get("when", ""), names, given)
         if parts:
             body["UpdateExpression"] = " ".join(parts)
         return {"Update": body}
@@ -196,35 +205,19 @@ class Table:
         self._batches(wanted, _GETS, read)
         return found
 
-    def query(
-        self,
-        pk: str,
-        *,
-        low: str = "",
-        above: str = "",
-        high: str = "",
-        prefix: str = "",
-        index: Index | None = None,
-        strong: bool = True,
-        newest_first: bool = False,
-        limit: int | None = None,
-        page: int | None = None,
-        only: Sequence[str] = (),
-    ) -> Iterator[Item]:
-        """The items under `pk` in the order of their sort keys; pages are read as they are needed.
-
-        `low` and `high` include, `above` excludes; or a `prefix`. `limit`: the most items; `page`: the items that are
-        read at a time (default: a megabyte). `only`: these attributes.
-        """
-        body = self._query(pk, low or (above and above + "\0"), high, prefix, index)
-        body["ScanIndexForward"] = not newest_first
+    def query(self, pk: str, **asked: Unpack[Query]) -> Iterator[Item]:
+        """The items under `pk` in the order of their sort keys; pages are read as they are needed."""
+        above, index = asked.get("above"), asked.get("index")
+        low = asked.get("low") or (above + "\0" if above else "")
+        body = self._query(pk, low, asked.get("high", ""), asked.get("prefix", ""), index)
+        body["ScanIndexForward"] = not asked.get("newest_first")
         if index is None:
-            body["ConsistentRead"] = strong
-        if only:
+            body["ConsistentRead"] = asked.get("strong", True)
+        if only := asked.get("only"):
             body["ExpressionAttributeNames"].update({f"#o{n}": name for n, name in enumerate(only)})
             body["ProjectionExpression"] = ", ".join([f"#o{n}" for n in range(len(only))])
-        left = limit
-        while left is None or left > 0:  # terminates: each page begins after the one before
+        left, page = asked.get("limit"), asked.get("page")
+        while left is None or left > 0:  # ends: each page begins after the one before
             if left is not None or page is not None:
                 body["Limit"] = min(size for size in (left, page) if size is not None)
             answer = self._call("Query", body)

@@ -26,14 +26,16 @@ from tidemill.aws.function.short_timers import NEAR, ShortTimers
 from tidemill.aws.liveness import GRACE
 from tidemill.aws.messages import types as message
 from tidemill.aws.messages.dead_letters import DeadLetters
+from tidemill.aws.messages.parse import read as read_message
 from tidemill.aws.settings import queue_name
 from tidemill.core.journal import Claimed, HandedOver, Started
+from tidemill.engine.drive.begin import arrive, tick
 from tidemill.engine.drive.claim import Opened, open_run
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.remote_attempt import ended
-from tidemill.engine.intake.begin import arrive, tick
+from tidemill.engine.runs.append import append
 from tidemill.engine.runs.load import first, tail
 from tidemill.errors import Unavailable
 from tidemill.model import CronTrigger
@@ -116,7 +118,7 @@ class Executor:
         self._timers.release()
         self._runs.hold(lambda run_id, reason: self._poison(function.id, body, run_id, reason))
         try:
-            found = message.read(body)
+            found = read_message(body)
         except message.NotAMessage as error:
             self._bury(function.id, body, reason=str(error))
             return
@@ -259,7 +261,7 @@ def _take_back(world: World, look: message.Wake) -> None:
     if whole is not None:
         state = tail(first(whole[0]), whole[1])
         if state.claim is not None and state.claim.by == look.gave_up:
-            world.runs.append(look.run_id, state.seq + 1, [HandedOver(world.clock.now(), ())])
+            append(world, look.run_id, state.seq + 1, [HandedOver(world.clock.now(), ())])
 
 
 def _first(opened: Opened) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.aws.function.metrics import Metrics
 from tidemill.core.journal import Ended, Record, StepDone
 from tidemill.model import Failure, HeadChange
+from tidemill.ports import Appended, Lost
 
 if TYPE_CHECKING:
     from tidemill.ports import RunStore
@@ -36,12 +37,12 @@ class WatchedRuns:
 
     def append(
         self, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         for record in records:
             if isinstance(record, Ended) and self._poison is not None and (failure := _crash(record)) is not None:
                 self._poison(run_id, failure.message)
         found = self._runs.append(run_id, seq, records, change)
-        if found is None:
+        if isinstance(found, Appended):
             for record in records:
                 self._count(record)
         return found

@@ -1,5 +1,5 @@
 """The types of messages in a function's queue: an event that may start a run, a run to check, a tick of a cron trigger,
-and for a definition the end of a remote attempt (see `step_results`)."""
+a definition's function, how an attempt of a step ended that went on elsewhere (see `step_results`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill import characters, duration
+from tidemill import characters
 from tidemill.model import Event, Failure
 
 
@@ -62,60 +62,5 @@ class NotAMessage(Exception):
     """A body that is not a message of Tidemill; one sentence says why."""
 
 
-class _Cron(msgspec.Struct):
-    cron: str
-    timezone: str = "UTC"
-
-
-_ABSENT = msgspec.Raw()
-
-
-class _Body(msgspec.Struct):
-    """The fields of all types; those present decide the type. Other fields of EventBridge's envelope are ignored."""
-
-    detail: Event | None = None
-    look: str | None = None
-    gave_up: str = ""
-    cron: _Cron | None = None
-    at: int | str | None = None
-    ended: msgspec.Raw = _ABSENT
-    request: msgspec.Raw = msgspec.field(name="requestContext", default=_ABSENT)
-
-
-_decode = msgspec.json.Decoder(_Body).decode
-
-
-def read(body: str) -> Message:
-    """Raises NotAMessage."""
-    try:
-        found = _decode(body)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        if '"aws.ecs"' in body:  # its detail is not a Tidemill event
-            return _elsewhere(body)
-        raise NotAMessage(f"the message is none of Tidemill's: {error}") from None
-    if found.detail is not None:
-        return Start(found.detail)
-    if found.look:
-        return Wake(found.look, found.at if isinstance(found.at, int) else None, found.gave_up)
-    if found.cron is not None and isinstance(found.at, str):
-        return Tick(found.cron.cron, found.cron.timezone, _time(found.at))
-    if found.ended or found.request:
-        return _elsewhere(body)
-    raise NotAMessage("the message is none of Tidemill's: it has neither an event (detail), nor look, nor cron and at")
-
-
-def _elsewhere(body: str) -> StepFinished | Stopped:
-    from tidemill.aws.messages import step_results as told  # only definitions have such steps
-
-    return told.read(body)
-
-
 def text(message: dict[str, Any]) -> str:
     return characters.escaped(msgspec.json.encode(message).decode())
-
-
-def _time(at: str) -> int:
-    try:
-        return duration.parse_time(at)
-    except ValueError:
-        raise NotAMessage(f"the message is none of Tidemill's: at is no ISO time: {at[:100]!r}") from None

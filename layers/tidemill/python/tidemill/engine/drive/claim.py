@@ -13,15 +13,15 @@ from tidemill.core.next_action import UNBEGUN, Action, bounded, next_action
 from tidemill.core.state import RunState, Tail
 from tidemill.engine.drive import keeper as keep
 from tidemill.engine.intake import admit, collect
-from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import concurrency as places
 from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import renew
+from tidemill.engine.runs.append import append
 from tidemill.engine.runs.load import first, tail
 from tidemill.errors import Unavailable
 from tidemill.limits import RECHECK
 from tidemill.model import Failure, FunctionSpec, Head, HeadChange
-from tidemill.ports import World
+from tidemill.ports import Lost, World
 
 _NOTHING: list[Record] = []
 _TRIES = 100  # to claim a run to which others append at the same time
@@ -82,19 +82,19 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
             started_at=head.started_at or now,
             admission=head.admission if before else None,
         )
-        found = world.runs.append(run_id, state.seq + 1, [*before, claim], change)
-        if found is None or found[: len(before) + 1] == [*before, claim]:
+        answer = append(world, run_id, state.seq + 1, [*before, claim], change)
+        if not isinstance(answer, Lost):
             records += [*before, claim]
             head.status, head.started_at, head.reason = "running", change.started_at, None
             head.attempt = change.attempt or head.attempt
             return Opened(head, spec, records, base)
-        records.extend(found)
-        state.add(found)
+        records.extend(answer.found)
+        state.add(answer.found)
         if spec.flow:  # what was written may have changed more of the head than the journal tells
             taken = head.admission
             head = world.runs.head(run_id) or head
             if taken is not None:
-                admit.too_late(world, head, state, spec, taken, found)
+                admit.too_late(world, head, state, spec, taken, answer.found)
             if state.terminal is not None:  # its places were taken for a claim that comes too late
                 head.admission = head.admission or taken
                 places.leave(world, head, state, gone=False)
@@ -142,7 +142,7 @@ def _otherwise(world: World, head: Head, state: Tail, decision: Action, now: int
     if decision.do == "finish":
         finish.finish(world, head.run_id)
     elif decision.do == "cancel":
-        outside.cancel(world, head.run_id, decision.reason, unbegun=decision.reason == UNBEGUN)
+        finish.cancel(world, head.run_id, decision.reason, unbegun=decision.reason == UNBEGUN)
     elif decision.do == "hold":
         _hold(world, head, decision.reason, now)
     elif decision.do == "fail":

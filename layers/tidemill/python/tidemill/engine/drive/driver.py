@@ -18,7 +18,7 @@ from tidemill.core.journal import Blocked, Resolved, StepDone
 from tidemill.engine.drive import steps
 from tidemill.engine.drive.live import AttemptTimeout, Left, LiveRun
 from tidemill.engine.drive.replayed import Branch, Found, Replayed, branch, enter, this_branch
-from tidemill.engine.drive.steps import Asked, Call, Plan
+from tidemill.engine.drive.steps import Asked, Awaited, Call, Code, Plan
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
 
@@ -52,7 +52,8 @@ class Driver:
         if done is not None:
             return steps.outcome(done)
         return self._perform(
-            steps.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+            steps.run(self.live, here.prefix, key, Code(self.live.stubs.get(id, fn), args, kwargs, retries, timeout)),
+            key,
         )
 
     def sleep(self, id: str, ms: int) -> None:
@@ -73,7 +74,7 @@ class Driver:
         if known is not None:
             found: tuple[str, model.Event] | None = steps.outcome(known)
             return found
-        found = self._perform(steps.wait(self.live, key, "wait", waits, timeout, lookback), key)
+        found = self._perform(steps.wait(self.live, key, Awaited("wait", waits, timeout, lookback)), key)
         return found
 
     def signal(self, id: str, signal: str, timeout: int | None) -> Any:
@@ -83,7 +84,7 @@ class Driver:
         found = (
             steps.outcome(known)
             if known is not None
-            else self._perform(steps.wait(self.live, key, "signal", asked, timeout, True), key)
+            else self._perform(steps.wait(self.live, key, Awaited("signal", asked, timeout, True)), key)
         )
         return view(found[1]).data["data"] if found is not None else None
 

@@ -12,50 +12,38 @@ from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
 from tidemill.core.next_action import OVERDUE
 from tidemill.engine.intake import receive
 from tidemill.engine.intake.fit import fitting
-from tidemill.engine.runs import (
-    append as outside,
-)
-from tidemill.engine.runs import (
-    concurrency as places,
-)
-from tidemill.engine.runs import (
-    create as start,
-)
-from tidemill.engine.runs import (
-    end as finish,
-)
-from tidemill.engine.runs import (
-    match_waits as lookback,
-)
-from tidemill.engine.runs import (
-    renew,
-)
+from tidemill.engine.runs import concurrency as places
+from tidemill.engine.runs import end as finish
+from tidemill.engine.runs import match_waits, renew
+from tidemill.engine.runs.append import append
+from tidemill.engine.runs.create import start_chunk
+from tidemill.engine.runs.ids import child_id, chunk_id
 from tidemill.engine.runs.load import load
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
-from tidemill.ports import World
+from tidemill.ports import Appended, Lost, World
 
 
 class StoreKeeper:
-    """The Keeper of `ports.py` over a World, in the same process."""
+    """The port `Keeper` over a World, in the same process."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def append(
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         if head.finish_by is not None and head.finish_by <= self._world.clock.now():
-            outside.cancel(self._world, head.run_id, OVERDUE)  # the append then finds the end, and the code stops
+            finish.cancel(self._world, head.run_id, OVERDUE)  # the append then finds the end, and the code stops
         if change is None:
-            return _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
+            return append(self._world, head.run_id, seq, records)
         last = records[-1]
         if isinstance(last, Ended):
             return self._end(head, seq, records, last, change)
         if change.due is not None:
             renew.before(self._world, head, change.due)
             change = renew.changed(head, change, self._world.clock.now())
-        found = _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
-        if found is None:
+        found = append(self._world, head.run_id, seq, records, change)
+        if isinstance(found, Appended):
             if not isinstance(last, HandedOver):
                 places.pause(self._world, head, seq + len(records) - 1)
             at = None if isinstance(last, HandedOver) else change.due
@@ -65,7 +53,7 @@ class StoreKeeper:
 
     def _end(
         self, head: Head, seq: int, records: Sequence[Record], ended: Ended, change: HeadChange
-    ) -> list[Record] | None:
+    ) -> Appended | Lost:
         """An end that concerns nobody else is closed with its record; any other stays open until all is done.
 
         In between come the run's places: they are passed on before the head is closed, and with it the way back here.
@@ -73,22 +61,22 @@ class StoreKeeper:
         if finish.quiet(self._world, head, ended):
             renew.at_end(self._world, head, ended.at)
             if head.admission is None:
-                return _unless_mine(self._world.runs.append(head.run_id, seq, records, change), records)
-            found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
-            if found is None:
+                return append(self._world, head.run_id, seq, records, change)
+            found = append(self._world, head.run_id, seq, records)
+            if isinstance(found, Appended):
                 places.end(self._world, head)
                 self._world.runs.change(head.run_id, change)
             return found
-        found = _unless_mine(self._world.runs.append(head.run_id, seq, records), records)
-        if found is None:
+        found = append(self._world, head.run_id, seq, records)
+        if isinstance(found, Appended):
             finish.finish(self._world, head.run_id)
         return found
 
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
-        lookback.register(self._world, waits)
+        match_waits.register(self._world, waits)
         now = self._world.clock.now()
         over = all(wait.until is not None and wait.until <= now for wait in waits)
-        found = lookback.oldest(self._world, waits, set(taken), last=over)
+        found = match_waits.oldest(self._world, waits, set(taken), last=over)
         if found is not None or over:  # a wait whose time has run out takes no event any more
             self._world.waits.drop(waits[0].run_id, waits[0].key)
         return found
@@ -97,7 +85,7 @@ class StoreKeeper:
         spec = self._world.registry.function(function_id)
         if spec is None:
             return False
-        run_id = start.child_id(parent.run_id, parent.key)
+        run_id = child_id(parent.run_id, parent.key)
         receive.invoke(self._world, spec, data, parent=parent, run_id=run_id, user=user)
         return True
 
@@ -116,7 +104,7 @@ class StoreKeeper:
         head.needs_cleanup = True
         for number, items in enumerate(parts):
             parent = Parent(head.run_id, head.function_id, key, number, len(parts))
-            start.start_chunk(self._world, spec, birth, head, parent, items)
+            start_chunk(self._world, spec, birth, head, parent, items)
 
     def snapshot(self, head: Head, seq: int, data: bytes) -> None:
         self._world.runs.put_snapshot(head.run_id, seq, data)
@@ -135,7 +123,7 @@ class StoreKeeper:
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         ends: list[Record] = []
         for number in range(count):
-            head = self._world.runs.head(start.chunk_id(run_id, key, number))
+            head = self._world.runs.head(chunk_id(run_id, key, number))
             if head is not None:  # one that has just told its parent may not have closed its head yet
                 records = self._world.runs.read(head.run_id, head.end - 1 if head.end is not None else -1)
                 ends += [record for record in records if isinstance(record, Terminal)][:1]
@@ -150,8 +138,3 @@ def _patient(suspended: Suspended) -> bool:
     return suspended.due is None or all(
         blocked.until != suspended.due or is_handed(blocked.key) for blocked in suspended.blocked
     )
-
-
-def _unless_mine(found: list[Record] | None, records: Sequence[Record]) -> list[Record] | None:
-    """A write that succeeded and looked failed finds its own records when it is made again: then all is well."""
-    return None if found is not None and found[: len(records)] == list(records) else found

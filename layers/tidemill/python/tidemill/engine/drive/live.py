@@ -21,7 +21,7 @@ from tidemill.core.state import RunState
 from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.limits import NEWS, NEWS_LOCAL, SNAPSHOT_RECORDS
 from tidemill.model import FunctionSpec, Head, HeadChange
-from tidemill.ports import Clock, Entropy, Keeper
+from tidemill.ports import Clock, Entropy, Keeper, Lost
 from tidemill.run_logs import LogLine
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class AttemptTimeout(Exception):
     """One attempt of a step took longer than its timeout."""
 
 
+def never() -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class _Write:
     records: list[Record]
@@ -61,8 +65,6 @@ class LiveRun:
         keeper: Keeper,
         clock: Clock,
         entropy: Entropy,
-        stopping: Callable[[], bool],
-        stubs: Mapping[str, Callable[..., Any]],
     ) -> None:
         self.head = head
         self.spec = spec
@@ -70,8 +72,8 @@ class LiveRun:
         self.keeper = keeper
         self.clock = clock
         self.entropy = entropy
-        self.stopping = stopping
-        self.stubs = stubs
+        self.stopping: Callable[[], bool] = never
+        self.stubs: Mapping[str, Callable[..., Any]] = {}
         self.leaving: Leaving | None = None
         self.failure: Exception | None = None  # why the keeper did not answer
         self.wrong: Exception | None = None  # why this code must not go on with its run
@@ -188,12 +190,12 @@ class LiveRun:
         for _ in range(_LOST):  # bounded: each turn but the first has found records of others
             self._mine()
             numbered = _renumbered(change, self.state, records)
-            found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, numbered)
-            if found is None:
+            answer = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, numbered)
+            if not isinstance(answer, Lost):
                 self.state.add(records)
                 self.weight += sum(len(record.value or b"") for record in records if isinstance(record, StepDone))
                 return
-            self.add(found)
+            self.add(answer.found)
             records = [record for record in records if not self._told_already(record)]
             if not records:
                 return
@@ -220,11 +222,11 @@ class LiveRun:
             return False
         try:
             records = [*self._pending(), *records]
-            found = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
-            if found is None:
+            answer = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
+            if not isinstance(answer, Lost):
                 self.state.add(records)
                 return True
-            self.add(found)
+            self.add(answer.found)
             return False
         finally:
             self._give_back()

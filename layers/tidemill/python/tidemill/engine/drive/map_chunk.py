@@ -15,10 +15,10 @@ import msgspec
 from tidemill import values
 from tidemill.core.journal import Blocked
 from tidemill.core.state import fold
-from tidemill.engine.drive.drive import AnyFunction, Body, events_of, execute, in_branch
 from tidemill.engine.drive.driver import Driver
 from tidemill.engine.drive.live import Left, LiveRun
 from tidemill.engine.drive.replayed import Branch, Found, branch
+from tidemill.engine.drive.user_code import AnyFunction, Body, events_of, execute, in_branch
 from tidemill.errors import NonDeterministicError, NonRetriableError, StepError
 from tidemill.model import Failure, Parent
 
@@ -48,7 +48,7 @@ def _sought(function: AnyFunction, chunk: LiveRun, parent: Parent, threads: bool
     if state.terminal is not None:
         raise NonRetriableError(WHOLE_ENDED)
     head = msgspec.structs.replace(chunk.head, run_id=parent.run_id, parent=None)
-    replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy, lambda: False, {})
+    replay = LiveRun(head, chunk.spec, state, chunk.keeper, chunk.clock, chunk.entropy)
     replay.say = chunk.say  # the code of an item has the logger of the whole
     events = events_of(replay)
     try:

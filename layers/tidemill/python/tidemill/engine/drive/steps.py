@@ -46,18 +46,20 @@ Plan = Generator[Call | Blocked, Any, Any]
 Asked = tuple[tuple[str, str, str | None, str | None], ...]  # of each event: label, name, path to match, condition
 
 
-def run(
-    live: LiveRun,
-    branch: str,
-    key: str,
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    retries: int | None,
-    timeout: int | None,
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a step runs. `retries`: None: the function's. `timeout` in milliseconds."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    retries: int | None
+    timeout: int | None
+
+
+def run(live: LiveRun, branch: str, key: str, code: Code) -> Plan:
     """Run a step until it has a result or has failed for good."""
-    limit = (live.spec.retries if retries is None else retries) + 1
+    limit = (live.spec.retries if code.retries is None else code.retries) + 1
     tried = live.state.tried.get(key)
     attempt = tried.attempt if tried is not None else 0
     elsewhere = remote_attempt.taken_up(live, key, attempt + 1)
@@ -80,7 +82,7 @@ def run(
                 given, started = elsewhere
                 elsewhere = None
             else:
-                given = yield Call(_noted(live, key, attempt, timeout, fn), args, kwargs, attempt, timeout)
+                given = yield Call(_noted(live, key, attempt, code), code.args, code.kwargs, attempt, code.timeout)
             if isinstance(given, Handed):
                 given = yield from remote_attempt.outcome(live, key, attempt, started, given.until)
             value = values.encode(given, "result")
@@ -91,7 +93,8 @@ def run(
             return values.decode(value)
 
 
-def _noted(live: LiveRun, key: str, attempt: int, timeout: int | None, fn: Callable[..., Any]) -> Callable[..., Any]:
+def _noted(live: LiveRun, key: str, attempt: int, code: Code) -> Callable[..., Any]:
+    fn, timeout = code.fn, code.timeout
     if live.host is None:
         return fn
     since, run_id = live.clock.now(), live.head.run_id
@@ -161,20 +164,23 @@ def sleep(live: LiveRun, key: str, until: int) -> Plan:
         live.append(StepDone(key, "sleep", started, live.clock.now()))
 
 
-def wait(
-    live: LiveRun,
-    key: str,
-    kind: StepKind,
-    asked: Asked,
-    timeout: int | None,
-    look_back: bool,
-    shares: bool = False,
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What a step waits for. `shares`: it may be given an event that another wait of the run has had."""
+
+    kind: StepKind
+    asked: Asked
+    timeout: int | None
+    look_back: bool
+    shares: bool = False
+
+
+def wait(live: LiveRun, key: str, awaited: Awaited) -> Plan:
     """Wait for the first of these events; `(label, event)`, or None when the time has run out."""
     _unharmed(live)
     blocked = live.state.blocked.get(key)
     if blocked is None:
-        blocked = _new_wait(live, key, kind, asked, timeout, look_back, shares)
+        blocked = _new_wait(live, key, awaited)
         _look(live, blocked)
     while (resolved := live.state.resolved.get(key)) is None:
         if blocked.until is not None and blocked.until <= live.clock.now():
@@ -185,17 +191,10 @@ def wait(
     return (resolved.label, resolved.event) if resolved.event is not None else None
 
 
-def _new_wait(
-    live: LiveRun,
-    key: str,
-    kind: StepKind,
-    asked: Asked,
-    timeout: int | None,
-    look_back: bool,
-    shares: bool,
-) -> Blocked:
+def _new_wait(live: LiveRun, key: str, awaited: Awaited) -> Blocked:
+    kind, asked, look_back = awaited.kind, awaited.asked, awaited.look_back
     now = live.clock.now()
-    until = now + timeout if timeout is not None else None
+    until = now + awaited.timeout if awaited.timeout is not None else None
     own = live.state.events[0]
     after = (own.received_at if look_back else now) - 1
     waits: list[Wait] = []
@@ -206,7 +205,7 @@ def _new_wait(
             event_name, condition = name, match.resolve(event_fields(own), match=path, when=when)
         if not condition.never:
             about = (live.head.run_id, live.spec.id, key, event_name, condition, after, until, label)
-            wait = Wait(*about, own=own.id, shares=shares, begun=live.state.seq + 1)
+            wait = Wait(*about, own=own.id, shares=awaited.shares, begun=live.state.seq + 1)
             waits.append(_looking_on(live, wait) if look_back else wait)
     return Blocked(key, kind, now, until, asked[0][1], tuple(waits))
 

@@ -33,12 +33,12 @@ from tidemill.core.next_action import bounded
 from tidemill.core.state import RunState
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs.create import bear, first_id, restore_waits
+from tidemill.engine.runs.create import NewRun, create_run, first_id, restore_waits
 from tidemill.engine.runs.load import load
 from tidemill.errors import Unavailable
 from tidemill.limits import DROPPED_EVENTS, EVENT_ID_MEMORY, MESSAGE_DELAY
 from tidemill.model import Event, FunctionSpec, Head, HeadChange
-from tidemill.ports import Window, World
+from tidemill.ports import Appended, Lost, Window, World
 
 _RUNS = 25  # that refuse one event, each full before the event could join it
 _DELAYED = "its event lies in the future"  # the reason of a run that has yet to open a window, or to join one
@@ -135,9 +135,10 @@ def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _I
 
 def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     own = first_id(world, spec, event)
-    born = bear(world, spec, (event,), run_id=own, begin=event.ts, reason=_DELAYED)
+    run = create_run(world, NewRun(spec, (event,), run_id=own, begin=event.ts, reason=_DELAYED))
+    finish.cancel_created(world, run)
     world.queue.wake(own, spec.id, event.ts)
-    return own, born.created
+    return own, run.created
 
 
 def _placed(it: _Intake, own: str) -> tuple[str, bool]:
@@ -191,12 +192,13 @@ def _created(it: _Intake, run_id: str) -> bool:
     """Create the run with this event as its first. False: it exists."""
     now = it.world.clock.now()
     begin, reason = collect.begins(it.name, it.declared, now, now, 1), collect.reason(it.name, it.declared)
-    born = bear(it.world, it.spec, (it.event,), run_id=run_id, begin=begin, reason=reason)
-    if born.created:
-        it.world.queue.wake(run_id, it.spec.id, born.head.not_before)
-    else:
-        restore_waits(it.world, it.spec, run_id)
-    return born.created
+    run = create_run(it.world, NewRun(it.spec, (it.event,), run_id=run_id, begin=begin, reason=reason))
+    if not run.created:
+        run = restore_waits(it.world, it.spec, run)
+    finish.cancel_created(it.world, run)
+    if run.created:
+        it.world.queue.wake(run_id, it.spec.id, run.head.not_before)
+    return run.created
 
 
 def _open(head: Head) -> bool:
@@ -245,10 +247,10 @@ def _join(it: _Intake, head: Head, window: Window | None) -> bool:
             return False
         record = _next(it, known)
         begin = collect.begins(it.name, it.declared, known.since, record.at, known.count + 1)
-        found = _write(it, head, known, record, begin)
-        if found is None:
+        answer = _write(it, head, known, record, begin)
+        if not isinstance(answer, Lost):
             return isinstance(record, Gathered)
-        known.add(found)
+        known.add(answer.found)
     raise Unavailable(f"run {head.run_id}: others appended {_TRIES} records while event {it.event.id} was to join it")
 
 
@@ -269,17 +271,17 @@ def _next(it: _Intake, known: _Known) -> Gathered | WindowSet:
     return Gathered(now, it.event, it.name == "debounce", full, known.seq + 1)
 
 
-def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet, begin: int) -> list[Record] | None:
-    """Append the record, and see to what follows from it. None: it was appended; else what stands there."""
+def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet, begin: int) -> Appended | Lost:
+    """Append the record, and see to what follows from it."""
     world, run_id = it.world, head.run_id
     came = [record.event.id] if isinstance(record, Gathered) and record.event is not None else []
     change = _moved(it, head, begin, [*(each for each in known.event_ids if each not in came), *came])
     dropped = _dropped(it, head, known) if came else []
     if dropped:
         change = msgspec.structs.replace(change, snapshot=known.seq)
-    found = world.runs.append(run_id, known.seq + 1, [record], change)
-    if found is not None and found[:1] != [record]:
-        return found
+    answer = outside.append(world, run_id, known.seq + 1, [record], change)
+    if isinstance(answer, Lost):
+        return answer
     for each in dropped:
         world.runs.rewrite(run_id, each.number, msgspec.structs.replace(each, event=None))
     after = Window(run_id, known.seq + 1, known.count + len(came), known.since)
@@ -287,7 +289,7 @@ def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet,
     if begin <= record.at and (head.not_before or 0) - known.since > MESSAGE_DELAY:
         world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
     world.queue.wake(run_id, it.spec.id, begin if begin > record.at else None)
-    return None
+    return answer
 
 
 def _dropped(it: _Intake, head: Head, known: _Known) -> list[Gathered]:

@@ -12,25 +12,24 @@ from typing import Any, cast
 import msgspec
 
 from tidemill import ids, values
-from tidemill.core import expression, match
-from tidemill.engine.intake import collect
+from tidemill.core import match
+from tidemill.core.journal import Claimed
+from tidemill.engine.intake.start import Arrival, begin, start
 from tidemill.engine.runs import append as outside
+from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
-from tidemill.engine.runs.create import start
+from tidemill.engine.runs.create import NewRun
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import (
-    ENDS,
     INVOKED,
     SIGNAL,
     TIMER,
     CronTrigger,
     Event,
-    EventTrigger,
     FunctionSpec,
     Parent,
     Wait,
     event_fields,
-    name_matches,
 )
 from tidemill.ports import World
 
@@ -56,9 +55,9 @@ def known(world: World, event_id: str, now: int) -> Event | None:
 def receive(world: World, event: Event) -> list[str]:
     """Take an event in. The ids of the runs that it started."""
     store(world, event)
-    started = [run_id for spec in world.registry.listeners(event.name) if (run_id := begin(world, spec, event))]
+    started = [begin(world, spec, event).began for spec in world.registry.listeners(event.name)]
     wake(world, event)
-    return started
+    return [run_id for run_id in started if run_id is not None]
 
 
 def receive_in_parts(world: World, event: Event) -> Generator[None, None, None]:
@@ -81,50 +80,6 @@ def store(world: World, event: Event) -> Keys | None:
     if keys:
         world.events.put(event, keys)
     return keys
-
-
-def begin(world: World, spec: FunctionSpec, event: Event) -> str | None:
-    """Start a run of the function if one of its triggers takes the event: one, however many do."""
-    if not starts(world, spec, event):
-        return None
-    if collect.gathers(spec):
-        run_id, began = collect.take_in(world, spec, event)
-        return run_id if began else None
-    return start(world, spec, (event,))
-
-
-def starts(world: World, spec: FunctionSpec, event: Event) -> bool:
-    """Whether this event starts the function."""
-    return takes(spec, event) and not (event.name in ENDS and _of_a_listener(world, event))
-
-
-def takes(spec: FunctionSpec, event: Event) -> bool:
-    """Whether any trigger of the function takes this event: its name, and its `when`.
-
-    No function is started by the announcement of its own end.
-    """
-    if event.name in ENDS and event.data.get("function_id") == spec.id:
-        return False
-    for trigger in spec.triggers:
-        if isinstance(trigger, EventTrigger) and name_matches(trigger.name, event.name):
-            if trigger.when is None:
-                return True
-            if expression.compile(trigger.when).holds({"event": event_fields(event)}):
-                return True
-    return False
-
-
-def _of_a_listener(world: World, announcement: Event) -> bool:
-    """Whether the run whose end this is was started by a trigger that listens for ends.
-
-    Such ends start nothing: two functions that listen for ends would start each other for ever, three ever more. A
-    function that handles a failure has no trigger, and its end is announced as any other.
-    """
-    began: dict[str, Any] = announcement.data.get("event") or {}
-    if began.get("name") not in ENDS:
-        return False
-    spec = world.registry.function(str(announcement.data.get("function_id")))
-    return spec is None or bool(spec.triggers)
 
 
 def wake(world: World, event: Event) -> list[str]:
@@ -210,16 +165,16 @@ def invoke(
     fields = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
     event = Event(ids.derived(run_id, INVOKED), INVOKED, fields, now, now, user)
     world.events.put(event, ())
-    start(world, spec, (event,), run_id=run_id, parent=parent, input=data)
+    start(world, NewRun(spec, (event,), run_id=run_id, parent=parent, input=data))
     return run_id
 
 
-def fire(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> str | None:
-    """A tick of a cron trigger. The run's id, or None where this tick has started it before."""
+def fire(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int, claim: Claimed | None = None) -> Arrival:
+    """A tick of a cron trigger."""
     event = timer(world, spec, trigger, at)
     store(world, event)
     wake(world, event)
-    return start(world, spec, (event,))
+    return begin(world, spec, event, claim)
 
 
 def timer(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> Event:
@@ -276,7 +231,7 @@ def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str
 
 def _wake_one(world: World, wait: Wait, event: Event) -> bool:
     if wait.cancel:
-        outside.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
+        finish.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
         return False
     record = match_waits.resolved(wait, event, world.clock.now())
     found = outside.match(world, wait, record)

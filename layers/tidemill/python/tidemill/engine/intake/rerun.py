@@ -11,7 +11,8 @@ from tidemill.core.handed import step_of
 from tidemill.core.journal import Begun, HandedOver, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.core.state import RunState, fold
 from tidemill.core.step_keys import escaped
-from tidemill.engine.runs.create import start
+from tidemill.engine.intake.start import start
+from tidemill.engine.runs.create import NewRun
 from tidemill.model import Event
 from tidemill.ports import World
 
@@ -41,9 +42,18 @@ def rerun(
         copied.insert(0, state.validated)  # the steps that are copied have seen this data
     new_id = ids.derived(run_id, "rerun", id) if id else ids.ulid(world.clock.now(), world.entropy.bytes(10))
     start(
-        world, spec, events, run_id=new_id, input=given,
-        user=head.user, copied=copied, since=world.clock.now(), again=True,
-    )  # fmt: skip
+        world,
+        NewRun(
+            spec,
+            events,
+            run_id=new_id,
+            input=given,
+            user=head.user,
+            copied=copied,
+            since=world.clock.now(),
+            again=True,
+        ),
+    )
     return new_id
 
 

@@ -1,4 +1,4 @@
-"""What others do to a run while it may be running: append a record to its journal, whoever else is appending.
+"""Appending to a run's journal, and what others do to a run while it may be running, whoever else is appending.
 
 An outsider holds no claim. It reads the journal, decides, and appends at the next number; if somebody took that number
 it folds in what stands there and decides again. So a cancel, a match and a step's result never overwrite each other.
@@ -9,19 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
-from tidemill.core.journal import Cancelled, Record, Resolved
+from tidemill.core.journal import Record, Resolved
 from tidemill.core.state import RunState, Tail, Taken
 from tidemill.core.step_keys import beside
-from tidemill.engine.runs import end as finish
 from tidemill.engine.runs.load import opened, outlined
 from tidemill.errors import Unavailable
 from tidemill.model import Head, HeadChange, Wait
-from tidemill.ports import World
+from tidemill.ports import APPENDED, Appended, Lost, World
 
 _TRIES = 100  # to append to a run to which others append at the same time
 
 S = TypeVar("S", bound=Tail)
 Decision = tuple[Sequence[Record], HeadChange | None] | None
+
+
+def append(
+    world: World, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
+) -> Appended | Lost:
+    """As `RunStore.append`. A write that succeeded and looked failed finds its own records: then it was appended."""
+    answer = world.runs.append(run_id, seq, records, change)
+    if isinstance(answer, Lost) and answer.found[: len(records)] == list(records):
+        return APPENDED
+    return answer
 
 
 def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
@@ -39,34 +48,11 @@ def _tell(world: World, run_id: str, run: tuple[Head, S] | None, decide: Callabl
         if decision is None:
             return False
         records, change = decision
-        found = world.runs.append(run_id, state.seq + 1, records, change)
-        if found is None or list(found[: len(records)]) == list(records):
+        answer = append(world, run_id, state.seq + 1, records, change)
+        if not isinstance(answer, Lost):
             return True
-        state.add(found)
+        state.add(answer.found)
     raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be told something")
-
-
-def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bool = False) -> bool:
-    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run.
-
-    `own`: only where this event is its first: two events may have tried to begin one window, each with waits of its
-    own. `unbegun`: only where nobody has claimed it.
-    """
-    now = world.clock.now()
-
-    def decide(state: RunState) -> Decision:
-        if state.terminal is not None or (unbegun and state.first_claim is not None):
-            return None
-        if own and state.birth.events and state.birth.events[0].id != own:
-            return None
-        return [Cancelled(now, reason)], HeadChange(
-            status="cancelled", due=now, reason=reason, ended_at=now, end=state.seq + 1
-        )
-
-    cancelled = tell(world, run_id, decide)
-    if cancelled:
-        finish.finish(world, run_id)
-    return cancelled
 
 
 def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:

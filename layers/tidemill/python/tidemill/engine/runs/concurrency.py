@@ -17,47 +17,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from tidemill.core.flow import concurrency as places
 from tidemill.core.journal import Skipped
 from tidemill.core.state import Tail
 from tidemill.errors import Unavailable
 from tidemill.limits import GRANT, RECHECK
 from tidemill.model import Admission, FunctionSpec, Head, Place
-from tidemill.ports import Waiting, World
+from tidemill.ports import Grant, Hold, Leaver, Waiting, World
 
 _TRIES = 20  # to take a place that is free each time, and gone when it is taken
 
 
-def hold(
-    world: World,
-    head: Head,
-    admission: Admission,
-    spec: FunctionSpec,
-    token: int,
-    until: int,
-    *,
-    line: bool,
-    full: Place | None = None,
-) -> Place | None:
-    """Hold all of the run's places under the claim number `token`. Else the place that it has to wait for.
+def hold(world: World, head: Head, admission: Admission, spec: FunctionSpec, hold: Hold) -> Place | None:
+    """Hold all of the run's places. Else the first that is not free."""
+    return next((each for each in admission.places if not _take(world, head, _as_declared(spec, each), hold)), None)
 
-    `line`: stand in line for that one. `full`: that was the answer a moment ago.
+
+def hold_or_stand(
+    world: World, head: Head, admission: Admission, spec: FunctionSpec, hold: Hold, full: Place | None
+) -> Place | None:
+    """Hold all of the run's places. Else the place in whose line it stands now.
+
+    `full`: was not free a moment ago, and those before it were taken.
     """
     taken = full is not None
     for number, each in enumerate(admission.places):
         known = full is not None and each.key == full.key
         taken = taken and not known
-        place = Place(each.key, places.limit_now(spec, each), each.counts, each.label)
-        if taken or (not known and _take(world, head, place, token, until)):
+        place = _as_declared(spec, each)
+        if taken or (not known and _take(world, head, place, hold)):
             continue
-        if not line:
-            return place
-        if _stand(world, head, place, admission.rank, token, until):
+        if _stand(world, head, place, admission.rank, hold):
             continue
         for later in admission.places[number + 1 :]:  # granted before an earlier one was lost
-            _pass_on(world, later, head.run_id, token)
+            _pass_on(world, later, head.run_id, hold.token)
         return place
     return None
+
+
+def _as_declared(spec: FunctionSpec, place: Place) -> Place:
+    return Place(place.key, places.limit_now(spec, place), place.counts, place.label)
 
 
 def pause(world: World, head: Head, upto: int) -> None:
@@ -119,7 +120,7 @@ def take_singleton(world: World, head: Head, place: Place, token: int) -> str | 
     """
     now = world.clock.now()
     for _ in range(_TRIES):
-        if world.flow.take(place, head.run_id, token, now + RECHECK, now, False):
+        if world.flow.take(place, Hold(head.run_id, token, now + RECHECK), now, known=False):
             return None
         holder = next(iter(world.flow.holders(place.key)), None)
         if holder is None:
@@ -145,28 +146,32 @@ def give_back(world: World, head: Head, place: Place) -> None:
     _pass_on(world, place, head.run_id, None)
 
 
-def _take(world: World, head: Head, place: Place, token: int, until: int) -> bool:
+def _take(world: World, head: Head, place: Place, hold: Hold) -> bool:
     now = world.clock.now()
     runs = place.counts == "runs"
-    until = now + RECHECK if runs else until
+    hold = _of_run(hold, now) if runs else hold
     known = head.reason == places.reason(place) or (runs and head.started_at is not None)
-    if world.flow.take(place, head.run_id, token, until, now, known):
+    if world.flow.take(place, hold, now, known=known):
         return True
-    return runs and _bury(world, place, now) and world.flow.take(place, head.run_id, token, until, now, known)
+    return runs and _bury(world, place, now) and world.flow.take(place, hold, now, known=known)
 
 
-def _stand(world: World, head: Head, place: Place, rank: int, token: int, until: int) -> bool:
+def _stand(world: World, head: Head, place: Place, rank: int, hold: Hold) -> bool:
     """Stand in line; whether that has brought the run its place at once."""
     now = world.clock.now()
-    waiting = Waiting(head.run_id, head.function_id, token, rank)
-    granted = world.flow.park(place, waiting, now + GRANT, now, _limit(world, place))
+    waiting = Waiting(head.run_id, head.function_id, hold.token, rank)
+    granted = world.flow.park(place, waiting, Grant(now, now + GRANT, _limit(world, place)))
     for run_id, function_id in granted:
         if run_id != head.run_id:
             world.queue.wake(run_id, function_id)
     if all(run_id != head.run_id for run_id, _ in granted):
         return False
-    until = now + RECHECK if place.counts == "runs" else until
-    return world.flow.take(place, head.run_id, token, until, now, True)
+    return world.flow.take(place, _of_run(hold, now) if place.counts == "runs" else hold, now, known=True)
+
+
+def _of_run(hold: Hold, now: int) -> Hold:
+    """A place that counts runs is held beyond the claim: whoever finds it later asks whether the run is over."""
+    return replace(hold, until=now + RECHECK)
 
 
 def _bury(world: World, place: Place, now: int) -> bool:
@@ -180,13 +185,13 @@ def _bury(world: World, place: Place, now: int) -> bool:
             found = True
         else:
             none = Place(place.key, 0, place.counts, place.label)  # held on, and not taken anew
-            world.flow.take(none, holder.run_id, holder.token, now + RECHECK, now, True)
+            world.flow.take(none, replace(holder, until=now + RECHECK), now, known=True)
     return found
 
 
 def _free(world: World, place: Place, run_id: str, now: int) -> None:
     """Take the place from a run that is over, and give it to nobody yet: whoever does this goes on to ask for it."""
-    world.flow.pass_on(place, run_id, None, None, now, now, lambda _: 0)
+    world.flow.pass_on(place, Leaver(run_id), Grant(now, now, lambda _: 0))
 
 
 def _over(world: World, run_id: str) -> bool:
@@ -196,7 +201,7 @@ def _over(world: World, run_id: str) -> bool:
 
 def _pass_on(world: World, place: Place, run_id: str, upto: int | None, rank: int | None = None) -> None:
     now = world.clock.now()
-    granted = world.flow.pass_on(place, run_id, upto, rank, now + GRANT, now, _limit(world, place))
+    granted = world.flow.pass_on(place, Leaver(run_id, upto, rank), Grant(now, now + GRANT, _limit(world, place)))
     for next_run, function_id in granted:
         world.queue.wake(next_run, function_id)
 

@@ -18,104 +18,63 @@ import msgspec
 
 from tidemill import ids
 from tidemill.core import match
-from tidemill.core.flow import keys
+from tidemill.core.flow import admission, keys
 from tidemill.core.journal import Admitted, Claimed, Record, Started
 from tidemill.core.next_action import bounded
-from tidemill.engine.intake import admit
-from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import match_waits
+from tidemill.engine.runs.ids import chunk_id
 from tidemill.engine.runs.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
 from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
 from tidemill.ports import World
 
 
-class Born(msgspec.Struct, frozen=True):
-    """A run that was to be created: its head, its first records, and whether it was (else it, or its end, exists)."""
+class NewRun(msgspec.Struct, frozen=True):
+    """A run that is to be created. Without a `run_id` its id derives from its function and its first event.
+
+    `parent`, `input`: the step that invoked it, and with what. `user` overrides who is responsible. `copied`: records
+    of an earlier run that it begins with. `since`: events received before this cancel nothing (the receipt of the run's
+    own event). `again`: a rerun by hand. `claim`: the run is created claimed, unless it must not begin yet: its event
+    lies in the future, or it gathers events until `begin`, which is the `reason`.
+    """
+
+    spec: FunctionSpec
+    events: Sequence[Event]
+    run_id: str | None = None
+    parent: Parent | None = None
+    input: bytes | None = None
+    user: str | None = None
+    copied: Sequence[Record] = ()
+    since: int | None = None
+    again: bool = False
+    claim: Claimed | None = None
+    begin: int | None = None
+    reason: str | None = None
+
+
+class CreatedRun(msgspec.Struct, frozen=True):
+    """A run that was to be created: its head, its first records, and whether it was (else it, or its end, exists).
+
+    `cancelled_by`: an event that came before has cancelled it, and the caller is to do so (`end.cancel_created`).
+    """
 
     head: Head
     records: list[Record]
     created: bool
+    cancelled_by: str | None = None
 
 
-def start(
-    world: World,
-    spec: FunctionSpec,
-    events: Sequence[Event],
-    *,
-    run_id: str | None = None,
-    parent: Parent | None = None,
-    input: bytes | None = None,
-    user: str | None = None,
-    copied: Sequence[Record] = (),
-    since: int | None = None,
-    again: bool = False,
-) -> str | None:
-    """Start a run of this function. The run's id, or None where these events have started it before.
-
-    `copied`: records of an earlier run that this one begins with. `user` overrides who is responsible. `since`: events
-    received before this cancel nothing (the receipt of the run's own event). `again`: a rerun by hand.
-    """
-    born = bear(
-        world, spec, events, run_id=run_id, parent=parent, input=input, user=user, copied=copied, since=since,
-        again=again,
-    )  # fmt: skip
-    if not (spec.flow and admit.at_birth(world, spec, born.head.run_id)):
-        world.queue.wake(born.head.run_id, spec.id, born.head.not_before)
-    return born.head.run_id if born.created else None
-
-
-def bear(
-    world: World,
-    spec: FunctionSpec,
-    events: Sequence[Event],
-    *,
-    run_id: str | None = None,
-    parent: Parent | None = None,
-    input: bytes | None = None,
-    user: str | None = None,
-    copied: Sequence[Record] = (),
-    since: int | None = None,
-    claim: Claimed | None = None,
-    again: bool = False,
-    begin: int | None = None,
-    reason: str | None = None,
-) -> Born:
-    """Create the run, and see to what may cancel it; nobody is told to look at it yet.
-
-    With a `claim` it is born claimed, unless it must not begin yet: its event lies in the future, or it gathers events
-    until `begin`, which is the `reason`.
-    """
-    first = events[0]
-    derived = run_id is None
-    run_id = run_id or ids.derived(spec.id, first.id)
+def create_run(world: World, new: NewRun) -> CreatedRun:
+    """Create the run, findable by what may cancel it; nobody is told to look at it yet."""
+    spec, first, now = new.spec, new.events[0], world.clock.now()
+    derived = new.run_id is None
+    run_id = new.run_id or ids.derived(spec.id, first.id)
     if derived and spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
-    now = world.clock.now()
-    head = _head(world, spec, events, run_id, parent, user, now, begin, reason)
-    waits = _cancel_waits(spec, head, first, since if since is not None else first.received_at)
+    head = _head(world, new, run_id, now)
+    waits = _cancel_waits(spec, head, first, new.since if new.since is not None else first.received_at)
     match_waits.register(world, waits)
-    records: list[Record] = [
-        Started(
-            now,
-            spec.id,
-            tuple(events),
-            version=head.version,
-            parent=parent,
-            input=input,
-            again=again,
-            escapes=True,
-            notes=keys.notes(spec, first) if spec.flow else (),
-        ),
-        *copied,
-    ]
-    if claim is not None and head.not_before is None and not spec.flow:
-        records.append(claim)
-        head.status, head.started_at, head.due = "running", now, bounded(head, min(claim.until, now + RECHECK))
-    if spec.flow and input is None:
-        head.admission = admit.known_at_birth(spec, events[-1], head)
-        if head.admission is not None:
-            records.insert(1, Admitted(now, head.admission))
+    records = _first_records(new, head, now)
     created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
@@ -124,9 +83,35 @@ def bear(
             created = world.runs.create(head, records)
     if not created:
         _clear_after(world, run_id, waits)
-    else:
-        _cancelled_already(world, run_id, waits)
-    return Born(head, records, created)
+        return CreatedRun(head, records, False)
+    return CreatedRun(head, records, True, _cancelled_by(world, waits))
+
+
+def _first_records(new: NewRun, head: Head, now: int) -> list[Record]:
+    """What the run's journal begins with; where the run is claimed or admitted by it, its head says so."""
+    spec, claim = new.spec, new.claim
+    records: list[Record] = [
+        Started(
+            now,
+            spec.id,
+            tuple(new.events),
+            version=head.version,
+            parent=new.parent,
+            input=new.input,
+            again=new.again,
+            escapes=True,
+            notes=keys.notes(spec, new.events[0]) if spec.flow else (),
+        ),
+        *new.copied,
+    ]
+    if claim is not None and head.not_before is None and not spec.flow:
+        records.append(claim)
+        head.status, head.started_at, head.due = "running", now, bounded(head, min(claim.until, now + RECHECK))
+    if spec.flow and new.input is None:
+        head.admission = admission.known_at_birth(spec, new.events[-1], head)
+        if head.admission is not None:
+            records.insert(1, Admitted(now, head.admission))
+    return records
 
 
 def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: bytes) -> None:
@@ -145,16 +130,6 @@ def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, p
     )
     world.runs.create(head, [Started(now, spec.id, birth.events, whole.version, parent, items)])
     world.queue.wake(head.run_id, spec.id)
-
-
-def chunk_id(run_id: str, key: str, number: int) -> str:
-    """The id of a part of a map."""
-    return ids.derived(run_id, key, "chunk", str(number))
-
-
-def child_id(run_id: str, key: str) -> str:
-    """The id of a run that a step invokes."""
-    return ids.derived(run_id, key, "invoke")
 
 
 def first_id(world: World, spec: FunctionSpec, event: Event) -> str:
@@ -185,18 +160,9 @@ def _anothers(world: World, event: Event, run_id: str) -> bool:
     return event.received_at - (first.effective_at if first is not None else head.created_at) > EVENT_ID_MEMORY
 
 
-def _head(
-    world: World,
-    spec: FunctionSpec,
-    events: Sequence[Event],
-    run_id: str,
-    parent: Parent | None,
-    user: str | None,
-    now: int,
-    begin: int | None = None,
-    reason: str | None = None,
-) -> Head:
-    at = begin if begin is not None else max(event.ts for event in events)
+def _head(world: World, new: NewRun, run_id: str, now: int) -> Head:
+    spec = new.spec
+    at = new.begin if new.begin is not None else max(event.ts for event in new.events)
     not_before = at if at > now else None
     base = not_before or now
     limits = spec.timeouts
@@ -207,15 +173,15 @@ def _head(
         created_at=now,
         due=not_before or now + RECHECK,
         version=world.registry.version(spec.id),
-        reason=(reason or "its event lies in the future") if not_before else None,
-        event_ids=tuple(event.id for event in events),
-        user=user if user is not None else user_key(events[0].user),
-        parent=parent,
+        reason=(new.reason or "its event lies in the future") if not_before else None,
+        event_ids=tuple(event.id for event in new.events),
+        user=new.user if new.user is not None else user_key(new.events[0].user),
+        parent=new.parent,
         finish_by=base + limits.finish if limits.finish is not None else None,
         start_by=base + limits.start if limits.start is not None else None,
         not_before=not_before,
         needs_cleanup=bool(spec.cancel_on),
-        gathers=begin is not None,
+        gathers=new.begin is not None,
     )
     head.due = bounded(head, head.due or now)
     return head
@@ -251,18 +217,18 @@ def _clear_after(world: World, run_id: str, waits: Sequence[Wait]) -> None:
         world.waits.drop(run_id)
 
 
-def restore_waits(world: World, spec: FunctionSpec, run_id: str) -> None:
+def restore_waits(world: World, spec: FunctionSpec, run: CreatedRun) -> CreatedRun:
     """What cancels a run goes by its first event; who was to create the run, and lost, has put its own event there."""
+    run_id = run.head.run_id
     head, birth = (world.runs.head(run_id), world.runs.birth(run_id)) if spec.cancel_on else (None, None)
     if head is None or birth is None or not birth.events:
-        return
+        return run
     waits = _cancel_waits(spec, head, birth.events[0], birth.events[0].received_at)
     match_waits.register(world, waits)
     _clear_after(world, run_id, waits)
-    _cancelled_already(world, run_id, waits)
+    return msgspec.structs.replace(run, cancelled_by=_cancelled_by(world, waits))
 
 
-def _cancelled_already(world: World, run_id: str, waits: Sequence[Wait]) -> None:
+def _cancelled_by(world: World, waits: Sequence[Wait]) -> str | None:
     found = match_waits.oldest(world, waits, set())
-    if found is not None:
-        outside.cancel(world, run_id, f"event {found[1].name} ({found[1].id})")
+    return f"event {found[1].name} ({found[1].id})" if found is not None else None

@@ -1,4 +1,4 @@
-"""What follows from a run's end, in the order that makes a crash in between harmless.
+"""A run's end: how it is cancelled, and what follows from any end, in the order that makes a crash in between harmless.
 
 The terminal record is in the journal before anything here happens. Then: waits and timers deleted, the parts of a map
 that it waited for cancelled, its parent told, the end announced, and at last the head closed. Until the head is
@@ -17,13 +17,54 @@ from tidemill.core.state import RunState
 from tidemill.core.view.values import error_view
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import concurrency as places
-from tidemill.engine.runs import create as start
 from tidemill.engine.runs import renew
+from tidemill.engine.runs.create import CreatedRun, NewRun, create_run
+from tidemill.engine.runs.ids import chunk_id
 from tidemill.engine.runs.load import opened
-from tidemill.model import CANCELLED, FAILED, FINISHED, Event, Failure, Head, HeadChange, RunStatus, event_fields
+from tidemill.model import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    Event,
+    Failure,
+    FunctionSpec,
+    Head,
+    HeadChange,
+    RunStatus,
+    event_fields,
+)
 from tidemill.ports import World
 
 TERMINAL = (Ended, Cancelled, Skipped)
+
+
+def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bool = False) -> bool:
+    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run.
+
+    `own`: only where this event is its first: two events may have tried to begin one window, each with waits of its
+    own. `unbegun`: only where nobody has claimed it.
+    """
+    now = world.clock.now()
+
+    def decide(state: RunState) -> outside.Decision:
+        if state.terminal is not None or (unbegun and state.first_claim is not None):
+            return None
+        if own and state.birth.events and state.birth.events[0].id != own:
+            return None
+        return [Cancelled(now, reason)], HeadChange(
+            status="cancelled", due=now, reason=reason, ended_at=now, end=state.seq + 1
+        )
+
+    cancelled = outside.tell(world, run_id, decide)
+    if cancelled:
+        finish(world, run_id)
+    return cancelled
+
+
+def cancel_created(world: World, run: CreatedRun) -> None:
+    """Cancel a new run that an event of its `cancel_on` had cancelled before the run was there."""
+    if run.cancelled_by is not None:
+        cancel(world, run.head.run_id, run.cancelled_by)
 
 
 def finish(world: World, run_id: str, gone: bool = False) -> None:
@@ -100,7 +141,7 @@ def _cancel_chunks(world: World, head: Head, state: RunState) -> None:
 def cancel_parts(world: World, run_id: str, maps: Mapping[str, int]) -> None:
     for key, parts in maps.items():
         for number in range(parts):
-            outside.cancel(world, start.chunk_id(run_id, key, number), "its parent run has ended")
+            cancel(world, chunk_id(run_id, key, number), "its parent run has ended")
 
 
 def _tell_parent(world: World, head: Head, terminal: Ended | Cancelled | Skipped) -> None:
@@ -138,10 +179,17 @@ def _announce(world: World, head: Head, state: RunState) -> None:
     events = [end_event(head, state, name) for name in _announcements(terminal) if _listened(world, name)]
     if handler is not None and (failure_spec := world.registry.function(handler)) is not None:
         event = end_event(head, state, FAILED)
-        world.events.put(event, ())
-        start.start(world, failure_spec, (event,))
+        _start_handler(world, failure_spec, event)
     if events:
         world.bus.publish(events)
+
+
+def _start_handler(world: World, spec: FunctionSpec, event: Event) -> None:
+    """Create the run that handles a failure; flow control decides on it when somebody looks at it (`intake/admit`)."""
+    world.events.put(event, ())
+    run = create_run(world, NewRun(spec, (event,)))
+    cancel_created(world, run)
+    world.queue.wake(run.head.run_id, spec.id, run.head.not_before)
 
 
 def end_event(head: Head, state: RunState, name: str) -> Event:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from tidemill.engine.runs import create as start
+from tidemill.engine.runs.ids import chunk_id
 from tidemill.engine.runs.load import load
 from tidemill.limits import DAY, RECORD_LIFE, RENEW_BEFORE, RUN_RETENTION
 from tidemill.model import Head, HeadChange
@@ -50,6 +50,6 @@ def _renew(world: World, head: Head, until: int, maps: Mapping[str, int]) -> Non
     """The parts of a map that have ended are needed until the run has gathered them."""
     for key, parts in maps.items():
         for number in range(parts):
-            world.runs.renew(start.chunk_id(head.run_id, key, number), until)
+            world.runs.renew(chunk_id(head.run_id, key, number), until)
     world.runs.renew(head.run_id, until)
     head.kept = until

@@ -29,7 +29,7 @@ from tidemill.engine.drive.aio.remembered import Remembered
 from tidemill.engine.drive.aio.threads import Threads
 from tidemill.engine.drive.live import AttemptTimeout, Leaving, Left, LiveRun
 from tidemill.engine.drive.replayed import Found, Replayed, enter, this_branch
-from tidemill.engine.drive.steps import Asked, Call, Plan
+from tidemill.engine.drive.steps import Asked, Awaited, Call, Code, Plan
 from tidemill.limits import BLOCKING_CALLS
 from tidemill.model import StepKind
 from tidemill.sdk.event_view import view
@@ -103,7 +103,8 @@ class AsyncDriver(Remembered):
         if done is not None:
             return steps.outcome(done)
         return await self._perform(
-            steps.run(self.live, here.prefix, key, self.live.stubs.get(id, fn), args, kwargs, retries, timeout), key
+            steps.run(self.live, here.prefix, key, Code(self.live.stubs.get(id, fn), args, kwargs, retries, timeout)),
+            key,
         )
 
     async def sleep(self, id: str, ms: int) -> None:
@@ -123,14 +124,17 @@ class AsyncDriver(Remembered):
     ) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
         found: tuple[str, model.Event] | None = await self._outcome(
-            key, "wait", lambda: steps.wait(self.live, key, "wait", waits, timeout, lookback, shares), waits[0][1]
+            key,
+            "wait",
+            lambda: steps.wait(self.live, key, Awaited("wait", waits, timeout, lookback, shares)),
+            waits[0][1],
         )
         return found
 
     async def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
         asked = (("", signal, None, None),)
-        plan = partial(steps.wait, self.live, key, "signal", asked, timeout, True)
+        plan = partial(steps.wait, self.live, key, Awaited("signal", asked, timeout, True))
         found = await self._outcome(key, "signal", plan, signal)
         return view(found[1]).data["data"] if found is not None else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 Kind = Literal["missing", "order", "kind", "key", "target", "value", "raises", "unjudged"]
 """
@@ -16,6 +16,15 @@ value     the code returns something else than the run did
 raises    the code raises an error where the run did not, or another one
 unjudged  the replay did not come to an end in its time, or lacks what it needs
 """
+
+
+class About(TypedDict, total=False):
+    """Where the difference is (see `Difference`)."""
+
+    step: str | None
+    step_kind: str | None
+    position: int | None
+    place: str
 
 
 @dataclass(frozen=True, slots=True)

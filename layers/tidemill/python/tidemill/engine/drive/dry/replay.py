@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, NoReturn, cast
 from tidemill import values
 from tidemill.core.journal import Cancelled, Ended, Skipped
 from tidemill.core.state import RunState
-from tidemill.engine.drive.drive import AnyFunction, function_body
 from tidemill.engine.drive.dry.difference import Difference
 from tidemill.engine.drive.dry.journal import NewWork, Recorded, Remembering
 from tidemill.engine.drive.dry.watch import DryWatch
@@ -27,6 +26,7 @@ from tidemill.engine.drive.host import Host
 from tidemill.engine.drive.live import Left, LiveRun
 from tidemill.engine.drive.map_chunk import WHOLE_ENDED, chunk_body
 from tidemill.engine.drive.trace.frames import declared_at, is_library, is_platform
+from tidemill.engine.drive.user_code import AnyFunction, function_body
 from tidemill.errors import JournalError
 from tidemill.model import Failure, Head
 from tidemill.ports import Keeper
@@ -100,7 +100,7 @@ def _run(function: AnyFunction, recorded: Recorded, state: RunState, watch: DryW
     head = Head(recorded.run_id, function.id, "running", birth.at, None, version=birth.version, parent=birth.parent)
     last = recorded.records[-1].at if recorded.records else birth.at
     keeper = cast("Keeper", Remembering(recorded))
-    live = _DryRun(head, function.spec, state, keeper, _Frozen(last), _Even(), lambda: False, {})
+    live = _DryRun(head, function.spec, state, keeper, _Frozen(last), _Even())
     live.watch, live.host, live.crashes = watch, Host(deadlocks=True, judge=watch.passed), 0
     end = _End()
 

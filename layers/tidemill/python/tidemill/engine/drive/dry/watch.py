@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidemill.core.state import RunState
-from tidemill.engine.drive.dry.difference import Difference, Kind
+from tidemill.engine.drive.dry.difference import About, Difference, Kind
 from tidemill.engine.drive.dry.journal import NewWork, Recorded
 from tidemill.engine.drive.passed_by import Missed, Passed, remembered, resolved_kinds
 from tidemill.engine.drive.replayed import Replayed
@@ -16,6 +16,7 @@ from tidemill.model import StepKind
 
 if TYPE_CHECKING:
     import asyncio
+    from typing import Unpack
 
 
 class DryWatch:
@@ -82,13 +83,10 @@ class DryWatch:
         position = self._positions.get(key)
         self.found(kind, expected, found, step=key, step_kind=step_kind, place=place, position=position)
 
-    def found(
-        self, kind: Kind, expected: str, found: str, *, step: str | None = None, step_kind: str | None = None,
-        place: str = "", position: int | None = None,
-    ) -> None:  # fmt: skip
+    def found(self, kind: Kind, expected: str, found: str, **about: Unpack[About]) -> None:
         """Keep this difference, if it is the first."""
-        about = (kind, self._function_id, self._recorded.run_id, expected, found, step, step_kind, position, place)
-        self.difference = self.difference or Difference(*about)
+        if self.difference is None:
+            self.difference = Difference(kind, self._function_id, self._recorded.run_id, expected, found, **about)
 
     def left_out(self) -> Missed | None:
         """A remembered step that the code has not come to, though an error has ended it."""
