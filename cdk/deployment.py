@@ -13,6 +13,7 @@ from typing import Any
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
@@ -63,7 +64,8 @@ class Mill(Construct):
         """An app's Lambda, and for each of its functions a queue, a rule and what belongs to them.
 
         `entry`: the folder of its code (a requirements.txt in it is installed beside it). `app`: "module:variable".
-        `secrets`: the ARN of each is in the variable of its name, and the app may read it. `memory`: MiB. `timeout`
+        `secrets`: the ARN of each is in the variable of its name, and the app may read it; those of its webhooks the
+        door for events may read, too. `memory`: MiB. `timeout`
         (5 minutes): no step may take longer, and a crash is noticed when it has passed. `options`: whatever else
         `aws_lambda.Function` takes. Raises DeployError.
         """
@@ -175,6 +177,7 @@ class Tidemill(Mill):
             self.layer.version,
             self.registry.token,
             self,
+            self.api.ingest_role,
             (self.registry, self.timers),
             self.alarms,
         )
@@ -225,6 +228,7 @@ class _Imported(Mill):
             lambda_.LayerVersion.from_layer_version_arn(self, "Layer", layer),
             parameter(self, names.registry_parameter),
             self,
+            iam.Role.from_role_name(self, "Door", names.ingest_role),
         )
         counting.watch(self)
 

@@ -54,6 +54,11 @@ class Names:
     def schedule_role(self) -> str:
         return f"{self.prefix}-schedules-{self.stack.region}"  # roles are the account's, not the region's
 
+    @property
+    def ingest_role(self) -> str:
+        """Apps name it, to let the door for events read the secrets of their webhooks."""
+        return f"{self.prefix}-ingest-{self.stack.region}"
+
     def layer_parameter(self, python: str, architecture: str) -> str:
         """A stack that wants a layer for another machine asks for a parameter that is not there."""
         return f"/tidemill/{self.mill}/layer/python{python}/{architecture}"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from aws_cdk import Annotations, NestedStack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IDependable
 
 from tidemill_cdk.apps.function import Function
 from tidemill_cdk.apps.manifest import Declared, DeclaredSchema
+from tidemill_cdk.apps.webhooks import Webhooks
 from tidemill_cdk.names import Names
 from tidemill_cdk.problems import DeployError
 from tidemill_cdk.resources.alarms import Alarms
@@ -33,9 +35,11 @@ class Wiring:
     layer: lambda_.ILayerVersion
     token: str  # the ARN of the registry's Lambda
     home: Construct  # the deployment as it is seen from this stack
+    door: iam.IRole  # of the Lambda that takes events in
     after: Sequence[IDependable] = ()  # what has to be there before a function; nothing where it is another stack's
     alarms: Alarms | None = None
     rules: int = _OWN_RULES
+    webhooks: set[str] = field(default_factory=set[str])
     ids: set[str] = field(default_factory=set[str])
     limits: dict[tuple[str, ...], tuple[str, int]] = field(default_factory=dict[tuple[str, ...], tuple[str, int]])
 
@@ -89,6 +93,28 @@ class Wiring:
         if self.alarms is not None and self.settings.alarms == "function":
             self.alarms.watch(function, declared.id, function.queues.queue, function.queues.dead)
         return function
+
+    def admit(
+        self,
+        scope: Construct,
+        declared: Sequence[Mapping[str, Any]],
+        secrets: Mapping[str, secretsmanager.ISecret],
+    ) -> None:
+        """The webhooks of an app, below `scope`. Raises DeployError for a name taken, or a secret that is missing."""
+        for one in declared:
+            if one["name"] in self.webhooks:
+                raise DeployError(f"two apps declare a webhook {one['name']!r}; give one of them another name")
+            self.webhooks.add(str(one["name"]))
+        if declared:
+            Webhooks(
+                scope,
+                "Webhooks",
+                declared=declared,
+                secrets=secrets,
+                door=self.door,
+                token=self.token,
+                after=self.after,
+            )
 
     def _agree(self, declared: Declared) -> None:
         """A limit that functions of an app or of the account share is the same in all."""

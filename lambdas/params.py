@@ -36,6 +36,10 @@ def parameters(query: str, known: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def before(query: Mapping[str, str]) -> int | None:
+    return after(query, "before")
+
+
 def limit(query: Mapping[str, str]) -> int:
     text = query.get("limit")
     if text is None:
@@ -52,9 +56,17 @@ def flag(query: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-def after(query: Mapping[str, str]) -> int | None:
+def oldest(query: Mapping[str, str]) -> bool:
+    """Whether the oldest are to come first."""
+    text = query.get("order", "newest")
+    if text not in ("newest", "oldest"):
+        raise Refused(400, f"order is newest or oldest, not {text[:100]!r}")
+    return text == "oldest"
+
+
+def after(query: Mapping[str, str], name: str = "after") -> int | None:
     """Milliseconds since the epoch, from a number or from ISO 8601."""
-    text = query.get("after")
+    text = query.get(name)
     if text is None:
         return None
     try:
@@ -64,7 +76,7 @@ def after(query: Mapping[str, str]) -> int | None:
     if time > _LATEST:
         raise Refused(
             400,
-            "after must be a time, in ISO 8601 (2026-11-01T09:00:00Z) or in milliseconds since the epoch, "
+            f"{name} must be a time, in ISO 8601 (2026-11-01T09:00:00Z) or in milliseconds since the epoch, "
             f"not {text[:100]!r}",
         )
     return time

@@ -54,7 +54,8 @@ class App(Construct):
         time = timeout or Duration.minutes(5)
         variables = {**(environment or {}), **{name: one.secret_arn for name, one in (secrets or {}).items()}}
         known = {name: value for name, value in variables.items() if not Token.is_unresolved(value)}
-        declared, schemas = manifest.read(import_root(folder), app, known)
+        said = manifest.read(import_root(folder), app, known)
+        declared = said.functions
         name = _app_name(declared, app)
         log = log_group(self, settings)
         allows = executor(names, names.app_queues_arn(name))
@@ -88,7 +89,8 @@ class App(Construct):
             vpc=vpc,
         )
         chosen(self.function)
-        events.declare(wiring, schemas, f"app={app!r}")
+        events.declare(wiring, said.schemas, f"app={app!r}")
+        wiring.admit(self, said.webhooks, secrets or {})
         Tags.of(log).add(LOG_TAG, names.mill)
         self.functions: dict[str, Function] = {
             one.id: wiring.connect(

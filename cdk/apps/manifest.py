@@ -43,15 +43,23 @@ class DeclaredSchema:
     schema: str
 
 
-def read(entry: Path, target: str, environment: Mapping[str, str]) -> tuple[list[Declared], list[DeclaredSchema]]:
-    """The functions and the schemas of events of `target` ("shop:app") in the folder `entry`. Raises DeployError with
-    what the import said.
+@dataclass(frozen=True)
+class Manifest:
+    """All that an app declares."""
+
+    functions: list[Declared]
+    schemas: list[DeclaredSchema]
+    webhooks: list[dict[str, Any]]  # as a WebhookSpec; `secret` is the variable
+
+
+def read(entry: Path, target: str, environment: Mapping[str, str]) -> Manifest:
+    """What `target` ("shop:app") in the folder `entry` declares. Raises DeployError with what the import said.
 
     `environment`: the Lambda's own variables, which the app may read when it is imported.
     """
     what = f"entry={str(entry)!r}, app={target!r}"
     said = json.loads(_run(["tidemill_local.cli", "manifest", "--all", target], entry, environment, what))
-    return _declared(json.dumps(said["functions"])), _schemas(said["events"])
+    return Manifest(_declared(json.dumps(said["functions"])), _schemas(said["events"]), said["webhooks"])
 
 
 def schemas(folder: Path) -> list[DeclaredSchema]:

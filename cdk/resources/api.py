@@ -17,7 +17,7 @@ from constructs import Construct
 from tidemill_cdk.checks.nag import accepted
 from tidemill_cdk.names import LOG_TAG
 from tidemill_cdk.resources.keys import Keys
-from tidemill_cdk.resources.permissions import Allow, engine, publish, schemas
+from tidemill_cdk.resources.permissions import Allow, door, engine, publish
 from tidemill_cdk.resources.platform_lambda import Platform, PlatformLambda, log_group
 from tidemill_cdk.settings import Settings
 
@@ -46,10 +46,12 @@ class Api(Construct):
             reserved=settings.ingest_reserved,
             allows=[
                 publish(names),
-                schemas(names),
                 Allow(("secretsmanager:GetSecretValue",), (event_keys,)),
+                *door(names),
             ],
+            role_name=names.ingest_role,
         )
+        self.ingest_role = ingest.role
         api = PlatformLambda(
             self,
             "Api",

@@ -116,7 +116,12 @@ def table(names: Names, *actions: str) -> Allow:
 
 
 SCHEMAS = ("SCHEMAS", "SCHEMA#*")  # partitions: the schemas of events (tidemill.aws.dynamo.schemas)
-_REGISTRY = ("FUNCTIONS", "LISTENS*", *SCHEMAS)  # partitions: what is declared (tidemill.aws.dynamo.registry)
+_REGISTRY = ("FUNCTIONS", "LISTENS*", "WEBHOOKS", *SCHEMAS)  # partitions: what is declared (aws.dynamo.registry)
+    "FUNCTIONS",
+    "LISTENS*",
+    "WEBHOOKS",
+    *SCHEMAS,
+)  # partitions: what is declared (tidemill.aws.dynamo.registry)
 
 
 def _not_the_registry(names: Names) -> Allow:
@@ -124,13 +129,6 @@ def _not_the_registry(names: Names) -> Allow:
     denied = table(names, *_WRITE)
     only = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": list(_REGISTRY)}}
     return replace(denied, only=only, effect=iam.Effect.DENY)
-
-
-def schemas(names: Names) -> Allow:
-    """What a door that keeps nothing reads of the table."""
-    return replace(
-        table(names, "GetItem", "Query"), only={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(SCHEMAS)}}
-    )
 
 
 def indexes(names: Names) -> Allow:
@@ -211,6 +209,22 @@ def engine(names: Names, *, lists: bool = False, declares: bool = False) -> list
     ]
 
 
+def door(names: Names) -> list[Allow]:
+    """What the door for events needs of the table: to read what is declared, and to keep what a webhook has sent and no
+    schema admits."""
+
+    def partitions(*keys: str) -> dict[str, Any]:
+        return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(keys)}}
+
+    read, put = table(names, "GetItem", "Query"), table(names, "GetItem", "PutItem")
+    blobs = (f"{names.bucket_arn}/blobs/*",)
+    return [
+        replace(read, only=partitions(*_REGISTRY, "WAIT*")),
+        replace(put, only=partitions("REJECTED#*")),
+        Allow(("s3:GetObject", "s3:PutObject"), blobs, "An object is named by its content."),
+    ]
+
+
 def executor(names: Names, queues_arn: str) -> list[Allow]:
     """What runs may do, in the Lambda of their app, which is fed by these queues."""
     because = "The queues of this app's functions, by prefix: one is added with each." if "*" in queues_arn else ""
@@ -235,9 +249,11 @@ def network() -> Allow:
     )
 
 
-def role_of_lambda(scope: Construct, names: Names, log: logs.ILogGroup, allows: list[Allow]) -> iam.Role:
-    """A role for one Lambda: its own log, its traces, and what it is allowed."""
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+def role_of_lambda(
+    scope: Construct, names: Names, log: logs.ILogGroup, allows: list[Allow], name: str | None = None
+) -> iam.Role:
+    """A role for one Lambda: its own log, its traces, and what it is allowed. `name`: where others name it."""
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), role_name=name)
     mark(role, names)
     grant(role, [Allow(("logs:CreateLogStream", "logs:PutLogEvents"), (log.log_group_arn,)), tracing(), *allows])
     return role

@@ -89,12 +89,14 @@ class PlatformLambda(Construct):
         timeout: int = 30,
         environment: Mapping[str, str] | None = None,
         reserved: int = 0,
+        role_name: str | None = None,
     ) -> None:
-        """`memory`: MiB; `timeout`: seconds; `reserved`: concurrent executions, 0 for none of its own."""
+        """`memory`: MiB; `timeout`: seconds; `reserved`: concurrent executions, 0 for none of its own. `role_name`:
+        where other stacks name its role."""
         super().__init__(scope, id)
         names, settings = platform.names, platform.settings
         log = log_group(self, settings)
-        self.role = role_of_lambda(self, names, log, allows)
+        self.role = role_of_lambda(self, names, log, allows, role_name)
         self.function = lambda_.Function(
             self,
             "Function",

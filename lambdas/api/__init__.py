@@ -37,8 +37,8 @@ def _check(request: Request, keys: Keys) -> None:
 
 
 _NONE = KeyRing((), ())
-_RUNS = ("function", "status", "user", "after", "limit", "cursor")
-_EVENTS = ("name", "user", "rejected", "after", "limit", "cursor")
+_RUNS = ("function", "status", "user", "after", "before", "order", "limit", "cursor")
+_EVENTS = ("name", "user", "rejected", "after", "before", "order", "limit", "cursor")
 
 ROUTES = (
     Route("GET", "/health", about.health, query=None),

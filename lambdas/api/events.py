@@ -24,6 +24,8 @@ def page(call: Call) -> Work:
         name=call.query.get("name"),
         user=call.query.get("user"),
         after=params.after(call.query),
+        before=params.before(call.query),
+        oldest=params.oldest(call.query),
         limit=limit + 1,
         cursor=cursors.read("events", call.query),
         rejected=params.flag(call.query, "rejected"),

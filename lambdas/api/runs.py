@@ -30,6 +30,8 @@ def page(call: Call) -> Work:
         status=params.status(call.query),
         user=call.query.get("user"),
         after=params.after(call.query),
+        before=params.before(call.query),
+        oldest=params.oldest(call.query),
         limit=limit + 1,
         cursor=cursors.read("runs", call.query),
     )

@@ -17,15 +17,14 @@ from tidemill.aws.dynamo.registry import leaves, register, unregister
 from tidemill.aws.dynamo.table import Table
 from tidemill.model import FunctionSpec
 from tidemill.sdk.name_rules import text_problem
-from tidemill_lambdas.registry import schemas
+from tidemill_lambdas.registry import schemas, webhooks
 from tidemill_lambdas.registry.queues import Queues, make, queues, retire
-from tidemill_lambdas.registry.refused import Refused
+from tidemill_lambdas.registry.refused import SAME, Refused
 
 _ID_CHARS = 257  # an app's name, a dot and a function's id
 _UNKNOWN = "none"  # the physical id of a resource that was never created
 
 Leaving = Callable[[FunctionSpec], object]
-_SAME = "deploy with the constructs of the same version of tidemill as the deployment that this stack joins"
 
 _spec = msgspec.json.Decoder(FunctionSpec)
 
@@ -38,6 +37,8 @@ def handle(event: Mapping[str, Any], table: Table, now: int, leaving: Leaving = 
     owner = f"{_stack_name(event['StackId'])}/{event['LogicalResourceId']}"
     if event.get("ResourceType") == schemas.TYPE:
         return schemas.handle(event, table, owner)
+    if event.get("ResourceType") == webhooks.TYPE:
+        return webhooks.handle(event, table, owner)
     wanted = _queues(event["ResourceProperties"])
     if event["RequestType"] == "Delete":
         last = leaves(table, event["PhysicalResourceId"], owner)
@@ -64,7 +65,7 @@ def _declared(properties: Mapping[str, Any]) -> FunctionSpec:
     try:
         spec = _spec.decode(properties["Function"])
     except (KeyError, TypeError, msgspec.DecodeError) as error:
-        raise Refused(f"the property Function is not what a function declares ({error}): {_SAME}") from None
+        raise Refused(f"the property Function is not what a function declares ({error}): {SAME}") from None
     problem = text_problem(spec.id, "a function's id", _ID_CHARS)
     if problem is not None:
         raise Refused(problem)
@@ -75,7 +76,7 @@ def _queues(properties: Mapping[str, Any]) -> Queues | None:
     try:
         return queues(properties)
     except msgspec.ValidationError as error:
-        raise Refused(f"the property Queues is not what the constructs write ({error}): {_SAME}") from None
+        raise Refused(f"the property Queues is not what the constructs write ({error}): {SAME}") from None
 
 
 def _stack_name(arn: str) -> str:

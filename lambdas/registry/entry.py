@@ -15,7 +15,7 @@ from tidemill.aws.world import client, settings, world
 from tidemill.engine.intake.serve_lines import changed
 from tidemill.model import FunctionSpec
 from tidemill_lambdas.observe import logger, observed
-from tidemill_lambdas.registry import handle, physical_id, schemas
+from tidemill_lambdas.registry import handle, physical_id, schemas, webhooks
 from tidemill_lambdas.registry.answer import send
 from tidemill_lambdas.registry.emptied import emptied
 from tidemill_lambdas.registry.refused import Refused
@@ -54,7 +54,7 @@ def handler(event: Mapping[str, Any], _context: Any) -> None:
         now = time.time_ns() // 1_000_000
         before = declared(table, str(event.get("PhysicalResourceId")))
         name = handle(event, table, now, leaving)
-        if event["RequestType"] != "Delete" and event.get("ResourceType") != schemas.TYPE:
+        if event["RequestType"] != "Delete" and event.get("ResourceType") not in (schemas.TYPE, webhooks.TYPE):
             held.release(table, name, now, more)
             _serve_lines(table, before, more)
         send(event, name)

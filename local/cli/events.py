@@ -31,7 +31,15 @@ def fill(parser: Parser) -> None:
 def _list(options: Namespace, server: Api) -> int:
     from tidemill_local.cli import rows, text
 
-    found = server.pages("/v1/events", options.limit, name=options.name, user=options.user, after=options.after)
+    found = server.pages(
+        "/v1/events",
+        options.limit,
+        name=options.name,
+        user=options.user,
+        after=options.after,
+        before=options.before,
+        order=options.order,
+    )
     return rows.show(options, found, lambda events: _table(events, text.now_ms()), "no events")
 
 

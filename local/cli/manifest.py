@@ -38,7 +38,7 @@ def _manifest(options: Namespace) -> int:
             loaded = targets.load(tuple(options.targets), cwd)
             loaded.functions()
             functions = encode(specs(*loaded.apps))
-            manifest = whole_manifest(functions, loaded.schemas) if options.all else functions
+            manifest = whole_manifest(functions, loaded.schemas, loaded.webhooks()) if options.all else functions
     except (Exception, SystemExit) as error:
         raise Stop(mistakes.code(error), mistakes.explain(error, cwd)) from None
     for note in loaded.notes:

@@ -139,7 +139,9 @@ def prints_json(parser: Parser, what: str) -> None:
 
 def lists(parser: Parser) -> None:
     parser.add_argument("--after", metavar="TIME", help="only what is newer (ISO 8601, or epoch milliseconds)")
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many, newest first (50)")
+    parser.add_argument("--before", metavar="TIME", help="only what is older")
+    parser.add_argument("--order", choices=("newest", "oldest"), help="which come first (newest)")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
 
 
 def _given(text: str) -> str:

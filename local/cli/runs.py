@@ -71,6 +71,8 @@ def _list(options: Namespace, server: Api) -> int:
         status=options.status,
         user=options.user,
         after=options.after,
+        before=options.before,
+        order=options.order,
     )
     return rows.show(options, found, lambda runs: table(runs, text.now_ms()), "no runs")
 

@@ -19,7 +19,7 @@ import msgspec
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import SIGNAL, Event, user_key
 from tidemill.ports import EventQuery, Page
-from tidemill_local.store.listed import paged
+from tidemill_local.store.listed import paged, span
 from tidemill_local.store.rejected import RejectedEvents
 
 if TYPE_CHECKING:
@@ -97,11 +97,8 @@ class SqliteEvents:
     def page(self, query: EventQuery) -> Page[Event]:
         if query.rejected:
             return self._rejected.page(query)
-        where, values = _conditions(query)
-        sql = (
-            f"SELECT data, received_at, id, length(data) FROM event WHERE {where} "  # noqa: S608  (constants)
-            "ORDER BY received_at DESC, n DESC LIMIT ?"
-        )
+        where, order, values = _conditions(query)
+        sql = f"SELECT data, received_at, id, length(data) FROM event WHERE {where} {order} LIMIT ?"  # noqa: S608
         with closing(self._db.each(sql, (*values, query.limit))) as rows:
             return paged(rows, lambda row: _decode(row[0]), key=lambda row: row[1:3], size=lambda row: row[3])
 
@@ -170,7 +167,7 @@ class SqliteEvents:
         return inserted.lastrowid
 
 
-def _conditions(query: EventQuery) -> tuple[str, list[Value]]:
+def _conditions(query: EventQuery) -> tuple[str, str, list[Value]]:
     """Signals are never listed; `+` keeps an index away where another one is sure to be narrower."""
     where = [f"name <> '{SIGNAL}'"]
     values: list[Value] = []
@@ -180,13 +177,10 @@ def _conditions(query: EventQuery) -> tuple[str, list[Value]]:
     if query.name is not None:
         where.append("name = ?" if query.user is None else "+name = ?")
         values.append(query.name)
-    if query.after is not None:
-        where.append("received_at > ?")
-        values.append(query.after)
-    if query.cursor is not None:
-        where.append("(received_at, n) < (?, (SELECT n FROM event WHERE id = ?))")
-        values += query.cursor
-    return " AND ".join(where), values
+    part, order = span(query, "received_at", "n", "(SELECT n FROM event WHERE id = ?)")
+    where += [condition for condition, _ in part]
+    values += [value for _, given in part for value in given]
+    return " AND ".join(where), order, values
 
 
 def _events(rows: list[Row]) -> list[Event]:

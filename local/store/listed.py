@@ -9,11 +9,27 @@ import msgspec
 
 from tidemill.errors import JournalError
 from tidemill.limits import ANSWER_BYTES
-from tidemill.ports import Damaged, Page
+from tidemill.ports import Damaged, EventQuery, Page, RunQuery
 
 T = TypeVar("T")
 
+Condition = tuple[str, tuple[Any, ...]]  # of a WHERE, and its values
+
 DAMAGE = (JournalError, msgspec.MsgspecError, ValueError, TypeError)
+
+
+def span(query: RunQuery | EventQuery, at: str, tie: str, last: str) -> tuple[list[Condition], str]:
+    """Which part of the list is asked for, and its ORDER BY. `at` is the column of its times, `tie` puts those of one
+    time in order, `last` is the tie of the row with which the page before ended."""
+    found: list[Condition] = []
+    if query.after is not None:
+        found.append((f"{at} > ?", (query.after,)))
+    if query.before is not None:
+        found.append((f"{at} < ?", (query.before,)))
+    if query.cursor is not None:
+        found.append((f"({at}, {tie}) {'>' if query.oldest else '<'} (?, {last})", query.cursor))
+    way = "ASC" if query.oldest else "DESC"
+    return found, f"ORDER BY {at} {way}, {tie} {way}"
 
 
 def paged(

@@ -10,7 +10,7 @@ import msgspec
 
 from tidemill.model import Event, user_key
 from tidemill.ports import EventQuery, Page
-from tidemill_local.store.listed import paged
+from tidemill_local.store.listed import paged, span
 
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Value
@@ -43,24 +43,17 @@ class RejectedEvents:
         self._db.write("UPDATE rejected SET listed = 0 WHERE id = ?", (event_id,))
 
     def page(self, query: EventQuery) -> Page[Event]:
-        where, values = _conditions(query)
-        sql = (
-            f"SELECT data, received_at, id, length(data) FROM rejected WHERE {where} "  # noqa: S608  (constants)
-            "ORDER BY received_at DESC, id DESC LIMIT ?"
-        )
+        where, order, values = _conditions(query)
+        sql = f"SELECT data, received_at, id, length(data) FROM rejected WHERE {where} {order} LIMIT ?"  # noqa: S608
         with closing(self._db.each(sql, (*values, query.limit))) as rows:
             return paged(rows, lambda row: _decode(row[0]), key=lambda row: row[1:3], size=lambda row: row[3])
 
 
-def _conditions(query: EventQuery) -> tuple[str, list[Value]]:
-    asked: list[tuple[str, Value | None]] = [
-        ("user = ?", query.user),
-        ("name = ?", query.name),
-        ("received_at > ?", query.after),
-    ]
+def _conditions(query: EventQuery) -> tuple[str, str, list[Value]]:
+    asked: list[tuple[str, Value | None]] = [("user = ?", query.user), ("name = ?", query.name)]
     where = ["listed", *(condition for condition, value in asked if value is not None)]
     values: list[Value] = [value for _, value in asked if value is not None]
-    if query.cursor is not None:
-        where.append("(received_at, id) < (?, ?)")
-        values += query.cursor
-    return " AND ".join(where), values
+    part, order = span(query, "received_at", "id", "?")
+    where += [condition for condition, _ in part]
+    values += [value for _, given in part for value in given]
+    return " AND ".join(where), order, values

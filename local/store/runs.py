@@ -22,7 +22,7 @@ from tidemill.errors import JournalError
 from tidemill.model import Admission, Head, HeadChange, Parent, RunStatus
 from tidemill.ports import APPENDED, Appended, Lost, Page, RunQuery
 from tidemill.warm import Warm
-from tidemill_local.store.listed import paged
+from tidemill_local.store.listed import paged, span
 
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
@@ -152,8 +152,8 @@ class SqliteRuns:
         return _heads(self._db.rows(_HEADS + "WHERE due <= ? ORDER BY due, n LIMIT ?", (now, limit)))
 
     def page(self, query: RunQuery) -> Page[Head]:
-        where, values = _conditions(query)
-        sql = f"{_HEADS}{where} ORDER BY created_at DESC, n DESC LIMIT ?"
+        where, order, values = _conditions(query)
+        sql = f"{_HEADS}{where} {order} LIMIT ?"
         return paged(self._db.rows(sql, (*values, query.limit)), _head, key=lambda row: (row[3], row[0]))
 
     def of_event(self, event_id: str) -> Page[Head]:
@@ -323,7 +323,7 @@ class SqliteRuns:
             after = (rows[-1][2], rows[-1][3])
 
 
-def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
+def _conditions(query: RunQuery) -> tuple[str, str, list[Value]]:
     """`+` keeps an index away where another one is narrower: a user has few runs, and only `completed` is common."""
     where = ["NOT chunk"]  # a part of a map is no run of its own to those who ask
     values: list[Value] = []
@@ -338,13 +338,10 @@ def _conditions(query: RunQuery) -> tuple[str, list[Value]]:
         indexed = rare and query.user is None
         where.append("status = ? AND status <> 'completed'" if indexed else "+status = ?")
         values.append(query.status)
-    if query.after is not None:
-        where.append("created_at > ?")
-        values.append(query.after)
-    if query.cursor is not None:
-        where.append("(created_at, n) < (?, (SELECT n FROM run WHERE run_id = ?))")
-        values += query.cursor
-    return "WHERE " + " AND ".join(where), values
+    part, order = span(query, "created_at", "n", "(SELECT n FROM run WHERE run_id = ?)")
+    where += [condition for condition, _ in part]
+    values += [value for _, given in part for value in given]
+    return "WHERE " + " AND ".join(where), order, values
 
 
 def _row(head: Head) -> tuple[Value, ...]:

@@ -200,7 +200,7 @@ def test_an_app_receives_no_other_apps_messages(whole: Any) -> None:
 def test_an_app_changes_no_declaration(whole: Any) -> None:
     app = role_statements(whole, role_of(whole, "The shop"))
     registry = role_statements(whole, role_of(whole, platform("registry")))
-    for key in ("FUNCTIONS", "LISTENS#order/placed", "LISTENS*"):
+    for key in ("FUNCTIONS", "LISTENS#order/placed", "LISTENS*", "SCHEMAS", "SCHEMA#order/placed", "WEBHOOKS"):
         for action in ("dynamodb:PutItem", "dynamodb:DeleteItem"):
             assert not allows(app, action, TABLE, dynamodb_LeadingKeys=key)
             assert allows(registry, action, TABLE, dynamodb_LeadingKeys=key)
@@ -244,3 +244,20 @@ def test_the_api_reads_the_logs_of_this_deployments_apps_and_no_others(whole: An
     declared = {one["LogGroup"]["Ref"] for one in whole.of("Custom::TidemillFunction").values() if "LogGroup" in one}
     assert marked == declared
     assert declared
+
+
+def test_the_door_for_events_reads_what_is_declared_and_the_secrets_of_webhooks(whole: Any) -> None:
+    found = role_statements(whole, role_of(whole, platform("ingest")))
+    for key in ("WEBHOOKS", "SCHEMAS", "SCHEMA#a", "LISTENS#a", "FUNCTIONS"):
+        assert allows(found, "dynamodb:GetItem", TABLE, dynamodb_LeadingKeys=key)
+        assert not allows(found, "dynamodb:PutItem", TABLE, dynamodb_LeadingKeys=key)
+    assert allows(found, "dynamodb:PutItem", TABLE, dynamodb_LeadingKeys="REJECTED#a")
+    for key in ("RUN#1", "EVENT#1", "FLOW#a"):
+        for action in ("GetItem", "Query", "PutItem"):
+            assert not allows(found, f"dynamodb:{action}", TABLE, dynamodb_LeadingKeys=key)
+    secret = f"arn:aws:secretsmanager:{HERE}:secret:"
+    assert allows(found, "secretsmanager:GetSecretValue", f"{secret}stripe-a1b2c3")
+    assert not allows(found, "secretsmanager:GetSecretValue", f"{secret}stripes-a1b2c3")
+    (webhook,) = whole.of("Custom::TidemillWebhook").values()
+    spec = json.loads(resolved(webhook["Webhook"]))
+    assert (spec["name"], spec["scheme"], spec["secret"]) == ("stripe", "stripe", f"{secret}stripe")

@@ -25,7 +25,7 @@ def outcome(*limits):
     stack = Stack(App(), "Stack")
     bus = events.EventBus.from_event_bus_name(stack, "Bus", "tidemill-prod")
     token = "arn:aws:lambda:us-east-1:111122223333:function:registry"
-    wiring = Wiring(Names("prod", stack), Settings(), bus, None, token, stack)
+    wiring = Wiring(Names("prod", stack), Settings(), bus, None, token, stack, None)
     role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     target = lambda_.Function.from_function_arn(stack, "F", token)
     try:
@@ -73,4 +73,4 @@ def test_limits_of_one_app_that_differ(tmp_path: Path) -> None:
     ):
         manifest.read(tmp_path, "shop:app", {})
     (tmp_path / "shop.py").write_text(APP.format(limit=1))
-    assert len(manifest.read(tmp_path, "shop:app", {})) == 2
+    assert len(manifest.read(tmp_path, "shop:app", {}).functions) == 2

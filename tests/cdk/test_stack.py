@@ -87,7 +87,11 @@ def test_only_what_others_have_to_find_has_a_name_of_ours(whole: Any) -> None:
     }
     assert named == {
         *("tidemill-prod", "tidemill-prod-cron", "tidemill-prod_timers"),
-        *("tidemill-prod-123456789012-eu-west-1", "tidemill-prod-schedules-eu-west-1"),
+        *(
+            "tidemill-prod-123456789012-eu-west-1",
+            "tidemill-prod-schedules-eu-west-1",
+            "tidemill-prod-ingest-eu-west-1",
+        ),
         *("tidemill/prod/event-keys", "tidemill/prod/api-keys", "/tidemill/prod/registry"),
         f"/tidemill/prod/layer/python{own_python()}/arm64",
     }

@@ -27,7 +27,7 @@ from tidemill_cdk.wiring import Wiring
 stack = Stack(App(), "Stack")
 wiring = Wiring(
     Names("prod", stack), Settings(rules=10), events.EventBus.from_event_bus_name(stack, "Bus", "tidemill-prod"), None,
-    "arn:aws:lambda:us-east-1:111122223333:function:registry", stack,
+    "arn:aws:lambda:us-east-1:111122223333:function:registry", stack, None,
 )
 target = lambda_.Function.from_function_arn(stack, "F", "arn:aws:lambda:us-east-1:111122223333:function:f")
 role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
@@ -112,8 +112,9 @@ def test_an_import_fits_what_is_deployed_and_knows_what_cdk_json_says(tmp_path: 
 
 def test_a_manifest_is_read_in_the_apps_own_folder() -> None:
     found = manifest.read(APPS / "shop", "shop:app", {"CURRENCY": "EUR"})
-    assert [one.id for one in found] == ["shop.daily", "shop.invoked-only", "shop.large"]
-    assert [one.pattern is None for one in found] == [False, True, False]
+    assert [one.id for one in found.functions] == ["shop.daily", "shop.invoked-only", "shop.large"]
+    assert [one.pattern is None for one in found.functions] == [False, True, False]
+    assert [(one["name"], one["secret"]) for one in found.webhooks] == [("stripe", "STRIPE")]
 
 
 def test_an_app_that_cannot_be_imported_is_told_with_its_own_error() -> None:
@@ -151,3 +152,40 @@ def test_deploy_says_what_is_missing(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "there is no cdk.json in this folder" in done.stderr
+
+
+WEBHOOKS = """
+from tidemill_cdk import DeployError, Settings
+from aws_cdk import App, Stack, assertions, aws_events as events, aws_iam as iam, aws_secretsmanager as secretsmanager
+from tidemill_cdk.names import Names
+from tidemill_cdk.wiring import Wiring
+
+stack = Stack(App(), "Stack")
+names = Names("prod", stack)
+door = iam.Role.from_role_name(stack, "Door", names.ingest_role)
+bus = events.EventBus.from_event_bus_name(stack, "Bus", "tidemill-prod")
+wiring = Wiring(names, Settings(), bus, None, "arn:aws:lambda:us-east-1:111122223333:function:registry", stack, door)
+secret = secretsmanager.Secret(stack, "Secret")
+
+scopes = iter(range(9))
+
+def admit(name, secrets):
+    webhook = {"name": name, "scheme": "stripe", "secret": "STRIPE"}
+    try:
+        wiring.admit(Stack(stack.node.root, f"S{next(scopes)}"), [webhook], secrets)
+    except DeployError as error:
+        print(error)
+
+admit("one", {"OTHER": secret})
+wiring.webhooks.clear()
+admit("one", {"STRIPE": secret})
+admit("one", {"STRIPE": secret})
+"""
+
+
+def test_a_webhook_needs_its_secret_and_a_name_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", WEBHOOKS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    missing, twice = done.stdout.splitlines()
+    assert missing == "webhook 'one': secrets= of add_app has no STRIPE; give it the secret of the webhook's sender"
+    assert twice == "two apps declare a webhook 'one'; give one of them another name"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from tidemill.limits import EVENT_BYTES, EVENT_ID_MEMORY
 from tidemill.model import FINISHED, SIGNAL, Event, Rejected
 from tidemill.ports import EventQuery, EventStore
@@ -130,6 +132,36 @@ def test_lists_are_newest_first(events: EventStore) -> None:
     assert pages(events, name="n", after=NOW + 1) == ["d", "c"]
     assert pages(events, after=NOW + 4) == ["e"]
     assert pages(events, name="nothing") == []
+
+
+def test_lists_may_be_oldest_first_and_end_before_a_time(events: EventStore) -> None:
+    for event_id, at, name in (("a", 1, "n"), ("b", 3, "m"), ("c", 2, "n"), ("d", 4, "n"), ("e", 5, FINISHED)):
+        events.put(event(event_id, NOW + at, name, user={"id": "u"}), ())
+    assert pages(events, oldest=True) == ["a", "c", "b", "d", "e"]
+    assert pages(events, oldest=True, name="n") == ["a", "c", "d"]
+    assert pages(events, oldest=True, user="u", after=NOW + 1, before=NOW + 5) == ["c", "b", "d"]
+    assert pages(events, before=NOW + 4) == ["b", "c", "a"]
+    assert pages(events, before=NOW + 4, after=NOW + 2) == ["b"]
+    assert pages(events, oldest=True, before=NOW + 1) == []
+    assert pages(events, after=NOW + 3, before=NOW + 3, oldest=True) == []
+    assert pages(events, after=NOW + 9, before=NOW + 1) == []
+
+
+def test_the_oldest_of_one_millisecond_are_each_listed_once(events: EventStore) -> None:
+    names = [f"e{number}" for number in range(7)]
+    for name in names:
+        events.put(event(name, NOW, "n"), ())
+    assert sorted(pages(events, oldest=True)) == names
+    assert pages(events, oldest=True) == pages(events)[::-1]
+
+
+def test_rejected_events_may_be_oldest_first(events: EventStore) -> None:
+    for number in range(4):
+        rejected = msgspec.structs.replace(event(f"r{number}", NOW + number, "n"), rejected=Rejected("no"))
+        assert events.reject(rejected)
+    assert pages(events, rejected=True, oldest=True) == ["r0", "r1", "r2", "r3"]
+    assert pages(events, rejected=True, oldest=True, after=NOW, before=NOW + 3) == ["r1", "r2"]
+    assert pages(events, rejected=True, before=NOW + 2) == ["r1", "r0"]
 
 
 def test_pages_lose_nothing_of_one_millisecond(events: EventStore) -> None:

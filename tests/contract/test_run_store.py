@@ -426,6 +426,15 @@ def test_filters(runs: RunStore) -> None:
     assert pages(runs, status="running", user="u2", function_id="shop.pay") == ["r06"]
     assert pages(runs, status="sleeping") == []
     assert pages(runs, function_id="shop.nothing") == []
+    for query in (
+        {}, {"user": "u2"}, {"status": "failed"}, {"status": "completed"}, {"status": "running"},
+        {"function_id": "shop.ship"}, {"function_id": "shop.pay", "status": "running"},
+    ):  # fmt: skip
+        assert pages(runs, oldest=True, **query) == pages(runs, **query)[::-1]
+        between = [name for name in pages(runs, **query) if "r05" <= name < "r17"]
+        assert pages(runs, after=NOW + 4, before=NOW + 17, **query) == between
+        assert pages(runs, after=NOW + 4, before=NOW + 17, oldest=True, **query) == between[::-1]
+        assert pages(runs, after=NOW + 17, before=NOW + 4, oldest=True, **query) == []
     assert pages(runs, user="nobody") == []
 
 

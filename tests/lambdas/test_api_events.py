@@ -95,6 +95,10 @@ def test_lists_are_newest_first(call: Caller) -> None:
         ("?after=2026-09-21T16:13:20.001+02:00", ["2"]),
         ("?after=2026-09-21", ["2", "1", "0"]),
         ("?after=2027-01-01", []),
+        (f"?before={NOW + 2}", ["1", "0"]),
+        (f"?order=oldest&before={NOW + 2}&after={NOW - 1}", ["0", "1"]),
+        ("?order=oldest", ["0", "1", "2"]),
+        ("?order=newest", ["2", "1", "0"]),
         ("?after=1969-12-31", ["2", "1", "0"]),
         ("?after=0001-01-01T00:00:00%2B23:59", ["2", "1", "0"]),
         ("?limit=2", ["2", "1"]),
@@ -158,3 +162,22 @@ def test_an_unknown_event(call: Caller, path: str) -> None:
 def test_signals_are_no_events_to_look_at(call: Caller) -> None:
     call.post("/v1/signals", {"signal": "go"})
     assert listed(call) == []
+
+
+@pytest.mark.parametrize("query", ["order=up", "order=", "before=soon", "before=", "order=oldest&order=oldest"])
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/runs"])
+def test_an_order_or_a_time_that_is_none_is_refused(call: Caller, path: str, query: str) -> None:
+    answer = call.get(f"{path}?{query}")
+    assert answer.status == 400
+    assert answer.json["error"].split()[0] in ("order", "before", "the")
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/runs"])
+def test_a_cursor_belongs_to_its_order_and_its_times(call: Caller, path: str) -> None:
+    for _ in range(3):
+        call.send({"name": "user/signed.up"})
+    cursor = call.get(f"{path}?order=oldest&limit=1").json["cursor"]
+    assert call.get(f"{path}?order=oldest&limit=2&cursor={cursor}").status == 200
+    for other in ("order=newest", "order=oldest&before=5", "limit=1"):
+        answer = call.get(f"{path}?{other}&cursor={cursor}")
+        assert (answer.status, "this cursor is of another list" in answer.json["error"]) == (400, True)

@@ -8,7 +8,7 @@ import msgspec
 
 from tidemill.core.pattern import pattern
 from tidemill.errors import DeclarationError
-from tidemill.model import EventSchema, FunctionSpec
+from tidemill.model import EventSchema, FunctionSpec, WebhookSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,10 +33,11 @@ def encode(functions: Iterable[FunctionSpec]) -> bytes:
     return msgspec.json.encode([whole(spec) | {"pattern": pattern(spec.triggers)} for spec in functions])
 
 
-def whole_manifest(functions: bytes, schemas: Iterable[EventSchema]) -> bytes:
-    """The functions as `encode` gives them, with the schemas of events."""
+def whole_manifest(functions: bytes, schemas: Iterable[EventSchema], webhooks: Iterable[WebhookSpec]) -> bytes:
+    """The functions as `encode` gives them, with the schemas of events, and the webhooks."""
     events = [{"name": one.name, "v": one.v, "schema": msgspec.Raw(one.schema.encode())} for one in schemas]
-    return msgspec.json.encode({"functions": msgspec.Raw(functions), "events": events, "webhooks": []})
+    senders = [whole(one) for one in webhooks]
+    return msgspec.json.encode({"functions": msgspec.Raw(functions), "events": events, "webhooks": senders})
 
 
 def decode(data: bytes) -> list[FunctionSpec]:

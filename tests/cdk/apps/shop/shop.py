@@ -3,6 +3,7 @@ import os
 from tidemill import App, Concurrency, Context, Cron, Event
 
 app = App("shop")
+app.webhook("stripe", scheme="stripe", secret="STRIPE")
 CURRENCY = os.environ["CURRENCY"]  # the Lambda's own variables are there when the manifest is read
 
 

@@ -11,7 +11,8 @@ from tidemill.model import RunStatus
 
 
 class RunQuery(msgspec.Struct, frozen=True):
-    """Runs, newest first. `after` compares `created_at`; `cursor` is the last row of the page before."""
+    """Runs, newest first or `oldest` first. `after` and `before` compare `created_at`, and exclude it; `cursor` is the
+    last row of the page before."""
 
     function_id: str | None = None
     status: RunStatus | None = None
@@ -19,10 +20,12 @@ class RunQuery(msgspec.Struct, frozen=True):
     after: int | None = None
     limit: int = 50
     cursor: tuple[int, str] | None = None  # (created_at, run_id)
+    before: int | None = None
+    oldest: bool = False
 
 
 class EventQuery(msgspec.Struct, frozen=True):
-    """Events, newest first. `after` compares `received_at`; signals are never listed."""
+    """Events, newest first or `oldest` first. `after` and `before` compare `received_at`; signals are never listed."""
 
     name: str | None = None
     user: str | None = None
@@ -30,6 +33,8 @@ class EventQuery(msgspec.Struct, frozen=True):
     limit: int = 50
     cursor: tuple[int, str] | None = None  # (received_at, id)
     rejected: bool = False  # the rejected ones in place of all others
+    before: int | None = None
+    oldest: bool = False
 
 
 Row = TypeVar("Row")

@@ -77,7 +77,7 @@ class RunStore(Protocol):
         ...
 
     def page(self, query: RunQuery) -> Page[Head]:
-        """Newest first; lists leave out the chunks of a map."""
+        """Lists leave out the chunks of a map."""
         ...
 
     def of_event(self, event_id: str) -> Page[Head]:

@@ -50,6 +50,7 @@ from tidemill.aws.dynamo.keys import (
 )
 from tidemill.aws.dynamo.large_values import kept, restored
 from tidemill.aws.dynamo.rejected import RejectedEvents
+from tidemill.aws.dynamo.span import Span, span
 from tidemill.aws.dynamo.table import Item, Table, attributes, item_of
 from tidemill.aws.dynamo.wait_keys import awaited_key, quoted
 from tidemill.errors import Unavailable
@@ -70,7 +71,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 
 _AWAITED = "AWAITED"
-_END = "~"  # sorts after every time
 
 Pointer = tuple[str, str]  # its sort key, and the id of its event
 
@@ -121,9 +121,7 @@ class DynamoEvents:
         """A list shows an event within about a second."""
         if query.rejected:
             return self._rejected.page(query)
-        low = stamp(query.after + 1) if query.after is not None else stamp(0)
-        below = _sort(*query.cursor) if query.cursor is not None else None
-        events = self._events(self._newest_first(query, low, below), min(query.limit, _CHUNK))
+        events = self._events(self._in_order(query, span(query)), min(query.limit, _CHUNK))
         found = (event for event in events if query.name in (None, event.name) and event.name != SIGNAL)
         return Page(islice(found, query.limit))
 
@@ -232,8 +230,8 @@ class DynamoEvents:
         merged = heapq.merge(*[_pointers(items) for items in found])
         return list(islice(self._events(merged, limit, effective=True), limit))
 
-    def _newest_first(self, query: EventQuery, low: str, below: str | None) -> Iterator[Pointer]:
-        """The pointers of a list, from just below the sort key `below` on."""
+    def _in_order(self, query: EventQuery, part: Span) -> Iterator[Pointer]:
+        """The pointers of this part of a list."""
         index: Index | None = None
         if query.user is not None:
             index, partitions = BY_USER, [_user_key(query.user, number) for number in range(USER_SHARDS)]
@@ -241,15 +239,15 @@ class DynamoEvents:
             partitions = [_name_key(query.name, number) for number in range(NAME_SHARDS)]
         else:
             index, partitions = BY_TIME, [_time_key(number) for number in range(SHARDS)]
-        if below is not None and below < low:
+        if part.empty:
             return iter(())
         page = min(query.limit, _CHUNK)
         found = [
-            self._table.query(pk, low=low, high=below or _END, index=index, newest_first=True, page=page)
+            self._table.query(pk, low=part.low, high=part.high, index=index, newest_first=part.newest_first, page=page)
             for pk in partitions
         ]
-        merged = heapq.merge(*[_pointers(items, index) for items in found], reverse=True)
-        return (pointer for pointer in merged if pointer[0] != below)
+        merged = heapq.merge(*[_pointers(items, index) for items in found], reverse=part.newest_first)
+        return (pointer for pointer in merged if pointer[0] != part.last)
 
     def _events(self, pointers: Iterator[Pointer], wanted: int, effective: bool = False) -> Iterator[Event]:
         """The events of the pointers, in order, without invalid pointers. `effective`: pointers by the time at which an

@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from tidemill.aws.dynamo.keys import HEAD, PK, SK, TTL, fitting, shard, stamp, time_key
+from tidemill.aws.dynamo.keys import HEAD, PK, SK, TTL, fitting, shard, time_key
 from tidemill.aws.dynamo.large_values import kept, restored
+from tidemill.aws.dynamo.span import span
 from tidemill.aws.dynamo.table import Item, Table
 from tidemill.limits import RETENTION_REJECTED, SECOND
 from tidemill.model import Event, user_key
@@ -24,7 +25,6 @@ from tidemill.ports import Blobs, EventQuery, Page
 
 _SHARDS = 4
 _CHUNK = 100
-_END = "~"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
@@ -56,20 +56,21 @@ class RejectedEvents:
             self._table.delete(key[PK], key[SK])
 
     def page(self, query: EventQuery) -> Page[Event]:
-        found = (event for event in self._newest_first(query) if _asked_for(event, query))
+        found = (event for event in self._in_order(query) if _asked_for(event, query))
         return Page(islice(found, query.limit))
 
-    def _newest_first(self, query: EventQuery) -> Iterator[Event]:
-        low = stamp(query.after + 1) if query.after is not None else stamp(0)
-        below = time_key(query.cursor[0], fitting(query.cursor[1])) if query.cursor is not None else None
-        if below is not None and below < low:
+    def _in_order(self, query: EventQuery) -> Iterator[Event]:
+        part = span(query)
+        if part.empty:
             return
         lists = [
-            self._table.query(_list_key(number), low=low, high=below or _END, newest_first=True, page=_CHUNK)
+            self._table.query(
+                _list_key(number), low=part.low, high=part.high, newest_first=part.newest_first, page=_CHUNK
+            )
             for number in range(_SHARDS)
         ]
-        merged = heapq.merge(*lists, key=lambda item: str(item[SK]), reverse=True)
-        pointers = (item for item in merged if item[SK] != below)
+        merged = heapq.merge(*lists, key=lambda item: str(item[SK]), reverse=part.newest_first)
+        pointers = (item for item in merged if item[SK] != part.last)
         while some := list(islice(pointers, min(query.limit, _CHUNK))):
             keys = [(_event_key(item["id"]), HEAD) for item in some]
             items = self._table.get_many(keys, strong=True)

@@ -38,6 +38,7 @@ from tidemill.aws.dynamo.keys import (
     time_key,
     user_key,
 )
+from tidemill.aws.dynamo.span import span
 from tidemill.aws.dynamo.table import Item, Table
 from tidemill.errors import TidemillError
 from tidemill.model import Head, RunStatus
@@ -117,7 +118,7 @@ def _counted(table: Table, kind: str) -> dict[str, int]:
 
 
 def _keys(table: Table, query: RunQuery) -> Iterator[str]:
-    """The keys "<created>#<run>" of the runs that may match, newest first, each once."""
+    """The keys "<created>#<run>" of the runs that may match, in order, each once."""
     last = ""
     for key in _source(table, query):
         if key != last:
@@ -130,7 +131,8 @@ def _source(table: Table, query: RunQuery) -> Iterator[str]:
         return _merged(table, query, BY_USER, [user_key(query.user, number) for number in range(USER_SHARDS)])
     if query.status in heads.UNFINISHED:
         ended = [ended_key(query.status, number) for number in heads.shards()]
-        return heapq.merge(_merged(table, query, BY_DUE, ended), iter(_open(table, query, "ending")), reverse=True)
+        ends = iter(_open(table, query, "ending"))
+        return heapq.merge(_merged(table, query, BY_DUE, ended), ends, reverse=not query.oldest)
     if query.status in ("scheduled", "running"):
         return iter(_open(table, query, query.status))
     if query.function_id is not None:
@@ -140,30 +142,29 @@ def _source(table: Table, query: RunQuery) -> Iterator[str]:
 
 
 def _merged(table: Table, query: RunQuery, index: Index, keys: list[str]) -> Iterator[str]:
-    """The newest first of all these partitions, which are in the order of their creation."""
-    low = stamp(query.after + 1) if query.after is not None else ""
-    high = time_key(*query.cursor) if query.cursor is not None else ""
+    """All these partitions, which are in the order of their creation, as one."""
+    part = span(query)
     size = max(query.limit, _BATCH) // len(keys) + 1
 
     def one(pk: str) -> Iterator[str]:
-        for item in table.query(pk, low=low, high=high, index=index, newest_first=True, page=size):
-            if item[index.sk] != high and _of_function(item, query):
+        found = table.query(pk, low=part.low, high=part.high, index=index, newest_first=part.newest_first, page=size)
+        for item in found:
+            if item[index.sk] != part.last and _of_function(item, query):
                 yield item[index.sk]
 
-    return heapq.merge(*[one(pk) for pk in keys], reverse=True)
+    return heapq.merge(*[one(pk) for pk in keys if not part.empty], reverse=part.newest_first)
 
 
 def _open(table: Table, query: RunQuery, kind: str) -> list[str]:
     """All open runs of this kind, which their index has in the order of their due times."""
-    low = stamp(query.after + 1) if query.after is not None else ""
-    high = time_key(*query.cursor) if query.cursor is not None else "~"
+    part = span(query)
     keys = [
         item[BY_FUNCTION.sk]
         for number in heads.shards()
         for item in table.query(due_key(kind, number), index=BY_DUE, limit=_LISTED)
         if _of_function(item, query)
     ]
-    return sorted((key for key in keys if low <= key < high), reverse=True)
+    return sorted(filter(part.holds, keys), reverse=part.newest_first)
 
 
 def _of_function(item: Item, query: RunQuery) -> bool:
