@@ -117,11 +117,6 @@ def table(names: Names, *actions: str) -> Allow:
 
 SCHEMAS = ("SCHEMAS", "SCHEMA#*")  # partitions: the schemas of events (tidemill.aws.dynamo.schemas)
 _REGISTRY = ("FUNCTIONS", "LISTENS*", "WEBHOOKS", *SCHEMAS)  # partitions: what is declared (aws.dynamo.registry)
-    "FUNCTIONS",
-    "LISTENS*",
-    "WEBHOOKS",
-    *SCHEMAS,
-)  # partitions: what is declared (tidemill.aws.dynamo.registry)
 
 
 def _not_the_registry(names: Names) -> Allow:
