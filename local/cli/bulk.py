@@ -18,6 +18,7 @@ from tidemill.ids import ulid
 from tidemill.limits import EVENT_BYTES, EVENT_NAME_CHARS, KIB, REQUEST_BYTES
 from tidemill_local.cli.arguments import kind, parse, read_bytes
 from tidemill_local.cli.http import Api, Refusal, Unreachable
+from tidemill_local.cli.pacing import Clock, paced
 from tidemill_local.cli.stop import FAILED, USAGE, Stop
 
 _MOST_NAMED = 20  # bad lines
@@ -29,20 +30,22 @@ _ARRAY_EVENTS = 1_000  # in one request: few enough to repeat lightly, and far b
 class Line:
     number: int
     event: bytes
+    ts: int | None = None
 
 
-def read(name: str, event_name: str | None, user: str | None) -> list[Line]:
-    """The events of a file. With `event_name`, a line whose `name` is not that is the data of an event of that name.
+def read(name: str, event_name: str | None, user: str | None, from_line: int = 1) -> list[Line]:
+    """The events of a file, from this line on. With `event_name`, a line whose `name` is not that is the data of an
+    event of that name.
 
     `user` is the user of every event that names none. Raises Stop with every bad line.
     """
     lines: list[Line] = []
     problems: list[str] = []
     for number, raw in enumerate(_raw(name).split(b"\n"), 1):
-        if not raw.strip():
+        if number < from_line or not raw.strip():
             continue
         try:
-            lines.append(Line(number, _event(raw, event_name, user)))
+            lines.append(_line(number, raw, event_name, user))
         except ValueError as error:
             problems.append(f"line {number}: {error}")
     if problems:
@@ -50,20 +53,36 @@ def read(name: str, event_name: str | None, user: str | None) -> list[Line]:
         named = "\n  ".join([*problems[:_MOST_NAMED], *more])
         raise Stop(USAGE, f"{name} has lines that are no events; nothing was sent\n  {named}")
     if not lines:
-        raise Stop(USAGE, f"{name} has no events; write one JSON object a line")
+        raise Stop(USAGE, f"{name} has no events{_from(from_line)}; write one JSON object a line")
     return lines
 
 
-def send(api: Api, lines: list[Line]) -> list[str]:
-    """Send them all, in order, in arrays. Raises Stop, and says from which line on nothing was sent."""
+def send(api: Api, lines: list[Line], speed: float | None = None, clock: Clock = Clock()) -> list[str]:  # noqa: B008
+    """Send them all, in order, in arrays; with a `speed`, as far apart as their `ts`. Raises Stop, and says from which
+    line on nothing was sent."""
     ids: list[str] = []
-    for array in _arrays(lines):
-        body = b"[" + b",".join(line.event for line in array) + b"]"
-        try:
-            ids += _again(api, body)
-        except Stop as stop:
-            raise _told(stop, array, len(ids)) from None
+    at = lines[0].number
+    groups = [lines] if speed is None else paced(lines, lambda line: line.ts, speed, clock)
+    try:
+        for array in (array for group in groups for array in _arrays(group)):
+            at = array[0].number
+            ids += _sent(api, array, len(ids))
+            at = array[-1].number + 1
+    except KeyboardInterrupt:
+        print(f"tidemill: stopped; go on with --from-line {at}", file=sys.stderr)
+        raise
     return ids
+
+
+def _sent(api: Api, array: list[Line], before: int) -> list[str]:
+    try:
+        return _again(api, b"[" + b",".join(line.event for line in array) + b"]")
+    except Stop as stop:
+        raise _told(stop, array, before) from None
+
+
+def _from(line: int) -> str:
+    return f" from line {line} on" if line > 1 else ""
 
 
 def _raw(name: str) -> bytes:
@@ -72,7 +91,7 @@ def _raw(name: str) -> bytes:
     return read_bytes(name)
 
 
-def _event(raw: bytes, event_name: str | None, user: str | None) -> bytes:
+def _line(number: int, raw: bytes, event_name: str | None, user: str | None) -> Line:
     try:
         value = parse(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -88,7 +107,8 @@ def _event(raw: bytes, event_name: str | None, user: str | None) -> bytes:
     encoded = json.dumps(event, separators=(",", ":")).encode()
     if len(encoded) > EVENT_BYTES:
         raise ValueError(f"the event has {len(encoded):,} bytes, more than {EVENT_BYTES // KIB} KiB")
-    return encoded
+    ts = event.get("ts")
+    return Line(number, encoded, ts if isinstance(ts, int) else None)
 
 
 def _check(event: dict[str, Any]) -> None:
@@ -130,7 +150,10 @@ def _again(api: Api, body: bytes) -> list[str]:
 
 
 def _told(stop: Stop, array: list[Line], sent: int) -> Stop:
-    before = f"{sent:,} events of the lines before {array[0].number} were sent" if sent else "nothing was sent"
+    start = array[0].number
+    before = f"{sent:,} events of the lines before {start} were sent" if sent else "nothing was sent"
+    if sent:
+        before += f"; go on with --from-line {start}"
     if isinstance(stop, Unreachable) and stop.lost:
         first, last = array[0].number, array[-1].number
         lines = f"line {first} was" if first == last else f"lines {first} to {last} were"

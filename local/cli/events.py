@@ -22,6 +22,12 @@ def fill(parser: Parser) -> None:
     prints_json(listing, "one event a line")
     asks(listing, _list, "tidemill events list --name order/placed --limit 20")
 
+    exporting = add("export", "write events as lines that tidemill send --file sends again, oldest first")
+    exporting.add_argument("--name", help="only events of this name")
+    exporting.add_argument("--since", metavar="TIME", help="received from then on: ISO 8601, or an age such as 2h")
+    exporting.add_argument("--until", metavar="TIME", help="received before (now)")
+    asks(exporting, _export, "tidemill events export --name order/placed --since 2d")
+
     show = add("show", "show one event and the runs that it started")
     show.add_argument("event", metavar="EVENT", help="the event's id")
     prints_json(show, "the event")
@@ -41,6 +47,12 @@ def _list(options: Namespace, server: Api) -> int:
         order=options.order,
     )
     return rows.show(options, found, lambda events: _table(events, text.now_ms()), "no events")
+
+
+def _export(options: Namespace, server: Api) -> int:
+    from tidemill_local.cli.export import export
+
+    return export(options, server)
 
 
 def _table(events: list[dict[str, Any]], now: int) -> str:

@@ -70,6 +70,10 @@ class Api:
         """The `data` of the answer. Raises Refusal or Unreachable."""
         return self._call("GET", path + _query(query))["data"]
 
+    def answer(self, path: str, **query: Any) -> dict[str, Any]:
+        """The whole answer: of a list, with its cursor and what is damaged."""
+        return self._call("GET", path + _query(query))
+
     def pages(self, path: str, limit: int, **query: Any) -> Iterator[Any]:
         """The rows of a list, at most `limit`, page after page."""
         cursor = None

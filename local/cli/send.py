@@ -6,7 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tidemill_local.cli.parser import Parser, asks, prints_json
+from tidemill_local.cli.pacing import speed
+from tidemill_local.cli.parser import Parser, asks, count, prints_json
 from tidemill_local.cli.stop import DONE, FAILED, USAGE, Stop
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ def fill(parser: Parser) -> None:
     parser.add_argument("--user", metavar="ID", help="the id of the user who is responsible")
     parser.add_argument("--id", help="an id that makes the event idempotent: sent again, it starts nothing")
     parser.add_argument("--file", metavar="F.ndjson", help="many events, one JSON object a line (- for standard input)")
+    parser.add_argument(
+        "--speed", type=speed, metavar="10x|max", help="of a file: as far apart as their ts, 10 times faster (max)"
+    )
+    parser.add_argument("--from-line", type=count, default=1, metavar="N", help="of a file: begin at this line (1)")
     parser.add_argument("--wait", action="store_true", help="follow the runs it starts to their end; 1 if one failed")
     prints_json(parser, 'the ids as {"ids": [...]}, with --wait the ended runs, one a line')
     asks(parser, _send, """tidemill send order/placed '{"order_id": "o1", "total": 40}' --user u1 --wait""", sends=True)
@@ -45,6 +50,8 @@ def _send(options: Namespace, server: Api) -> int:
 def _one(options: Namespace, server: Api) -> str:
     from tidemill_local.cli.arguments import json_object
 
+    if options.speed is not None or options.from_line != 1:
+        raise Stop(USAGE, "send: --speed and --from-line go with --file")
     if options.name is None:
         raise Stop(USAGE, "send: name the event, or give a --file of events; tidemill send --help shows how")
     event: dict[str, Any] = {"name": options.name}
@@ -63,7 +70,8 @@ def _file(options: Namespace, server: Api) -> list[str]:
     if options.data is not None or options.id is not None:
         given = "--id" if options.data is None else "JSON"
         raise Stop(USAGE, f"send: {given} is for one event; with --file each line says it itself")
-    return bulk.send(server, bulk.read(options.file, options.name, options.user))
+    lines = bulk.read(options.file, options.name, options.user, options.from_line)
+    return bulk.send(server, lines, options.speed)
 
 
 def _watch(options: Namespace, server: Api, ids: list[str]) -> int:
