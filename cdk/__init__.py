@@ -1,6 +1,6 @@
-"""The constructs: `from tidemill_cdk import Tidemill`.
+"""The CDK constructs that deploy Tidemill: `from tidemill_cdk import Tidemill`.
 
-Loaded when they are asked for, and after it is known which Node runs them: aws_cdk starts one when it is imported.
+They are imported on first use, after the Node that runs them is chosen: importing aws_cdk starts one.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tidemill_cdk.deployment import Mill, Tidemill
+    from tidemill_cdk.deployment import Deployment, Tidemill
     from tidemill_cdk.problems import DeployError
     from tidemill_cdk.settings import Settings
 
-__all__ = ["DeployError", "Mill", "Settings", "Tidemill"]
+__all__ = ["DeployError", "Deployment", "Settings", "Tidemill"]
 
-_PLACES = {"Mill": "deployment", "Tidemill": "deployment", "DeployError": "problems", "Settings": "settings"}
+_PLACES = {"Deployment": "deployment", "Tidemill": "deployment", "DeployError": "problems", "Settings": "settings"}
 
 
 def __getattr__(name: str) -> Any:

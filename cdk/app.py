@@ -25,10 +25,10 @@ APPS = {
 def build(app: App) -> Stack:
     settings = of_context(app.node.get_all_context())
     stack = Stack(app, f"Tidemill-{settings.name}", description="Tidemill: event-driven queues and durable execution")
-    mill = Tidemill(stack, "Tidemill", settings=settings)
+    deployment = Tidemill(stack, "Tidemill", settings=settings)
     for name, target in APPS.items():
-        # A Lambda may write to /tmp alone.
-        mill.add_app(name, entry=EXAMPLES, app=target, environment={"TIDEMILL_EXAMPLES": "/tmp/examples"})  # noqa: S108
+        # A Lambda may write only to /tmp.
+        deployment.add_app(name, entry=EXAMPLES, app=target, environment={"TIDEMILL_EXAMPLES": "/tmp/examples"})  # noqa: S108
     return stack
 
 

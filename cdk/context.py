@@ -1,4 +1,4 @@
-"""Python alone does not read `cdk.json`: it is the command line of the CDK that hands its context over to the app."""
+"""Warns about settings in `cdk.json` that have no effect, since only the CDK's command line reads that file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from constructs import Construct
 
 from tidemill_cdk.settings import PREFIX
 
-_HANDED_OVER = "CDK_CONTEXT_JSON"  # the variable by which it is
+_HANDED_OVER = "CDK_CONTEXT_JSON"  # the variable that passes the context
 _FILE = Path("cdk.json")
 
 
 def warn(construct: Construct, known: dict[str, Any]) -> None:
-    """Say which settings of `cdk.json` have no effect in this synth."""
+    """Warn about settings of `cdk.json` that have no effect in this synth."""
     ignored = sorted(name for name, value in _written().items() if name.startswith(PREFIX) and known.get(name) != value)
     if _HANDED_OVER not in os.environ and ignored:
         Annotations.of(construct).add_warning_v2(

@@ -43,8 +43,8 @@ from tidemill_cdk.settings import Settings, check, of_context
 from tidemill_cdk.wiring import Wiring
 
 
-class Mill(Construct):
-    """A mill that apps can be added to, be it this stack's or another's."""
+class Deployment(Construct):
+    """A deployment that apps can be added to, in this stack or another."""
 
     wiring: Wiring
 
@@ -61,7 +61,7 @@ class Mill(Construct):
         vpc: ec2.IVpc | None = None,
         **options: Any,
     ) -> App:
-        """An app's Lambda, and for each of its functions a queue, a rule and what belongs to them.
+        """Add an app's Lambda, and for each of its functions a queue, a rule and related resources.
 
         `entry`: the folder of its code (a requirements.txt in it is installed beside it). `app`: "module:variable".
         `secrets`: the ARN of each is in the variable of its name, and the app may read it; those of its webhooks the
@@ -92,13 +92,13 @@ class Mill(Construct):
         memory: int | None = None,
         vpc: ec2.IVpc | None = None,
     ) -> Definitions:
-        """The functions without an SDK of a folder (its `*.function.json`, or one such file): a queue, a rule and what
-        belongs to them for each, one Lambda that runs all of them, and a Lambda or a task definition for each step
-        that needs one.
+        """Add the definitions of a folder (its `*.function.json`, or one such file): a queue, a rule and related
+        resources for each, one Lambda that runs all of them, and a Lambda or a task definition for each step that
+        needs one.
 
-        `environment`: what the programs of steps find in theirs. `memory`: MiB of the executor, which holds what steps
-        hand on and runs their WebAssembly (512 with such a step, else 256). `vpc`: where executor, Lambdas and
-        containers run; without it containers have a small network of their own, and the Lambdas none. `id`: of the
+        `environment`: the variables of the steps' programs. `memory`: MiB of the executor, which holds the outputs of
+        steps and runs their WebAssembly (512 with such a step, else 256). `vpc`: the network of executor, Lambdas and
+        containers; without it containers have a small separate network, and the Lambdas none. `id`: of the
         construct, else the folder's name. Raises DeployError.
         """
         where = Path(path)
@@ -120,7 +120,7 @@ class Mill(Construct):
         declare(self.wiring, manifest.schemas(Path(path)), f"add_events({str(path)!r})")
 
     def attach(self, existing: lambda_.IFunction, *, function_id: str, on: Any = None, **options: Any) -> Attached:
-        """Make a function of your own Lambda, whose handler need not know of it: it is called with the event.
+        """Make your own Lambda a function. Its handler stays unchanged: it is called with the event.
 
         `function_id` is used as given. `on` and `options`: as `@app.function` takes them, without `on_failure`.
         Raises DeployError.
@@ -136,10 +136,10 @@ class Mill(Construct):
         )
 
 
-class Tidemill(Mill):
-    """The platform. `name`: what the mill is called ("prod"); else, as all settings, from the context.
+class Tidemill(Deployment):
+    """The platform. `name`: the deployment's name ("prod"); by default, like all settings, from the context.
 
-    `settings`: in place of the context's. Raises DeployError with every problem of the settings.
+    `settings`: replaces the context's. Raises DeployError with every problem of the settings.
     """
 
     def __init__(self, scope: Construct, id: str, *, name: str | None = None, settings: Settings | None = None) -> None:
@@ -185,11 +185,11 @@ class Tidemill(Mill):
         counting.watch(self)
 
     @staticmethod
-    def import_(scope: Construct, id: str, *, name: str) -> Mill:
-        """A mill that another stack deployed in this account and region, by its name: apps are added as to one's own.
+    def import_(scope: Construct, id: str, *, name: str) -> Deployment:
+        """A deployment of another stack in this account and region, by its name. Apps are added in the same way.
 
-        Python and architecture are those of this stack's context, and must be the deployment's: else it is refused,
-        with DeployError in the same CDK app, elsewhere by CloudFormation, which finds no layer's parameter for them.
+        Python and architecture come from this stack's context, and must be the deployment's. Otherwise it fails: with
+        DeployError in the same CDK app, else in CloudFormation, which finds no layer's parameter for them.
         """
         return _Imported(scope, id, name=name)
 
@@ -202,16 +202,16 @@ class Tidemill(Mill):
             ("ApiKeys", self.keys.api_keys.secret_arn, "The secret with the API key: who has it may read and act"),
         ):
             made = CfnOutput(self, name, value=value, description=what)
-            made.override_logical_id(_output_name(self, name))  # without the CDK's hash: a script can ask for it
+            made.override_logical_id(_output_name(self, name))  # without the CDK's hash, so that a script can read it
 
 
-def _output_name(mill: Construct, name: str) -> str:
+def _output_name(deployment: Construct, name: str) -> str:
     """ "TidemillUrl", for the construct `Tidemill` of a stack."""
-    path = mill.node.path.removeprefix(Stack.of(mill).node.path)
+    path = deployment.node.path.removeprefix(Stack.of(deployment).node.path)
     return "".join(sign for sign in path if sign.isalnum()) + name
 
 
-class _Imported(Mill):
+class _Imported(Deployment):
     def __init__(self, scope: Construct, id: str, *, name: str) -> None:
         super().__init__(scope, id)
         context = self.node.get_all_context()
@@ -233,12 +233,13 @@ class _Imported(Mill):
         counting.watch(self)
 
 
-def _fits(mill: Construct, settings: Settings) -> None:
-    """Where the deployment is part of this CDK app, its Python and architecture are known, and have to be the same.
+def _fits(deployment: Construct, settings: Settings) -> None:
+    """Check Python and architecture of a deployment in this CDK app against this stack's.
 
-    Elsewhere CloudFormation checks it before it makes anything: the layer's parameter has both in its name.
+    For other deployments CloudFormation checks them before it creates anything: the layer's parameter has both in its
+    name.
     """
-    for one in mill.node.root.node.find_all():
+    for one in deployment.node.root.node.find_all():
         theirs = getattr(one, "settings", None)
         if not isinstance(one, Tidemill) or theirs is None or theirs.name != settings.name:
             continue

@@ -1,9 +1,9 @@
-"""What the parts of a mill are called in AWS.
+"""The names of a deployment's AWS resources.
 
-Every name is made from the mill's, and a mill's name has no hyphen: so `tidemill-prod-*` is one mill's and no other's,
-permissions can be given by prefix, and a stack in another repository finds everything without being told.
+Every name contains the deployment's, which has no hyphen: so `tidemill-prod-*` belongs to one deployment only,
+permissions can use prefixes, and a stack in another repository finds everything by name.
 A function's queue is named by `tidemill.aws.settings`; the platform's own queues have an underscore where those have a
-hyphen, so that no function can be called like one of them.
+hyphen, so that no function can have such a name.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from aws_cdk import Stack
 
 from tidemill.aws.settings import app_prefix
 
-HANDLER = "tidemill.aws.function.entry.handler"  # the executor in every app's Lambda
+HANDLER = "tidemill.aws.function.entry.handler"  # the executor's handler, in every app's Lambda
 LOG_TAG = "tidemill:logs"  # of every log group that the API may read: its deployment's name
-ROLE_TAG = "tidemill:deployment"  # of every role that runs code of the platform: its deployment's name
+ROLE_TAG = "tidemill:deployment"  # the tag, with the deployment's name, of every role that runs code of the platform
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names and ARNs of one mill in the stack's account and region."""
+    """The names and ARNs of one deployment in the stack's account and region."""
 
-    mill: str
+    deployment: str
     stack: Stack
 
     @property
     def prefix(self) -> str:
-        return f"tidemill-{self.mill}"
+        return f"tidemill-{self.deployment}"
 
     @property
     def table(self) -> str:
@@ -52,7 +52,7 @@ class Names:
 
     @property
     def schedule_role(self) -> str:
-        return f"{self.prefix}-schedules-{self.stack.region}"  # roles are the account's, not the region's
+        return f"{self.prefix}-schedules-{self.stack.region}"  # roles belong to the account, not the region
 
     @property
     def ingest_role(self) -> str:
@@ -60,19 +60,19 @@ class Names:
         return f"{self.prefix}-ingest-{self.stack.region}"
 
     def layer_parameter(self, python: str, architecture: str) -> str:
-        """A stack that wants a layer for another machine asks for a parameter that is not there."""
-        return f"/tidemill/{self.mill}/layer/python{python}/{architecture}"
+        """The layer's SSM parameter; for another machine the parameter does not exist."""
+        return f"/tidemill/{self.deployment}/layer/python{python}/{architecture}"
 
     @property
     def registry_parameter(self) -> str:
-        return f"/tidemill/{self.mill}/registry"
+        return f"/tidemill/{self.deployment}/registry"
 
     def own_queue(self, what: str) -> str:
         """One of the platform's queues."""
         return f"{self.prefix}_{what}"
 
     def secret(self, what: str) -> str:
-        return f"tidemill/{self.mill}/{what}"
+        return f"tidemill/{self.deployment}/{what}"
 
     # --- ARNs -----------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class Names:
 
     @property
     def function_queues_arn(self) -> str:
-        """Every function's queue: by prefix, because a list would have to change in every Lambda with each function."""
+        """Every function's queue, by prefix: a list would change in every Lambda with each function."""
         return self.arn("sqs", f"{self.prefix}-*")
 
     @property
@@ -108,8 +108,8 @@ class Names:
         return self.arn("sqs", f"{self.prefix}-*-dead")
 
     def app_queues_arn(self, app: str) -> str:
-        """The queues of one app's functions, by a prefix that no other app's have."""
-        return self.arn("sqs", f"{app_prefix(self.mill, app)}*")
+        """The queues of one app's functions, by a prefix that no other app has."""
+        return self.arn("sqs", f"{app_prefix(self.deployment, app)}*")
 
     @property
     def step_lambdas_arn(self) -> str:
@@ -121,11 +121,11 @@ class Names:
         return self.arn("iam", f"role{self.task_path(definitions)}*", region=False)
 
     def task_path(self, definitions: str) -> str:
-        return f"/tidemill/{self.mill}/{definitions}/"
+        return f"/tidemill/{self.deployment}/{definitions}/"
 
     @property
     def schedules_arn(self) -> str:
-        """Every schedule of the mill: one is made for each long sleep."""
+        """Every schedule of the deployment: each long sleep has one."""
         return self.arn("scheduler", f"schedule/{self.schedule_group}/*")
 
     @property
@@ -133,10 +133,10 @@ class Names:
         return self.arn("iam", f"role/{self.schedule_role}", region=False)
 
     def environment(self) -> dict[str, str]:
-        """What every Lambda of the mill is told: see tidemill.aws.settings."""
+        """The environment of every Lambda of the deployment: see tidemill.aws.settings."""
         stack = self.stack
         return {
-            "TIDEMILL_NAME": self.mill,
+            "TIDEMILL_NAME": self.deployment,
             "TIDEMILL_TABLE": self.table,
             "TIDEMILL_BUCKET": self.bucket,
             "TIDEMILL_BUS": self.bus,

@@ -1,4 +1,4 @@
-"""The constructs are JavaScript underneath: which Node runs them."""
+"""Chooses the Node that runs the constructs, which are JavaScript underneath."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bin_folder() -> Path | None:
 
 
 def system_fits() -> bool:
-    """Whether the Node on the path is there, and new enough."""
+    """Whether there is a Node on the path that is new enough."""
     node = shutil.which("node")
     if node is None:
         return False
@@ -32,7 +32,7 @@ def system_fits() -> bool:
 
 
 def npx() -> list[str] | None:
-    """The command that runs a program of npm's, or None: the one on the path, or the package's."""
+    """The command that runs an npm program, or None: the one on the path, or the package's."""
     found = shutil.which("npx")
     if found is not None and system_fits():
         return [found]
@@ -43,7 +43,7 @@ def npx() -> list[str] | None:
 
 
 def choose() -> None:
-    """Tell jsii which Node to run: the one on the path, unless it is missing or too old and the package has one."""
+    """Set the Node that jsii runs: the one on the path, unless it is missing or too old and the package has one."""
     if "JSII_NODE" in os.environ or system_fits():
         return
     folder = bin_folder()

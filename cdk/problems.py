@@ -1,10 +1,10 @@
-"""What is wrong with a deployment, said to people."""
+"""The error for an invalid deployment."""
 
 from __future__ import annotations
 
 
 class DeployError(Exception):
-    """One sentence a problem: what is wrong, where, what to do. All problems of one check are told at once."""
+    """One sentence per problem: what is wrong, where, what to do. A check reports all of its problems at once."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))

@@ -1,6 +1,6 @@
-"""What can be set about a mill, in the context of `cdk.json` or on the command line: `-c tidemill:name=staging`.
+"""The settings of a deployment, from the context of `cdk.json` or the command line: `-c tidemill:name=staging`.
 
-Everything has a default; what is wrong is told all at once.
+Every setting has a default, and all problems are reported at once.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ ARCHITECTURES = ("arm64", "x86_64")
 _NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
 _IMAGE = re.compile(r"[a-z0-9][^\s]*")
 _EMAIL = re.compile(r"|[^@\s]+@[^@\s]+")
-# What CloudWatch takes as a retention, in days.
+# The retentions that CloudWatch allows, in days.
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
 
 def own_python() -> str:
-    """The Python that runs this, which is the one that the code is developed with; Lambda's oldest or newest else."""
+    """The Python of this process, with which the code is developed; else Lambda's oldest or newest."""
     own = f"3.{sys.version_info.minor}"
     return own if own in PYTHONS else PYTHONS[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A mill's settings. Times are days where the name says so, else seconds."""
+    """A deployment's settings. Times are days if the name says so, else seconds."""
 
-    name: str = "prod"  # what the mill is called: lower-case letters and digits; part of the names of all it owns
-    architecture: Literal["arm64", "x86_64"] = "arm64"  # of every Lambda and the layer
+    name: str = "prod"  # the deployment's name: lower-case letters and digits; part of all resource names
+    architecture: Literal["arm64", "x86_64"] = "arm64"  # the Python of every Lambda and the layer
     python: str = own_python()
-    removal: Literal["retain", "destroy"] = "retain"  # what becomes of tables, buckets, keys and logs with the stack
+    removal: Literal["retain", "destroy"] = "retain"  # whether tables, buckets, keys and logs outlive the stack
     table_protection: Literal["on", "off"] = "off"  # "on" once the first deployment has succeeded: see State
     archive_days: int = 30  # how long the bus can replay events
     payload_days: int = 430  # how long large payloads are kept: past the longest sleep (366 days) and its end (60)
     log_days: int = 30
     key_days: int = 90  # how often event and API keys are rotated; the last one stays valid until the next rotation
-    requests_per_second: int = 1_000  # that send events; what is over is refused with 429
+    requests_per_second: int = 1_000  # requests that send events; beyond, the answer is 429
     burst: int = 2_000
-    reads_per_second: int = 500  # GET requests under /v1: senders are not kept waiting by them, nor by:
+    reads_per_second: int = 500  # GET requests under /v1, apart from those of senders
     acts_per_second: int = 500  # all other requests under /v1
-    ingest_reserved: int = 0  # concurrent executions that are the Lambda's alone, and its most; 0: the account's
+    ingest_reserved: int = 0  # reserved concurrency of the Lambda, also its maximum; 0: the account's
     api_reserved: int = 0
     events_reserved: int = 0
-    alarm_email: str = ""  # who is told of alarms; nobody: the topic is there to subscribe to
-    alarms: Literal["mill", "function"] = "mill"  # "function" adds two alarms a function ($0.20 a month each function)
-    router_image: str = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"  # beside steps in containers
-    function_stacks: int = 0  # nested stacks that functions are divided over, each by its id; 0: they are in the stack
-    files: Literal["quiet", "list"] = "quiet"  # "list": each synth says which files of apps and steps are deployed
-    rules: int = 300  # how many rules your account may have on a bus: raise it when AWS has raised your quota
+    alarm_email: str = ""  # receives alarms; without it, subscribe to the topic
+    alarms: Literal["deployment", "function"] = "deployment"  # "function" adds two per function ($0.20 a month)
+    router_image: str = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"  # beside containers
+    function_stacks: int = 0  # nested stacks, among which ids divide the functions; 0: none
+    files: Literal["quiet", "list"] = "quiet"  # "list": each synth lists the deployed files of apps and steps
+    rules: int = 300  # your account's quota of rules on a bus: raise it when AWS has
 
 
 def of_context(context: Mapping[str, Any]) -> Settings:
@@ -88,7 +88,7 @@ def check(settings: Settings) -> Settings:
 
 
 def _whole(value: object) -> object:
-    """The command line gives text."""
+    """Values from the command line are text."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
@@ -108,7 +108,7 @@ def _problems(settings: Settings) -> list[str]:
         note(name, getattr(settings, name) in choices, f"one of {', '.join(map(str, choices))}")
 
     def text(name: str, form: re.Pattern[str], wanted: str) -> None:
-        value = getattr(settings, name)  # a context may hold anything
+        value = getattr(settings, name)  # a context may contain any type
         note(name, isinstance(value, str) and form.fullmatch(value) is not None, wanted)
 
     text("name", _NAME, "1 to 20 lower-case letters and digits, a letter first")
@@ -119,10 +119,10 @@ def _problems(settings: Settings) -> list[str]:
     one_of("removal", ("retain", "destroy"))
     one_of("table_protection", ("on", "off"))
     one_of("files", ("quiet", "list"))
-    one_of("alarms", ("mill", "function"))
+    one_of("alarms", ("deployment", "function"))
     one_of("log_days", LOG_DAYS)
     whole("archive_days", 1, 3_650)
-    whole("payload_days", 430, 3_650)  # an open run renews what it needs, but nobody looks at it while it sleeps
+    whole("payload_days", 430, 3_650)  # an open run renews its payloads, but not while it sleeps
     whole("key_days", 1, 1_000)
     whole("requests_per_second", 1, 10_000)
     whole("burst", 1, 5_000)

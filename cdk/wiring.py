@@ -1,4 +1,4 @@
-"""What apps connect to: the same for a mill of this stack and for one of another repository's."""
+"""The shared resources that apps connect to, from a deployment in this stack or in another repository's."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ class Wiring:
         rules: Sequence[events.IRule] = (),
         log: logs.ILogGroup | None = None,
     ) -> Function:
-        """A function's own resources below `scope`. Raises DeployError for an id taken, a full bus, a full stack."""
+        """Make a function's resources below `scope`. Raises DeployError for a duplicate id, a full bus, or a full
+        stack."""
         if declared.id in self.ids:
             raise DeployError(f"two functions have the id {declared.id!r}; give one of them another")
         self.ids.add(declared.id)
@@ -117,7 +118,7 @@ class Wiring:
             )
 
     def _agree(self, declared: Declared) -> None:
-        """A limit that functions of an app or of the account share is the same in all."""
+        """Check that functions declare a shared limit of an app or the account alike."""
         spec = declared.spec
         for one in spec.get("flow", {}).get("concurrency", ()):
             owner = {"app": str(spec["app"]), "account": ""}.get(one["scope"])
@@ -133,7 +134,7 @@ class Wiring:
                 )
 
     def _place(self, scope: Construct, function_id: str) -> Construct:
-        """Where a function's resources go: a nested stack that is chosen by its id alone, so that none ever moves."""
+        """The scope of a function's resources: a nested stack determined by its id, so that none ever moves."""
         number = self.settings.function_stacks
         if number == 0:
             return scope
@@ -147,7 +148,7 @@ class Wiring:
         most = self.settings.rules
         advice = (
             "ask AWS to raise EventBridge's quota of rules per event bus (Service Quotas) and set tidemill:rules to it,"
-            " or deploy a second mill under another name for some of the apps"
+            " or deploy a second Tidemill under another name for some of the apps"
         )
         if self.rules > most:
             raise DeployError(f"{declared.id!r} would be rule {self.rules} of a bus that takes {most}: {advice}")

@@ -1,1 +1,1 @@
-"""A user's apps: their Lambdas, queues, rules and steps."""
+"""Constructs for a user's apps: their Lambdas, queues, rules and steps."""

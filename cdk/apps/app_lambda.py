@@ -1,4 +1,4 @@
-"""A user's app: one Lambda with the layer, and for each of its functions what brings its events there."""
+"""The construct of a user's app: one Lambda with the layer, and the queue and rule of each function."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -29,7 +29,7 @@ _OURS = ("handler", "runtime", "architecture", "role", "log_group", "function_na
 
 
 class App(Construct):
-    """`function` is the Lambda, `role` its role, `functions` what each of the app's functions has, by id."""
+    """`function` is the Lambda, `role` its role, `functions` the resources of each function, by id."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class App(Construct):
         wanted: dict[str, Any] = {
             "description": f"Tidemill app {name}",
             "tracing": lambda_.Tracing.ACTIVE,
-            # Lines of JSON, which carry the ids of run, function and event.
+            # JSON lines with the ids of run, function and event.
             "logging_format": lambda_.LoggingFormat.JSON,
             "application_log_level_v2": lambda_.ApplicationLogLevel.INFO,
-            # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
+            # Lambda sees a loop when a run wakes another by a message; it is not one.
             "recursive_loop": lambda_.RecursiveLoop.ALLOW,
             **options,
             "layers": [wiring.layer, *options.get("layers", ())],

@@ -1,6 +1,6 @@
-"""A Lambda that somebody else's construct made becomes a function: the layer, its queue, its rule, its permissions.
+"""Attaches an existing Lambda as a function: adds the layer, a queue, a rule and permissions to it.
 
-Its handler stays what it was and is called by the executor, which takes its place.
+The executor becomes the Lambda's handler, and calls the original handler.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DEFAULT_TIMEOUT = 3  # seconds, Lambda's own
 
 
 class Attached(Construct):
-    """`function` is the function's own resources."""
+    """`function` has the function's own resources."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Attached(Construct):
         on: Any,
         options: dict[str, Any],
     ) -> None:
-        """See `Mill.attach`."""
+        """See `Deployment.attach`."""
         super().__init__(scope, id)
         resource = _resource(existing, function_id, wiring.settings)
         declared = manifest.plain(function_id, declaration.written(function_id, on, options))
@@ -52,9 +52,9 @@ class Attached(Construct):
             own.add_environment(name, value)
         own.add_layers(wiring.layer)
         resource.handler = HANDLER
-        resource.recursive_loop = "Allow"  # a run that wakes another sends messages from Lambda to Lambda
+        resource.recursive_loop = "Allow"  # Lambda sees a loop when a run wakes another by a message; it is not one
         role = _role(own, function_id)
-        queue = wiring.names.arn("sqs", queue_name(wiring.names.mill, function_id))
+        queue = wiring.names.arn("sqs", queue_name(wiring.names.deployment, function_id))
         mark(role, wiring.names)
         grant(role, executor(wiring.names, queue))
         self.function: Function = wiring.connect(
@@ -72,9 +72,9 @@ def _resource(existing: lambda_.IFunction, function_id: str, settings: Settings)
     machine = resource.architectures or ["x86_64"]
     if (resource.runtime, machine) != (f"python{settings.python}", [settings.architecture]):
         raise DeployError(
-            f"attach({function_id!r}): this Lambda runs {resource.runtime or 'an image'} on {machine[0]}, the mill's"
-            f" layer python{settings.python} on {settings.architecture}; give it these, or set tidemill:python and"
-            " tidemill:architecture"
+            f"attach({function_id!r}): this Lambda runs {resource.runtime or 'an image'} on {machine[0]}, the"
+            f" deployment's layer python{settings.python} on {settings.architecture}; give it these, or set tidemill:python"
+            " and tidemill:architecture"
         )
     if resource.handler == HANDLER:
         raise DeployError(f"attach({function_id!r}): this Lambda is a function already; one Lambda is one of them")

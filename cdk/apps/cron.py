@@ -1,9 +1,9 @@
-"""A cron trigger as schedules of EventBridge Scheduler.
+"""Translates a cron trigger into schedules of EventBridge Scheduler.
 
-Five fields become six, in AWS's dialect: days of the week count from 1 (Sunday), the year is `*`, and of the two day
-fields one must be `?`. Where a cron restricts both days, either may match: then there are two schedules. Also what AWS
-takes only alone in its field (`L`, `5L`, `2#1`) gets a schedule of its own. Two that fire at the same time do no harm:
-a tick's event derives its id from function, trigger and time, so the second starts nothing.
+Five fields become six, in AWS's syntax: days of the week count from 1 (Sunday), the year is `*`, and one of the two day
+fields must be `?`. A cron that restricts both days matches either: it becomes two schedules. A value that AWS allows
+only by itself in its field (`L`, `5L`, `2#1`) becomes a separate schedule, too. Two that fire at the same time are
+harmless: a tick's event derives its id from function, trigger and time, so the second starts nothing.
 
 At a change to or from summer time AWS skips a time that does not exist, and fires once for one that exists twice.
 """
@@ -20,9 +20,7 @@ from cronsim import CronSim, CronSimError
 from tidemill.limits import MINUTE
 from tidemill.model import CronTrigger
 
-SCHEDULED_TIME = (
-    "<aws.scheduler.scheduled-time>"  # for which Scheduler puts the tick's own time, "2026-11-22T09:00:00Z"
-)
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"  # Scheduler replaces it by the tick's time, "2026-11-22T09:00:00Z"
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -36,10 +34,9 @@ class Schedule(NamedTuple):
 
 
 def schedules(trigger: CronTrigger) -> list[Schedule]:
-    """What fires this trigger in AWS. Raises ValueError, and says what to write instead.
+    """The schedules of this trigger. Raises ValueError with the alternative.
 
-    Jitter is the schedule's flexible window, in whole minutes; what is less than a minute is left to Scheduler's own
-    precision.
+    Jitter is the schedule's flexible window, in whole minutes; less than a minute is within Scheduler's precision.
     """
     window = trigger.jitter // MINUTE or None
     body = {"cron": {"cron": trigger.cron, "timezone": trigger.timezone}, "at": SCHEDULED_TIME}
@@ -79,7 +76,7 @@ def _doms(cron: str, parsed: CronSim, numbers: set[int]) -> Iterator[str]:
     if CronSim.LAST_WEEKDAY in parsed.days:
         raise ValueError(f"the cron expression {cron!r} has 'LW', which AWS does not know; name the days instead")
     longest = max(_DAYS_IN_MONTH[month - 1] for month in parsed.months)
-    if numbers and min(numbers) <= longest:  # AWS refuses what would never fire
+    if numbers and min(numbers) <= longest:  # AWS refuses an expression that never fires
         yield _stepped(numbers, 1, 31)
     if CronSim.LAST in parsed.days:
         yield "L"
@@ -94,7 +91,7 @@ def _dows(parsed: CronSim, weekdays: set[int]) -> Iterator[str]:
 
 
 def _stepped(values: Iterable[int], low: int, high: int) -> str:
-    """The values as AWS writes them: all of them, every so many from one on, or a list of numbers and ranges.
+    """The values in AWS's syntax: all, a step from a start, or a list of numbers and ranges.
 
     Never so long that an expression exceeds AWS's 256 characters.
     """

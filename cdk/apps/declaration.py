@@ -1,4 +1,4 @@
-"""What `attach` is given, as JSON: it is checked where the engine is (`tidemill_local.plain`), which is not here."""
+"""The arguments of `attach` as JSON, which `tidemill_local.plain` checks in a process that imports the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tidemill_cdk.problems import DeployError
 
 
 def written(function_id: str, on: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """`on` as `@app.function` takes it; `options` likewise. Raises DeployError for what no JSON can hold."""
+    """`on` as `@app.function` takes it; `options` likewise. Raises DeployError for a value that JSON cannot hold."""
     return {
         "id": function_id,
         "on": _plain(on, "on"),

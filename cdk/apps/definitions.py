@@ -1,8 +1,8 @@
-"""The functions without an SDK of a folder: one Lambda runs their graphs and calls their steps.
+"""The construct of a folder of definitions: one Lambda runs their graphs and calls their steps.
 
-Each function has its own queue, rule and registry entry, as an app's has; what its steps need (`steps`, `tasks`) lies
-beside them. So another definition changes none of the rest but the file that the executor reads, and the policy that
-lists the queues.
+Each function has its own queue, rule and registry entry, like an app's; the resources of its steps (`steps`, `tasks`)
+are beside them. So adding a definition changes only the file that the executor reads, and the policy that lists the
+queues.
 """
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
@@ -46,13 +46,13 @@ from tidemill_cdk.wiring import Wiring
 _FILE = "definitions.json"
 _LEAST, _MOST = 60, 900  # seconds that the executor may run
 _BESIDE = 30  # seconds more than its longest step in process
-_MEMORY = {False: 256, True: 512}  # MiB, by whether modules run in it
-_HTTP, _WASM = 30_000, 60_000  # milliseconds: the time of a step that names none
+_MEMORY = {False: 256, True: 512}  # MiB, without and with WebAssembly steps
+_HTTP, _WASM = 30_000, 60_000  # milliseconds: the default timeout of a step
 
 
 class Definitions(Construct):
-    """`executor` is the Lambda and `role` its role, `functions` what each function has, by id; `lambdas` and `tasks`
-    what was made for steps, by function and step: grant them what their programs need."""
+    """`executor` is the Lambda and `role` its role, `functions` the resources of each function, by id; `lambdas` and
+    `tasks` the resources of steps, by function and step: grant them the rights that their programs need."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Definitions(Construct):
         memory: int | None,
         vpc: ec2.IVpc | None,
     ) -> None:
-        """See `Mill.add_definitions`."""
+        """See `Deployment.add_definitions`."""
         super().__init__(scope, id)
         self._wiring, self._vpc = wiring, vpc
         self._given = dict(environment)
@@ -84,7 +84,7 @@ class Definitions(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
-            # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
+            # Lambda sees a loop when a run wakes another by a message; it is not one.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
             layers=[wiring.layer, *([self._wasm()] if "wasm" in kinds else [])],
             handler=HANDLER,
@@ -111,7 +111,9 @@ class Definitions(Construct):
 
     def _queue_arns(self) -> tuple[str, ...]:
         names = self._wiring.names
-        return tuple(names.arn("sqs", queue_name(names.mill, id)) for id in sorted(one.id for one in self._defined))
+        return tuple(
+            names.arn("sqs", queue_name(names.deployment, id)) for id in sorted(one.id for one in self._defined)
+        )
 
     def _add(self, room: Construct, defined: Defined, timeout: int, policies: list[iam.ManagedPolicy]) -> Function:
         rules: list[events.IRule] = []
@@ -120,11 +122,11 @@ class Definitions(Construct):
         function = self._wiring.connect(
             self, declared=defined.declared, target=self.executor, role=self.role, timeout=timeout, rules=rules
         )
-        function.node.find_child("Source").node.add_dependency(*policies)  # Lambda looks at the role when it is made
+        function.node.find_child("Source").node.add_dependency(*policies)  # Lambda checks the role when it is created
         return function
 
     def _steps_of(self, kinds: set[str]) -> Iterator[Allow]:
-        """What the executor may do for steps, whatever functions there are."""
+        """The executor's permissions for steps, the same for all functions."""
         names = self._wiring.names
         if "lambda" in kinds:
             because = "The Lambdas of this deployment's steps: a list would outgrow the role."
@@ -135,7 +137,7 @@ class Definitions(Construct):
             yield Allow(("secretsmanager:GetSecretValue",), (self._signing_key.secret_arn,))
 
     def _foreign_steps(self, scope: Construct, defined: Defined) -> Iterator[Allow]:
-        """Makes what the steps of a function need. What the executor may do for those that others deploy."""
+        """Makes the resources of a function's steps. Returns the executor's permissions for foreign Lambdas."""
         room = Room(self._wiring, defined, self._given, self._vpc)
         foreign = Foreign(scope, room)
         for step in defined.steps:
@@ -148,7 +150,7 @@ class Definitions(Construct):
                 self.tasks[key] = StepTask(scope, step["id"], room=room, step=step, tasks=self._containers)
 
     def _told(self, kinds: set[str]) -> dict[str, str]:
-        """What the executor is told besides the mill's names."""
+        """The executor's environment besides the deployment's names."""
         told: dict[str, str] = {}
         if "http" in kinds:
             told["TIDEMILL_SIGNING_KEY"] = self._signing_key.secret_arn
@@ -190,7 +192,7 @@ class Definitions(Construct):
 
 
 def _timeout(defined: list[Defined]) -> int:
-    """Seconds: time for the longest step that runs in the executor's own process."""
+    """Seconds: the longest step that runs in the executor's process, and a margin."""
     longest = 0
     for one in defined:
         for step in one.steps:
@@ -208,7 +210,7 @@ def _timeout(defined: list[Defined]) -> int:
 
 
 def _asset(defined: list[Defined], wiring: Wiring) -> Bundle:
-    """The definitions as the executor finds them: modules beside the file, whatever the folders were here."""
+    """The definitions in the executor's layout: modules beside the file, whatever the folders were here."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         written = [_written(one, folder) for one in sorted(defined, key=lambda one: one.id)]

@@ -86,7 +86,7 @@ def _room(wiring: Wiring) -> Construct:
         room,
         "Published",
         registry_name=_registry_name(wiring),
-        description=f"The events of Tidemill {wiring.names.mill}",
+        description=f"The events of Tidemill {wiring.names.deployment}",
     )
     return room
 

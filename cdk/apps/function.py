@@ -1,6 +1,6 @@
-"""A function's own resources: rule, registry item with queue and dead-letter queue, event source, schedules.
+"""The construct of one function: rule, registry item with queue and dead-letter queue, event source, schedules.
 
-Nothing here is known to any other function, so adding or removing one changes nothing else.
+No other function refers to these resources, so adding or removing a function changes nothing else.
 """
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
@@ -30,11 +30,11 @@ from tidemill_cdk.resources.bus import SOURCE
 from tidemill_cdk.resources.queues import FunctionQueues
 from tidemill_cdk.settings import Settings
 
-_CONCURRENCY = (2, 1_000)  # what an event source takes
+_CONCURRENCY = (2, 1_000)  # the range of an event source
 
 
 class Function(Construct):
-    """Brings a function's events to the Lambda `target`, whose role is `role` and whose time is `timeout` seconds."""
+    """Brings a function's events to the Lambda `target` with the role `role` and a timeout of `timeout` seconds."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Function(Construct):
         rules: Sequence[events.IRule] = (),
         log: logs.ILogGroup | None = None,
     ) -> None:
-        """`token`: the ARN of the registry's Lambda. `after`: what is there before the function is. `rules`: others
-        that send to its queue. `log`: of the Lambda, where it holds what the API reads for a run."""
+        """`token`: the ARN of the registry's Lambda. `after`: resources to create before the function. `rules`: other
+        rules that send to its queue. `log`: of the Lambda, where it holds what the API reads for a run."""
         super().__init__(scope, id)
         spec = declared.spec
         self.queues = FunctionQueues(self, "Queues", names=names, function_id=declared.id)
@@ -85,7 +85,7 @@ class Function(Construct):
             report_batch_item_failures=True,
             max_concurrency=_most_at_once(spec["flow"]),
         )
-        source.node.add_dependency(role, item)  # Lambda looks at role and queue when the source is made
+        source.node.add_dependency(role, item)  # Lambda checks role and queue when the source is created
         self._tick(names, declared, after)
 
     def _tick(self, names: Names, declared: Declared, after: Sequence[IDependable]) -> None:
@@ -110,7 +110,7 @@ class Function(Construct):
                         arn=self.queues.queue.queue_arn, role_arn=names.schedule_role_arn, input=each.input
                     ),
                 )
-                schedule.node.add_dependency(*after)  # group and role are named, not referred to
+                schedule.node.add_dependency(*after)  # group and role are given by name, which creates no dependency
 
 
 def listen(
@@ -131,15 +131,15 @@ def listen(
         event_pattern=events.EventPattern(source=[SOURCE]),  # replaced: the construct's type knows no `$or`
         targets=[targets.SqsQueue(queues.queue, dead_letter_queue=queues.dead)],
     )
-    # As text: in an object CloudFormation takes no `null`, and drops it from lists.
+    # As text: CloudFormation takes no `null` in an object, and drops it from lists.
     text = json.dumps(pattern, separators=(",", ":"), ensure_ascii=False)
     cast("events.CfnRule", rule.node.default_child).add_property_override("EventPattern", text)
     return rule
 
 
 def _most_at_once(flow: dict[str, Any]) -> int | None:
-    """A bound on idle hands, never the limit itself (the engine keeps that): thousands of starts that would only find
-    all places taken need no thousand Lambdas."""
+    """A bound on idle Lambdas, not the limit itself (the engine enforces that): a thousand Lambdas for starts that
+    would find all places taken would be a waste."""
     limits = [one["limit"] for one in flow.get("concurrency", ()) if "key" not in one]
     least, most = _CONCURRENCY
     return min(max(least, 2 * min(limits)), most) if limits else None

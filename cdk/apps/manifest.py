@@ -1,4 +1,4 @@
-"""What an app declares, read by `tidemill manifest` in a process of its own: the constructs import no user's code."""
+"""Reads an app's manifest with `tidemill manifest` in a separate process: the constructs import no user's code."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PATIENCE = 120  # seconds to import an app
 
 @dataclass(frozen=True)
 class Declared:
-    """A function, as its app declares it."""
+    """A function declared by an app."""
 
-    spec: dict[str, Any]  # what the registry keeps: a FunctionSpec
-    pattern: dict[str, Any] | None  # which events its rule takes; None: it listens to none
-    retries: int | None = None  # of the step that has most, where that is not the function's own affair
+    spec: dict[str, Any]  # the registry's entry: a FunctionSpec
+    pattern: dict[str, Any] | None  # the pattern of its rule; None: it listens to no event
+    retries: int | None = None  # the most retries of a step, unless the function sets them
 
     @property
     def text(self) -> str:
@@ -55,7 +55,7 @@ class Manifest:
 def read(entry: Path, target: str, environment: Mapping[str, str]) -> Manifest:
     """What `target` ("shop:app") in the folder `entry` declares. Raises DeployError with what the import said.
 
-    `environment`: the Lambda's own variables, which the app may read when it is imported.
+    `environment`: the Lambda's variables, which the app may read at import.
     """
     what = f"entry={str(entry)!r}, app={target!r}"
     said = json.loads(_run(["tidemill_local.cli", "manifest", "--all", target], entry, environment, what))
@@ -80,7 +80,7 @@ def _text(schema: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Defined:
-    """A function that is a definition: what it declares, and its steps as the executor reads them."""
+    """A function that is a definition: its declaration, and its steps in the executor's format."""
 
     declared: Declared
     definition: dict[str, Any]
@@ -112,7 +112,7 @@ def definitions(path: Path) -> list[Defined]:
 
 
 def plain(function_id: str, declaration: Mapping[str, Any]) -> Declared:
-    """What `attach` is given, checked as `@app.function` checks it. Raises DeployError with every problem."""
+    """The arguments of `attach`, checked like those of `@app.function`. Raises DeployError with every problem."""
     said = _run(["tidemill_local.cli.plain"], Path.cwd(), {}, f"function_id={function_id!r}", json.dumps(declaration))
     return _declared(said)[0]
 

@@ -1,4 +1,4 @@
-"""Steps that are Lambdas: those made of a folder, and somebody else's."""
+"""Constructs for steps that are Lambdas: those made from a folder, and foreign Lambdas."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -33,7 +33,7 @@ _QUALIFIED = 8  # parts of an ARN that names a version or an alias
 
 @dataclass(frozen=True)
 class Room:
-    """What the steps of one function share."""
+    """The context that the steps of one function share."""
 
     wiring: Wiring
     defined: Defined
@@ -43,17 +43,17 @@ class Room:
     @property
     def queue_arn(self) -> str:
         names = self.wiring.names
-        return names.arn("sqs", queue_name(names.mill, self.defined.id))
+        return names.arn("sqs", queue_name(names.deployment, self.defined.id))
 
     def name(self, step: dict[str, Any]) -> str:
-        return step_name(self.wiring.names.mill, self.defined.id, step["id"])
+        return step_name(self.wiring.names.deployment, self.defined.id, step["id"])
 
     def folder(self, step: dict[str, Any]) -> Path:
         return (self.defined.folder / str(step["path"])).resolve()
 
 
 class StepLambda(Construct):
-    """A Lambda of the step's folder, under the wrapper that sends what is late."""
+    """A Lambda of the step's folder, with the wrapper that sends late results."""
 
     def __init__(self, scope: Construct, id: str, *, room: Room, step: dict[str, Any]) -> None:
         super().__init__(scope, id)
@@ -84,7 +84,7 @@ class StepLambda(Construct):
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=lambda_.Tracing.ACTIVE,
-            # Each late step of a run comes back by way of the queue: a long graph is no loop run wild.
+            # Late results come back by the queue: Lambda may see a long graph as a loop, which it is not.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
             vpc=room.vpc,
         )
@@ -92,8 +92,8 @@ class StepLambda(Construct):
 
 
 class Foreign:
-    """Lambdas that somebody else deploys, by their ARNs. One that is not waited for is given an alias of this
-    function's, by which Lambda tells the function's queue how it ended."""
+    """Foreign Lambdas, by their ARNs. A long one gets an alias for this function, through which Lambda reports its end
+    to the function's queue."""
 
     def __init__(self, scope: Construct, room: Room) -> None:
         self._scope, self._room = scope, room
@@ -108,7 +108,7 @@ class Foreign:
                 f"{self._room.defined.id}: the step {step['id']!r} names a version or an alias of a Lambda that may"
                 " take longer than 4 s; name the function itself, or give the step a timeout of at most 4s"
             )
-        alias = queue_name(self._room.wiring.names.mill, self._room.defined.id)
+        alias = queue_name(self._room.wiring.names.deployment, self._room.defined.id)
         if arn not in self._known:
             self._known.add(arn)
             self._tell(arn, alias)
@@ -129,7 +129,7 @@ class Foreign:
             f"{named}-ends",
             function_name=arn,
             qualifier=alias,
-            maximum_retry_attempts=0,  # a failed attempt is ours to repeat
+            maximum_retry_attempts=0,  # the engine retries, not Lambda
             maximum_event_age_in_seconds=_QUEUED,
             destination_config=told,
         )
@@ -141,5 +141,5 @@ def _module(step: dict[str, Any]) -> str:
 
 
 def _seconds(step: dict[str, Any]) -> int:
-    """Lambda counts whole seconds. The definition has been held to its fifteen minutes."""
+    """Lambda counts whole seconds. The definition's check enforces its fifteen minutes."""
     return max(-(-int(step["timeout"]) // 1_000), 1) if step["timeout"] is not None else _LONGEST

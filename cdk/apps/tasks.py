@@ -1,8 +1,8 @@
-"""Steps that are containers: a cluster and a network for all of a folder's, a task definition for each.
+"""Constructs for steps that are containers: one cluster and network per folder, a task definition for each step.
 
-Three containers are in a task: the step's own; a router, which says of each line of its log whether it came from
-standard output (see tidemill.aws.runtimes.task_log); and a clock, which ends the task when the step's time is up. The
-two beside are the same small image. Nothing of this costs anything while no task runs.
+A task has three containers: the step's; a router, which marks each log line with its stream (see
+tidemill.aws.runtimes.task_log); and a clock, which ends the task at the step's timeout. The latter two use the same
+small image. None of this costs anything while no task runs.
 """
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
@@ -31,13 +31,13 @@ from tidemill_cdk.resources.permissions import Allow, grant
 from tidemill_cdk.resources.platform_lambda import log_group
 from tidemill_cdk.wiring import Wiring
 
-STEP, CLOCK = "step", "clock"  # as tidemill.aws.runtimes.fargate knows them
+STEP, CLOCK = "step", "clock"  # the same names as in tidemill.aws.runtimes.fargate
 _LONGEST = 86_400  # seconds of a step without a timeout
 _GRACE = 2  # seconds for the clock to end
 
 
 class Tasks(Construct):
-    """What the tasks of a folder share: the cluster, where they run, and their log."""
+    """The resources that the tasks of a folder share: cluster, network and log."""
 
     def __init__(self, scope: Construct, id: str, *, wiring: Wiring, name: str, vpc: ec2.IVpc | None) -> None:
         super().__init__(scope, id)
@@ -66,7 +66,7 @@ class Tasks(Construct):
         )
 
     def environment(self) -> dict[str, str]:
-        """What the executor is told."""
+        """The executor's environment variables for tasks."""
         return {
             "TIDEMILL_CLUSTER": self.cluster.cluster_arn,
             "TIDEMILL_SUBNETS": ",".join(self._subnets.subnet_ids),
@@ -76,7 +76,7 @@ class Tasks(Construct):
         }
 
     def allows(self) -> list[Allow]:
-        """What the executor may do: run tasks, and read what they have put out."""
+        """The executor's permissions: run tasks, and read their output."""
         names = self._names
         families = names.arn("ecs", f"task-definition/{names.prefix}_*:*")
         streams = names.arn("logs", f"log-group:{self.log.log_group_name}:log-stream:*")
@@ -97,11 +97,13 @@ class Tasks(Construct):
         ]
 
     def tell(self, scope: Construct, function_id: str) -> events.Rule:
-        """The rule by which the function's queue is told of each task of its steps that has stopped."""
+        """The rule that reports each stopped task of the function's steps to the function's queue."""
         names = self._names
-        group = queue_name(names.mill, function_id)  # the group of the task: what its family is run for
+        group = queue_name(names.deployment, function_id)  # the task's group names the function
         queue = sqs.Queue.from_queue_arn(scope, "Queue", names.arn("sqs", group))
-        dead = sqs.Queue.from_queue_arn(scope, "Dead", names.arn("sqs", dead_letter_name(names.mill, function_id)))
+        dead = sqs.Queue.from_queue_arn(
+            scope, "Dead", names.arn("sqs", dead_letter_name(names.deployment, function_id))
+        )
         return events.Rule(
             scope,
             "Stopped",
@@ -124,16 +126,16 @@ class Tasks(Construct):
         return self.vpc.select_subnets(subnet_type=kind)
 
     def _own(self) -> ec2.Vpc:
-        """Public subnets and no NAT: it costs nothing but a public address for each task, while it runs."""
+        """Public subnets without a NAT: the only cost is a public address for each running task."""
         vpc = ec2.Vpc(
             self,
             "Network",
             max_azs=2,
             nat_gateways=0,
-            restrict_default_security_group=False,  # a Lambda more in the account, for a group that nothing is in
+            restrict_default_security_group=False,  # it would add a Lambda for an unused security group
             subnet_configuration=[ec2.SubnetConfiguration(name="Tasks", subnet_type=ec2.SubnetType.PUBLIC)],
         )
-        for subnet in vpc.public_subnets:  # a task asks for its address itself
+        for subnet in vpc.public_subnets:  # each task requests its own address
             resource = subnet.node.default_child
             assert isinstance(resource, ec2.CfnSubnet)
             resource.map_public_ip_on_launch = False
@@ -142,7 +144,7 @@ class Tasks(Construct):
 
 
 class StepTask(Construct):
-    """A task definition for a step. `definition` is it, and `role` what the program in it may do: grant it more."""
+    """The task definition of a step: `definition`, and the `role` of its program, which can be granted more."""
 
     def __init__(self, scope: Construct, id: str, *, room: Room, step: dict[str, Any], tasks: Tasks) -> None:
         super().__init__(scope, id)
@@ -178,14 +180,14 @@ class StepTask(Construct):
         )
 
     def _step(self, room: Room, step: dict[str, Any], tasks: Tasks) -> None:
-        """The step's own container; its log goes to the router."""
+        """The step's container, whose log goes to the router."""
         arm = room.wiring.settings.architecture == "arm64"
         if step["path"] is not None:
             asset = ecr_assets.DockerImageAsset(
                 self,
                 "Image",
                 directory=str(room.folder(step)),
-                exclude=list(BUILT_IN),  # beside what .dockerignore names
+                exclude=list(BUILT_IN),  # in addition to .dockerignore
                 platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
             )
             image: ecs.ContainerImage = ecs.ContainerImage.from_docker_image_asset(asset)
@@ -211,7 +213,7 @@ class StepTask(Construct):
             accepted(self.definition, "AwsSolutions-ECS2", reason)
 
     def _beside(self, step: dict[str, Any], tasks: Tasks, router: str) -> None:
-        """The router, and the clock."""
+        """The router and the clock."""
         log = ecs.LogDriver.aws_logs(log_group=tasks.log, stream_prefix="beside")
         self.definition.add_firelens_log_router(
             "router",

@@ -1,1 +1,1 @@
-"""What is uploaded: bundles, the layer, wheels."""
+"""The uploaded code: bundles, the layer, wheels."""

@@ -18,7 +18,7 @@ _REQUIREMENTS = "requirements.txt"
 
 
 def layer_recipe(settings: Settings) -> Recipe:
-    """The engine, and what it and the models of users need."""
+    """The engine, with the dependencies of the engine and of users' models."""
     return Recipe(
         name="layer",
         sources=(("tidemill", package_folder("tidemill")),),
@@ -49,12 +49,12 @@ def lambdas_recipe(settings: Settings) -> Recipe:
 
 
 def app_recipe(entry: Path, settings: Settings) -> Recipe:
-    """A user's app: the folder `entry`, with what its requirements.txt names installed beside it."""
+    """A user's app: the folder `entry`, with the packages of its requirements.txt."""
     return _folder("app", entry, entry.relative_to(import_root(entry)).as_posix(), settings)
 
 
 def step_recipe(folder: Path, settings: Settings) -> Recipe:
-    """A step's folder, the same: but the program is what lies in it, whatever it is called."""
+    """A step's folder, in the same way; the folder's name need not be a package."""
     return _folder("step", folder, "", settings)
 
 
@@ -73,7 +73,7 @@ def _folder(kind: str, folder: Path, where: str, settings: Settings) -> Recipe:
 
 
 def wasm_recipe(settings: Settings) -> Recipe:
-    """A layer beside the layer: what runs WebAssembly, for those who do."""
+    """A second layer, with the WebAssembly runtime, for functions that need it."""
     return Recipe(
         name="wasm",
         sources=(),
@@ -86,7 +86,7 @@ def wasm_recipe(settings: Settings) -> Recipe:
 
 
 def definitions_recipe(folder: Path, settings: Settings) -> Recipe:
-    """What an executor of definitions reads: the file of them, and the modules of their steps."""
+    """The files of an executor of definitions: the definitions, and the modules of their steps."""
     return Recipe(
         name="definitions",
         sources=(("", folder),),
@@ -97,7 +97,7 @@ def definitions_recipe(folder: Path, settings: Settings) -> Recipe:
 
 
 def import_root(entry: Path) -> Path:
-    """The folder from which the app's code is imported: `entry`, or the one above where `entry` is itself a package."""
+    """The folder from which the app's code is imported: `entry`, or its parent if `entry` is a package."""
     if not entry.is_dir():
         raise DeployError(f"entry={str(entry)!r} is no folder; name the one that holds the app's code")
     while (entry / "__init__.py").is_file():
@@ -105,16 +105,16 @@ def import_root(entry: Path) -> Path:
     return entry
 
 
-own_bundle = cache(bundle)  # of the platform's parts, which do not change while a process runs
+own_bundle = cache(bundle)  # only the platform's parts, which do not change during a process
 
 
 def code(made: Bundle) -> lambda_.AssetCode:
-    """The bundle as an asset whose hash is that of what went in."""
+    """The bundle as an asset, with the hash of its inputs."""
     return lambda_.Code.from_asset(str(made.zip), asset_hash=made.hash, asset_hash_type=AssetHashType.CUSTOM)
 
 
 def package_folder(name: str) -> Path:
-    """Where an installed package lies, without importing it."""
+    """The folder of an installed package, without importing it."""
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:
         raise DeployError(f"the package {name} is not installed here; pip install 'tidemill[cdk]' brings it")

@@ -1,4 +1,4 @@
-"""What is uploaded for a Lambda: a zip of sources, wheels and compiled modules, made once for the same inputs.
+"""Builds the code of a Lambda: a zip of sources, wheels and compiled modules, built once for the same inputs.
 
 A bundle's hash is that of its inputs, not of its bytes: unchanged code is an unchanged template, on every machine,
 and a second synth finds the zip in the cache (`TIDEMILL_CACHE`, else the user's cache folder).
@@ -21,8 +21,8 @@ from typing import Protocol
 from tidemill_cdk.bundles import bytecode, wheels
 from tidemill_cdk.bundles.sources import sources
 
-_RECIPE = 2  # counted up when the same inputs are made into something else
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can tell
+_RECIPE = 2  # incremented when the same inputs give another zip
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can store
 _NOT_RUN = ("*.dist-info/RECORD", "*.dist-info/licenses", "*.dist-info/REQUESTED", "*.dist-info/direct_url.json", "bin")
 
 
@@ -32,18 +32,18 @@ class _Digest(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What goes into a bundle."""
+    """The inputs of a bundle."""
 
-    name: str  # what the zip is called in the cache, for people
+    name: str  # the zip's name in the cache, for people
     sources: tuple[tuple[str, Path], ...]  # (where in the bundle, folder): "" is its top
     requirements: Path | None = None  # packages to install beside the sources
-    further: Path | None = None  # packages of another file, named there with hashes
+    further: Path | None = None  # another file of packages, with hashes
     locked: bool = True  # `requirements` names every package, with hashes
     python: str
     architecture: str
     prefix: str = ""  # a folder of the zip that holds everything: "python" in a layer
-    place: str  # where Lambda unpacks it: what tracebacks show
-    listed: bool = False  # say on standard error which files are in it, and which are not
+    place: str  # where Lambda unpacks it, as tracebacks show
+    listed: bool = False  # list on standard error the files that are in it, and those left out
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Bundle:
 
 
 def bundle(recipe: Recipe) -> Bundle:
-    """The zip of a recipe, from the cache or made now. Raises DeployError where packages cannot be fetched."""
+    """The zip of a recipe, from the cache or built now. Raises DeployError if packages cannot be fetched."""
     if recipe.listed:
         sys.stderr.writelines(_lines(recipe))
     digest = _digest(recipe)
@@ -62,7 +62,7 @@ def bundle(recipe: Recipe) -> Bundle:
         _cache().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{recipe.name}-", dir=_cache()) as scratch:
             _make(recipe, Path(scratch) / "content", Path(scratch) / "made.zip")
-            os.replace(Path(scratch) / "made.zip", made)  # whole or not at all, whoever else makes it now
+            os.replace(Path(scratch) / "made.zip", made)  # atomic, even if another process builds it at the same time
     return Bundle(made, digest)
 
 
@@ -112,7 +112,7 @@ def _make(recipe: Recipe, content: Path, target: Path) -> None:
 
 
 def _drop(content: Path) -> None:
-    """What pip leaves that no Lambda reads; the versions of the packages stay."""
+    """Delete files of pip that no Lambda reads; the packages' versions stay."""
     for pattern in _NOT_RUN:
         for found in content.glob(pattern):
             if found.is_dir():

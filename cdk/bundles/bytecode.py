@@ -1,7 +1,7 @@
-"""Compiled modules in the packages: Lambda's /opt and /var/task cannot be written to, so without them every cold start
-compiles again (a quarter of a second for pydantic alone).
+"""Compiles the modules of a bundle: Lambda's /opt and /var/task are read-only, so otherwise every cold start would
+compile them again (a quarter of a second for pydantic alone).
 
-They are checked against no source and no time: equal sources give equal files, and nothing is looked up at import.
+The files are unchecked hash-based pycs: equal sources give equal files, and an import does not check the source.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _is(name: str, python: str) -> bool:
 
 
 def compile_below(folder: Path, python: str, place: str) -> None:
-    """Compile all modules below `folder`, whose tracebacks will name them under `place` ("/opt/python")."""
+    """Compile all modules below `folder`; tracebacks show them under `place` ("/opt/python")."""
     name = interpreter(python)
     if name is None:
         return

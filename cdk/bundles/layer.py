@@ -1,4 +1,4 @@
-"""The layer: the executor, for the platform's Lambdas and everybody's apps."""
+"""The layer with the executor, for the platform's Lambdas and all apps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tidemill_cdk.settings import Settings
 
 
 class Layer(Construct):
-    """The layer's version, and the parameter in which stacks of other repositories find its ARN."""
+    """The layer's version, and the SSM parameter in which stacks of other repositories find its ARN."""
 
     def __init__(self, scope: Construct, id: str, *, names: Names, settings: Settings) -> None:
         super().__init__(scope, id)
@@ -34,7 +34,7 @@ class Layer(Construct):
             code=code(own_bundle(layer_recipe(settings))),
             compatible_runtimes=[runtime(settings)],
             compatible_architectures=[architecture(settings)],
-            # A Lambda of another stack may still use it, and a deployment that is rolled back needs it.
+            # A Lambda of another stack may still use it, and a rollback needs it.
             removal_policy=removal(settings),
         )
         ssm.StringParameter(

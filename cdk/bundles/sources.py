@@ -1,9 +1,9 @@
-"""Which files of a folder go into a package, and which never do: what a machine keeps to itself is not deployed.
+"""Chooses the files of a folder that are deployed; secrets and local files never are.
 
-Left out are names that begin with a dot, keys and certificates' private halves, environments, caches, and the data
-folder of `tidemill dev`, whatever it is called. A file `.tidemillignore` in the folder names more, as .gitignore does;
-a line that begins with `!` lets something in again. Links are followed to files in the same folder; one that leads out
-is refused, because what it leads to was not meant to be seen.
+It leaves out names that begin with a dot, private keys, environments, caches, and the data folder of `tidemill dev`,
+whatever its name. A file `.tidemillignore` in the folder excludes more, like .gitignore; a line that begins with `!`
+includes something again. Links to files in the same folder are followed; a link that leads out is refused, because its
+target may be private.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Sources:
 
     folder: Path
     taken: tuple[Path, ...]
-    left_out: tuple[Path, ...]  # a folder stands for all that is in it
+    left_out: tuple[Path, ...]  # a folder means everything in it
 
 
 def sources(folder: Path) -> Sources:
-    """What of the folder is deployed. Raises DeployError for a link that leads out of it."""
+    """The deployed files of the folder. Raises DeployError for a link that leads out of it."""
     taken: list[Path] = []
     left_out: list[Path] = []
     root = folder.resolve()
@@ -57,7 +57,7 @@ def _walk(folder: Path, ignored: Callable[[str], bool], left_out: list[Path]) ->
                 left_out.append(path)
             elif path.is_symlink():
                 _inside(path, folder.resolve())
-                left_out.append(path)  # its files go in where they are
+                left_out.append(path)  # its files are included at their own paths
             else:
                 kept.append(name)
         folders[:] = kept
@@ -83,7 +83,7 @@ def _inside(link: Path, root: Path) -> None:
 
 
 def _ignored(folder: Path) -> Callable[[str], bool]:
-    """Whether a path below the folder is left out: the last pattern that fits it decides."""
+    """Whether a path below the folder is left out: the last matching pattern decides."""
     file = folder / IGNORE
     written = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     lines = [line.strip() for line in written]
@@ -100,7 +100,7 @@ def _ignored(folder: Path) -> Callable[[str], bool]:
 
 
 def _fits(pattern: str, path: str) -> bool:
-    """`*.csv` and `data/` fit at any depth, `/data` and `data/*.csv` from the folder on."""
+    """`*.csv` and `data/` match at any depth, `/data` and `data/*.csv` from the folder itself."""
     plain = pattern.rstrip("/")
     if "/" in plain:
         return fnmatchcase(path, plain.lstrip("/"))

@@ -1,7 +1,7 @@
-"""Wheels for another machine: what a Lambda needs is downloaded, not built, so nobody needs Docker.
+"""Downloads wheels for Lambda's machine; nothing is compiled, so Docker is not needed.
 
-pip is asked for binary wheels of Lambda's Python, processor and C library. A package that has none for them (it would
-have to be compiled there) is refused, with what to do.
+pip is asked for binary wheels of Lambda's Python, processor and C library. A package without such a wheel (it
+would have to be compiled) is refused, with advice.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _MANY = ("2_17", "2_26"), ("2_17", "2_28", "2_34")
 
 
 def install(requirements: Path, folder: Path, *, python: str, architecture: str, locked: bool) -> None:
-    """Put the packages of a requirements file into `folder`, as they are for Lambda's `python` ("3.13").
+    """Install the packages of a requirements file into `folder`, for Lambda's `python` ("3.13").
 
-    `locked`: the file names every package, with hashes. Raises DeployError with what pip said.
+    `locked`: the file names every package, with hashes. Raises DeployError with pip's error.
     """
     machine = MACHINES[architecture]
     versions = _MANY[0] if python in _AMAZON_LINUX_2 else _MANY[1]
@@ -33,7 +33,7 @@ def install(requirements: Path, folder: Path, *, python: str, architecture: str,
         *(("--require-hashes", "--no-deps") if locked else ()),
         *("--requirement", requirements.name),
     ]
-    # In the file's own folder, so that the paths it names mean what they say.
+    # In the file's folder, so that relative paths in it are right.
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=requirements.parent)  # noqa: S603  # our own interpreter
     if done.returncode:
         raise DeployError(_explained(done.stderr, requirements, python, architecture))

@@ -1,1 +1,1 @@
-"""Limits and findings that fail a synth."""
+"""Checks of limits and findings that fail a synth."""

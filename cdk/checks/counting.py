@@ -1,7 +1,7 @@
-"""Every synth counts: resources before the templates are written, for the CDK stops at 500 without advice; the rest
-in the templates themselves, the user's own resources included."""
+"""Checks CloudFormation's limits in every synth: the number of resources before the templates are written, because the
+CDK stops at 500 without advice; the others in the templates, the user's own resources included."""
 
-# jsii takes an object that implements an interface of its own by what it says it implements.
+# jsii recognizes an implementation of its interfaces only by a decorator.
 # pyright: reportArgumentType=false
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Limits:
 
 
 def _violations(path: Path) -> list[PolicyViolation]:
-    """Of a stack's template, and of those that are nested in it, which lie beside it."""
+    """The problems of a stack's template, and of its nested templates, which are beside it."""
     name = path.name.partition(".")[0]
     found: list[PolicyViolation] = []
     for each in (path, *sorted(path.parent.glob(f"{name}*.nested.template.json"))):

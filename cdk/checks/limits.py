@@ -1,6 +1,6 @@
-"""What CloudFormation and IAM take, and what a template holds: all that is too much, each with what to do.
+"""Compares a template with the limits of CloudFormation and IAM; each problem says what to do.
 
-CloudFormation itself would say it of one resource, after a quarter of an hour, and roll everything back.
+CloudFormation itself would report one resource, after a quarter of an hour, and roll everything back.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAMES = {
     "AWS::Events::Archive": ("ArchiveName", 48),
     "AWS::ECS::TaskDefinition": ("Family", 255),
 }
-# The longest that a reference becomes; one to anything else is taken for an ARN.
+# The longest value of each kind of reference; any other is assumed to be an ARN.
 _REFERENCES = {"AWS::Partition": 10, "AWS::Region": 14, "AWS::AccountId": 12, "AWS::URLSuffix": 16}
 _ARN = 120
 
@@ -49,7 +49,7 @@ def problems(stack: str, template: Mapping[str, Any]) -> list[str]:
 
 
 def too_many_resources(stack: str, number: int) -> str | None:
-    """The sentence, or None where they fit."""
+    """The sentence, or None if the resources fit."""
     if number <= RESOURCES:
         return None
     stacks = max(4, -(-number // (RESOURCES // 3)))
@@ -66,7 +66,7 @@ def characters(value: Any) -> int:
 
 
 def _longest(value: Any) -> Any:
-    """The value with as many characters in the place of each reference as it may become."""
+    """The value with each reference replaced by its longest possible text."""
     if isinstance(value, list):
         return [_longest(one) for one in cast("list[Any]", value)]  # type: ignore[redundant-cast]
     if not isinstance(value, dict):

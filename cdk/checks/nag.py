@@ -1,4 +1,4 @@
-"""Findings of cdk-nag and checkov that are meant to be, each noted beside its resource with the reason."""
+"""Records accepted findings of cdk-nag and checkov at their resources, each with the reason."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from constructs import IConstruct
 
 
 def accepted(construct: IConstruct, rule: str, reason: str) -> None:
-    """Note that this finding is meant to be: "AwsSolutions-S1", or one with its place, "AwsSolutions-IAM5[…]"."""
+    """Accept this finding: "AwsSolutions-S1", or one with its place, "AwsSolutions-IAM5[…]"."""
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
 def justified(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Note why findings of checkov are meant to be: in the resource's metadata, where checkov looks for it."""
+    """Accept findings of checkov, with the reason, in the resource's metadata, which checkov reads."""
     resource = construct.node.default_child
     assert isinstance(resource, CfnResource)
     skipped = [{"id": rule, "comment": reason} for rule, reason in reasons.items()]
@@ -23,13 +23,13 @@ def justified(construct: IConstruct, reasons: Mapping[str, str]) -> None:
 
 
 def wildcard(construct: IConstruct, resource: str, reason: str) -> None:
-    """Note why this resource of a policy below `construct` holds a `*`."""
+    """Record why this resource of a policy below `construct` has a `*`."""
     shown = _shown(Stack.of(construct).resolve(resource))
     accepted(construct, f"AwsSolutions-IAM5[Resource::{shown}]", reason)
 
 
 def _shown(value: Any) -> str:
-    """As cdk-nag writes it: what is not known before the deployment by its name."""
+    """The text in cdk-nag's format: values unknown before the deployment appear by name."""
     if isinstance(value, str):
         return value
     name, inner = next(iter(value.items()))

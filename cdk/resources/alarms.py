@@ -1,7 +1,7 @@
-"""What wakes people, and the dashboard they then look at.
+"""The alarms of a deployment, and its dashboard.
 
-An alarm costs by its metrics. So the platform's metrics have one dimension, the mill: ten alarms watch three hundred
-functions, and the log line behind a figure says which function and run it was. `tidemill:alarms=function` adds two for
+An alarm costs by its metrics. So the platform's metrics have one dimension, the deployment: ten alarms watch three
+hundred functions, and the log line behind a number names the function and run. `tidemill:alarms=function` adds two for
 each function.
 """
 
@@ -28,9 +28,9 @@ from tidemill.limits import MINUTE, SECOND
 from tidemill_cdk.names import Names
 from tidemill_cdk.settings import Settings
 
-NAMESPACE = "Tidemill"  # of the metrics that the Lambdas write as lines of their logs
+NAMESPACE = "Tidemill"  # the namespace of the metrics in the Lambdas' logs
 _PERIOD = Duration.minutes(5)
-_FAILING = 10  # percent of runs, of at least so many in a period:
+_FAILING = 10  # percent of failed runs, and the fewest runs in a period:
 _ENOUGH = 10
 _LATE = 5 * MINUTE
 _LATE_WAKE = 30 * SECOND
@@ -38,7 +38,7 @@ _OLD = 15 * MINUTE // SECOND
 
 
 class Alarms(Construct):
-    """The topic that alarms are sent to, and the alarms that concern the whole mill."""
+    """The topic of alarms, and the alarms of the whole deployment."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Alarms(Construct):
         dead: Mapping[str, sqs.IQueue],
         sweeper: lambda_.IFunction,
     ) -> None:
-        """`queues` and `dead`: the platform's own, by what they are called in the alarm."""
+        """`queues` and `dead`: the platform's own, by their name in the alarm."""
         super().__init__(scope, id)
         self.names = names
         self.topic = _topic(self, names)
@@ -115,7 +115,7 @@ class Alarms(Construct):
         alarm = cloudwatch.Alarm(
             scope or self,
             id,
-            alarm_description=f"Tidemill {self.names.mill}: {what}",
+            alarm_description=f"Tidemill {self.names.deployment}: {what}",
             metric=metric,
             threshold=most,
             evaluation_periods=periods,
@@ -126,26 +126,26 @@ class Alarms(Construct):
 
 
 def _topic(scope: Construct, names: Names) -> sns.Topic:
-    """Encrypted by a key of its own: the one that AWS has for topics cannot be used by CloudWatch."""
+    """Encrypted with its own key: CloudWatch cannot use AWS's key for topics."""
     alarms = iam.ServicePrincipal("cloudwatch.amazonaws.com", conditions=_only_alarms(names))
     key = kms.Key(
         scope,
         "Key",
-        description=f"The topic of alarms of the deployment {names.mill}",
+        description=f"The topic of alarms of the deployment {names.deployment}",
         enable_key_rotation=True,
-        removal_policy=RemovalPolicy.DESTROY,  # what it has encrypted is told, and not kept
+        removal_policy=RemovalPolicy.DESTROY,  # its messages are sent, and not stored
     )
     uses = iam.PolicyStatement(principals=[alarms], actions=["kms:Decrypt", "kms:GenerateDataKey*"], resources=["*"])
     key.add_to_resource_policy(uses)
     topic = sns.Topic(scope, "Topic", topic_name=names.prefix, enforce_ssl=True, master_key=key)
-    # A topic with a policy of its own takes what that allows: alarms have to be in it.
+    # A topic policy replaces the default, so it has to allow alarms.
     sends = iam.PolicyStatement(principals=[alarms], actions=["sns:Publish"], resources=[topic.topic_arn])
     topic.add_to_resource_policy(sends)
     return topic
 
 
 def _only_alarms(names: Names) -> dict[str, Any]:
-    """Those of this account and region."""
+    """The alarms of this account and region."""
     return {
         "StringEquals": {"aws:SourceAccount": names.stack.account},
         "ArnLike": {"aws:SourceArn": names.arn("cloudwatch", "alarm:*")},
@@ -153,11 +153,11 @@ def _only_alarms(names: Names) -> dict[str, Any]:
 
 
 def ours(names: Names, metric: str, statistic: str) -> cloudwatch.Metric:
-    """A metric that the Lambdas write; its one dimension is the mill."""
+    """A metric that the Lambdas write; its only dimension is the deployment."""
     return cloudwatch.Metric(
         namespace=NAMESPACE,
         metric_name=metric,
-        dimensions_map={"mill": names.mill},
+        dimensions_map={"mill": names.deployment},
         statistic=statistic,
         period=_PERIOD,
     )

@@ -1,4 +1,4 @@
-"""The doors over HTTPS: `/e` and `/w` for events, `/v1` for reading and acting, throttled."""
+"""The HTTP API with throttling: `/e` and `/w` take events, `/v1` reads and acts."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -22,13 +22,13 @@ from tidemill_cdk.resources.platform_lambda import Platform, PlatformLambda, log
 from tidemill_cdk.settings import Settings
 
 _TIMEOUT = 29  # API Gateway waits for 30 s
-_FEW = 50  # requests a second for what nobody asks for often
+_FEW = 50  # requests a second of rare calls
 _BURST = 5_000  # the most that a stage takes
 _POST, _GET, _ANY = apigateway.HttpMethod.POST, apigateway.HttpMethod.GET, apigateway.HttpMethod.ANY
 
 
 class Api(Construct):
-    """One HTTP API with two Lambdas behind it: the door for events, and everything under /v1."""
+    """One HTTP API with two Lambdas: one takes events, the other serves everything under /v1."""
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform, keys: Keys) -> None:
         super().__init__(scope, id)
@@ -69,13 +69,13 @@ class Api(Construct):
                     ("logs:FilterLogEvents",),
                     (names.arn("logs", "log-group:*:*"),),
                     "It shows the lines of a run. AWS names the log groups of apps; their tag names the deployment.",
-                    {"StringEquals": {f"aws:ResourceTag/{LOG_TAG}": names.mill}},
+                    {"StringEquals": {f"aws:ResourceTag/{LOG_TAG}": names.deployment}},
                 ),
             ],
         )
         self.http = apigateway.HttpApi(self, "Http", api_name=names.prefix, create_default_stage=False)
         self._route(ingest.function, (("/e/{event_key}", _POST), ("/w/{event_key}/{name+}", _POST)))
-        # Reading has a route of its own, and so a throttle of its own.
+        # Reading has its own route, and so its own throttle.
         rest = "/v1/{rest+}"
         self._route(api.function, (("/health", _GET), ("/openapi.json", _GET), (rest, _GET), (rest, _ANY)))
         stage = apigateway.HttpStage(
@@ -103,7 +103,7 @@ class Api(Construct):
 
 
 def _throttle(stage: apigateway.HttpStage, settings: Settings) -> None:
-    """A flood of one kind of request starves no other. The routes without a line here have the senders' limit."""
+    """A flood of one kind of request does not block another. Routes not listed here have the senders' limit."""
     limits = {
         "GET /v1/{rest+}": settings.reads_per_second,
         "ANY /v1/{rest+}": settings.acts_per_second,
@@ -118,7 +118,7 @@ def _throttle(stage: apigateway.HttpStage, settings: Settings) -> None:
 
 
 def _log_access(stage: apigateway.HttpStage, group: logs.LogGroup) -> None:
-    """Who called what, and how it ended. Never the path: it holds the event key."""
+    """Logs caller, route and result. Never the path: it contains the event key."""
     fields = ("requestId", "requestTime", "identity.sourceIp", "routeKey", "status", "responseLatency", "error.message")
     resource = cast("apigateway.CfnStage", stage.node.default_child)
     resource.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(

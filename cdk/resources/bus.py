@@ -1,4 +1,4 @@
-"""The bus, its archive, and the way of every event to the events Lambda: stored, found by waits, stamped if foreign."""
+"""The bus, its archive, and the events Lambda with its queue, which stores every event and stamps foreign ones."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -17,13 +17,13 @@ from tidemill_cdk.resources.permissions import Allow, consume, engine
 from tidemill_cdk.resources.platform_lambda import Platform, PlatformLambda
 from tidemill_cdk.resources.queues import QueuePair
 
-SOURCE = "tidemill"  # what every event of ours says it comes from
+SOURCE = "tidemill"  # the source of every Tidemill event
 _TIMEOUT = 60
 _BATCH = 10
 
 
 class Bus(Construct):
-    """The mill's bus and the archive from which it can be replayed."""
+    """The deployment's bus, and the archive from which it can be replayed."""
 
     def __init__(self, scope: Construct, id: str, *, names: Names, archive_days: int) -> None:
         super().__init__(scope, id)
@@ -32,14 +32,14 @@ class Bus(Construct):
         self.bus.archive(
             "Archive",
             archive_name=names.prefix,
-            description="Every event of the mill, for replays",
+            description="Every event of the deployment, for replays",
             event_pattern=events.EventPattern(source=[SOURCE]),
             retention=Duration.days(archive_days),
         )
 
 
 def _only_ours(names: Names) -> dict[str, Any]:
-    """What says that it comes from the platform was checked by it: only its roles, which carry its tag, may say so."""
+    """Only the platform's roles, which have its tag, may send events with its source: others are not checked yet."""
     return {
         "Sid": "OnlyThePlatformSaysThatItIsThePlatform",
         "Effect": "Deny",
@@ -48,13 +48,13 @@ def _only_ours(names: Names) -> dict[str, Any]:
         "Resource": names.bus_arn,
         "Condition": {
             "ForAnyValue:StringEquals": {"events:source": [SOURCE]},
-            "StringNotEquals": {f"aws:PrincipalTag/{ROLE_TAG}": names.mill},
+            "StringNotEquals": {f"aws:PrincipalTag/{ROLE_TAG}": names.deployment},
         },
     }
 
 
 class Events(Construct):
-    """One rule for all events of ours, one for foreign ones, one queue, one Lambda."""
+    """One rule for Tidemill events, one for foreign events, one queue, one Lambda."""
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform, bus: events.IEventBus) -> None:
         super().__init__(scope, id)
@@ -80,7 +80,7 @@ class Events(Construct):
             allows=[
                 *engine(names),
                 consume(self.queues.queue.queue_arn),
-                # An event with very many waiters goes on in a message to itself.
+                # For an event with very many waits the Lambda continues in a message to itself.
                 Allow(("sqs:SendMessage",), (self.queues.queue.queue_arn,)),
             ],
             timeout=_TIMEOUT,

@@ -1,4 +1,4 @@
-"""Event keys (who may send) and API keys (who may read and act): made at deployment, rotated, the last one valid on."""
+"""Event keys (for sending) and API keys (for reading and acting): created at deployment and rotated with an overlap."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -16,7 +16,7 @@ from tidemill_cdk.resources.removal import removal
 from tidemill_cdk.settings import Settings
 
 KEY = "Secrets Manager encrypts it by its own key; who may read it is said by IAM alone."
-_CHARS = 48  # letters and digits: 285 bits, and nothing that a path would have to quote
+_CHARS = 48  # letters and digits: 285 bits, without quoting in a path
 
 
 class Keys(Construct):
@@ -55,7 +55,7 @@ class Keys(Construct):
                 "Every",
                 secret_id=secret.secret_arn,
                 rotation_lambda_arn=rotation.function.function_arn,
-                rotate_immediately_on_update=False,  # the first key is to live its time, too
+                rotate_immediately_on_update=False,  # the first key lives its full time, too
                 rotation_rules=secretsmanager.CfnRotationSchedule.RotationRulesProperty(
                     automatically_after_days=settings.key_days
                 ),

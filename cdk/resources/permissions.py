@@ -1,6 +1,6 @@
-"""What each Lambda may do: every action and resource spelled out, every `*` with its reason.
+"""The permissions of each Lambda: every action and resource is listed, and every `*` has a reason.
 
-The names come from the mill's name, so a policy never changes when a function is added.
+The names contain the deployment's name, so a policy never changes when a function is added.
 """
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
@@ -27,7 +27,7 @@ from tidemill_cdk.problems import DeployError
 class Allow:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
-    because: str = ""  # why a resource holds a `*`
+    because: str = ""  # why a resource has a `*`
     only: Mapping[str, Any] = field(default_factory=dict[str, Any])  # conditions
     effect: iam.Effect = iam.Effect.ALLOW
 
@@ -47,9 +47,9 @@ def grant(role: iam.IRole, allows: list[Allow]) -> None:
 
 
 def managed(scope: Construct, id: str, role: iam.IRole, allows: list[Allow]) -> list[iam.ManagedPolicy]:
-    """Policies beside the role's own, which has 10,240 characters for everything: for what is a long list.
+    """Managed policies for a long list, since a role's inline policies have 10,240 characters in all.
 
-    Raises DeployError where the list is longer than a role may be given.
+    Raises DeployError if the list is too long for a role.
     """
     made: list[iam.ManagedPolicy] = []
     for number, part in enumerate(_parts(Stack.of(scope), allows)):
@@ -65,7 +65,7 @@ def managed(scope: Construct, id: str, role: iam.IRole, allows: list[Allow]) -> 
 
 
 def _parts(stack: Stack, allows: list[Allow]) -> Iterator[list[Allow]]:
-    """The same rights, in lists that fit a managed policy each."""
+    """The same rights, split into lists that each fit a managed policy."""
     part: dict[int, list[str]] = {}
     size = 0
     merged = _merged(allows)
@@ -84,7 +84,7 @@ def _parts(stack: Stack, allows: list[Allow]) -> Iterator[list[Allow]]:
 
 
 def _merged(allows: list[Allow]) -> list[Allow]:
-    """One for all that allow the same, with all their resources, each once."""
+    """Merges rights with the same actions into one, with all resources, each once."""
     found: dict[tuple[object, ...], Allow] = {}
     for allow in allows:
         key = (allow.actions, str(allow.only), allow.effect, allow.because)
@@ -93,7 +93,7 @@ def _merged(allows: list[Allow]) -> list[Allow]:
     return list(found.values())
 
 
-_BESIDE = 4  # characters of a resource besides itself
+_BESIDE = 4  # characters around a resource
 _STATEMENT = 120  # characters of a statement besides its actions, resources and conditions
 
 
@@ -108,7 +108,7 @@ def _justify(holder: IConstruct, allows: list[Allow]) -> None:
                 wildcard(holder, resource, allow.because)
 
 
-# --- what the parts of a mill have in common -----------------------------------------------------------
+# --- permissions that several Lambdas share ------------------------------------------------------------
 
 
 def table(names: Names, *actions: str) -> Allow:
@@ -120,7 +120,7 @@ _REGISTRY = ("FUNCTIONS", "LISTENS*", "WEBHOOKS", *SCHEMAS)  # partitions: what 
 
 
 def _not_the_registry(names: Names) -> Allow:
-    """No app changes what another declares. Other keys hold no function's id that a policy could be held against."""
+    """No app can change another's declarations. Other keys contain no function's id that a policy could check."""
     denied = table(names, *_WRITE)
     only = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": list(_REGISTRY)}}
     return replace(denied, only=only, effect=iam.Effect.DENY)
@@ -132,7 +132,7 @@ def indexes(names: Names) -> Allow:
 
 
 def gathering(names: Names) -> Allow:
-    """Which runs an event is in already, for a function that gathers events."""
+    """Reads the runs that already have an event, for a function that collects events."""
     return Allow(("dynamodb:Query",), (f"{names.table_arn}/index/by-event",))
 
 
@@ -150,16 +150,16 @@ def publish(names: Names) -> Allow:
 
 
 def wake(names: Names) -> Allow:
-    """Send messages to the queues of functions."""
+    """Send messages to functions' queues."""
     return Allow(
         ("sqs:SendMessage",),
         (names.function_queues_arn,),
-        "Every function's queue of this mill, by prefix: a list would change in every Lambda with each function.",
+        "Every function's queue of this deployment, by prefix: a list would change in every Lambda with each function.",
     )
 
 
 def consume(queues: str | tuple[str, ...], because: str = "") -> Allow:
-    """What Lambda's poller does in the name of the Lambda."""
+    """The calls that Lambda's poller makes with the Lambda's role."""
     return Allow(
         ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"),
         (queues,) if isinstance(queues, str) else queues,
@@ -168,7 +168,7 @@ def consume(queues: str | tuple[str, ...], because: str = "") -> Allow:
 
 
 def schedules(names: Names) -> list[Allow]:
-    """Make and delete one-shot schedules, which send under the role given to them."""
+    """Create and delete one-shot schedules, which send with their own role."""
     return [
         Allow(
             ("scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"),
@@ -188,10 +188,10 @@ _WRITE = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
 
 
 def engine(names: Names, *, lists: bool = False, declares: bool = False) -> list[Allow]:
-    """What it takes to bring a run on, or to its end: journal and head, payloads, messages, events, schedules.
+    """The permissions to advance a run: journal and head, payloads, messages, events, schedules.
 
-    `lists`: and to read all of the table's indexes, as only lists and the sweep do. `declares`: and to change what is
-    declared, as only the registry does.
+    `lists`: also read all of the table's indexes, as only lists and the sweep do. `declares`: also change the registry,
+    as only the registry's Lambda does.
     """
     return [
         table(names, *_READ, *_WRITE),
@@ -221,7 +221,7 @@ def door(names: Names) -> list[Allow]:
 
 
 def executor(names: Names, queues_arn: str) -> list[Allow]:
-    """What runs may do, in the Lambda of their app, which is fed by these queues."""
+    """The permissions of an app's Lambda, which these queues feed."""
     because = "The queues of this app's functions, by prefix: one is added with each." if "*" in queues_arn else ""
     return [*engine(names), consume(queues_arn, because)]
 
@@ -255,5 +255,5 @@ def role_of_lambda(
 
 
 def mark(role: iam.IRole, names: Names) -> None:
-    """As one that runs the platform's code: the bus takes our own events from such roles alone."""
-    Tags.of(role).add(ROLE_TAG, names.mill)
+    """Mark a role that runs the platform's code: the bus takes Tidemill events only from such roles."""
+    Tags.of(role).add(ROLE_TAG, names.deployment)

@@ -24,7 +24,7 @@ from tidemill_cdk.settings import Settings
 
 @dataclass(frozen=True)
 class Platform:
-    """What all of the platform's Lambdas share."""
+    """The settings that all of the platform's Lambdas share."""
 
     names: Names
     settings: Settings
@@ -37,7 +37,7 @@ def runtime(settings: Settings) -> lambda_.Runtime:
 
 
 def chosen(function: lambda_.IFunction) -> None:
-    """Note what is meant to be of every Lambda."""
+    """Accept the findings that apply to every Lambda."""
     accepted(
         function,
         "AwsSolutions-L1",
@@ -59,7 +59,7 @@ def architecture(settings: Settings) -> lambda_.Architecture:
 
 
 def log_group(scope: Construct, settings: Settings) -> logs.LogGroup:
-    """Named by AWS: what is added again does not meet the log that it left."""
+    """AWS chooses the name, so that a Lambda that is added again does not collide with its old log."""
     group = logs.LogGroup(
         scope,
         "Log",
@@ -71,7 +71,7 @@ def log_group(scope: Construct, settings: Settings) -> logs.LogGroup:
 
 
 class PlatformLambda(Construct):
-    """`what` names its handler: tidemill_lambdas.<what>.entry.handler."""
+    """`what` determines its handler: tidemill_lambdas.<what>.entry.handler."""
 
     function: lambda_.Function
     role: iam.Role
@@ -113,13 +113,13 @@ class PlatformLambda(Construct):
             log_group=log,
             tracing=lambda_.Tracing.ACTIVE,
             reserved_concurrent_executions=reserved or None,
-            # A run that wakes another sends messages from Lambda to Lambda: that is no loop run wild.
+            # Lambda sees a loop when a run wakes another by a message; it is not one.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         chosen(self.function)
 
     def feed(self, queue: sqs.IQueue, *, batch: int, window: int = 0) -> None:
-        """Hand over the queue's messages, `batch` at a time. The role must allow it."""
+        """Feed the queue's messages to the Lambda, `batch` at a time. The role must allow it."""
         source = lambda_.EventSourceMapping(
             self,
             "Source",
@@ -129,7 +129,7 @@ class PlatformLambda(Construct):
             max_batching_window=Duration.seconds(window) if window else None,
             report_batch_item_failures=True,
         )
-        # Lambda looks at the role when the source is made.
+        # Lambda checks the role when the source is created.
         source.node.add_dependency(self.role)
 
 

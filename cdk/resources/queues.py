@@ -16,16 +16,16 @@ from tidemill_cdk.resources.removal import removal
 from tidemill_cdk.settings import Settings
 
 _KEPT = Duration.days(14)  # the longest that SQS keeps a message: time to notice, repair and redrive
-# An hour of throttling is hundreds of receives, and nothing may be lost by it. What is poison the engine tells itself.
+# An hour of throttling is hundreds of receives, and must lose nothing. The engine itself recognizes poison messages.
 _RECEIVES = 500
 _BEYOND = 15  # seconds from the end of a Lambda's time to the next delivery
 
 
 class QueuePair(Construct):
-    """Of the platform. `queue` feeds a Lambda; what it cannot work off waits in `dead` for people."""
+    """Queues of the platform. `queue` feeds a Lambda; messages that it cannot process wait in `dead` for people."""
 
     def __init__(self, scope: Construct, id: str, *, timeout: int, settings: Settings, name: str | None = None) -> None:
-        """`timeout`: seconds that the Lambda may run. `name`: only where others have to know it."""
+        """`timeout`: seconds that the Lambda may run. `name`: only if others refer to it."""
         super().__init__(scope, id)
         self.dead = sqs.Queue(
             self,
@@ -50,17 +50,20 @@ class QueuePair(Construct):
 
 
 class FunctionQueues(Construct):
-    """Of a function: known by name, made by the registry's Lambda, which leaves what is there (see decision 0016)."""
+    """Queues of a function: named, made by the registry's Lambda, which keeps existing ones (see decision 0016)."""
 
     def __init__(self, scope: Construct, id: str, *, names: Names, function_id: str) -> None:
         super().__init__(scope, id)
         self._names = names
-        self._name, self._dead_name = queue_name(names.mill, function_id), dead_letter_name(names.mill, function_id)
+        self._name, self._dead_name = (
+            queue_name(names.deployment, function_id),
+            dead_letter_name(names.deployment, function_id),
+        )
         self.queue = sqs.Queue.from_queue_arn(self, "Queue", names.arn("sqs", self._name))
         self.dead = sqs.Queue.from_queue_arn(self, "Dead", names.arn("sqs", self._dead_name))
 
     def properties(self, *, timeout: int, keep: bool, rules: Sequence[str]) -> dict[str, Any]:
-        """What the registry is asked for. `rules`: the ARNs of those that send to both queues."""
+        """The properties of the registry's request. `rules`: the ARNs of the rules that send to both queues."""
         arn, dead = self.queue.queue_arn, self.dead.queue_arn
         every = {"MessageRetentionPeriod": str(_KEPT.to_seconds()), "SqsManagedSseEnabled": "true"}
         text = Stack.of(self).to_json_string
@@ -80,7 +83,7 @@ class FunctionQueues(Construct):
 
 
 def _policy(arn: str, rules: Sequence[str]) -> dict[str, Any]:
-    """Nobody without TLS, and of EventBridge these rules alone."""
+    """No access without TLS, and from EventBridge only by these rules."""
     plain = {
         "Effect": "Deny",
         "Principal": {"AWS": "*"},

@@ -1,5 +1,5 @@
-"""The registry: at each deployment a small Lambda makes each function's queues, and writes what it declares into the
-table, so that engine and API know it."""
+"""The registry's Lambda: at each deployment it makes each function's queues, and writes its declaration into the
+table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _TIMEOUT = 300  # seconds: a queue's name is free a minute after the last queue 
 
 
 class Registry(Construct):
-    """Answers the custom resources `Custom::TidemillFunction`, in this stack and in those that import the mill."""
+    """Answers the custom resources `Custom::TidemillFunction`, in this stack and in those that import the deployment.
+    """
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
         super().__init__(scope, id)
@@ -24,7 +25,7 @@ class Registry(Construct):
             what="registry",
             description="Makes the queues of functions and registers what they declare, when they are deployed",
             allows=[
-                *engine(platform.names, lists=True, declares=True),  # events that wait for a function that leaves
+                *engine(platform.names, lists=True, declares=True),  # the queued events of a removed function
                 Allow(
                     (
                         *("sqs:GetQueueUrl", "sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:DeleteQueue"),

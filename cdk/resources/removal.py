@@ -1,4 +1,4 @@
-"""What becomes of what holds data when its stack goes, or cannot be made."""
+"""The removal policy of resources with data, when their stack is deleted or its creation fails."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tidemill_cdk.settings import Settings
 
 
 def removal(settings: Settings) -> RemovalPolicy:
-    """Kept, but for a deployment that fails to make it: that can be repeated under the same names."""
+    """Kept, except when the first deployment fails: so it can be repeated with the same names."""
     return RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.removal == "retain" else RemovalPolicy.DESTROY

@@ -1,4 +1,4 @@
-"""What a mill remembers: the table, and the bucket for what does not fit an item."""
+"""The stored state of a deployment: the table, and the bucket for large values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXT = dynamodb.AttributeType.STRING
 
 
 class State(Construct):
-    """One table and one bucket, kept when the stack goes (`removal`)."""
+    """One table and one bucket, kept when the stack is deleted (`removal`)."""
 
     def __init__(self, scope: Construct, id: str, *, names: Names, settings: Settings) -> None:
         super().__init__(scope, id)
@@ -29,11 +29,11 @@ class State(Construct):
             sort_key=dynamodb.Attribute(name=schema.SK, type=_TEXT),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute=schema.TTL,
-            encryption=dynamodb.TableEncryption.DEFAULT,  # a key of AWS's own: no request to it is ever paid for
+            encryption=dynamodb.TableEncryption.DEFAULT,  # AWS's own key: its requests cost nothing
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True, recovery_period_in_days=35
             ),
-            # A first deployment that fails could not be repeated: the protected table would stay in its way.
+            # A failed first deployment could not be repeated: the protected table would block it.
             deletion_protection=settings.table_protection == "on",
             removal_policy=removal(settings),
         )
@@ -53,7 +53,7 @@ class State(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            # No versions: an object is named by its content and never changes, so there is nothing to go back to.
+            # No versions: an object is named by its content and never changes.
             lifecycle_rules=[
                 s3.LifecycleRule(
                     expiration=Duration.days(settings.payload_days),

@@ -1,5 +1,4 @@
-"""The sweep: once a minute, runs whose due time has passed are sent to their queues again, and delayed events are told
-of at their time."""
+"""The Lambda of the sweep: once a minute it sends messages for overdue runs and for due delayed events."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -49,5 +48,5 @@ class Sweeper(Construct):
             "Minute",
             description="Starts the sweep",
             schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(sweep.function, retry_attempts=0)],  # the next minute comes anyway
+            targets=[targets.LambdaFunction(sweep.function, retry_attempts=0)],  # the next minute repeats it
         )

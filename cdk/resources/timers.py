@@ -1,4 +1,5 @@
-"""Sleeps of more than 15 minutes: one-shot schedules send to a queue, whose Lambda sends the rest of the delay on."""
+"""Timers beyond 15 minutes: one-shot schedules send to a queue, whose Lambda sends a message with the rest of the
+delay."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false
@@ -19,7 +20,7 @@ _BATCH = 10
 
 
 class Timers(Construct):
-    """The groups of one-shot and of cron schedules, the role under which they send, the timers queue and its Lambda."""
+    """The groups of one-shot and cron schedules, the role with which they send, the timers queue and its Lambda."""
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
         super().__init__(scope, id)
@@ -33,9 +34,9 @@ class Timers(Construct):
         )
         groups = (names.schedule_group, names.cron_group)
         for id_, group in zip(("Group", "CronGroup"), groups, strict=True):
-            # Made of the table's due times again, and so never kept.
+            # The table's due times restore them, so they are not kept.
             scheduler.ScheduleGroup(self, id_, schedule_group_name=group, removal_policy=RemovalPolicy.DESTROY)
-        # Only the scheduler of this account may take the role, and only for schedules of this mill's groups.
+        # Only this account's scheduler may assume the role, and only for schedules of this deployment's groups.
         self.role = iam.Role(
             self,
             "Role",

@@ -27,9 +27,9 @@ APPS = Path(__file__).parent / "apps"
 
 def whole(app: App) -> None:
     stack = Stack(app, "Whole", analytics_reporting=False)
-    mill = Tidemill(stack, "Tidemill", name="prod", settings=Settings(alarm_email="ops@example.com"))
+    deployment = Tidemill(stack, "Tidemill", name="prod", settings=Settings(alarm_email="ops@example.com"))
     secret = secretsmanager.Secret.from_secret_name_v2(stack, "Stripe", "stripe")
-    mill.add_app(
+    deployment.add_app(
         "Shop",
         entry=APPS / "shop",
         app="shop:app",
@@ -48,7 +48,7 @@ def whole(app: App) -> None:
         code=lambda_.Code.from_asset(str(APPS / "legacy")),
         timeout=Duration.seconds(20),
     )
-    mill.attach(
+    deployment.attach(
         legacy,
         function_id="legacy",
         on=Event("order/placed", when="event.data.region in ['eu', 'us']"),

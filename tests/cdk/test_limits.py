@@ -91,8 +91,8 @@ for number in range(functions):
     (folder / f"f{number}.function.json").write_text(json.dumps(declared))
 app = App(outdir=sys.argv[1] + "/out")
 stack = Stack(app, "Big")
-mill = Tidemill(stack, "Tidemill", settings=Settings(function_stacks=stacks, rules=400))
-mill.add_definitions(folder, id="Graphs")
+deployment = Tidemill(stack, "Tidemill", settings=Settings(function_stacks=stacks, rules=400))
+deployment.add_definitions(folder, id="Graphs")
 app.synth()
 """
 

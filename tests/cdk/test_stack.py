@@ -368,7 +368,7 @@ def test_a_new_function_changes_only_its_own_resources(before: Any, after: Any) 
 
 
 def test_an_app_of_another_repository(joined: Any, before: Any) -> None:
-    """It finds the mill by its name alone: what is its own is as in the mill's stack, what is not is not there."""
+    """It finds the deployment by name: its own resources are as in the deployment's stack, the others are absent."""
     kinds = {one["Type"] for one in joined.resources.values()}
     assert not kinds & {"AWS::DynamoDB::Table", "AWS::Events::EventBus", "AWS::Lambda::LayerVersion"}
     (rule,) = joined.of("AWS::Events::Rule").values()

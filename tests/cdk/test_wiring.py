@@ -59,7 +59,7 @@ def test_a_bus_has_so_many_rules_and_an_id_is_one_functions() -> None:
     assert "9 rules of the 10" in near
     assert "rule 11 of a bus that takes 10" in full
     assert "Service Quotas" in full
-    assert "second mill" in full
+    assert "second Tidemill" in full
     assert twice == "two functions have the id 'f7'; give one of them another"
 
 

@@ -101,7 +101,7 @@ class Account:
         self.executor = Executor(
             self.world,
             app.functions,
-            mill=self.settings.mill,
+            deployment=self.settings.deployment,
             version="1",
             dead=lambda *told: self.dead.append(told),
             metrics=Metrics("counts", lambda _: None, self.clock.now),
@@ -111,7 +111,7 @@ class Account:
         self.waiting: list[Message] = []
         self.schedules: dict[str, tuple[int, str]] = {}  # by name: when, and what is sent
         self._kind = ""  # of the Lambda at work now
-        self._functions = {queue_name(self.settings.mill, one): one for one in app.functions}
+        self._functions = {queue_name(self.settings.deployment, one): one for one in app.functions}
 
     # What people do.
 
@@ -161,7 +161,7 @@ class Account:
         at = datetime.fromtimestamp(self.clock.now() / 1_000, UTC).isoformat()
         self.used.units["schedules"] += 1
         body = {"cron": {"cron": trigger.cron, "timezone": trigger.timezone}, "at": at}
-        self._send(queue_name(self.settings.mill, function_id), json.dumps(body))
+        self._send(queue_name(self.settings.deployment, function_id), json.dumps(body))
         self.settle()
 
     def sweep(self) -> None:

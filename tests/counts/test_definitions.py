@@ -54,7 +54,7 @@ class Graphs(Account):
         self.executor = Executor(
             self.world,
             self.app.functions,
-            mill=self.settings.mill,
+            deployment=self.settings.deployment,
             version="1",
             dead=lambda *told: self.dead.append(told),
             metrics=Metrics("counts", lambda _: None, self.clock.now),
@@ -93,7 +93,7 @@ class Graphs(Account):
                 "id": f"event-{number:020d}", "name": f"run/{id}", "data": {"order_id": "o000001"}, "ts": number,
                 "received_at": number,
             }  # fmt: skip
-            self._send(queue_name(self.settings.mill, id), json.dumps({"source": "tidemill", "detail": detail}))
+            self._send(queue_name(self.settings.deployment, id), json.dumps({"source": "tidemill", "detail": detail}))
             self.settle()
             self.advance(120_000)
             (head,) = self.heads(detail["id"])

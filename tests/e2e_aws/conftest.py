@@ -52,13 +52,13 @@ def assembly(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Pa
 
 
 @pytest.fixture(scope="session")
-def mill(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The stack, deployed. What its Lambdas printed is in the emulator's log groups and is shown where a test fails.
 
     `TIDEMILL_FIRST_DEPLOY`: the URL of the stack in a real account (see first_deploy.py), in the emulator's place.
     """
     if url := os.environ.get(first_deploy.URL):
-        yield first_deploy.mill(Watched(url, boto3.client, os.environ.get(first_deploy.HOST, "")))
+        yield first_deploy.deployment(Watched(url, boto3.client, os.environ.get(first_deploy.HOST, "")))
         return
     assembly: Path = request.getfixturevalue("assembly")
     emulator = Emulator(tmp_path_factory.mktemp("emulator"))
@@ -77,7 +77,7 @@ KEYS = ("event-keys", "api-keys")
 
 
 @pytest.fixture(scope="session")
-def begun(mill: Deployed) -> dict[str, str]:
+def begun(deployment: Deployed) -> dict[str, str]:
     """The stories that take their time, all begun at once: the ids of their events."""
     stories = {
         "crash": ("story/crash", {}),
@@ -92,15 +92,15 @@ def begun(mill: Deployed) -> dict[str, str]:
         "graph": ("story/graph", {"for": 4}),
         "large": ("story/large", {"bytes": 900_000, "blob": "b" * 700_000}),
     }
-    events = {story: mill.send(name, data) for story, (name, data) in stories.items()}
-    return {**events, "buried": _buried(mill)}
+    events = {story: deployment.send(name, data) for story, (name, data) in stories.items()}
+    return {**events, "buried": _buried(deployment)}
 
 
-def _buried(mill: Deployed) -> str:
+def _buried(deployment: Deployed) -> str:
     """A start among a function's dead letters, as if its Lambda could never begin."""
     detail = {"id": "buried", "name": "story/link", "data": {"n": 5}, "ts": 1, "received_at": int(time.time() * 1000)}
-    sqs = mill.emulator.client("sqs")
-    dead = sqs.get_queue_url(QueueName=dead_letter_name(mill.name, "stories.link"))["QueueUrl"]
+    sqs = deployment.emulator.client("sqs")
+    dead = sqs.get_queue_url(QueueName=dead_letter_name(deployment.name, "stories.link"))["QueueUrl"]
     envelope = {"source": "tidemill", "detail-type": "story/link", "detail": detail}
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(envelope))
     return "buried"

@@ -14,7 +14,7 @@ ENDED = {"completed", "failed", "cancelled", "skipped"}
 
 
 class Deployed:
-    """`name` is the mill's; `event_key` and `api_key` are those that its secrets hold."""
+    """`name` is the deployment's; `event_key` and `api_key` are those that its secrets hold."""
 
     def __init__(self, emulator: Emulator | Account, name: str, event_key: str, api_key: str) -> None:
         self.emulator = emulator

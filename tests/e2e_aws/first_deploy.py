@@ -72,7 +72,7 @@ def _deployed(assembly: Path, outputs: Path, run: Run, account: Callable[[str], 
     url = url_of(json.loads(outputs.read_text())[STACK])
     stories = [str(HERE / name) for name in STORIES]
     told = run([sys.executable, "-m", "pytest", "-q", *stories], {URL: url})
-    _show(measure(mill(account(url)), SLEEPS))
+    _show(measure(deployment(account(url)), SLEEPS))
     return told
 
 
@@ -80,7 +80,7 @@ def url_of(outputs: Mapping[str, str]) -> str:
     return next(value for name, value in outputs.items() if name.endswith("Url") or "Url" in name).rstrip("/")
 
 
-def mill(account: Account, name: str = NAME) -> Deployed:
+def deployment(account: Account, name: str = NAME) -> Deployed:
     secrets = account.client("secretsmanager")
     keys = [
         secrets.get_secret_value(SecretId=f"tidemill/{name}/{kind}")["SecretString"]
@@ -89,24 +89,24 @@ def mill(account: Account, name: str = NAME) -> Deployed:
     return Deployed(account, name, *keys)
 
 
-def measure(mill: Deployed, sleeps: Sequence[int], runs: int = 5) -> dict[str, str]:
+def measure(deployment: Deployed, sleeps: Sequence[int], runs: int = 5) -> dict[str, str]:
     """Each figure in words."""
-    account, group = mill.emulator, app_log(mill)
+    account, group = deployment.emulator, app_log(deployment)
     found = {
-        "a step": measured.steps(mill, runs),
-        "lateness of wake-ups": measured.lateness(mill, sleeps, max(sleeps) + 120),
+        "a step": measured.steps(deployment, runs),
+        "lateness of wake-ups": measured.lateness(deployment, sleeps, max(sleeps) + 120),
         "cold start": measured.cold_starts(account, group, 0),
     }
     return {what: str(measured.figures(values) or "nothing was measured") for what, values in found.items()}
 
 
-def app_log(mill: Deployed) -> str:
+def app_log(deployment: Deployed) -> str:
     """The log group of the Lambda that runs the stories."""
-    pages = mill.emulator.client("lambda").get_paginator("list_functions").paginate()
+    pages = deployment.emulator.client("lambda").get_paginator("list_functions").paginate()
     functions = [function for page in pages for function in page["Functions"]]
     (stories,) = [function for function in functions if _variables(function).get("TIDEMILL_APP") == APP]
     wanted = (stories.get("LoggingConfig", {}).get("LogGroup"), f"/aws/lambda/{stories['FunctionName']}")
-    logs = mill.emulator.client("logs")
+    logs = deployment.emulator.client("logs")
     there = [
         group["logGroupName"]
         for page in logs.get_paginator("describe_log_groups").paginate()

@@ -44,23 +44,23 @@ def cold_starts(account: Account, group: str, since: int) -> list[float]:
     return [float(found[1]) for text in _lines(account, group, since) if (found := _INIT.search(text))]
 
 
-def steps(mill: Deployed, runs: int) -> list[float]:
+def steps(deployment: Deployed, runs: int) -> list[float]:
     """Milliseconds from the end of one step to the end of the next, of steps that do nothing, in runs of a hundred."""
-    events = mill.send_all([{"name": "story/hundred", "data": {}} for _ in range(runs)])
+    events = deployment.send_all([{"name": "story/hundred", "data": {}} for _ in range(runs)])
     gaps: list[float] = []
     for event_id in events:
-        run = mill.at("completed", event_id, "stories.hundred", 120)
+        run = deployment.at("completed", event_id, "stories.hundred", 120)
         ends = [_ms(step["ended_at"]) for step in run["steps"].values()]
         gaps += [after - before for before, after in pairwise(ends)]
     return gaps
 
 
-def lateness(mill: Deployed, seconds: Sequence[int], within: float) -> list[float]:
+def lateness(deployment: Deployed, seconds: Sequence[int], within: float) -> list[float]:
     """Of runs that sleep for so long, each: milliseconds from when they were due to the claim by which they went on."""
-    events = mill.send_all([{"name": "story/sleep", "data": {"for": length}} for length in seconds])
+    events = deployment.send_all([{"name": "story/sleep", "data": {"for": length}} for length in seconds])
     late: list[float] = []
     for event_id in events:
-        journal = mill.at("completed", event_id, "stories.sleep", within)["journal"]
+        journal = deployment.at("completed", event_id, "stories.sleep", within)["journal"]
         for before, after in pairwise(journal):
             if before["type"] == "suspended" and after["type"] == "claimed":
                 late.append(_ms(after["at"]) - _ms(before["due"]))

@@ -18,7 +18,9 @@ _QUEUE = re.compile(r"(?<=:)(tidemill-[a-z0-9]+)-.+?(-dead)?$")  # of a function
 class Right(NamedTuple):
     """One action on one resource (both may hold `*`) that a Lambda has by its policies, or has made use of."""
 
-    lambda_: str  # "ingest", as it is called without the mill's name; "app" for every Lambda that carries functions
+    lambda_: (
+        str  # "ingest", as it is called without the deployment's name; "app" for every Lambda that carries functions
+    )
     action: str
     resource: str
 
@@ -31,7 +33,7 @@ def covers(granted: Right, used: Right) -> bool:
 
 
 def granted(emulator: Emulator) -> set[Right]:
-    """Every right of every Lambda of a mill."""
+    """Every right of every Lambda of a deployment."""
     iam = emulator.client("iam")
     found: set[Right] = set()
     names = lambdas(emulator)

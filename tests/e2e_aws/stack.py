@@ -24,8 +24,8 @@ def build(app: App, python: str, graphs: Path) -> Stack:
     stack = Stack(app, "Stories")
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     settings = Settings(name="e2e", python=python, architecture=architecture, removal="destroy")
-    mill = Tidemill(stack, "Tidemill", settings=settings)
-    mill.add_app("Stories", entry=HERE / "app", app="stories:app", timeout=Duration.seconds(TIMEOUT))
+    deployment = Tidemill(stack, "Tidemill", settings=settings)
+    deployment.add_app("Stories", entry=HERE / "app", app="stories:app", timeout=Duration.seconds(TIMEOUT))
     legacy = aws_lambda.Function(
         stack,
         "Legacy",
@@ -36,8 +36,8 @@ def build(app: App, python: str, graphs: Path) -> Stack:
         handler="legacy.handler",
         timeout=Duration.seconds(TIMEOUT),
     )
-    mill.attach(legacy, function_id="legacy", on="order/placed")
-    mill.add_definitions(graphs, id="Graphs")
+    deployment.attach(legacy, function_id="legacy", on="order/placed")
+    deployment.add_definitions(graphs, id="Graphs")
     return stack
 
 

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.xdist_group("emulator")
 
 
 @pytest.fixture
-def account(mill: Deployed) -> Account:
+def account(deployment: Deployed) -> Account:
     """The emulated account, by the address and the host name that a real one would have."""
-    emulator = mill.emulator
+    emulator = deployment.emulator
     host = f"{emulator.api}.execute-api.localhost:{emulator.port}"
     return Account(f"http://127.0.0.1:{emulator.port}", emulator.client, host)
 
@@ -95,9 +95,9 @@ def test_a_stack_that_stays_is_told(account, monkeypatch, capsys):
     assert "destroy" not in kept.verbs()
 
 
-def test_the_stories_are_told_to_whatever_the_url_leads_to(mill):
+def test_the_stories_are_told_to_whatever_the_url_leads_to(deployment):
     """And those that look into the emulator are skipped."""
-    emulator = mill.emulator
+    emulator = deployment.emulator
     environment = {
         **os.environ,
         first_deploy.URL: f"http://127.0.0.1:{emulator.port}",

@@ -11,9 +11,9 @@ from tidemill.aws.settings import step_name
 
 
 @pytest.fixture(scope="module")
-def run(mill, begun):
+def run(deployment, begun):
     """The run of the one definition, completed."""
-    return mill.at("completed", begun["graph"], "graph", within=90)
+    return deployment.at("completed", begun["graph"], "graph", within=90)
 
 
 def test_a_graph_runs_to_its_leaves(run):
@@ -31,7 +31,7 @@ def test_a_folder_is_a_lambda_of_its_own_and_is_tried_again(run):
     assert quick["output"]["pid"] != run["steps"]["late"]["output"]["pid"]
 
 
-def test_a_lambda_that_takes_longer_keeps_no_executor_waiting(mill, run):
+def test_a_lambda_that_takes_longer_keeps_no_executor_waiting(deployment, run):
     """It ends later than it is waited for, and its end comes by the queue; what comes after it is given its output."""
     late = run["steps"]["late"]
     assert (late["attempts"], late["output"]["attempt"]) == (1, 1)
@@ -39,13 +39,13 @@ def test_a_lambda_that_takes_longer_keeps_no_executor_waiting(mill, run):
     kinds = [record["type"] for record in run["journal"]]
     assert "suspended" in kinds
     assert "resolved" in kinds
-    own = step_name(mill.name, "graph", "late")
-    assert {call["action"] for call in mill.emulator.calls() if call["lambda"] == own} == {"sqs:SendMessage"}
+    own = step_name(deployment.name, "graph", "late")
+    assert {call["action"] for call in deployment.emulator.calls() if call["lambda"] == own} == {"sqs:SendMessage"}
 
 
-def test_an_http_step_is_a_signed_request(mill, run, receiver):
+def test_an_http_step_is_a_signed_request(deployment, run, receiver):
     ((headers, body),) = receiver.taken
-    secrets = mill.emulator.client("secretsmanager")
+    secrets = deployment.emulator.client("secretsmanager")
     [arn] = [one["ARN"] for one in secrets.list_secrets()["SecretList"] if "http steps" in one.get("Description", "")]
     key = secrets.get_secret_value(SecretId=arn)
     assert signed(headers, body, key["SecretString"])

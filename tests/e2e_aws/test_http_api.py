@@ -16,14 +16,15 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def odd(mill: Deployed) -> Deployed:
+def odd(deployment: Deployed) -> Deployed:
     """The account, with an event under each odd id."""
     ids = [*IN_A_PATH, *ELSEWHERE]
     assert (
-        mill.send_all([{"name": "odd/id", "id": event_id, "data": {"n": n}} for n, event_id in enumerate(ids)]) == ids
+        deployment.send_all([{"name": "odd/id", "id": event_id, "data": {"n": n}} for n, event_id in enumerate(ids)])
+        == ids
     )
-    eventually(lambda: all(mill.ask("GET", in_the_query(event_id))[0] == 200 for event_id in ids))
-    return mill
+    eventually(lambda: all(deployment.ask("GET", in_the_query(event_id))[0] == 200 for event_id in ids))
+    return deployment
 
 
 @pytest.mark.parametrize("event_id", IN_A_PATH)
@@ -38,26 +39,26 @@ def test_every_id_is_found_by_the_query(odd, event_id):
     assert odd.get(in_the_query(event_id, "/runs")) == []
 
 
-def test_a_page_ends_before_it_is_too_large_for_a_lambda(mill):
-    ids = [mill.send("page/large", {"x": '"' * 350_000}) for _ in range(9)]
-    eventually(lambda: all(mill.ask("GET", f"/v1/events/{event_id}")[0] == 200 for event_id in ids))
+def test_a_page_ends_before_it_is_too_large_for_a_lambda(deployment):
+    ids = [deployment.send("page/large", {"x": '"' * 350_000}) for _ in range(9)]
+    eventually(lambda: all(deployment.ask("GET", f"/v1/events/{event_id}")[0] == 200 for event_id in ids))
     found, cursor = [], ""
     while cursor is not None:
-        status, answer = mill.ask("GET", f"/v1/events?name=page/large&limit=1000{cursor and f'&cursor={cursor}'}")
+        status, answer = deployment.ask("GET", f"/v1/events?name=page/large&limit=1000{cursor and f'&cursor={cursor}'}")
         assert status == 200, answer
         found += [event["id"] for event in answer["data"]]
         cursor = answer["cursor"]
     assert sorted(found) == sorted(ids)
 
 
-def test_a_value_too_large_for_an_answer_is_where_a_redirect_leads(mill):
-    run = mill.at("completed", mill.send("story/huge", {"bytes": 5 * MIB}), "stories.huge")
+def test_a_value_too_large_for_an_answer_is_where_a_redirect_leads(deployment):
+    run = deployment.at("completed", deployment.send("story/huge", {"bytes": 5 * MIB}), "stories.huge")
     assert run["output"] == 5 * MIB
     large = run["steps"]["make"]["output"]
     assert large["bytes"] == 5 * MIB + 2
-    key = {"Authorization": f"Bearer {mill.api_key}"}
-    api = {"Host": f"{mill.emulator.api}.execute-api.localhost:{mill.emulator.port}"}
-    with closing(http.client.HTTPConnection("127.0.0.1", mill.emulator.port, timeout=60)) as connection:
+    key = {"Authorization": f"Bearer {deployment.api_key}"}
+    api = {"Host": f"{deployment.emulator.api}.execute-api.localhost:{deployment.emulator.port}"}
+    with closing(http.client.HTTPConnection("127.0.0.1", deployment.emulator.port, timeout=60)) as connection:
         connection.request("GET", urlsplit(large["$large"]).path, headers=api | key)
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (303, b"")
@@ -67,7 +68,9 @@ def test_a_value_too_large_for_an_answer_is_where_a_redirect_leads(mill):
     assert json.loads(fetched) == {"data": "x" * 5 * MIB}
 
 
-def test_a_body_too_large_for_a_lambda_never_reaches_it(mill):
+def test_a_body_too_large_for_a_lambda_never_reaches_it(deployment):
     body = json.dumps({"name": "body/large", "data": {"x": '"' * 2_050_000}}).encode()
-    status, _ = mill.emulator.ask("POST", f"/e/{mill.event_key}", body, {"Content-Type": "application/json"})
+    status, _ = deployment.emulator.ask(
+        "POST", f"/e/{deployment.event_key}", body, {"Content-Type": "application/json"}
+    )
     assert status == 413

@@ -60,15 +60,15 @@ def deployed(emulator: Emulator, outputs: dict[str, str]) -> Deployed:
     return Deployed(emulator, NAME, *keys)
 
 
-def tell(mill: Deployed, n: int) -> None:
+def tell(deployment: Deployed, n: int) -> None:
     """One event starts every function, and each comes to its end."""
-    event = mill.send("many/wanted", {"n": n})
-    eventually(lambda: len(_ended(mill, event)) == COUNT, within=90)
-    assert sorted(run["output"] for run in _ended(mill, event)) == [number + n for number in range(COUNT)]
+    event = deployment.send("many/wanted", {"n": n})
+    eventually(lambda: len(_ended(deployment, event)) == COUNT, within=90)
+    assert sorted(run["output"] for run in _ended(deployment, event)) == [number + n for number in range(COUNT)]
 
 
-def _ended(mill: Deployed, event: str) -> list[dict[str, Any]]:
-    return [run for run in mill.runs(event) if run["status"] == "completed"]
+def _ended(deployment: Deployed, event: str) -> list[dict[str, Any]]:
+    return [run for run in deployment.runs(event) if run["status"] == "completed"]
 
 
 def test_many_functions_in_nested_stacks(emulator: Emulator, assembly: Assembly) -> None:
@@ -90,9 +90,9 @@ def test_a_first_deploy_that_failed_is_repeated(emulator: Emulator, assembly: As
     formation = emulator.client("cloudformation")
     formation.delete_stack(StackName=PLATFORM)
     eventually(lambda: not _there(formation, PLATFORM), within=120)
-    mill = deployed(emulator, emulator.deploy(folder, PLATFORM))
+    deployment = deployed(emulator, emulator.deploy(folder, PLATFORM))
     emulator.deploy(folder, SHOP)
-    tell(mill, 2)
+    tell(deployment, 2)
 
 
 def _place(url: str) -> dict[str, str]:
@@ -106,8 +106,8 @@ def _there(formation: Any, stack: str) -> bool:
 
 
 def test_an_app_moves_into_a_stack_of_its_own(emulator: Emulator, assembly: Assembly) -> None:
-    mill = deployed(emulator, emulator.deploy(assembly("inside"), PLATFORM))
-    tell(mill, 3)
+    deployment = deployed(emulator, emulator.deploy(assembly("inside"), PLATFORM))
+    tell(deployment, 3)
     emulator.change(assembly("beside"), PLATFORM)
     emulator.deploy(assembly("beside"), SHOP)
-    tell(mill, 4)
+    tell(deployment, 4)

@@ -50,25 +50,27 @@ ELSEWHERE = {
 ENGINE = {"app", "api", "events", "sweeper", "registry"}
 
 
-def test_the_record_is_of_these_calls(mill):
-    calls = rights.used(mill.emulator)
+def test_the_record_is_of_these_calls(deployment):
+    calls = rights.used(deployment.emulator)
     if os.environ.get("RECORD"):
         rights.record({call for call in calls if not by_chance(call)})
     assert sorted(call for call in calls - rights.recorded() if not by_chance(call)) == []
 
 
-def test_nothing_was_refused(mill):
-    assert rights.refused(mill.emulator) == []
+def test_nothing_was_refused(deployment):
+    assert rights.refused(deployment.emulator) == []
 
 
-def test_every_right_is_used(mill):
-    calls = rights.used(mill.emulator) | rights.recorded()
+def test_every_right_is_used(deployment):
+    calls = rights.used(deployment.emulator) | rights.recorded()
 
     def used(right: Right) -> bool:
         by = ENGINE if right.lambda_ in ENGINE else {right.lambda_}
         return any(rights.covers(right._replace(lambda_=name), call) for name in by for call in calls)
 
-    assert [right for right in sorted(rights.granted(mill.emulator)) if not excused(right) and not used(right)] == []
+    assert [
+        right for right in sorted(rights.granted(deployment.emulator)) if not excused(right) and not used(right)
+    ] == []
 
 
 def excused(right: Right) -> bool:
@@ -83,15 +85,15 @@ def by_chance(right: Right) -> bool:
     )
 
 
-def test_every_recorded_call_is_allowed(mill):
-    rights_given = rights.granted(mill.emulator)
+def test_every_recorded_call_is_allowed(deployment):
+    rights_given = rights.granted(deployment.emulator)
     recorded = sorted(rights.recorded())
     assert [call for call in recorded if not any(rights.covers(right, call) for right in rights_given)] == []
 
 
-def test_no_action_is_a_pattern_and_no_resource_is_everything(mill):
+def test_no_action_is_a_pattern_and_no_resource_is_everything(deployment):
     """A name that nobody knows beforehand ends in `*`, each with its reason in cdk/resources/permissions.py."""
-    rights_given = rights.granted(mill.emulator)
+    rights_given = rights.granted(deployment.emulator)
     assert [right for right in rights_given if "*" in right.action] == []
     assert {right.action for right in rights_given if right.resource == "*"} <= {
         action for action in BY_AWS if "xray" in action
@@ -101,8 +103,8 @@ def test_no_action_is_a_pattern_and_no_resource_is_everything(mill):
 
 
 @pytest.mark.slow
-def test_nothing_is_recorded_that_is_no_longer_called(mill):
-    assert sorted(rights.recorded() - rights.used(mill.emulator)) == []
+def test_nothing_is_recorded_that_is_no_longer_called(deployment):
+    assert sorted(rights.recorded() - rights.used(deployment.emulator)) == []
 
 
 def test_the_comparison_can_fail():

@@ -54,7 +54,7 @@ class Lambda:
         self.executor = Executor(
             self.world,
             self.app.functions,
-            mill="test",
+            deployment="test",
             version="7",
             dead=lambda *told: self.dead.append(told),
             metrics=self.metrics,

@@ -74,7 +74,7 @@ class Deployed:
         self.executor = Executor(
             self.world,
             {SPEC.id: graph_function(DEFINITION, dict.fromkeys(("lambda", "docker", "http"), self._run))},
-            mill="test",
+            deployment="test",
             version="7",
             dead=lambda *told: self.dead.append(told),
             metrics=Metrics("test", lambda _: None, self.clock.now),

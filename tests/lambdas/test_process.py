@@ -101,8 +101,8 @@ handler = app.handler
 
 
 @dataclass
-class Mill:
-    """A mill on moto's AWS, and its app's Lambda."""
+class Deployment:
+    """A deployment on moto's AWS, and its app's Lambda."""
 
     client: Client
     world: World
@@ -161,7 +161,7 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def mill(server: str, tmp_path: Path) -> Mill:
+def deployment(server: str, tmp_path: Path) -> Deployment:
     name = moto.fresh("proc").replace("-", "")
     environment = {
         "AWS_ENDPOINT_URL": server,
@@ -187,115 +187,120 @@ def mill(server: str, tmp_path: Path) -> Mill:
         moto.create_queue(client, url.rpartition("/")[2])
         moto.create_queue(client, url.rpartition("/")[2] + "-dead")
     (tmp_path / "shop_app.py").write_text(APP)
-    return Mill(client, worlds.build(client, found), environment, tmp_path)
+    return Deployment(client, worlds.build(client, found), environment, tmp_path)
 
 
-def test_a_start_in_a_cold_process_and_one_in_a_warm(mill: Mill) -> None:
-    with mill.function() as function:
+def test_a_start_in_a_cold_process_and_one_in_a_warm(deployment: Deployment) -> None:
+    with deployment.function() as function:
         for event_id in ("e1", "e2"):
-            start = mill.start("shop.pack", "order/placed", event_id, {"item": "tea"})
+            start = deployment.start("shop.pack", "order/placed", event_id, {"item": "tea"})
             assert function.invoke(start) == {"batchItemFailures": []}
-            assert mill.run(event_id).status == "completed"
+            assert deployment.run(event_id).status == "completed"
         assert function.cold_starts == 1
     lines = [json.loads(line) for line in function.output.splitlines() if "CloudWatchMetrics" in line]
     assert [line["RunsCompleted"] for line in lines] == [1, 1]
-    assert mill.records("e1")[-1].value == b'"3 kg of tea"'
+    assert deployment.records("e1")[-1].value == b'"3 kg of tea"'
 
 
-def test_an_app_is_its_own_handler_and_what_its_steps_log_says_which_run(mill: Mill) -> None:
-    with mill.function(handler="shop_app.handler", TIDEMILL_APP="", AWS_LAMBDA_LOG_LEVEL="INFO") as function:
-        function.invoke(mill.start("shop.talk", "order/talk", "e1"))
-    run = mill.run("e1")
+def test_an_app_is_its_own_handler_and_what_its_steps_log_says_which_run(deployment: Deployment) -> None:
+    with deployment.function(handler="shop_app.handler", TIDEMILL_APP="", AWS_LAMBDA_LOG_LEVEL="INFO") as function:
+        function.invoke(deployment.start("shop.talk", "order/talk", "e1"))
+    run = deployment.run("e1")
     assert run.status == "completed"
     (line,) = [json.loads(line) for line in function.output.splitlines() if "packing" in line]
     ids = (line["function_id"], line["run_id"], line["event_id"])
     assert (line["message"], line["level"], ids) == ("packing", "INFO", ("shop.talk", run.run_id, "e1"))
 
 
-def test_a_plain_handler_needs_nothing_of_ours(mill: Mill) -> None:
-    (mill.folder / "legacy.py").write_text(
+def test_a_plain_handler_needs_nothing_of_ours(deployment: Deployment) -> None:
+    (deployment.folder / "legacy.py").write_text(
         "def handler(event, context):\n    return [event['event']['id'], context.aws_request_id[:8]]\n"
     )
     spec = '{"id":"shop.pack","app":"shop","name":"pack","triggers":[{"type":"event","name":"order/placed"}]}'
-    with mill.function(TIDEMILL_APP="", TIDEMILL_HANDLER="legacy.handler", TIDEMILL_FUNCTION=spec) as function:
-        function.invoke(mill.start("shop.pack", "order/placed", "e1"))
-    assert mill.records("e1")[-1].value == b'["e1","request-"]'
+    with deployment.function(TIDEMILL_APP="", TIDEMILL_HANDLER="legacy.handler", TIDEMILL_FUNCTION=spec) as function:
+        function.invoke(deployment.start("shop.pack", "order/placed", "e1"))
+    assert deployment.records("e1")[-1].value == b'["e1","request-"]'
 
 
-def test_a_process_that_dies_in_mid_step_is_a_failed_attempt(mill: Mill) -> None:
-    with mill.function(timeout=10, GRACE="0") as function:
-        start = mill.start("shop.fragile", "order/fragile", "e1")
+def test_a_process_that_dies_in_mid_step_is_a_failed_attempt(deployment: Deployment) -> None:
+    with deployment.function(timeout=10, GRACE="0") as function:
+        start = deployment.start("shop.fragile", "order/fragile", "e1")
         with pytest.raises(LambdaDied):
             function.invoke(start)
-        mill.lapse("e1")
+        deployment.lapse("e1")
         function.invoke(start)
-        run = mill.run("e1")
-        records = mill.records("e1")
+        run = deployment.run("e1")
+        records = deployment.records("e1")
         assert run.status == "completed"
         assert function.cold_starts == 2
     steps = {record.key: record.attempts for record in records if isinstance(record, StepDone)}
     assert steps == {"before": 1, "crash": 2}
 
 
-def test_a_process_that_runs_out_of_time_is_one_too(mill: Mill) -> None:
-    with mill.function(timeout=6, GRACE="0") as function:
-        start = mill.start("shop.late", "order/late", "e1")
+def test_a_process_that_runs_out_of_time_is_one_too(deployment: Deployment) -> None:
+    with deployment.function(timeout=6, GRACE="0") as function:
+        start = deployment.start("shop.late", "order/late", "e1")
         with pytest.raises(LambdaDied):
             function.invoke(start)
-        mill.lapse("e1")
+        deployment.lapse("e1")
         function.timeout = 60
         function.invoke(start)
-        assert mill.run("e1").status == "completed"
-        assert mill.records("e1")[-1].value == b'"in time"'
+        assert deployment.run("e1").status == "completed"
+        assert deployment.records("e1")[-1].value == b'"in time"'
 
 
-def test_a_message_that_meets_a_live_claim_is_sent_again_for_its_end(mill: Mill) -> None:
-    with mill.function(timeout=120) as function:
-        start = mill.start("shop.fragile", "order/fragile", "e1")
+def test_a_message_that_meets_a_live_claim_is_sent_again_for_its_end(deployment: Deployment) -> None:
+    with deployment.function(timeout=120) as function:
+        start = deployment.start("shop.fragile", "order/fragile", "e1")
         with pytest.raises(LambdaDied):
             function.invoke(start)
         assert function.invoke(start) == {"batchItemFailures": []}
-        assert isinstance(mill.records("e1")[-1], StepDone)  # nobody has claimed it again
+        assert isinstance(deployment.records("e1")[-1], StepDone)  # nobody has claimed it again
 
 
-def test_a_run_longer_than_its_lambda_moves_on_between_steps(mill: Mill) -> None:
-    url = settings(mill.environment).queue_url("shop.long")
-    with mill.function(timeout=10) as function:
-        function.invoke(mill.start("shop.long", "order/long", "e1"))
+def test_a_run_longer_than_its_lambda_moves_on_between_steps(deployment: Deployment) -> None:
+    url = settings(deployment.environment).queue_url("shop.long")
+    with deployment.function(timeout=10) as function:
+        function.invoke(deployment.start("shop.long", "order/long", "e1"))
         invocations = 1
-        while messages := mill.received(url):
-            assert [json.loads(message["Body"]) for message in messages] == [{"look": mill.run("e1").run_id}]
-            mill.client.call("sqs", "DeleteMessage", {"QueueUrl": url, "ReceiptHandle": messages[0]["ReceiptHandle"]})
-            function.invoke(mill.message("shop.long", json.loads(messages[0]["Body"])))
+        while messages := deployment.received(url):
+            assert [json.loads(message["Body"]) for message in messages] == [{"look": deployment.run("e1").run_id}]
+            deployment.client.call(
+                "sqs", "DeleteMessage", {"QueueUrl": url, "ReceiptHandle": messages[0]["ReceiptHandle"]}
+            )
+            function.invoke(deployment.message("shop.long", json.loads(messages[0]["Body"])))
             invocations += 1
         assert function.cold_starts == 1  # nobody was killed
-    records = mill.records("e1")
+    records = deployment.records("e1")
     assert isinstance(records[-1], Ended)
     assert records[-1].value == b"10"
     assert sum(isinstance(record, HandedOver) for record in records) == invocations - 1 >= 1
     assert all(record.attempts == 1 for record in records if isinstance(record, StepDone))
 
 
-def test_poison_fails_the_run_and_lies_in_the_dead_letter_queue(mill: Mill) -> None:
-    with mill.function(timeout=10, GRACE="0") as function:
-        start = mill.start("shop.poison", "order/poison", "e1")
+def test_poison_fails_the_run_and_lies_in_the_dead_letter_queue(deployment: Deployment) -> None:
+    with deployment.function(timeout=10, GRACE="0") as function:
+        start = deployment.start("shop.poison", "order/poison", "e1")
         with pytest.raises(LambdaDied):
             function.invoke(start)
-        mill.lapse("e1")
+        deployment.lapse("e1")
         assert function.invoke(start) == {"batchItemFailures": []}
-    assert mill.run("e1").status == "failed"
-    (letter,) = mill.received(settings(mill.environment).dead_letter_url("shop.poison"))
+    assert deployment.run("e1").status == "failed"
+    (letter,) = deployment.received(settings(deployment.environment).dead_letter_url("shop.poison"))
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
     assert json.loads(letter["Body"])["detail"]["id"] == "e1"
-    assert (attributes["run_id"], attributes["function_id"]) == (mill.run("e1").run_id, "shop.poison")
+    assert (attributes["run_id"], attributes["function_id"]) == (deployment.run("e1").run_id, "shop.poison")
     assert "died" in attributes["reason"]
 
 
-def test_a_bad_deploy_fails_the_message_with_a_sentence(mill: Mill) -> None:
-    with mill.function(TIDEMILL_APP="no_such_module:app") as function, pytest.raises(RuntimeError, match="no_such_mod"):
-        function.invoke(mill.start("shop.pack", "order/placed", "e1"))
+def test_a_bad_deploy_fails_the_message_with_a_sentence(deployment: Deployment) -> None:
+    with (
+        deployment.function(TIDEMILL_APP="no_such_module:app") as function,
+        pytest.raises(RuntimeError, match="no_such_mod"),
+    ):
+        function.invoke(deployment.start("shop.pack", "order/placed", "e1"))
     assert "deploy code that imports" in function.output
-    assert mill.world.runs.of_event("e1") == []
+    assert deployment.world.runs.of_event("e1") == []
 
 
 HEAVY = {
@@ -310,9 +315,9 @@ HEAVY = {
 }
 
 
-def test_handling_a_message_imports_nothing_heavy(mill: Mill) -> None:
-    with mill.function() as function:
-        function.invoke(mill.start("shop.heavy", "order/heavy", "e1"))
-    loaded = set(json.loads(mill.records("e1")[-1].value))
+def test_handling_a_message_imports_nothing_heavy(deployment: Deployment) -> None:
+    with deployment.function() as function:
+        function.invoke(deployment.start("shop.heavy", "order/heavy", "e1"))
+    loaded = set(json.loads(deployment.records("e1")[-1].value))
     assert sorted(loaded & HEAVY) == []
     assert "tidemill.aws.function.executor" in loaded

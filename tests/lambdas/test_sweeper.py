@@ -239,7 +239,7 @@ def test_starts_without_a_run_become_runs_that_are_due(world: World, letters: Le
 
 
 def test_a_start_that_a_bad_deploy_has_buried_becomes_a_run(world: World, letters: Letters):
-    queue = queue_name(letters.settings.mill, FUNCTION)
+    queue = queue_name(letters.settings.deployment, FUNCTION)
     dead.bury(letters.client, letters.settings.queues, queue, json.dumps(start(1)), "it cannot be\nimported")
     assert letters.adopt(world) == 1
 
@@ -263,7 +263,7 @@ def test_a_tick_becomes_a_run(world: World, letters: Letters):
     pro = world.registry.function("shop.pro")
     assert pro is not None
     cron = {"cron": "0 9 * * *", "timezone": "Europe/Paris"}
-    name = dead_letter_name(letters.settings.mill, "shop.pro")
+    name = dead_letter_name(letters.settings.deployment, "shop.pro")
     letters.url = moto.create_queue(letters.client, name)
     letters.put(
         {"cron": cron, "at": "2026-09-21T07:00:00Z"}, {"cron": {"cron": "1 1 * * *"}, "at": "2026-09-21T07:00:00Z"}

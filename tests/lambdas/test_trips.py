@@ -52,7 +52,7 @@ def test_a_run_that_never_suspends_is_one_trip_one_a_step_and_three_at_its_end()
     executor = Executor(
         world,
         app.functions,
-        mill="test",
+        deployment="test",
         version="1",
         dead=lambda *_: None,
         metrics=metrics,

@@ -47,14 +47,16 @@ from tidemill_lambdas.sweeper.adopt import turn as whose_turn
 from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_lambdas.timers.forward import forward
 
-MILL = "sim"
+DEPLOYMENT = "sim"
 EVENTS, TIMERS = "sim-events", "sim-timers"
 TIMEOUT = 30_000  # of every Lambda
 VISIBILITY = TIMEOUT + 15_000
 _STALLS = 30  # a Lambda makes dozens of calls: where nearly each stands still, none ever comes to its end
 ATTEMPTS = 7  # before a message is a dead letter
 HOUR = 3_600_000
-SETTINGS = Settings(MILL, "table", "bucket", "bus", "https://sqs/", f"arn:aws:sqs:x:y:{TIMERS}", "runs", "arn:role")
+SETTINGS = Settings(
+    DEPLOYMENT, "table", "bucket", "bus", "https://sqs/", f"arn:aws:sqs:x:y:{TIMERS}", "runs", "arn:role"
+)
 
 
 class AwsSystem(System):
@@ -69,14 +71,14 @@ class AwsSystem(System):
 
     def serve(self, programs: Sequence[Program]) -> None:
         """A queue for each function; one whose function is gone is deleted, with what is in it."""
-        before = {queue_name(MILL, spec.id) for spec in self.registry.functions()}
+        before = {queue_name(DEPLOYMENT, spec.id) for spec in self.registry.functions()}
         super().serve(programs)
-        there = {queue_name(MILL, spec.id): spec.id for spec in self.registry.functions()}
+        there = {queue_name(DEPLOYMENT, spec.id): spec.id for spec in self.registry.functions()}
         for name in before - there.keys():
             self.cloud.delete(name)
         for name, function_id in there.items():
             if name not in self.cloud.queues:
-                dead = self.cloud.bury(dead_letter_name(MILL, function_id))
+                dead = self.cloud.bury(dead_letter_name(DEPLOYMENT, function_id))
                 self.cloud.queues[name] = Queue(name, self._execute, ATTEMPTS, dead)
 
     @property
@@ -126,7 +128,7 @@ class AwsSystem(System):
         if envelope["source"] != "tidemill":
             return [EVENTS]
         listeners = self.registry.listeners(envelope["detail"]["name"])
-        return [EVENTS, *(queue_name(MILL, spec.id) for spec in listeners)]
+        return [EVENTS, *(queue_name(DEPLOYMENT, spec.id) for spec in listeners)]
 
     def deliver_letter(self, queue: Queue, letter: Letter) -> None:
         """A Lambda is started for the message; now and then its process is a new one, and takes a while to be there."""
@@ -178,10 +180,10 @@ class AwsSystem(System):
         Executor(
             self.world,
             self.app.functions,
-            mill=MILL,
+            deployment=DEPLOYMENT,
             version="1",
             dead=self._dead,
-            metrics=Metrics(MILL, lambda _: None),
+            metrics=Metrics(DEPLOYMENT, lambda _: None),
             sleep=self.loop.pause,
             hand_back=cast("SqsQueue", self.world.queue).hand_back,
         ).work(record["eventSourceARN"].rpartition(":")[2], record["body"], self.loop.now, this)

@@ -43,7 +43,7 @@ class LambdaService:
         self.__exit__()
         timeout = max(-(-task.step.timeout // 1_000), 1) if task.step.timeout is not None else 900
         environment = {"TIDEMILL_STEP_HANDLER": runtime.handler}
-        self._name = step_name(SETTINGS.mill, task.function_id, task.step.id)
+        self._name = step_name(SETTINGS.deployment, task.function_id, task.step.id)
         self._function = Function(
             "tidemill.aws.runtimes.step_handler.handler", environment, timeout, (str(self._folder),)
         )

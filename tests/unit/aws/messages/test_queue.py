@@ -37,20 +37,20 @@ class Recorded:
 
 class Here:
     def __init__(self) -> None:
-        mill = moto.fresh("q")
+        deployment = moto.fresh("q")
         self.aws = Recorded()
         self.client: Client = moto.client(self.aws)
-        self.timers = moto.create_queue(self.client, f"{mill}-timers")
-        self.url = moto.create_queue(self.client, queue_name(mill, FUNCTION))
+        self.timers = moto.create_queue(self.client, f"{deployment}-timers")
+        self.url = moto.create_queue(self.client, queue_name(deployment, FUNCTION))
         self.settings = Settings(
-            mill=mill,
+            deployment=deployment,
             table="t",
             bucket="b",
             bus="bus",
-            queues=self.url.removesuffix(queue_name(mill, FUNCTION)),
-            timers_arn=moto.queue_arn(f"{mill}-timers"),
-            schedule_group=f"{mill}-runs",
-            schedule_role=f"arn:aws:iam::{moto.ACCOUNT}:role/{mill}-schedules",
+            queues=self.url.removesuffix(queue_name(deployment, FUNCTION)),
+            timers_arn=moto.queue_arn(f"{deployment}-timers"),
+            schedule_group=f"{deployment}-runs",
+            schedule_role=f"arn:aws:iam::{moto.ACCOUNT}:role/{deployment}-schedules",
         )
         group = f"/schedule-groups/{self.settings.schedule_group}"
         self.client.send("scheduler", "POST", group, headers={"content-type": "application/json"}, body=b"{}")

@@ -20,42 +20,42 @@ _SEVERAL = re.compile("__+")
 _LAMBDA_CHARS = 64  # AWS's limit for the name of a Lambda
 
 
-def queue_name(mill: str, function_id: str) -> str:
+def queue_name(deployment: str, function_id: str) -> str:
     """The name of a function's queue: letters, digits, hyphens and underscores, one function each.
 
     With `-dead` it has at most 80 characters. The queue of an app's function begins with `app_prefix`.
     """
     app, dot, function = function_id.partition(".")
-    name = f"{app_prefix(mill, app)}{function}" if dot else f"tidemill-{mill}-{_SEVERAL.sub('_', app)}"
+    name = f"{app_prefix(deployment, app)}{function}" if dot else f"tidemill-{deployment}-{_SEVERAL.sub('_', app)}"
     most = QUEUE_CHARS - len(DEAD)
     if "_" not in function_id and len(name) <= most:
         return name
     return f"{name[: most - _DIGITS - 1]}-{_digest(function_id)}"
 
 
-def app_prefix(mill: str, app: str) -> str:
+def app_prefix(deployment: str, app: str) -> str:
     """The prefix of the names of an app's queues, and of no other queue's: permissions use it.
 
     It ends in two underscores, which occur nowhere else in these names.
     """
     if len(app) > _APP_CHARS or _SEVERAL.search(app) or app.endswith("_"):
         app = f"{_SEVERAL.sub('_', app)[: _APP_CHARS - _DIGITS - 1].rstrip('_')}-{_digest(app)}"
-    return f"tidemill-{mill}-{app}__"
+    return f"tidemill-{deployment}-{app}__"
 
 
-def dead_letter_name(mill: str, function_id: str) -> str:
+def dead_letter_name(deployment: str, function_id: str) -> str:
     """The name of a function's dead-letter queue."""
-    return queue_name(mill, function_id) + DEAD
+    return queue_name(deployment, function_id) + DEAD
 
 
-def step_name(mill: str, function_id: str, step_id: str) -> str:
+def step_name(deployment: str, function_id: str, step_id: str) -> str:
     """The name of the resource of a definition's step: its Lambda, or its family of task definitions.
 
     An underscore after the deployment's name distinguishes it from the platform's own Lambdas.
     """
     digest = _digest(f"{function_id}\0{step_id}")
     name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in f"{function_id}_{step_id}")
-    return f"tidemill-{mill}_{name[: _LAMBDA_CHARS - len(f'tidemill-{mill}_') - _DIGITS - 1]}-{digest}"
+    return f"tidemill-{deployment}_{name[: _LAMBDA_CHARS - len(f'tidemill-{deployment}_') - _DIGITS - 1]}-{digest}"
 
 
 def step_mark(step_id: str) -> str:
@@ -77,7 +77,7 @@ def account_of(queues: str) -> str:
 class Settings:
     """The settings that every Lambda of a deployment reads from its environment variables."""
 
-    mill: str  # TIDEMILL_NAME: the deployment's name, such as "prod"
+    deployment: str  # TIDEMILL_NAME: the deployment's name, such as "prod"
     table: str  # TIDEMILL_TABLE
     bucket: str  # TIDEMILL_BUCKET: where large values are kept
     bus: str  # TIDEMILL_BUS: the name of the event bus
@@ -92,10 +92,10 @@ class Settings:
         return account_of(self.queues)
 
     def queue_url(self, function_id: str) -> str:
-        return self.queues + queue_name(self.mill, function_id)
+        return self.queues + queue_name(self.deployment, function_id)
 
     def dead_letter_url(self, function_id: str) -> str:
-        return self.queues + dead_letter_name(self.mill, function_id)
+        return self.queues + dead_letter_name(self.deployment, function_id)
 
 
 def settings(environment: Mapping[str, str]) -> Settings:

@@ -155,7 +155,7 @@ def _executor(functions: load_app.Functions, metrics: Metrics) -> Executor:
     return Executor(
         world.world(),
         functions,
-        mill=world.settings().mill,
+        deployment=world.settings().deployment,
         version=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
         dead=world.dead_letters(),
         metrics=metrics,

@@ -81,7 +81,7 @@ class Executor:
         world: World,
         functions: Mapping[str, AnyFunction],
         *,
-        mill: str,
+        deployment: str,
         version: str,
         dead: DeadLetters,
         metrics: Metrics,
@@ -95,7 +95,7 @@ class Executor:
         registry = OwnRegistry(world.registry, own, version)
         self._world = replace(world, runs=cast("RunStore", self._runs), queue=self._timers, registry=registry)
         self._functions = functions
-        self._by_queue = {queue_name(mill, function_id): function for function_id, function in functions.items()}
+        self._by_queue = {queue_name(deployment, function_id): function for function_id, function in functions.items()}
         self._dead = dead
         self._metrics = metrics
         self._sleep = sleep

@@ -29,11 +29,11 @@ class Metrics:
 
     def __init__(
         self,
-        mill: str,
+        deployment: str,
         write: Callable[[str], object] = _print,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._mill = mill
+        self._deployment = deployment
         self._write = write
         self._now = now
         self._values: dict[str, list[float]] = {}
@@ -60,7 +60,7 @@ class Metrics:
         directive = {"Namespace": NAMESPACE, "Dimensions": [["mill"]], "Metrics": metrics}
         line: dict[str, Any] = {
             "_aws": {"Timestamp": self._now(), "CloudWatchMetrics": [directive]},
-            "mill": self._mill,
+            "mill": self._deployment,
             **{name: value for name, value in about.items() if value is not None},
             **{name: each if len(each) > 1 else each[0] for name, each in values.items()},
         }

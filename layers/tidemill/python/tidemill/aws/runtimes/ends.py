@@ -60,7 +60,9 @@ class Ends:
         if now < stopped_at + task_log.SETTLING:
             self._later(task, body, stopped_at + task_log.SETTLING - now)
             return None
-        stream = task_log.stream_name(step_name(self._places.settings.mill, task.function_id, task.step.id), found.task)
+        stream = task_log.stream_name(
+            step_name(self._places.settings.deployment, task.function_id, task.step.id), found.task
+        )
         try:
             text = task_log.standard_output(self._client, self._log_group, stream)
         except task_log.TooLong:

@@ -76,14 +76,14 @@ class FargateSteps:
         return Handed(self._places.now() + _STARTING + (task.step.timeout or LONGEST))
 
     def request(self, task: Task) -> dict[str, Any]:
-        mill = self._places.settings.mill
+        deployment = self._places.settings.deployment
         return {
             "cluster": self._cluster.arn,
-            "taskDefinition": step_name(mill, task.function_id, task.step.id),
+            "taskDefinition": step_name(deployment, task.function_id, task.step.id),
             "launchType": "FARGATE",
             "count": 1,
             "clientToken": ids.derived(task.function_id, task.run_id, task.step.id, str(task.attempt)),
-            "group": queue_name(mill, task.function_id),
+            "group": queue_name(deployment, task.function_id),
             "startedBy": f"{task.run_id}/{task.attempt}/{step_mark(task.step.id)}",
             "networkConfiguration": {
                 "awsvpcConfiguration": {

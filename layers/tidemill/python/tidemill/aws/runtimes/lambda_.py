@@ -77,7 +77,7 @@ class LambdaSteps:
             said = {"custom": {"tidemill": {**beside, "late_at": self._places.now() + LATE}}}
             return {"x-amz-client-context": base64.b64encode(msgspec.json.encode(said)).decode()}
 
-        name = step_name(settings.mill, task.function_id, task.step.id)
+        name = step_name(settings.deployment, task.function_id, task.step.id)
         reply = self._invoke(task, name, payload, headers, LATE + LONGER)
         answer = self._answer(task, reply) if reply is not None else ELSEWHERE
         if answer == ELSEWHERE:
@@ -91,7 +91,7 @@ class LambdaSteps:
         return self._answer(task, reply)
 
     def _handed(self, task: Task, arn: str) -> Handed:
-        alias = queue_name(self._places.settings.mill, task.function_id)
+        alias = queue_name(self._places.settings.deployment, task.function_id)
         self._invoke(
             task, f"{arn}:{alias}", self._payload(task), lambda: {"x-amz-invocation-type": "Event"}, 10 * SECOND
         )
