@@ -73,8 +73,8 @@ def _resource(existing: lambda_.IFunction, function_id: str, settings: Settings)
     if (resource.runtime, machine) != (f"python{settings.python}", [settings.architecture]):
         raise DeployError(
             f"attach({function_id!r}): this Lambda runs {resource.runtime or 'an image'} on {machine[0]}, the"
-            f" deployment's layer python{settings.python} on {settings.architecture}; give it these, or set tidemill:python"
-            " and tidemill:architecture"
+            f" deployment's layer python{settings.python} on {settings.architecture}; give it these, or set"
+            " tidemill:python and tidemill:architecture"
         )
     if resource.handler == HANDLER:
         raise DeployError(f"attach({function_id!r}): this Lambda is a function already; one Lambda is one of them")

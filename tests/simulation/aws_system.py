@@ -114,7 +114,7 @@ class AwsSystem(System):
     def _unadopted(self) -> bool:
         """Whether a start lies among the dead letters that has not become a run yet."""
         for spec in self.registry.functions():
-            for letter in self.cloud.letters.get(dead_letter_name(MILL, spec.id), []):
+            for letter in self.cloud.letters.get(dead_letter_name(DEPLOYMENT, spec.id), []):
                 found = read_message(letter.body)
                 if isinstance(found, message.Start) and start.takes(spec, found.event):
                     runs = self.stores.runs.of_event(found.event.id)
