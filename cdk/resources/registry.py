@@ -13,7 +13,7 @@ _TIMEOUT = 300  # seconds: a queue's name is free a minute after the last queue 
 
 
 class Registry(Construct):
-    """Answers the custom resources `Custom::TidemillFunction`, in this stack and in those that import the deployment."""
+    """Answers the custom resources `Custom::TidemillFunction`, in this stack and in those that import it."""
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
         super().__init__(scope, id)
