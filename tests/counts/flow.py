@@ -18,8 +18,9 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from counts import pages  # noqa: E402
-from counts.account import NOW, Account  # noqa: E402
+from counts.account import Account  # noqa: E402
 from counts.meter import Used  # noqa: E402
+from support.doubles import NOW  # noqa: E402
 
 from tidemill import App, Concurrency, Context, Debounce, RateLimit, Singleton, Throttle, ids  # noqa: E402
 from tidemill.aws.dynamo import flow_pool  # noqa: E402
