@@ -160,7 +160,7 @@ versions: setup ## the unit tests under every Python found here
 # ---- seeing it work ---------------------------------------------------------------------------
 
 .PHONY: demo
-demo: setup ## run the five examples on real files, long sleeps shortened
+demo: setup ## run the six examples on real files, long sleeps shortened
 	@$(PY) examples/demo.py
 
 .PHONY: bench

@@ -1,4 +1,4 @@
-"""`make demo`: starts `tidemill dev` on the five stories, sends them the events of events/samples over HTTP, follows
+"""`make demo`: starts `tidemill dev` on the six stories, sends them the events of events/samples over HTTP, follows
 their runs to the end, shows what happened when, and looks at what they left behind. Exits 1 if anything is off.
 
 Time is made short by arguments of the events (`day`, `patience`, `minute`); the code is the code that waits for weeks.
@@ -23,12 +23,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from examples.webhooks import senders  # noqa: E402
+
 SAMPLES = ROOT / "events" / "samples"
 TARGETS = ["examples/signup", "examples/video", "examples/invoices", "examples/coordination", "examples/limits"]
+TARGETS += ["examples/webhooks"]
 ENDED = ("completed", "failed", "cancelled", "skipped")
 PATIENCE = 25.0  # seconds, for all of it
 
 Run = dict[str, Any]
+Delivery = senders.Delivery
 
 
 class Server:
@@ -55,6 +61,14 @@ class Server:
             raise SystemExit(f"the events of {sample} were refused: {answer}")
         ids: list[str] = answer["ids"]
         return ids
+
+    def deliver(self, delivery: Delivery, forged: bool = False) -> tuple[int, list[str]]:
+        """Post what a vendor sends; the status, and the ids. `forged`: somebody changes the body on the way."""
+        path, headers, body = delivery
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            connection.request("POST", path, body + b" " if forged else body, headers)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()).get("ids", [])
 
     def runs(self, event_ids: list[str]) -> list[Run]:
         """The runs that these events started, each with its steps."""
@@ -91,6 +105,7 @@ def serving(folder: Path) -> Generator[Server]:
     command = [sys.executable, "-m", "tidemill_local.cli", "dev", *TARGETS, "--port", str(port)]
     command += ["--data", str(folder / "server"), "--no-reload"]
     environment = {**os.environ, "TIDEMILL_EXAMPLES": str(folder / "stories")}
+    environment |= {"STRIPE_SECRET": senders.STRIPE_SECRET, "GITHUB_SECRET": senders.GITHUB_SECRET}
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
@@ -212,6 +227,12 @@ def judge(verdict: Verdict, stories: dict[str, list[Run]]) -> None:
     )
     calls = [("", *call) for call in verdict.rows("model", "SELECT began, ended FROM calls") if len(call) == 2]
     verdict.equal("calls of the model, and never a third at a time", [len(calls), _most(calls) <= 2], [7, True])
+    verdict.equal(
+        "paid invoices in the books", verdict.rows("books", "SELECT * FROM paid"), [["evt_1", "cus_ada", 4900]]
+    )
+    verdict.equal("builds", verdict.files("builds"), ["main.txt"])
+    pushes = [run["status"] for run in stories["webhooks"] if run["function_id"] == "hooks.build"]
+    verdict.equal("of two pushes the last is built", sorted(pushes), ["cancelled", "completed"])
     letters = [name for name in verdict.files("outbox") if "reminder" not in name]
     verdict.equal("letters", letters, ["guide-ada.eml", "guide-bob.eml", "welcome-ada.eml"])
 
@@ -245,6 +266,8 @@ def play(server: Server) -> dict[str, list[Run]]:
     trials = server.send("trials", patience="2s")
     server.until(trials, lambda run: run["status"] == "waiting")
     server.send("first_project")  # ada makes one; bob does not
+    delivered, refused = deliver(server)
+    print(f"\nForged webhooks, and what they were answered: {refused}")
     stories = {"signup": server.ended(signup)}
     show("One event, five functions in two apps; the relay refuses the letter twice", stories["signup"])
     stories["video"] = server.ended(video)
@@ -261,8 +284,26 @@ def play(server: Server) -> dict[str, list[Run]]:
     show("Twelve calls of an API that allows ten a second", stories["deliveries"])
     stories["edits"] = server.ended(edits)
     show("Four edits of two documents: the index is updated twice", stories["edits"])
+    stories["webhooks"] = server.ended(delivered)
+    show("Stripe tells twice of an invoice, GitHub of two pushes", stories["webhooks"])
     server.quiet(["studio.summarize", "library.describe"], 7)
     return stories
+
+
+def deliver(server: Server) -> tuple[list[str], list[int]]:
+    """The ids of what Stripe and GitHub have sent, and what forgers were answered."""
+    invoice = senders.stripe("evt_1", "cus_ada", 4_900, int(time.time()))
+    pushes = [senders.github(f"delivery-{number}", "main", f"{number}" * 40, "1s") for number in (1, 2)]
+    answers = [server.deliver(one) for one in (invoice, invoice, *pushes)]
+    old = senders.stripe("evt_2", "cus_eve", 1, int(time.time()) - 3_600)
+    refused = [
+        server.deliver(invoice, forged=True)[0],
+        server.deliver(old)[0],
+        server.deliver(pushes[0], forged=True)[0],
+    ]
+    if [status for status, _ in answers] != [200] * 4 or refused != [401] * 3:
+        raise SystemExit(f"webhooks were answered {answers}, forged ones {refused}")
+    return [id for _, ids in answers[1:] for id in ids], refused
 
 
 def main() -> int:

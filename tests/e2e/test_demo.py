@@ -17,6 +17,7 @@ def test_the_demo_finds_all_as_it_should_be() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✗" not in done.stdout
+    assert "what they were answered: [401, 401, 401]" in done.stdout
     assert "deliver, 3 attempts → completed" in done.stdout
 
 
@@ -25,6 +26,6 @@ def test_the_demo_tells_what_is_not_as_it_should_be(tmp_path: Path, monkeypatch:
     from examples.demo import Verdict, judge
 
     verdict = Verdict(tmp_path)
-    stories = ("signup", "video", "invoices", "coordination", "recordings", "deliveries", "edits")
+    stories = ("signup", "video", "invoices", "coordination", "recordings", "deliveries", "edits", "webhooks")
     judge(verdict, {story: [] for story in stories})
-    assert len(verdict.wrong) == 19
+    assert len(verdict.wrong) == 22

@@ -1,0 +1,1 @@
+"""Webhooks that prove who sent them: of Stripe and of GitHub."""
