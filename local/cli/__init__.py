@@ -27,7 +27,7 @@ VERBS = {
     "send": "send an event, or many from a file, and watch what they start",
     "invoke": "start one function directly",
     "runs": "list, show, explain, cancel and rerun runs, and their logs",
-    "events": "list and show events",
+    "events": "list, show, export and validate events, compare their schemas",
     "functions": "list and show functions",
     "manifest": "print what apps declare, as JSON",
     "completion": "complete commands, options and names in bash, zsh or fish",

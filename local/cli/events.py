@@ -18,6 +18,7 @@ def fill(parser: Parser) -> None:
     listing = add("list", "list events, newest first")
     listing.add_argument("--name", help="only events of this name")
     listing.add_argument("--user", metavar="ID", help="only events of this user")
+    listing.add_argument("--rejected", action="store_true", help="the rejected events in place of all others")
     lists(listing)
     prints_json(listing, "one event a line")
     asks(listing, _list, "tidemill events list --name order/placed --limit 20")
@@ -27,6 +28,20 @@ def fill(parser: Parser) -> None:
     exporting.add_argument("--since", metavar="TIME", help="received from then on: ISO 8601, or an age such as 2h")
     exporting.add_argument("--until", metavar="TIME", help="received before (now)")
     asks(exporting, _export, "tidemill events export --name order/placed --since 2d")
+
+    from tidemill_local.cli import events_codegen, events_diff, events_validate
+
+    events_diff.fill(add("diff", "say what a change of the schemas breaks, and whom it reaches"))
+    events_validate.fill(add("validate", "say what is wrong with events, each problem by its path"))
+
+    events_codegen.fill(add("codegen", "print types of the events' data: Pydantic models or TypeScript"))
+
+    resend = add("resend", "take a rejected event in after all, under its own id")
+    resend.add_argument("event", metavar="EVENT", help="the event's id")
+    resend.add_argument("data", metavar="JSON", nargs="?", help="in place of the data that was sent; @file or -")
+    resend.add_argument("-v", "--version", dest="v", metavar="V", help="in place of the version that was sent")
+    prints_json(resend, "the event's id")
+    asks(resend, _resend, "tidemill events resend 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     show = add("show", "show one event and the runs that it started")
     show.add_argument("event", metavar="EVENT", help="the event's id")
@@ -42,6 +57,7 @@ def _list(options: Namespace, server: Api) -> int:
         options.limit,
         name=options.name,
         user=options.user,
+        rejected="true" if options.rejected else None,
         after=options.after,
         before=options.before,
         order=options.order,
@@ -82,10 +98,37 @@ def _show(options: Namespace, server: Api) -> int:
         ("user", text.value(event.get("user"))),
         ("version", event.get("v") or ""),
         ("data", text.value(event["data"], 4_000)),
+        *_why(event),
     ]
     print(facts((name, text.clean(fact)) for name, fact in known if fact))
     started = server.get(event_path(options.event, "/runs"))
     print("\n" + (runs.table(started, text.now_ms()) if started else "it started no runs"))
+    return DONE
+
+
+def _why(event: dict[str, Any]) -> list[tuple[str, str]]:
+    """Why it was rejected, each problem by its place."""
+    from tidemill_local.cli import text
+
+    rejected = event.get("rejected")
+    if rejected is None:
+        return []
+    places = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in rejected["errors"])
+    return [("rejected", rejected["error"]), ("problems", places), ("was sent", text.value(rejected["body"], 4_000))]
+
+
+def _resend(options: Namespace, server: Api) -> int:
+    from tidemill_local.cli import text
+    from tidemill_local.cli.arguments import json_object
+    from tidemill_local.cli.http import event_path
+
+    body: dict[str, Any] = {}
+    if options.data is not None:
+        body["data"] = json_object(options.data, "JSON")
+    if options.v is not None:
+        body["v"] = options.v
+    taken = server.post(event_path(options.event, "/resend"), body)
+    print(text.compact(taken) if options.json else text.clean(f"taken in: {taken['id']}"))
     return DONE
 
 

@@ -33,6 +33,12 @@ class Console:
         with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
             print(clean_lines(text), file=self._out, flush=True)
 
+    def _red(self, text: str) -> None:
+        """Something that a person has to see to; in red where the output is a terminal."""
+        line = clean_lines(text)
+        with contextlib.suppress(OSError, ValueError):
+            print(f"\x1b[31m{line}\x1b[0m" if self._out.isatty() else line, file=self._out, flush=True)
+
     def trouble(self, text: str) -> None:
         """Something went wrong, and the server goes on."""
         for line in text.splitlines():
@@ -48,7 +54,10 @@ class Console:
             self.trouble(text)
 
     def event(self, event: Event) -> None:
-        """An event was received."""
+        """An event was received, or rejected."""
+        if event.rejected is not None:
+            self._red(f"! rejected {event.name} ({event.id}): {event.rejected.error}")
+            return
         if self.events and (said := of_event(event)) is not None:
             self._told_of(said)
 
