@@ -1,1 +1,1 @@
-"""The local world: `tidemill dev`, the command line, and the stores and processes behind them."""
+"""The local world: `tidemill dev`, the command line, Mill, and the stores and processes behind them."""

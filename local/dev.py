@@ -1,6 +1,6 @@
-"""`tidemill dev`: everything on one machine.
+"""`tidemill dev`: starts the whole platform on one machine.
 
-The order of things is the start-up time: the zygote is forked first, while this process is small, and imports the
+The order of its steps keeps the start short: the zygote is forked first, while this process is small, and imports the
 engine and the user's code while this process imports its own parts, takes the data folder and the port.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tidemill_local.workers import wire, zygote
 
-PATIENCE = 2.0  # seconds to wait for a port that a server just killed still holds
+PATIENCE = 2.0  # seconds to wait for the port of a server that was just killed
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class DevOptions:
     env_file: str | None = None  # None: `.env`, if there is one
     durable: bool = False
     reload: bool = True
-    events: bool = True  # a line for each event
+    events: bool = True  # one line per event
 
 
 def run(options: DevOptions) -> int:
@@ -44,7 +44,7 @@ def run(options: DevOptions) -> int:
         print(f"tidemill: {error}", file=sys.stderr)  # noqa: T201
         return 1
     finally:
-        forked[1].close()  # the zygote ends, if it has not yet
+        forked[1].close()  # stops the zygote
         with contextlib.suppress(ChildProcessError):
             os.waitpid(forked[0], 0)
 
@@ -98,7 +98,7 @@ def _serve(options: DevOptions, listener: socket.socket, forked: tuple[int, sock
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket; waits a little for a port whose owner was just killed."""
+    """The listening socket; waits a little for the port of a server that was just killed."""
     deadline = time.monotonic() + PATIENCE
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:

@@ -1,4 +1,4 @@
-"""The real clock and the real entropy."""
+"""The real clock and the real source of randomness."""
 
 from __future__ import annotations
 

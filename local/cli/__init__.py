@@ -1,7 +1,7 @@
-"""The command line: `tidemill VERB …`, one module a verb.
+"""The command line: `tidemill VERB …`, one module per verb.
 
-A verb's module is imported when the verb is used, and what it needs (HTTP, the engine, the user's code) when it runs:
-`tidemill send` starts in the time that Python takes to start.
+A verb's module is imported when the verb is used, and its dependencies (HTTP, the engine, the user's code) when it
+runs: `tidemill send` starts in the time that Python takes to start.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VERBS = {
     "destroy": "remove a deployment from AWS",
 }
 
-COMPLETE = "__complete"  # what a shell calls to complete the words that follow (see `completion`)
+COMPLETE = "__complete"  # the command that a shell calls for completions (see `completion`)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def _run(words: list[str]) -> int:
         from tidemill_local.cli.complete import show
 
         return show(words[1:])
-    # Alone: to build the parsers of all others takes longer than most commands.
+    # Only this one: building all parsers takes longer than most commands.
     options = of_verb(verb).parse_args(words[1:]) if verb in VERBS else parser(()).parse_args(words)
     code: int = options.do(options)
     return code
@@ -108,7 +108,7 @@ def _sentence(summary: str) -> str:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: that costs more than everything else here."""
+    """Looks up the version only for `--version`: that costs more than everything else here."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -118,7 +118,7 @@ class _Version(argparse.Action):
 
 
 def _speak_any_text() -> None:
-    """Whatever the terminal's encoding, what it lacks is printed as an escape rather than not at all."""
+    """Print characters that the terminal's encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -130,6 +130,6 @@ def _say(sentence: str) -> None:
 
 
 def _drop_output() -> None:
-    """Nobody reads: let the interpreter's last flush go nowhere, and quietly."""
+    """The reader has gone: discard the interpreter's last flush."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""JSON from the command line: as it stands, from a file (`@file`), or from standard input (`-`)."""
+"""Reads JSON from the command line: an argument itself, a file (`@file`), or standard input (`-`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NoReturn, cast
 from tidemill_local.cli.stop import USAGE, Stop
 from tidemill_local.console.terminal import clean
 
-_AROUND = 20  # characters shown on either side of what is wrong
+_AROUND = 20  # characters shown on either side of the error
 _SHORT = 18  # digits of a whole number that has 64 bits at most, whichever they are
 
 
 def json_argument(text: str, what: str) -> Any:
-    """The value of an argument; `what` names it where it is wrong."""
+    """The value of an argument; `what` names it in errors."""
     if text == "-":
         return json_value(read_text(sys.stdin.buffer.read(), "standard input"), f"{what} (standard input)")
     if text.startswith("@"):
@@ -32,11 +32,11 @@ def json_object(text: str, what: str) -> dict[str, Any]:
 
 
 class NumberError(ValueError):
-    """A number that is too large to be kept; all else is right."""
+    """A number that is too large to store, in otherwise valid JSON."""
 
 
 def json_value(text: str, what: str) -> Any:
-    """Strict JSON. Raises Stop with the place of what is wrong."""
+    """Strict JSON. Raises Stop with the place of the error."""
     try:
         return parse(text)
     except NumberError as error:
@@ -46,7 +46,7 @@ def json_value(text: str, what: str) -> Any:
 
 
 def parse(text: str) -> Any:
-    """Strict JSON. Raises ValueError with what is wrong, and where."""
+    """Strict JSON. Raises ValueError with the error and its place."""
     try:
         value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_no_constant)
     except NumberError:
@@ -116,7 +116,7 @@ def _real(text: str) -> float:
 
 
 def _too_large(text: str) -> NumberError:
-    from tidemill import json_numbers  # it loads the package, which who only sends need not
+    from tidemill import json_numbers  # imported late: `send` does not need the package
 
     at, number = json_numbers.first(text) or (0, "")
     return NumberError(f"{json_numbers.SENTENCE} ({_place(text, at)}: {number})")

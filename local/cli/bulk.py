@@ -1,7 +1,7 @@
-"""Many events from a file, one JSON object a line.
+"""Sends many events from a file with one JSON object per line.
 
-Every line is checked before anything is sent: if one is bad, all that are bad are named by their number, and nothing is
-sent. Each event gets its id here, so an array whose answer was lost is sent again and starts nothing twice.
+Every line is checked before anything is sent: if one is bad, the error names all bad lines, and nothing is sent. Each
+event gets its id here, so that sending an array again whose answer was lost starts nothing twice.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _line(number: int, raw: bytes, event_name: str | None, user: str | None) -> 
 
 
 def _check(event: dict[str, Any]) -> None:
-    """What a look at the event can tell; the server checks the rest."""
+    """A quick check of the event; the server checks the rest."""
     name = event.get("name")
     if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_CHARS:
         raise ValueError(f'name is missing, or is no text of 1 to {EVENT_NAME_CHARS} characters; write {{"name": ...}}')
@@ -136,7 +136,7 @@ def _arrays(lines: list[Line]) -> Iterator[list[Line]]:
 
 
 def _again(api: Api, body: bytes) -> list[str]:
-    """Where the server is away or in trouble, the same events are sent again: their ids say that they are the same."""
+    """Send the same events again if the server is away or fails: their ids make that safe."""
     for pause in _PAUSES:
         try:
             return api.send(body)

@@ -1,7 +1,7 @@
-"""`tidemill deploy|diff|destroy`: thin words for `cdk`, which works just as well.
+"""`tidemill deploy|diff|destroy`: thin wrappers around `cdk`, which works just as well.
 
-Run by a CDK command line of a version that reads what the constructs write, with a Node that is new enough, and with
-this Python first on the path: `cdk.json` says `python`.
+They run a version of the CDK's command line that reads the constructs' assemblies, with a Node that is new enough, and
+with this Python first on the path, because `cdk.json` calls `python`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tidemill_local.cli.stop import FAILED, USAGE, Stop
 if TYPE_CHECKING:
     from argparse import Namespace
 
-CDK = "aws-cdk@2.1148.1"  # what npm calls the latest cannot read the assemblies of aws-cdk-lib 2
+CDK = "aws-cdk@2.1148.1"  # npm's `latest` cannot read the assemblies of aws-cdk-lib 2
 
 
 def fill(parser: Parser, verb: str) -> None:

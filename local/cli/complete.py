@@ -1,8 +1,8 @@
-"""`tidemill __complete WORD …`: what the last of the words may become, a line each: the word, a tab, what it is.
+"""`tidemill __complete WORD …`: prints the completions of the last word, one per line: the word, a tab, its meaning.
 
 Commands, options and choices come from the parsers; functions, events and runs from the server that the other words
-or the environment point at, if it answers within a second. Only words that a shell takes as they are, are offered:
-what others have named cannot get a command into the user's line.
+or the environment point at, if it answers within a second. It offers only words that a shell takes
+without quoting, so that names from elsewhere cannot put a command into the user's line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 1.0  # seconds
 _NEWEST = 30  # runs and events
-_PLAIN = re.compile(r"[\w.,@%+/-]+", re.ASCII)  # no `:` and no `=`, where bash begins another word
+_PLAIN = re.compile(r"[\w.,@%+/-]+", re.ASCII)  # no `:` or `=`, at which bash begins another word
 _STATUSES = ("scheduled", "running", "sleeping", "waiting", "completed", "failed", "cancelled", "skipped")
 
 
@@ -36,12 +36,12 @@ def show(words: list[str]) -> int:
         for word, said in candidates([word for word in words if word != "="]):
             print(f"{word}\t{clean(said)}")
     except Stop:
-        pass  # a server that is away knows no names
+        pass  # without a server there are no names
     return DONE
 
 
 def candidates(words: list[str]) -> Found:
-    """What the last word may become, given those before it."""
+    """The completions of the last word, given those before it."""
     *before, current = words or [""]
     for word, said in _all(before, current):
         if word.startswith(current) and _PLAIN.fullmatch(word):
@@ -66,7 +66,7 @@ def _all(before: list[str], current: str) -> Found:
 
 
 def _here(parser: Parser, rest: list[str], current: str, before: list[str]) -> Found:
-    """Within a command: an option's value, an option, or the argument that is next."""
+    """Within a command: an option's value, an option, or the next argument."""
     options = {name: action for action in parser.actions() for name in action.option_strings}
     asked = options.get(rest[-1]) if rest else None
     if asked is not None and asked.nargs != 0:
@@ -123,7 +123,7 @@ def _starts(function: dict[str, Any]) -> str:
 
 
 def _names(server: Api) -> Found:
-    """Of the events that functions listen for."""
+    """The names of the events that functions listen for."""
     found: dict[str, list[str]] = {}
     for function in server.get("/v1/functions"):
         for trigger in function["triggers"]:

@@ -1,6 +1,6 @@
-"""`tidemill completion SHELL`: what a shell reads to complete commands, options and names.
+"""`tidemill completion SHELL`: prints a shell's script to complete commands, options and names.
 
-Each script hands the words to `tidemill __complete`, which knows them (see `complete`), and falls back to files.
+Each script passes the words to `tidemill __complete` (see `complete`), and falls back to files.
 """
 
 from __future__ import annotations

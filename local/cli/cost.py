@@ -1,4 +1,4 @@
-"""`tidemill cost`: what an app will cost in AWS, line by line, before anyone deploys it."""
+"""`tidemill cost`: estimates the cost of an app in AWS, line by line, before it is deployed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _declared(options: Namespace) -> list[FunctionSpec]:
 
     cwd = Path.cwd()
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no part of the answer
+        with contextlib.redirect_stdout(sys.stderr):  # the user's code may print: keep that out of the answer
             loaded = targets.load(tuple(options.targets), cwd)
             loaded.functions()
             found = specs(*loaded.apps)
@@ -108,7 +108,7 @@ def _object(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> d
 
 
 def _page(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> str:
-    """What it comes to, and for what, stands last: a terminal shows the end of a page."""
+    """The page of the estimate. The total comes last, because a terminal shows the end of a page."""
     from tidemill_local.cli.table import table
     from tidemill_local.cost.estimate import SECTIONS, total
 
@@ -170,7 +170,7 @@ def _price(one: Line) -> str:
 
 
 def _number(word: str) -> int:
-    """As `count`, but nothing is a number too, and thousands may be set apart: 1_000_000."""
+    """Like `count`, but zero is allowed, and digits may be grouped: 1_000_000."""
     digits = word.replace("_", "").replace(",", "")
     return 0 if digits == "0" else count(digits)
 

@@ -1,7 +1,7 @@
 """`python -m tidemill_local.cli.defined PATH`: the definitions of a folder, or of one file, as data.
 
-`{"functions": <their manifest>, "definitions": [...]}`, every field written out. For the constructs, which import no
-engine.
+`{"functions": <their manifest>, "definitions": [...]}`, every field written out. The
+constructs call it, because they import no engine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`tidemill events`: what came in, and what it started."""
+"""`tidemill events`: shows events, and the runs that they started."""
 
 from __future__ import annotations
 
@@ -133,6 +133,6 @@ def _resend(options: Namespace, server: Api) -> int:
 
 
 def _user(event: dict[str, Any]) -> str:
-    """Whichever says best who it was."""
+    """The field that identifies the user best."""
     user: dict[str, Any] = event.get("user") or {}
     return str(next((user[key] for key in ("id", "external_id", "email", "phone") if user.get(key)), ""))

@@ -1,7 +1,7 @@
-"""Follow runs to their end, step by step, without hammering the server.
+"""Follows runs to their end, step by step, with few requests.
 
-A run is asked for again after 20 ms, and while nothing changes ever later, up to half a second: a run of a few
-milliseconds is seen to end at once, and one that sleeps for a week costs two small requests a second.
+It polls a run after 20 ms, and ever later while nothing changes, up to half a second: the end of a short run is seen
+at once, and a run that sleeps for a week costs two small requests a second.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SOONEST, _LATEST, _SLOWER = 0.02, 0.5, 1.5  # seconds, seconds, factor
-_PATIENCE = 15.0  # seconds that a server may be away, as when it is restarted
-_APPEARS = 3.0  # seconds: elsewhere than on this machine, an event and its runs appear a little later
+_PATIENCE = 15.0  # seconds that a server may be away during a restart
+_APPEARS = 3.0  # seconds: on a remote server an event and its runs appear a little later
 
 
 class Screen(Protocol):
-    """Where the runs are shown as they grow."""
+    """Displays the runs while they proceed."""
 
     def show(self, runs: list[Run]) -> None: ...
 
@@ -30,7 +30,7 @@ class Screen(Protocol):
 
 
 class Pace:
-    """How long to rest before the next look."""
+    """The pause before the next poll."""
 
     def __init__(self) -> None:
         self._rest = _SOONEST
@@ -39,7 +39,7 @@ class Pace:
         self._rest = _SOONEST
 
     def rest(self, cost: float = 0.0) -> None:
-        """`cost`: seconds that the last look took; a costly one is not repeated at once."""
+        """`cost`: seconds that the last poll took; a slow poll is not repeated at once."""
         sleep(max(self._rest, min(4 * cost, _LATEST)))
         self._rest = min(self._rest * _SLOWER, _LATEST)
 
@@ -60,7 +60,7 @@ def of_event(api: Api, event_id: str, pace: Pace) -> list[str]:
 
 
 def follow(api: Api, run_ids: list[str], screen: Screen, pace: Pace) -> list[Run]:
-    """Show these runs until all have ended, and return them as they are then."""
+    """Show these runs until all have ended, and return their final state."""
     runs: dict[str, Run] = {}
     try:
         for _ in _looks(api, run_ids, runs, pace):
@@ -78,7 +78,7 @@ def failed(runs: list[Run]) -> bool:
 
 
 def _looks(api: Api, run_ids: list[str], runs: dict[str, Run], pace: Pace) -> Iterator[None]:
-    """Look at every run that has not ended; once for each yield."""
+    """Poll every run that has not ended; once per yield."""
     open_ = list(run_ids)
     while open_:
         before = monotonic()
@@ -94,7 +94,7 @@ def _looks(api: Api, run_ids: list[str], runs: dict[str, Run], pace: Pace) -> It
 
 
 def _patiently(api: Api, path: str, pace: Pace) -> Any:
-    """Ask, with patience for a server that is being restarted."""
+    """Call the server, with retries while it restarts."""
     deadline = monotonic() + _PATIENCE
     while True:
         try:
@@ -106,5 +106,5 @@ def _patiently(api: Api, path: str, pace: Pace) -> Any:
 
 
 def _mark(run: Run | None) -> Any:
-    """What tells that a run has moved on."""
+    """The fields that show whether a run has changed."""
     return None if run is None else (run["status"], len(run["journal"]))

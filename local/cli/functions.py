@@ -1,4 +1,4 @@
-"""`tidemill functions`: what can run."""
+"""`tidemill functions`: shows and validates functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _TIMES = frozenset({"first", "cap", "timeout", "start", "finish", "period"})  # milliseconds
-_ELSEWHERE = ("id", "triggers", "flow", "places", "versions")  # said in other words; `versions` has no effect yet
+_ELSEWHERE = ("id", "triggers", "flow", "places", "versions")  # shown in other lines; `versions` has no effect yet
 
 
 def fill(parser: Parser) -> None:
@@ -41,7 +41,7 @@ def _list(options: Namespace, server: Api) -> int:
 
 
 def _table(functions: list[dict[str, Any]]) -> str:
-    """What is said of places is left out where nobody has any."""
+    """The columns of places are omitted if no function has any."""
     from tidemill_local.cli.table import table
 
     limited = any(function["places"] for function in functions)
@@ -74,7 +74,7 @@ def _show(options: Namespace, server: Api) -> int:
 def _facts(function: dict[str, Any]) -> list[tuple[str, str]]:
     told = [("function", function["id"])]
     told += [("started by", _trigger(trigger)) for trigger in function["triggers"]] or [("started by", "invoke alone")]
-    limits = {name: fact for name, fact in function["flow"].items() if name != "concurrency"}  # its places say it
+    limits = {name: fact for name, fact in function["flow"].items() if name != "concurrency"}  # its places show it
     for name, fact in {**function, **limits}.items():
         if name not in _ELSEWHERE and fact not in (None, [], {}, ""):
             told.append((name.replace("_", " "), _words(fact)))
@@ -82,7 +82,7 @@ def _facts(function: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def known(server: Api, ask: Callable[[], Any], function_id: str) -> Any:
-    """The answer about a function; where there is none of that id, the error names the ids that are like it."""
+    """The server's answer about a function; the error for an unknown id suggests similar ids."""
     from tidemill_local.cli.http import Refusal
 
     try:
@@ -97,7 +97,7 @@ def known(server: Api, ask: Callable[[], Any], function_id: str) -> Any:
 
 
 def _words(fact: Any, name: str = "") -> str:
-    """A setting as people say it: times in their units, what is left open not at all."""
+    """A setting in words: durations with units, without fields that are not set."""
     from tidemill_local.cli import text
 
     if isinstance(fact, dict):
@@ -113,7 +113,7 @@ def _words(fact: Any, name: str = "") -> str:
 
 
 def _in_use(limit: dict[str, Any]) -> str:
-    """Of a limit with a key there is no total to compare with: each value has its own."""
+    """The places in use. A limit with a key has no total to compare with: each value has its own."""
     return f"{limit['used']}" + ("" if limit["key"] else f"/{limit['limit']}")
 
 

@@ -1,4 +1,4 @@
-"""Calls to a Tidemill server: the standard library's HTTP over one connection that is kept open."""
+"""Calls a Tidemill server, with the standard library's HTTP over one kept-alive connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0  # seconds
 MOST = 1_000  # of a list in one answer
-_PLAIN = re.compile(r"[A-Za-z0-9_.~:@+-]+")  # what every server and proxy hands on as it is
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:@+-]+")  # characters that every server and proxy passes on unchanged
 _COMMANDS = {
     "GET /v1/functions": "functions list",
     "GET /v1/runs": "runs list",
@@ -28,7 +28,7 @@ _STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 class Refusal(Stop):
-    """The server answered with an error. `status` is HTTP's, `body` all that it said."""
+    """The server answered with an error: its HTTP `status` and its `body`."""
 
     def __init__(self, status: int, sentence: str, body: Mapping[str, Any]) -> None:
         super().__init__(USAGE if status == 501 else FAILED, sentence)
@@ -37,7 +37,7 @@ class Refusal(Stop):
 
 
 class Unreachable(Stop):
-    """Nothing answers, or what answers is no Tidemill. `lost`: what was sent may have been taken in all the same."""
+    """No server answers, or one that is not Tidemill. `lost`: the request may have been carried out all the same."""
 
     def __init__(self, sentence: str, lost: bool = False) -> None:
         super().__init__(UNREACHABLE, sentence + ("; it may have been taken in all the same" if lost else ""))
@@ -63,7 +63,7 @@ class Api:
 
     @property
     def local(self) -> bool:
-        """Whether the server is on this machine, where everything is visible with the answer."""
+        """Whether the server is on this machine, where results are visible with the answer."""
         return self._connection.host in ("127.0.0.1", "localhost", "::1")
 
     def get(self, path: str, **query: Any) -> Any:
@@ -115,7 +115,7 @@ class Api:
         return self._understood(status, answer)
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """One call; once more where a connection that was kept open turns out to have been closed meanwhile."""
+        """One call; repeated once if the kept-alive connection was closed meanwhile."""
         again = self._used and method == "GET"
         try:
             self._connection.request(method, self._prefix + path, body, self._headers)
@@ -149,7 +149,7 @@ def _in_commands(status: int, sentence: str) -> str:
 
 
 def event_path(event_id: str, what: str = "") -> str:
-    """The path of an event, or of what hangs on it ("/runs"); an id that a path might not carry stands in the query."""
+    """The path of an event, or below it ("/runs"). An id that a path cannot hold goes into the query."""
     if event_id.strip(".") and _PLAIN.fullmatch(event_id):
         return f"/v1/events/{event_id}{what}"
     return f"/v1/events/-{what}{_query({'id': event_id})}"
@@ -173,7 +173,7 @@ def _connection(url: str, timeout: float) -> tuple[HTTPConnection, str]:
 
 
 def _object(answer: bytes) -> dict[str, Any]:
-    """The JSON object of an answer; empty if it is none."""
+    """The JSON object of an answer; empty for anything else."""
     try:
         value = json.loads(answer)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`tidemill init`: a first app, its test and an event, and a definition with its steps, ready for `tidemill dev`."""
+"""`tidemill init`: writes a first app with a test and an event, and a definition with its steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _init(options: Namespace) -> int:
     folder = Path(options.folder)
     files = {folder / _named(template): template.read_bytes() for template in sorted(_TEMPLATES.rglob("*.tmpl"))}
     if (folder / _IGNORED).exists():
-        del files[folder / _IGNORED]  # a repository of its own has one
+        del files[folder / _IGNORED]  # a separate repository has one
     there = [str(file) for file in files if file.exists()]
     if there:
         raise Stop(FAILED, f"{', '.join(there)}: there already, and nothing is overwritten; name another folder")

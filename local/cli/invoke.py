@@ -38,7 +38,7 @@ def _invoke(options: Namespace, server: Api) -> int:
 
 
 def started_run(options: Namespace, server: Api, started: dict[str, Any]) -> int:
-    """What is said about a run that this command has started: its id, or with --wait all of it."""
+    """The output about a run that this command has started: its id, or with --wait the whole run."""
     if not options.wait:
         print(json.dumps(started) if options.json else started["run_id"])
         return DONE

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tidemill_local.cli.http import Api
 
 _PAGE = 1_000
-_AFTER = 3  # looks after the end of a run: elsewhere than on this machine a line appears a little later
+_AFTER = 3  # polls after a run's end: on a remote server a line appears a little later
 
 
 def show(options: Namespace, server: Api) -> int:
@@ -39,7 +39,7 @@ def show(options: Namespace, server: Api) -> int:
 
 
 class _Tail:
-    """A log that grows: its last page is asked for again, and what was seen of it is left out."""
+    """A growing log: its last page is read again, without the lines seen before."""
 
     def __init__(self, server: Api, path: str) -> None:
         self._server = server
@@ -48,7 +48,7 @@ class _Tail:
         self._seen: Counter[str] = Counter()  # of the last page
 
     def more(self) -> Iterator[dict[str, Any]]:
-        while True:  # ends: each page begins after the one before
+        while True:  # terminates: each page begins after the one before
             lines, cursor = self._server.page(self._path, limit=_PAGE, cursor=self._cursor)
             yield from self._new(lines)
             if cursor is None:
@@ -57,7 +57,7 @@ class _Tail:
             self._cursor, self._seen = cursor, Counter()
 
     def _new(self, lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Lines that were not there before; a log may say the same twice, and in AWS a line may come in between."""
+        """The new lines of a page; a log may repeat a line, and in AWS a line may be inserted between others."""
         before = self._seen.copy()
         for line in lines:
             said = text.compact(line)

@@ -1,4 +1,4 @@
-"""`tidemill manifest`: what apps declare, as JSON, for those who do not import their code."""
+"""`tidemill manifest`: prints the declarations of apps as JSON, for readers that do not import their code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _manifest(options: Namespace) -> int:
 
     cwd = Path.cwd()
     try:
-        # What the user's code prints must not get into the JSON.
+        # The user's code may print: that must not get into the JSON.
         with contextlib.redirect_stdout(sys.stderr):
             loaded = targets.load(tuple(options.targets), cwd)
             loaded.functions()

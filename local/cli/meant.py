@@ -1,4 +1,4 @@
-"""Which of the names there are somebody may have meant, for the end of an error's sentence."""
+"""Suggests similar names for the end of an error sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LIKE = 0.7  # of 1
 
 
 def meant(word: str, names: Iterable[str]) -> str:
-    """`; did you mean list?`, or nothing where no name is like the word."""
+    """`; did you mean list?`, or nothing if no name is similar."""
     from difflib import get_close_matches
 
     like = get_close_matches(word, list(names), n=3, cutoff=_LIKE)

@@ -23,9 +23,9 @@ DEFAULT_URL = "http://127.0.0.1:8288"
 class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
-        self.register("type", None, _given)  # of every argument that names no type of its own
+        self.register("type", None, _given)  # the type of every argument that names none
         self.example = ""
-        self.hands_on = False  # all words are another program's: they are in `words`, unread
+        self.hands_on = False  # all words are for another program: they go to `words` unparsed
 
     def format_help(self) -> str:
         self.epilog = f"example:\n  {self.example}" if self.example else None
@@ -44,11 +44,11 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def actions(self) -> list[argparse.Action]:
-        """Its options and arguments, in order; the commands below it are one of them."""
+        """The parser's options and arguments, in order; its subcommands are one of them."""
         return self._actions
 
     def commands(self) -> dict[str, Parser]:
-        """The commands below it."""
+        """The parser's subcommands."""
         choices: list[object] = [action.choices for action in self._actions]
         found = [cast("dict[str, Parser]", one) for one in choices if isinstance(one, dict)]
         return found[0] if found else {}
@@ -66,13 +66,13 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Made for every option that is added: so it does not import shutil to find out how wide the terminal is."""
+    """argparse makes one for every option, so it does not import shutil for the terminal's width."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, max_help_position=28, width=_width(), **settings)
 
     def _format_action(self, action: argparse.Action) -> str:
-        if isinstance(action.choices, dict):  # commands: the title says what they are
+        if isinstance(action.choices, dict):  # subcommands: the title describes them
             self._dedent()
             shown = "".join(map(self._format_action, self._iter_indented_subactions(action)))
             self._indent()
@@ -88,14 +88,14 @@ def _width() -> int:
 
 
 def does(parser: Parser, do: Do, example: str) -> Parser:
-    """What the command does, and an example that works as it stands."""
+    """Describe a command: its summary, and an example that works as it is."""
     parser.set_defaults(do=do)
     parser.example = example
     return parser
 
 
 def group(parser: Parser, example: str) -> Callable[[str, str], Parser]:
-    """Commands below a verb: the answer adds one, `add(name, summary)`."""
+    """Add subcommands to a verb; returns a function that adds one, `add(name, summary)`."""
     parser.example = example
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
 
@@ -107,7 +107,7 @@ def group(parser: Parser, example: str) -> Callable[[str, str], Parser]:
 
 
 def asks(parser: Parser, do: Ask, example: str, *, sends: bool = False) -> Parser:
-    """As `does`, for a command that talks to a server: its options, and a connection that is closed in the end."""
+    """Like `does`, for a command that calls a server: adds the options, and closes the connection at the end."""
     options = parser.add_argument_group("server")
     options.add_argument(
         "--url",
@@ -145,7 +145,7 @@ def lists(parser: Parser) -> None:
 
 
 def _given(text: str) -> str:
-    """A name, an id, a file: none is empty, and none has a NUL, which would be told as something else further on."""
+    """The type of a name, an id or a file: not empty, and without a NUL, which would cause unclear errors later."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty; leave it out, or write what it is to be")
     if "\0" in text:

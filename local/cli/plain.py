@@ -1,7 +1,7 @@
-"""`python -m tidemill_local.cli.plain`: what a plain handler is declared with, checked and as the platform keeps it.
+"""`python -m tidemill_local.cli.plain`: checks the declaration of a plain handler, and prints its manifest.
 
-JSON in, the manifest of one function out. For the constructs, which import no engine: `{"id", "on", "options"}`, where
-what is no JSON of its own is an object that names its class: `{"$": "Cron", "expr": "0 9 * * *"}`.
+The constructs call it, because they import no engine. The input is `{"id", "on", "options"}` as JSON, where a value
+that JSON lacks is an object that names its class: `{"$": "Cron", "expr": "0 9 * * *"}`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def main() -> int:
 
 
 def plain_spec(function_id: str, on: Any, options: dict[str, Any]) -> FunctionSpec:
-    """A function outside of any app: its id is used as given. Raises DeclarationError."""
+    """A function outside of any app, with the given id. Raises DeclarationError."""
 
     def handler(context: Any) -> None:
-        """Stands for the handler, which is not on this machine."""
+        """A placeholder for the handler, which is not on this machine."""
 
     spec = declared(function_id, handler, on, {"name": function_id, **options, "id": function_id}).spec
     return msgspec.structs.replace(spec, id=function_id)

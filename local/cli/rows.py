@@ -1,4 +1,4 @@
-"""Lists: a table for people, one JSON object a line for programs."""
+"""Prints lists: a table for people, one JSON object per line for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def show(
     options: Namespace, found: Iterable[dict[str, Any]], table: Callable[[list[dict[str, Any]]], str], nothing: str
 ) -> int:
-    """Print what was found; JSON as it comes, page after page."""
+    """Print the rows; JSON is printed page by page."""
     if options.json:
         for row in found:
             print(text.compact(row))

@@ -1,4 +1,4 @@
-"""The id of a run as people write it: whole, or its last 8 characters, which stand for it among the newest 1,000."""
+"""Resolves a run's id on the command line: the whole id, or its last 8 characters among the newest 1,000 runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from tidemill_local.cli.http import Api
 
 SHORT = 8  # characters, as `tidemill dev` shows them
-_NEWEST = 1_000  # runs among which they are looked for
+_NEWEST = 1_000  # the newest runs, which a short id is searched in
 
 
 def asked(server: Api, given: str, ask: Callable[[str], Any]) -> Any:
-    """What `ask` answers, which is given the path of the run. Where no run has that id, the error names ids like it."""
+    """The result of `ask`, called with the run's path. The error for an unknown id suggests similar ids."""
     from tidemill_local.cli.http import Refusal, part
 
     run_id = whole(server, given) if len(given) == SHORT else given

@@ -1,4 +1,4 @@
-"""`tidemill runs`: what has run, what runs, and what became of it."""
+"""`tidemill runs`: lists, shows, cancels and reruns runs."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _logs(options: Namespace, server: Api) -> int:
 
 
 def _event_of(server: Api, run: dict[str, Any]) -> dict[str, Any] | None:
-    """The event that started a run; None where it is not kept any more."""
+    """The event that started a run; None if it has expired."""
     from tidemill_local.cli.http import Refusal, event_path
 
     if not run["event_ids"]:

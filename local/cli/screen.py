@@ -1,4 +1,4 @@
-"""How runs are shown while they grow: redrawn in place on a terminal, line after line anywhere else."""
+"""Displays runs while they proceed: redrawn in place on a terminal, line by line anywhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tidemill_local.cli.story import Run
 
 _VALUE = 60  # characters of a step's value
-_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # what terminals do at the end of a line
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # control sequence: clear to the end of the line
 
 
 def screen() -> Screen:
@@ -26,7 +26,7 @@ def screen() -> Screen:
 
 
 class Silent:
-    """For programs, which want the end alone."""
+    """No display, for programs that read only the end."""
 
     def show(self, runs: list[Run]) -> None:
         """Nothing to see."""
@@ -36,7 +36,7 @@ class Silent:
 
 
 class Appended:
-    """A line for whatever has changed since the last look."""
+    """Prints a line for each change since the last poll."""
 
     def __init__(self) -> None:
         self._runs: dict[str, str] = {}  # by run: its status
@@ -49,7 +49,7 @@ class Appended:
         sys.stdout.flush()
 
     def close(self, runs: list[Run]) -> None:
-        """All has been said."""
+        """Nothing remains to be printed."""
 
     def _news(self, run: Run) -> list[str]:
         now = text.now_ms()
@@ -66,14 +66,14 @@ class Appended:
     def _steps_news(self, run: Run, now: int) -> Iterator[str]:
         resting = story.rests(run)
         for step in run["steps"]:
-            # When a step is tried again is known a moment after it failed: such a one is shown at the second look.
+            # The time of a retry is known a moment after the failure: show such a step at the second poll.
             known = step["status"] != "retrying" or step["id"] in resting
             mark = (step["status"], step["attempts"])
             if (known or not self._changed(run, f"?{step['id']}", mark)) and self._changed(run, step["id"], mark):
                 yield "  ".join(cell for cell in _step(step, resting, now) if cell)
 
     def _changed(self, run: Run, what: str, mark: tuple[str, int]) -> bool:
-        """Whether it is another than at the last look."""
+        """Whether the value differs from that of the last poll."""
         key = (run["run_id"], what)
         changed = self._marks.get(key) != mark
         self._marks[key] = mark
@@ -81,13 +81,13 @@ class Appended:
 
 
 class Redrawn:
-    """The runs with their steps, as they stand, drawn over what was drawn before."""
+    """Draws the runs with their steps over the previous drawing."""
 
     def __init__(self) -> None:
         self._drawn: list[str] = []
 
     def show(self, runs: list[Run]) -> None:
-        """As much as the screen holds, each line cut where the screen ends: what wraps could not be drawn over."""
+        """As much as fits the screen, each line cut at its edge: a wrapped line could not be drawn over."""
         lines = _lines(runs)[-(shutil.get_terminal_size().lines - 1) :]
         if lines != self._drawn:
             self._draw(lines, _NO_WRAP, _WRAP)
@@ -129,7 +129,7 @@ def _steps(run: Run, now: int) -> list[str]:
 
 
 def _step(step: Run, resting: dict[str, Run], now: int, apart: bool = False) -> tuple[str, str, str, str]:
-    """A step in four cells: name, status, how long it took, what came of it unless that has lines of its own."""
+    """A step in four cells: name, status, duration, and its result unless that has separate lines."""
     attempts = f", attempt {step['attempts']}" if step["attempts"] > 1 else ""
     lasted = text.between(step["started_at"], step["ended_at"])
     rest = resting.get(step["id"])

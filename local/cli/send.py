@@ -1,4 +1,4 @@
-"""`tidemill send`: an event, or a file of them, and with --wait what they start."""
+"""`tidemill send`: sends an event or a file of events, and with --wait follows their runs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _file(options: Namespace, server: Api) -> list[str]:
 
 
 def _watch(options: Namespace, server: Api, ids: list[str]) -> int:
-    """Event after event, in the order in which they were sent."""
+    """Follow the runs of each event, in the order of sending."""
     from tidemill_local.cli.follow import Pace, failed, follow, of_event
     from tidemill_local.cli.screen import Silent, screen
     from tidemill_local.cli.text import compact
@@ -96,7 +96,7 @@ def _watch(options: Namespace, server: Api, ids: list[str]) -> int:
 
 
 def _meant(options: Namespace, server: Api) -> str:
-    """Of the names that functions listen for, those like the one that was sent."""
+    """The names that functions listen for and that are similar to the one sent."""
     from tidemill_local.cli.meant import meant
 
     heard = {trigger.get("name") or "" for one in server.get("/v1/functions") for trigger in one["triggers"]}

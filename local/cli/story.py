@@ -1,4 +1,4 @@
-"""A run as people read it: what it is, its steps in order, how it ended."""
+"""Prints a run for people: its facts, its steps in order, and its end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ ENDED = frozenset({"completed", "failed", "cancelled", "skipped"})
 BAD = frozenset({"failed", "cancelled"})
 
 _VALUE = 80  # characters of a value in a table
-_WHOLE = 400  # of one that has lines of its own
+_WHOLE = 400  # of a value on separate lines
 _BENEATH = 8  # columns to the left of those
-_NARROW = 100  # columns; a terminal with less has none for what matters least
+_NARROW = 100  # columns; a narrower terminal omits the least important cells
 _STEP = ("STEP", "KIND", "STATUS", "ATTEMPTS", "TOOK", "OUTPUT")
 
 
 def timeline(run: Run, now: int, event: Run | None = None, why: str = "") -> str:
-    """Everything about one run; `event`: the first that started it, where it is known; `why` it is not running."""
+    """Everything about one run. `event`: the first that started it, if known; `why`: why it is not running."""
     from tidemill_local.cli.table import facts
 
     told = [*_facts(run, now, event), ("why", text.clean(why))]
@@ -31,7 +31,7 @@ def timeline(run: Run, now: int, event: Run | None = None, why: str = "") -> str
 
 
 def summary(run: Run, now: int) -> str:
-    """How a run stands, in a few words: `completed in 2.4 s`, `sleeping until 07:31:05 UTC, in 12 s`."""
+    """The state of a run in a few words: `completed in 2.4 s`, `sleeping until 07:31:05 UTC, in 12 s`."""
     status = str(run["status"])
     words = text.colored(status)
     if status == "completed" or status == "failed":
@@ -44,7 +44,7 @@ def summary(run: Run, now: int) -> str:
 
 
 def between_attempts(run: Run, now: int) -> str:
-    """Of a run whose code between steps has failed and is tried again: which attempt, when again, and the error."""
+    """For a run whose code between steps failed and is retried: the attempt, the time of the next, and the error."""
     last: Run = run["journal"][-1] if run["journal"] and run["status"] not in ENDED else {"type": ""}
     again = text.ms_of(last["retry_at"]) if last["type"] == "attempt_failed" else None
     if again is None:
@@ -62,12 +62,12 @@ def rests(run: Run) -> dict[str, Run]:
 
 
 def detail(step: Run, rest: Run | None, now: int, most: int = _VALUE) -> str:
-    """What is worth saying about a step beyond its status: its value, its error, or what it waits for."""
+    """The details of a step beyond its status: its value, its error, or what it waits for."""
     status = step["status"]
     wake = text.ms_of(rest["until"]) if rest else None
     if step.get("error") and status in ("failed", "retrying"):
         again = f"again at {text.until(wake, now)}: " if wake is not None and status == "retrying" else ""
-        return again + text.shortened(error_line(step["error"]), most)  # what is cut off is the error's end
+        return again + text.shortened(error_line(step["error"]), most)  # only the end of the error is cut off
     if rest and status in ("sleeping", "waiting"):
         name = f"for {text.clean(rest['name'])} " if rest.get("name") and step["kind"] != "map" else ""
         return (name + (f"until {text.until(wake, now)}" if wake is not None else "")).strip()
@@ -79,7 +79,7 @@ def error_line(error: Run) -> str:
 
 
 def error_block(error: Run) -> str:
-    """The error, and the last lines of where it came from."""
+    """The error, and the last lines of its stack."""
     where = f" (step {text.clean(error['step_id'])})" if error.get("step_id") else ""
     return "\n".join([error_line(error) + where, *_stack(error)])
 
@@ -89,7 +89,7 @@ def _stack(error: Run) -> list[str]:
 
 
 def reason(why: Run) -> str:
-    """Why a run is not running: the sentence, then its details, one a line."""
+    """Why a run is not running: the sentence, then its details, one per line."""
     from tidemill_local.cli.table import facts
 
     told = [("run", why["run_id"]), ("status", text.colored(why["status"])), ("code", why["code"])]
@@ -147,7 +147,7 @@ def _step(step: Run, rest: Run | None, now: int) -> tuple[object, ...]:
 
 
 def beneath(step: Run, rest: Run | None, now: int, stack: bool = True) -> list[str]:
-    """What has lines of its own beneath a step: why it failed or what is next on a terminal, and where it failed."""
+    """The lines beneath a step: its error or what comes next, on a terminal, and the place of the failure."""
     lines = fitted([detail(step, rest, now, _WHOLE)]) if has_own_lines(step, rest) else []
     if stack and step["status"] == "failed" and step.get("error"):
         lines += fitted(_stack(step["error"]))
@@ -155,12 +155,12 @@ def beneath(step: Run, rest: Run | None, now: int, stack: bool = True) -> list[s
 
 
 def has_own_lines(step: Run, rest: Run | None) -> bool:
-    """Whether what is said about a step would be cut where it matters: a file and a program get it in its row."""
+    """Whether a step's details get separate lines, because its row would be cut; files and programs get whole rows."""
     return text.columns() > 0 and (bool(step.get("error")) or bool(rest and rest.get("name")))
 
 
 def fitted(lines: list[str]) -> list[str]:
-    """These lines as a terminal has room for them below a step; what goes on keeps the line's indent."""
+    """These lines, wrapped for the terminal below a step; continued lines keep the indent."""
     from tidemill_local.cli.table import wrapped
 
     if not text.columns():

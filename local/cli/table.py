@@ -1,7 +1,7 @@
 """Tables and facts for people, laid out by rich: aligned, and on a terminal no wider than it.
 
-Rich takes 50 ms to import: a command imports this module when it has something to lay out. Every cell is cleaned and
-handed over as it is, so what others wrote is no markup.
+Rich takes 50 ms to import: a command imports this module when it has something to lay out. Every cell is cleaned
+and passed as plain text, so that text from others is not markup.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _JSON = frozenset({"event", "data", "output"})  # facts whose values are shown i
 
 
 class Layout(TypedDict, total=False):
-    """Columns by name: `cut` and `wrap` are narrowed where the terminal has no room. `head`: the header is shown."""
+    """Columns by name: `cut` and `wrap` are narrowed if the terminal lacks room. `head`: the header is shown."""
 
     cut: Sequence[str]
     wrap: Sequence[str]
@@ -39,7 +39,7 @@ class Layout(TypedDict, total=False):
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], indent: str = "", **layout: Unpack[Layout]) -> str:
-    """Aligned columns. Where the terminal has no room, those of `cut` and `wrap` are narrowed, the widest first."""
+    """Aligned columns. If the terminal lacks room, those of `cut` and `wrap` are narrowed, the widest first."""
     cut, wrap, right = layout.get("cut", ()), layout.get("wrap", ()), layout.get("right", ())
     head = layout.get("head", True)
     cells = [[text.clean(cell) for cell in row] for row in rows]
@@ -55,7 +55,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], indent: str =
 
 
 def facts(pairs: Iterable[tuple[str, str]], width: int = 9) -> str:
-    """A name and what there is to say about it, a pair a line; what is long goes on below where it began."""
+    """Names and values, one pair per line; a long value continues below its start."""
     made = Table.grid(padding=(0, 1, 0, 0))
     made.add_column(min_width=width, style="dim", no_wrap=True)
     made.add_column(overflow="fold")
@@ -65,7 +65,7 @@ def facts(pairs: Iterable[tuple[str, str]], width: int = 9) -> str:
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """A line, cut between words into lines that may be so many columns wide; all begin where it begins."""
+    """A line, wrapped between words to a number of columns; all lines have its indent."""
     words = line.lstrip(" ")
     indent = line[: len(line) - len(words)]
     room = max(width - len(indent), 20)
@@ -73,7 +73,7 @@ def wrapped(line: str, width: int) -> list[str]:
 
 
 def _fact(name: str, fact: str) -> Text:
-    """`fact` may hold the colors of `text.colored`: it is clean, or was cleaned where it was made."""
+    """`fact` may contain the colors of `text.colored`: it is clean already."""
     made = Text.from_ansi(fact) if "\x1b" in fact else Text(fact)
     if name in _JSON:
         JSONHighlighter().highlight(made)
@@ -81,7 +81,7 @@ def _fact(name: str, fact: str) -> Text:
 
 
 def _plain(rows: list[list[str]], indent: str, right: list[bool]) -> str:
-    """For a program or a file, which has room for all, and may have asked for 100,000 rows: rich takes 0.8 ms a row."""
+    """A table for a program or a file, without narrowing, for up to 100,000 rows: rich would take 0.8 ms a row."""
     widths = [max(map(text.width, column)) for column in zip(*rows, strict=True)]
 
     def padded(cell: str, to: int, right: bool) -> str:

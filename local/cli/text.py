@@ -1,4 +1,4 @@
-"""How things look to people: times, durations, values. Colors only on a terminal that wants them."""
+"""Formats times, durations and values for people. Colors only on a terminal that wants them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLORS = {
     "completed": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow", "retrying": "yellow",
     "running": "cyan", "sleeping": "blue", "waiting": "blue", "scheduled": "magenta",
 }  # fmt: skip
-_NUMBERS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}  # as terminals have them
+_NUMBERS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}  # terminals' codes
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
@@ -27,7 +27,7 @@ def now_ms() -> int:
 
 
 def ms_of(iso: str | None) -> int | None:
-    """Milliseconds since the epoch of a time as the API writes it."""
+    """Milliseconds since the epoch, from a time in the API's format."""
     if not iso:
         return None
     return round(datetime.fromisoformat(iso).timestamp() * 1_000)
@@ -52,7 +52,7 @@ def between(start: str | None, end: str | None) -> str:
 
 
 def ago(iso: str | None, now: int) -> str:
-    """`12 s ago`, up to a day; a date and time beyond."""
+    """`12 s ago`, up to a day; a date and time for older ones."""
     at = ms_of(iso)
     if at is None:
         return ""
@@ -83,7 +83,7 @@ def value(anything: Any, most: int = 0) -> str:
 
 
 def compact(anything: Any) -> str:
-    """JSON on one line, in characters that the terminal or file has."""
+    """JSON on one line, in characters that the output's encoding has."""
     plain = json.dumps(anything, ensure_ascii=not _unicode(sys.stdout), separators=(", ", ": "))
     if plain.isprintable():
         return plain
@@ -91,7 +91,7 @@ def compact(anything: Any) -> str:
 
 
 def _escaped(char: str) -> str:
-    """As JSON may write it: the value is the same."""
+    """The JSON with escapes for some characters; the value is the same."""
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
 
@@ -113,17 +113,17 @@ def width(text: str) -> int:
 
 
 def columns() -> int:
-    """How wide a line may be; 0: as wide as it likes, because a program or a file reads it."""
+    """The greatest width of a line; 0: unlimited, for a program or a file."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 0
 
 
 def colors() -> bool:
-    """Whether whoever reads sees colors, and wants them."""
+    """Whether the output shows colors, and the user wants them."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def color_of(status: str) -> str:
-    """The color of a status, whatever is said after its first word; "" for any other text."""
+    """The color of a status, by its first word; "" for any other text."""
     return _COLORS.get(status.partition(",")[0], "")
 
 

@@ -1,4 +1,4 @@
-"""`tidemill functions validate`: what is wrong with definition files, each problem by its path; or what is right."""
+"""`tidemill functions validate`: reports every problem of definition files by its path, or what is valid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _validate(options: Namespace) -> int:
         raise Stop(USAGE, f"functions validate: name the FILEs, as in {_EXAMPLE}")
     files = [file for given in options.files for file in _files(given)]
     for file in files:
-        read_bytes(str(file))  # that there is none is no problem of a definition
+        read_bytes(str(file))  # a missing folder is not a problem of a definition
     found = definitions.one_of_each(definitions.read_file(file) for file in dict.fromkeys(files))
     for read in found:
         print(_line(read) if options.json else _said(read))

@@ -1,1 +1,1 @@
-"""What `tidemill dev` prints."""
+"""The output of `tidemill dev`."""

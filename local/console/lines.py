@@ -1,4 +1,4 @@
-"""What `tidemill dev` says while it runs: a line for each thing that happens, counts where there are many."""
+"""The log lines of `tidemill dev`: one for each thing that happens, and counts when there are many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tidemill.model import Event, Head
 from tidemill_local.console.progress import Said, of_event, of_record
 from tidemill_local.console.terminal import clean_lines
 
-_LINES = 10  # of one kind a second; what is more is counted
+_LINES = 10  # of one kind a second; the rest is counted
 _TOLD = 100
 
 
@@ -25,12 +25,12 @@ class Console:
         self._minute = -1
         self._told: set[str] = set()
         self._lines: Counter[str] = Counter()
-        self.events = True  # whether a line tells of each event
+        self.events = True  # whether each event gets a line
         self._folded: Counter[str] = Counter()
 
     def say(self, text: str) -> None:
-        """Something the user should know."""
-        with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
+        """Print something that the user should know."""
+        with contextlib.suppress(OSError, ValueError):  # the reader may have gone
             print(clean_lines(text), file=self._out, flush=True)
 
     def _red(self, text: str) -> None:
@@ -40,12 +40,12 @@ class Console:
             print(f"\x1b[31m{line}\x1b[0m" if self._out.isatty() else line, file=self._out, flush=True)
 
     def trouble(self, text: str) -> None:
-        """Something went wrong, and the server goes on."""
+        """Report an error after which the server goes on."""
         for line in text.splitlines():
             self.say(f"! {line}")
 
     def once(self, text: str) -> None:
-        """Trouble that may come again with every turn of the loop: it is said once a minute."""
+        """Report an error that may repeat with every turn of the loop, once a minute."""
         minute = int(self._loop.time() // 60)
         if minute != self._minute:
             self._minute, self._told = minute, set()
@@ -62,7 +62,7 @@ class Console:
             self._told_of(said)
 
     def appended(self, head: Head, record: Record, since: int) -> None:
-        """The executor that was given the run at `since` has appended a record."""
+        """The executor that got the run at `since` has appended a record."""
         for said in of_record(head, record, since):
             self._told_of(said)
 

@@ -1,4 +1,4 @@
-"""What `tidemill dev` says of a record: each failed attempt, sleep and wait, and each end, with its time and run.
+"""The lines of `tidemill dev` about records: failed attempts, sleeps, waits and ends, with time and run.
 
 A busy server counts most of it and shows little, so a line is made when it is shown.
 """
@@ -14,14 +14,14 @@ from tidemill.core.journal import AttemptFailed, Blocked, Ended, Record, StepDon
 from tidemill.model import PLATFORM, Event, Failure, Head
 from tidemill_local.console.stack import stack_end
 
-SHORT = 8  # characters of a run's id that stand for it
+SHORT = 8  # characters of the short id of a run
 _TEXT = 200
 _DAY = 86_400_000
 _WAITS = {"wait": "event", "signal": "signal", "invoke": "the end of", "map": "the parts of a map"}
 
 
 class Said(NamedTuple):
-    """`kind`: what it is counted as where there is too much to say. `line` makes the text."""
+    """`kind`: its name in counts when there are too many lines. `line` makes the text."""
 
     kind: str
     line: Callable[[], str]
@@ -32,15 +32,15 @@ class Said(NamedTuple):
 
 
 def of_event(event: Event) -> Said | None:
-    """The platform's own events are no news: what they tell of is told."""
+    """The line of an event; the platform's own events have none, because the records are shown."""
     if event.name.startswith(PLATFORM):
         return None
     return Said("events", partial(_received, event))
 
 
 def of_record(head: Head, record: Record, since: int) -> Iterator[Said]:
-    """`since`: when the executor that appended it was given the run; what was blocked before has been told."""
-    part = head.parent is not None and head.parent.chunk is not None  # of a map; its run is told of
+    """`since`: when the executor that appended it got the run; steps blocked before that were shown."""
+    part = head.parent is not None and head.parent.chunk is not None  # a chunk of a map: its run is shown
     match record:
         case StepDone(failure=None):  # first: nearly all records are one
             pass
@@ -61,7 +61,7 @@ def _received(event: Event) -> str:
 
 
 def _is_news(blocked: Blocked, since: int) -> bool:
-    return blocked.since >= since and blocked.kind != "run"  # a step that rests was told of when it failed
+    return blocked.since >= since and blocked.kind != "run"  # a step between attempts was shown when it failed
 
 
 def _rest(head: Head, at: int, blocked: Blocked) -> str:
@@ -96,7 +96,7 @@ def _end(head: Head, ended: Ended) -> str:
     took = _took(ended.at - (head.started_at or head.created_at))
     if ended.failure is None:
         return f"{_about(head, ended.at, '✓')}  {took}"
-    told = ended.failure.step_id is not None  # by its step's line
+    told = ended.failure.step_id is not None  # shown in its step's line
     stack = [] if told else stack_end(ended.failure.type, ended.failure.stack)
     return "\n".join([f"{_about(head, ended.at, '✗')}  {took}  {_error(ended.failure)}", *stack])
 

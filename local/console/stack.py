@@ -1,4 +1,4 @@
-"""The end of a stack, for people: its last frames, and the last one of the user's own."""
+"""The end of a stack trace, for people: its last frames, and the last frame of the user's code."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 
 from tidemill_local.console.terminal import clean
 
-_FRAMES = 3  # of a stack: the last ones say where
-_LINES = 4  # of a stack that is not Python's
+_FRAMES = 3  # frames of a stack: the last ones show the place
+_LINES = 4  # lines of a stack that is not Python's
 _FRAME = re.compile(r'  File "(.+)", line \d+')
 
 
 def stack_end(kind: str, stack: str) -> list[str]:
-    """The last lines, without the error itself, which is a `kind`."""
+    """The last lines, without the error itself, which has the type `kind`."""
     frames = _frames(kind, stack)
     if not frames:
         return []
-    from tidemill.engine.drive.trace.frames import is_library, is_platform_file  # costs more than the rest of a command
+    from tidemill.engine.drive.trace.frames import is_library, is_platform_file  # a slow import
 
     if all(is_platform_file(frame[0]) for frame in frames):
-        return []  # what the user did wrong is in the message
+        return []  # the message says what the user did wrong
 
     own = max((number for number, frame in enumerate(frames) if not is_library(frame[0])), default=len(frames) - 1)
     first = max(len(frames) - _FRAMES, 0)
@@ -28,7 +28,7 @@ def stack_end(kind: str, stack: str) -> list[str]:
 
 
 def _frames(kind: str, stack: str) -> list[list[str]]:
-    """Of what was raised last: for each frame its file, then its lines; a stack of another language is one."""
+    """The frames of the last exception: for each its file, then its lines; a stack of another language is one frame."""
     lines = [line for line in stack.splitlines() if line.strip(" ~^")]
     if lines and lines[-1].partition(":")[0].endswith(kind):
         del lines[-1]

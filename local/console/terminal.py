@@ -1,10 +1,10 @@
-"""Text that others wrote, for a terminal: it cannot move the cursor, set a colour or a title, or hide what follows."""
+"""Cleans text from others for a terminal: it cannot move the cursor, set a color or a title, or hide other text."""
 
 from __future__ import annotations
 
 
 def clean(text: object) -> str:
-    """On one line: whatever a terminal does not print is written as an escape."""
+    """The text on one line, with escapes for characters that a terminal does not print."""
     plain = str(text)
     if plain.isprintable():
         return plain
@@ -12,5 +12,5 @@ def clean(text: object) -> str:
 
 
 def clean_lines(text: object) -> str:
-    """As `clean`; lines stay lines, and tabs tabs."""
+    """Like `clean`, but keeps line breaks and tabs."""
     return "\n".join("\t".join(clean(part) for part in line.split("\t")) for line in str(text).split("\n"))

@@ -1,1 +1,1 @@
-"""What an app will cost in AWS: prices and counted calls as data, and the arithmetic between them."""
+"""The cost of an app in AWS: prices and counted calls as data, and the arithmetic."""

@@ -1,4 +1,4 @@
-"""The same work on AWS's own orchestrators, by their own prices: each step a Lambda or a step of one, without events.
+"""The cost of the same work on AWS's own orchestrators: each step is a Lambda or a step of one, without events.
 
 Step Functions Standard    a transition a step, and a Lambda invocation a step
 Step Functions Express     an execution, its time at 64 MB, and a Lambda invocation a step; five minutes at most
@@ -17,7 +17,7 @@ STANDARD = "Step Functions Standard"
 EXPRESS = "Step Functions Express"
 DURABLE = "Lambda durable functions"
 _EXPRESS_GB = 64 / 1_024
-_EXPRESS_STEP_MS = 20  # what a state of an Express workflow takes besides its Lambda
+_EXPRESS_STEP_MS = 20  # duration of an Express workflow's state besides its Lambda
 _OPERATION_BYTES = 1_000
 _TRIGGER_REQUESTS = 3  # SQS: send, receive, delete
 
@@ -58,7 +58,7 @@ def _durable(name: str, usage: Usage, runs: float) -> list[Line]:
 
 
 def _code(name: str, usage: Usage, runs: float) -> Line:
-    """The user's own code, the same everywhere."""
+    """The cost of the user's code, the same everywhere."""
     gb_s = runs * usage.steps * usage.duration_ms / 1_000 * usage.memory / 1_024
     unit = f"lambda-gb-s-{usage.architecture}"
     return line(name, unit, gb_s, f"{prices().prices[unit].what}, of your own code")

@@ -1,8 +1,7 @@
-"""The data that costs are made of: AWS's prices with their date, and what each story of a run was counted to use.
+"""The data of cost estimates: AWS's prices with their date, and the counted calls and units of each story of a run.
 
-`prices.json` and `quotas.json` are what AWS publishes; whoever finds them out of date changes them, and their date.
-`stories.json` is no estimate: tests/counts runs each story through the real handlers and adapters and holds it to the
-table, call by call and unit by unit.
+`prices.json` and `quotas.json` have AWS's published values; update them together with their date. `stories.json` is
+measured: tests/counts runs each story through the real handlers and adapters and compares every call and unit.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _HERE = Path(__file__).parent
 
 
 class Price(msgspec.Struct, frozen=True):
-    """`usd` for every `per` of what `what` counts."""
+    """`usd` for every `per` units of `what`."""
 
     service: str
     what: str
@@ -27,45 +26,45 @@ class Price(msgspec.Struct, frozen=True):
 
 class Prices(msgspec.Struct, frozen=True):
     region: str
-    date: str  # the month in which they were read
+    date: str  # the month of the prices
     prices: dict[str, Price]
 
 
 class Lambdas(msgspec.Struct, frozen=True):
-    """What one kind of Lambda does in a story: how often it is invoked, and its calls of AWS, one after another."""
+    """One kind of Lambda in a story: its invocations, and its calls of AWS, one after another."""
 
     invocations: float
     trips: float = 0
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """Units of the table that meet under one key, whichever run or event it is."""
+    """Units of the table under one key that runs or events share."""
 
     writes: float = 0
     reads: float = 0
 
 
 class Story(msgspec.Struct, frozen=True):
-    """What something that happens uses. `calls` by service and operation, `units` by the ids of `prices.json`.
+    """The usage of one story. `calls` by service and operation, `units` by the ids of `prices.json`.
 
-    `keys`: what meets under keys that are not the run's or the event's own, by the kind of key ("DUE#running#<shard>").
+    `keys`: usage of shared keys, by the kind of key ("DUE#running#<shard>").
     """
 
     what: str
     calls: dict[str, float]
     units: dict[str, float]
-    lambdas: dict[str, Lambdas]  # by what they are: executor, ingest, events, timers, sweeper
+    lambdas: dict[str, Lambdas]  # by kind: executor, ingest, events, timers, sweeper
     keys: dict[str, Shared] = {}
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """What AWS lets an account, a table, a queue or a partition do. `most`: a second, or at once."""
+    """AWS's quota of an account, a table, a queue or a partition. `most`: per second, or at once."""
 
     service: str
     what: str
     most: float
-    each: str  # what it is a limit of: account, table, queue, partition
-    raise_by: str  # what to do about it
+    each: str  # its scope: account, table, queue, partition
+    raise_by: str  # advice
     source: str
 
 

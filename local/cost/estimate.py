@@ -1,9 +1,9 @@
-"""Line by line, what a month costs: counted calls times prices.
+"""Estimates the cost of a month, line by line: counted calls times prices.
 
     a line = how many of a thing x what one costs
 
-Nothing is rounded away and no free tier is taken off. Two things are not counted but assumed, and named here: how long
-a call of AWS takes, and how many bytes a log line has.
+Nothing is rounded and no free tier is deducted. Two numbers are assumptions, named here: the duration of an AWS call,
+and the bytes of a log line.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tidemill_local.cost.usage import SECONDS, Usage
 TRIP_MS = 4.0  # a DynamoDB or SQS call from a Lambda in the same region
 OWN_MS = 3.0  # of an invocation, besides its calls and the user's steps
 PLATFORM_MB = {"ingest": 256, "api": 512, "events": 256, "timers": 256, "sweeper": 256}  # memory of its own Lambdas
-LOG_BYTES = 1_000  # of one invocation: Lambda's own lines, and one with the metrics
-SAMPLED = 0.05  # of the invocations X-Ray records a trace, unless told otherwise
+LOG_BYTES = 1_000  # log bytes of one invocation: Lambda's lines, and one with metrics
+SAMPLED = 0.05  # the share of invocations that X-Ray traces by default
 EVENT_BYTES = 1_000
 RECORD_BYTES = 300  # of one record in a journal, or another small item
 JOURNAL_DAYS = 67  # a record's expiry
-POLLS = 650_000  # requests a month with which Lambda asks an empty queue: five at a time, 20 seconds each
+POLLS = 650_000  # Lambda's requests a month to an empty queue: five at a time, 20 seconds each
 OWN_QUEUES = 2  # events and timers
 ALARMS = 13  # metrics that the alarms of a deployment watch; alarms for each function are a setting
 METRICS = 12  # written only when there is something to report, for the whole deployment
 SECRETS = 2  # event keys and API keys
-KEYS = 1  # of the topic of alarms, which CloudWatch has to be able to use
+KEYS = 1  # the key of the alarms' topic, which CloudWatch must be able to use
 
 RUNS = "Executor, queue, state and indexes"
 EVENTS = "Bus, event store and HTTP API"
@@ -64,13 +64,13 @@ def running(usage: Usage) -> list[Line]:
 
 
 def arriving(usage: Usage) -> list[Line]:
-    """The events: taken in over HTTPS, published, stored, with the runs that they started."""
+    """The events: received over HTTPS, published, stored, with the runs that they started."""
     table = stories()
     return _lines(EVENTS, [(table["event"], float(usage.events)), (table["filing"], usage.runs + usage.ticks)], usage)
 
 
 def kept(usage: Usage) -> list[Line]:
-    """What grows with use besides calls: storage once it has levelled out, the archive, logs."""
+    """The costs that grow with use besides calls: storage in steady state, the archive, logs."""
     runs = usage.runs + usage.ticks
     records = runs * (3 + usage.steps) * RECORD_BYTES
     gb = (records + usage.events * EVENT_BYTES) * JOURNAL_DAYS / 30 / 1e9
@@ -94,7 +94,7 @@ def kept(usage: Usage) -> list[Line]:
 
 
 def idle(usage: Usage) -> list[Line]:
-    """What an idle deployment costs."""
+    """The cost of an idle deployment."""
     sweeps = _lines(IDLE, [(stories()["sweep"], SECONDS / 60)], usage, what="of the sweep, each minute")
     return [
         *_idle_functions(usage),
@@ -108,12 +108,12 @@ def idle(usage: Usage) -> list[Line]:
 
 
 def idle_per_function() -> float:
-    """What one more function costs a month while nothing happens, in $."""
+    """The cost of one more idle function a month, in $."""
     return total(_idle_functions(Usage(1, 0, 0, 0, 0, 0, 0)))
 
 
 def _idle_functions(usage: Usage) -> list[Line]:
-    """What grows with the functions: Lambda polls their queues, and the sweep reads their dead letters now and then."""
+    """The costs that grow with the functions: Lambda polls their queues, and the sweep reads their dead letters."""
     looks = [(stories()["dead letters"], usage.functions * SECONDS / 600)]
     polls = f"polls of {usage.functions} function queues, at most"
     return [
@@ -123,7 +123,7 @@ def _idle_functions(usage: Usage) -> list[Line]:
 
 
 def per_million(story: str, memory: int = 256, architecture: str = "arm64") -> float:
-    """What a million of this story cost, in $, without the user's own code."""
+    """The cost of a million of this story, in $, without the user's code."""
     usage = Usage(1, 0, 0, 0, 0, 0, memory, architecture)
     return sum(one.usd for one in _lines(RUNS, [(stories()[story], 1e6)], usage))
 
@@ -141,7 +141,7 @@ def line(section: str, price: str, count: float, what: str | None = None, table:
 def _lines(
     section: str, happened: Iterable[tuple[Story, float]], usage: Usage, busy: float = 0.0, what: str = ""
 ) -> list[Line]:
-    """The lines of what happened so many times; `busy`: GB-seconds of the user's own code."""
+    """The lines of a story that happened this many times; `busy`: GB-seconds of the user's code."""
     units: dict[str, float] = {}
     invoked, seconds = 0.0, 0.0
     for story, count in happened:

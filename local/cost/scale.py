@@ -1,8 +1,8 @@
-"""Which limit of AWS binds first at a rate of runs, calculated from the counted calls.
+"""Calculates which limit of AWS is reached first at a rate of runs, from the counted calls.
 
 The work is that of `tidemill cost`: each run is started by an event of its own, takes its steps one after the other,
-and ends. A limit of an account or a table is met by all runs together; that of a queue by one function's; that of a
-partition of DynamoDB by whatever shares a key: the runs of one function, the events of one name, all that is due.
+and ends. All runs together share the limit of an account or a table; one function's runs that of a queue; and
+that of a DynamoDB partition everything with one key: the runs of one function, the events of one name, all that is due.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BATCH = 10  # PutEvents takes so many events
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What the runs are. `requests`: HTTP requests an event (one array of ten events: 0.1)."""
+    """The runs' parameters. `requests`: HTTP requests per event (one array of ten events: 0.1)."""
 
     steps: int = 10
     duration_ms: float = 100
@@ -30,7 +30,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """How much of a limit is used. `key`: what shares the partition, where it is one of a partition."""
+    """How much of a limit is used. `key`: the shared key, for the limit of a partition."""
 
     quota: Quota
     used: float
@@ -42,7 +42,7 @@ class Load(msgspec.Struct, frozen=True):
 
 
 def loads(rate: float, work: Work) -> list[Load]:
-    """What `rate` runs a second use of every limit, what is nearest to its end first."""
+    """The use of every limit at `rate` runs a second, the fullest first."""
     found = [*_accounts(rate, work), *_partitions(rate, work)]
     return sorted(found, key=lambda load: -load.share)
 
@@ -89,7 +89,7 @@ def _accounts(rate: float, work: Work) -> list[Load]:
 
 
 def _partitions(rate: float, work: Work) -> list[Load]:
-    """What meets under the keys that runs and events share, on one partition each."""
+    """The use of the keys that runs and events share, on one partition each."""
     table = stories()
     found: list[Load] = []
     for story, times in _happens(work):
@@ -102,12 +102,12 @@ def _partitions(rate: float, work: Work) -> list[Load]:
 
 
 def _happens(work: Work) -> tuple[tuple[str, float], ...]:
-    """What belongs to one run, and how often: the stories that it is made of."""
+    """The stories of one run, and how often each happens."""
     return (("event", 1), ("run", 1), ("filing", 1), ("step", work.steps))
 
 
 def _spread(key: str, work: Work) -> int:
-    """Over how many keys of this kind the runs are spread."""
+    """The number of keys of this kind that the runs are spread over."""
     shards = (NAME_SHARDS if "<name>" in key else SHARDS) if "<shard>" in key else 1
     copies = (COPIES if "<name>" in key else WAIT_COPIES) if "<copy>" in key else 1
     functions = work.functions if "<function>" in key else 1

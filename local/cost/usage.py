@@ -1,4 +1,4 @@
-"""How much an app will do in a month: what its manifest says, times what it is told about events and steps."""
+"""The usage of an app in a month: its manifest, times the given numbers of events and steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_TICKS = DAYS * 1_440  # every minute
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """A month. `runs` are those that events start, `ticks` those that cron triggers do; all have so many steps."""
+    """The usage of a month. `runs` are started by events, `ticks` by cron triggers; all have as many steps."""
 
     functions: int
     events: int
@@ -33,7 +33,7 @@ class Usage(msgspec.Struct, frozen=True):
 def of_manifest(
     specs: Sequence[FunctionSpec], events: int, steps: int, duration_ms: float, memory: int, architecture: str
 ) -> Usage:
-    """What the functions will do with so many events a month, spread evenly over the names that they listen for."""
+    """The functions' usage for a number of events a month, spread evenly over the names that they listen for."""
     return Usage(
         len(specs),
         events,
@@ -51,7 +51,7 @@ def runs_per_event(specs: Iterable[FunctionSpec]) -> float:
     """How many runs an event starts, on average over the names that are listened for, if every `when` holds."""
     listeners = [{t.name for t in spec.triggers if isinstance(t, EventTrigger)} for spec in specs]
     names = set[str]().union(*listeners)
-    # A pattern stands for a name of its own only where no plain name falls under it.
+    # A pattern counts as a separate name only if it matches no plain name.
     plain = {name for name in names if not name.endswith("*")}
     sent = plain | {name for name in names - plain if not any(name_matches(name, other) for other in plain)}
     if not sent:
@@ -61,7 +61,7 @@ def runs_per_event(specs: Iterable[FunctionSpec]) -> float:
 
 
 def ticks(trigger: CronTrigger) -> int:
-    """How often it fires in a month of 30 days."""
+    """How often the trigger fires in a month of 30 days."""
     from cronsim import CronSim
 
     start = datetime(2026, 1, 1, tzinfo=UTC).astimezone(ZoneInfo(trigger.timezone))
@@ -79,7 +79,7 @@ def _takes(pattern: str, name: str) -> bool:
 
 
 def _notes(specs: Sequence[FunctionSpec]) -> Iterable[str]:
-    """What the figures leave out, because a declaration does not tell it."""
+    """Costs that the estimate leaves out, because a declaration does not determine them."""
     conditional = [s for s in specs if any(isinstance(t, EventTrigger) and t.when for t in s.triggers)]
     if conditional:
         yield f"{_functions(conditional)} a condition (when): counted as if it always held"

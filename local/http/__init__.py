@@ -1,1 +1,1 @@
-"""HTTP/1.1 of the dev server."""
+"""The HTTP/1.1 server of `tidemill dev`."""

@@ -1,4 +1,4 @@
-"""Who may call the dev server. On loopback any key will do; where others can connect, keys are demanded."""
+"""Access to the dev server: any key on a loopback address; real keys where other machines can connect."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 class Access:
     hosts: Hosts
     keys: Keys
-    event_key: str  # for what the functions send; empty: any
-    notes: tuple[str, ...]  # what the banner says of it
+    event_key: str  # the event key for the functions' own events; empty: any
+    notes: tuple[str, ...]  # the banner's text about it
 
 
 def access(host: str, port: int) -> Access:
-    """For a server that listens on `host`; the environment may name the keys."""
+    """The access rules for a server on `host`; the environment may set the keys."""
     if is_loopback(host):
         return Access(Hosts(_named(_LOCAL, port)), AnyKey(), "", ())
     event_key, made_event = _key("TIDEMILL_EVENT_KEY")
@@ -49,7 +49,7 @@ def _is_any(host: str) -> bool:
 
 
 def _named(names: tuple[str, ...], port: int) -> frozenset[bytes]:
-    """As Host and Origin write them; the usual port is left out."""
+    """Host names in the form of Host and Origin, without the default port."""
     return frozenset(name.encode() for each in names for name in (f"{each}:{port}", *([each] if port == 80 else [])))
 
 

@@ -1,13 +1,12 @@
 """HTTP/1.1 for the dev server: requests become API Gateway payloads (format 2.0), answers become bytes.
 
-One connection is one `Connection`; `request` reads, one request at a time. What is built here is what a server on a
-developer's machine needs and no more: keep-alive, pipelining, chunked bodies, `Expect: 100-continue`, HEAD; bounds on
-headers, bodies, answers and patience. Answers are held until what they speak of is committed (see `tick`), and leave
-in order.
+One connection is one `Connection`; `request` reads one request at a time. The server has what a developer's machine
+needs: keep-alive, pipelining, chunked bodies, `Expect: 100-continue`, HEAD; limits on headers, bodies, answers and
+waiting. Answers are held until their writes are committed (see `tick`), and sent in order.
 
-*No connection starves the others.* Parsing and answering together take `SHARE` of one turn of the loop. A call that
-takes long is a generator (`Work`) and goes on in the next turn. A connection that is owed `OWED_BYTES` of answers, or
-does not read what it was sent, is read no further.
+*No connection starves the others.* Parsing and answering together take `SHARE` of one turn of the loop. A long
+call is a generator (`Work`) and continues in the next turn. A connection with `OWED_BYTES` of unsent answers, or one
+that does not read its answers, is read no further.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from tidemill_local.http.door import Door, refusal_of
 from tidemill_local.http.payload import Answer, problem, request_payload
 from tidemill_local.http.request import Received, RequestReader
 
-PATIENCE = 30.0  # seconds for a whole request to come in, and for a slow reader to take some of its answer
+PATIENCE = 30.0  # seconds for a whole request to arrive, and for a slow reader to take some of its answer
 IDLE = 300.0  # seconds between two requests on a connection
 LINGER = 1.0  # seconds for a refused sender to read its answer
 OWED_BYTES = 64 * 1024
 
-_buffer = bytearray(256 * 1024)  # of all connections: what is read is taken out at once
+_buffer = bytearray(256 * 1024)  # shared by all connections: the bytes are copied out at once
 _window = memoryview(_buffer)
 
 Work = Generator[None, None, Answer]
@@ -39,15 +38,15 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader()
         self._request: Received | None = None
-        self._work: Work | None = None  # the call that is being answered
+        self._work: Work | None = None  # the current call
         self._pending: list[bytes] = []
         self._owed = 0
-        self._unread = 0  # what the other side had not taken when it was last looked at
-        self._more = False  # there is something to do that had to wait
+        self._unread = 0  # bytes that the client had not taken at the last check
+        self._more = False  # work is pending
         self._closing = False
-        self._ended = False  # the other side sends no more
+        self._ended = False  # the client sends no more
         self._lost = False
-        self._blocked = False  # the other side does not take what it was sent
+        self._blocked = False  # the client does not read its answers
 
     # --- the connection --------------------------------------------------------------------------------
 
@@ -63,17 +62,17 @@ class Connection(asyncio.BufferedProtocol):
         self._timer.cancel()
         self._door.left(self)
         if self._work is not None and self._request is not None and self._request.method in (b"GET", b"HEAD"):
-            self._work.close()  # whatever writes is finished, whoever listens
+            self._work.close()  # a call that writes is finished even without a client
             self._work = None
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way."""
+        """Whether a call is in progress."""
         return self._work is not None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing would be lost if it were closed."""
+        """Whether closing the connection would lose nothing."""
         return not (self._closing or self._work or self._pending or self._blocked or self._reader.begun)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002
@@ -81,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
-            return  # it was refused, and is still sending
+            return  # the client was refused, and is still sending
         if not (self._reader.begun or self._work):
             self._deadline = self._loop.time() + PATIENCE
         self._reader.feed(bytes(_window[:nbytes]))
@@ -91,7 +90,7 @@ class Connection(asyncio.BufferedProtocol):
             self.go_on()
 
     def go_on(self) -> None:
-        """Parse and answer, one step at least, until there is nothing more, or it is the others' turn."""
+        """Parse and answer, at least one step, until nothing is left or it is the other connections' turn."""
         self._door.begin()
         try:
             more = True
@@ -113,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
             self._door.wait(self)
 
     def _step(self) -> bool:
-        """Do one part of what is to be done; whether there is more."""
+        """Do one part of the pending work; return whether there is more."""
         if self._work is not None:
             self._answer(self._work)
             return True
@@ -131,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._ended = True
-        return bool(self._pending or self._more)  # answer what was asked, then close
+        return bool(self._pending or self._more)  # answer the pending requests, then close
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -147,7 +146,7 @@ class Connection(asyncio.BufferedProtocol):
         self._door.wait(self)
 
     def _expire(self) -> None:
-        """Its time is over, or is not: to move a timer at each request would cost more than to look again."""
+        """Check the timeout: moving a timer at each request would cost more than checking again."""
         now = self._loop.time()
         if self._blocked and now >= self._deadline:
             unread = self._transport.get_write_buffer_size()
@@ -177,7 +176,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._answer(self._work)
 
     def _answer(self, work: Work) -> None:
-        """Do a part of the call; what it writes is committed with this turn, or the call fails."""
+        """Do a part of the call; its writes are committed with this turn, or the call fails."""
         self._door.tick.hold(self)
         try:
             next(work)
@@ -198,7 +197,7 @@ class Connection(asyncio.BufferedProtocol):
     # --- answers ---------------------------------------------------------------------------------------
 
     def _last(self, answer: Answer) -> None:
-        """Refuse what is coming in: nothing after it can be understood."""
+        """Refuse the request: the bytes after it cannot be parsed."""
         if not self._closing:
             self._pending.append(answer.encode(head=False, close=True))
             self._closing = True
@@ -215,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
             self._linger()
 
     def refuse(self, reason: str) -> None:
-        """What this turn was to write is not kept: neither is what a call that is under way has written of it."""
+        """The writes of this turn were lost, also those of a call in progress: answer with an error."""
         if self._work is not None:
             self._work.close()
             self._owe(problem(503, reason))
@@ -224,27 +223,27 @@ class Connection(asyncio.BufferedProtocol):
         self.flush()
 
     def _linger(self) -> None:
-        """Close for good only when the other side has had time to read the answer: a reset would swallow it."""
+        """Close only after the client has had time to read the answer: a reset would discard it."""
         self._closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            with contextlib.suppress(OSError):  # it has hung up already
+            with contextlib.suppress(OSError):  # the client has closed already
                 self._transport.write_eof()
             if not self._blocked:
-                self._transport.resume_reading()  # what it still sends is dropped
+                self._transport.resume_reading()  # further bytes are dropped
         self._deadline = self._loop.time() + LINGER
         self._timer.cancel()
         self._timer = self._loop.call_at(self._deadline, self._expire)
 
     def abort(self) -> None:
-        """Close at once, whatever is owed."""
+        """Close at once, even with unsent answers."""
         self._transport.abort()
 
     def send_away(self, reason: str) -> None:
-        """There is no room for it."""
+        """Refuse the connection: there are too many."""
         self._last(problem(503, reason))
 
     def stop(self) -> None:
-        """The server stops: close when what is held has been answered."""
+        """The server stops: close once the held answers are sent."""
         if self._pending or self._work:
             self._closing = True
         else:

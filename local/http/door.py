@@ -1,4 +1,4 @@
-"""What all HTTP connections share: who answers, who is let in, how many there may be, and whose turn it is."""
+"""The state that all HTTP connections share: the handler, access, the limit of connections, and their turns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tidemill_local.server.tick import Tick
 if TYPE_CHECKING:
     from tidemill_local.http.connection import Connection
 
-SHARE = 0.005  # seconds of a turn of the loop that go to requests
-UNREAD_BYTES = 64 * 1024 * 1024  # of answers that nobody takes, over all connections
+SHARE = 0.005  # seconds of a turn of the loop for requests
+UNREAD_BYTES = 64 * 1024 * 1024  # bytes of answers that clients do not read, over all connections
 CONNECTIONS = 4_096
-_DESCRIPTORS_KEPT = 128  # for slots, files and pipes
+_DESCRIPTORS_KEPT = 128  # descriptors for slots, files and pipes
 
 Handle = Callable[[dict[str, Any]], Generator[None, None, Answer]]
 
@@ -30,12 +30,12 @@ class Hosts:
     """The addresses of this server, as the Host and Origin headers name them."""
 
     names: frozenset[bytes]  # `host:port`
-    any_host: bool = False  # others than this machine may call: by which name, nobody here knows
+    any_host: bool = False  # other machines may call, by unknown names
 
 
 class Door:
-    """Requests take at most `SHARE` of one turn of the loop, and what has come in besides waits for the next: else
-    eight senders of a hundred events each would keep every function waiting until the last event is in.
+    """Requests take at most `SHARE` of one turn of the loop; the others wait for the next. Otherwise eight senders of a
+    hundred events each would block every function until the last event is stored.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Door:
         most: int | None = None,
         seconds: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`hosts` None: whoever connects is let in. `most`: connections at a time; None: what descriptors allow."""
+        """`hosts` None: every client may connect. `most`: connections at a time; None: as descriptors allow."""
         self._seconds = seconds
         self.handle = handle
         self.tick = tick
@@ -64,7 +64,7 @@ class Door:
     # --- turns -----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A connection is at work."""
+        """Begin the work of a connection."""
         self._begun = self._seconds()
         self._until = self._begun + SHARE - self._spent
 
@@ -73,12 +73,12 @@ class Door:
 
     @property
     def spent(self) -> bool:
-        """Whether this turn has had its share of requests."""
+        """Whether requests have used up their share of this turn."""
         return self._spent > SHARE
 
     @property
     def full(self) -> bool:
-        """As `spent`, while a connection is at work."""
+        """Like `spent`, during the work of a connection."""
         return self._seconds() > self._until
 
     def wait(self, connection: Connection) -> None:
@@ -88,13 +88,13 @@ class Door:
             (self._long if connection.busy else self._waiting).append(connection)
 
     def turned(self) -> None:
-        """A turn of the loop is over; who waits is served in the next."""
+        """A turn of the loop is over; waiting connections are served in the next."""
         self._spent = 0.0
         if self._waiting or self._long:
             self._loop.call_soon(self._serve)
 
     def _serve(self) -> None:
-        """What has just come in goes before the long calls; one of each goes on in every turn."""
+        """New requests come before long calls; one of each continues in every turn."""
         for queue in (self._waiting, self._long):
             for number in range(len(queue)):
                 if number and self.spent:
@@ -124,7 +124,7 @@ class Door:
         self._unread.pop(connection, None)
 
     def blocked(self, connection: Connection, unread: int) -> None:
-        """Somebody does not take what was sent. If that is too much in all, the longest of them is dropped."""
+        """A client does not read its answers. If all unread answers exceed the limit, the largest is dropped."""
         self._unread[connection] = unread
         while sum(self._unread.values()) > UNREAD_BYTES and len(self._unread) > 1:
             slowest = next(iter(self._unread))
@@ -143,7 +143,7 @@ def _most_connections() -> int:
 
 
 def refusal_of(headers: dict[bytes, bytes], hosts: Hosts | None) -> str | None:
-    """Why a request is not let in: a page elsewhere in the browser must not reach this server by any name."""
+    """Why a request is refused: a page from elsewhere in the browser must not reach this server by any name."""
     if hosts is None:
         return None
     host = headers.get(b"host", b"").lower()
@@ -159,7 +159,7 @@ def refusal_of(headers: dict[bytes, bytes], hosts: Hosts | None) -> str | None:
 
 
 def _is_ours(origin: bytes, host: bytes, hosts: Hosts) -> bool:
-    """A page of this server's own. An address cannot be made to lead here by somebody else's DNS; a name can."""
+    """Whether a page is this server's own. Foreign DNS can make a name lead here, but not an address."""
     if origin in {b"http://" + name for name in hosts.names}:
         return True
     return hosts.any_host and origin == b"http://" + host and is_address(_name_of(host).decode("latin-1"))

@@ -1,4 +1,4 @@
-"""Which of the Lambdas' handlers answers a request, and what the server answers itself: its health, its reference."""
+"""Routes a request to one of the Lambdas' handlers, or answers it here: health, reference."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Handlers:
         self._keys = keys
 
     def answer(self, request: dict[str, Any], state: str) -> Answer:
-        """As `work`, at once: where nobody else waits."""
+        """Like `work`, all parts at once."""
         return run_through(self.work(request, state))
 
     def work(self, request: dict[str, Any], state: str) -> Generator[None, None, Answer]:
         """`state`: why no function can run yet; empty when they can. Raises StoreError."""
         path = request["rawPath"]
         if path.startswith(("/e/", "/w/")):
-            # An event that came before its functions would start none of them: it is not taken.
+            # An event that came before its functions would start none of them, so it is refused.
             if state:
                 return problem(503, state)
             return answer_of((yield from ingest.work(request, self._world, self._keys)))
@@ -35,7 +35,7 @@ class Handlers:
             return problem(503, state)
         if path == "/docs" and request["requestContext"]["http"]["method"] in ("GET", "HEAD"):
             return _reference()
-        from tidemill_lambdas import api  # a few more milliseconds of imports: not before someone asks
+        from tidemill_lambdas import api  # imported late: it takes a few milliseconds
 
         return answer_of((yield from api.work(request, self._world, self._keys)))
 

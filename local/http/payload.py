@@ -1,4 +1,4 @@
-"""API Gateway's HTTP API payload, format 2.0: the dict that the handlers are given, and what they give back."""
+"""Converts HTTP requests and answers to and from API Gateway's payload format 2.0, which the handlers use."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Answer:
 
 
 def problem(status: int, sentence: str) -> Answer:
-    """An error as every call answers it."""
+    """An error in the format of every call."""
     body = msgspec.json.encode({"error": sentence, "status": status})
     return Answer(status, body, {"content-type": "application/json"})
 
 
 def answer_of(response: dict[str, Any]) -> Answer:
-    """What a handler gave back."""
+    """The answer that a handler returned."""
     body = response.get("body") or ""
     data = base64.b64decode(body) if response.get("isBase64Encoded") else body.encode()
     return Answer(int(response.get("statusCode", 200)), data, response.get("headers") or {})
@@ -53,7 +53,7 @@ def answer_of(response: dict[str, Any]) -> Answer:
 def request_payload(
     method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, peer: str
 ) -> dict[str, Any]:
-    """A request as API Gateway hands it to a Lambda. `headers` have lower-case names."""
+    """A request in the form that API Gateway passes to a Lambda. `headers` have lower-case names."""
     raw, _, query = _path(target).partition("?")
     path = handed_over(raw)
     named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
@@ -88,7 +88,7 @@ def _path(target: bytes) -> str:
     text = target.decode("latin-1").partition("#")[0]
     if text.startswith("/"):
         return text
-    _, scheme, rest = text.partition("://")  # the absolute form, which proxies send
+    _, scheme, rest = text.partition("://")  # the absolute form of a URL, which proxies send
     _, slash, path = rest.partition("/")
     return slash + path if scheme and slash else "/"
 

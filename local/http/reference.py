@@ -1,4 +1,4 @@
-"""The HTTP reference: one HTML page, made from the OpenAPI document, that loads nothing and runs no script.
+"""Makes the HTTP reference: one HTML page from the OpenAPI document, without external files or scripts.
 
 `tidemill dev` answers `/docs` with it, and it is on the documentation's site.
 """
@@ -30,7 +30,7 @@ def style() -> str:
 
 @cache
 def headers() -> Mapping[str, str]:
-    """Of the answer: the page may use its own style, and nothing else."""
+    """The headers of the answer: the page may use only its own style."""
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return {
@@ -54,7 +54,7 @@ def page(document: Node) -> str:
 
 
 def body(document: Node) -> str:
-    """What the page says, for a page that has a style of its own."""
+    """The content of the page, for a page with another style."""
     return "\n".join([
         f"<p>{_text(document['info']['description'])}</p>",
         _contents(document),
@@ -153,7 +153,7 @@ def _table(rows: Iterable[tuple[str, str, object, str | None]]) -> str:
 
 
 def _type(schema: Node) -> str:
-    """What a value may be, in words."""
+    """The type of a value in words."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'
@@ -184,7 +184,7 @@ def _bounds(schema: Node) -> list[str]:
 
 
 def _resolved(document: Node, node: Node) -> Node:
-    """What a `$ref` names, or the node itself."""
+    """The target of a `$ref`, or the node itself."""
     if "$ref" not in node:
         return node
     found: Any = document
@@ -194,5 +194,5 @@ def _resolved(document: Node, node: Node) -> Node:
 
 
 def _text(text: str) -> str:
-    """A sentence of the document; what stands in backticks is code."""
+    """A sentence of the document; text in backticks is code."""
     return _CODE.sub(r"<code>\1</code>", escape(text, quote=False))

@@ -1,8 +1,8 @@
-"""Requests out of a connection's bytes, one at a time: httptools parses, and gets no byte beyond the request it is at.
+"""Reads a connection's requests one at a time: httptools parses, and gets no byte beyond the current request.
 
-A sender decides what comes in one segment: sixty requests, or a million chunks. So the reader cuts the bytes into
-pieces (a head, a part of a body, a line of chunked framing), and whoever drives it can stop after any of them. The
-cuts only decide how much the parser is given at once; what a request is, the parser decides.
+A sender decides how much comes in one segment: sixty requests, or a million chunks. So the reader cuts the bytes into
+pieces (a head, a part of a body, a line of chunked framing), and its caller can stop after any of them. The cuts only
+decide how much the parser gets at once; the parser decides what a request is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tidemill_local.http.payload import Answer, problem
 
 HEADER_BYTES = 64 * 1024  # of a head; and of all framing lines and trailers of a chunked body beside its content
 HEADERS = 200  # lines of a head, and of trailers
-_CHUNK_OVERHEAD = 16  # bytes of framing for each byte of content that are no reason to refuse
+_CHUNK_OVERHEAD = 16  # allowed bytes of framing for each byte of content
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _UPGRADE = re.compile(rb"^upgrade[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
@@ -52,7 +52,7 @@ class RequestReader:
         self.continues = False  # the sender waits for `100 Continue` before it sends the body
         self._parser = httptools.HttpRequestParser(self)
         self._bytes = b""
-        self._done = 0  # how many of `_bytes` the parser has had
+        self._done = 0  # how many of `_bytes` were parsed
         self._reset()
 
     def _reset(self) -> None:
@@ -70,7 +70,7 @@ class RequestReader:
 
     @property
     def begun(self) -> bool:
-        """Whether some bytes of a request have come, and not all of them."""
+        """Whether a part of a request has arrived."""
         return self._at is not _At.HEAD or self._done < len(self._bytes)
 
     @property
@@ -83,7 +83,7 @@ class RequestReader:
         self._done = 0
 
     def advance(self) -> Received | Answer | bool:
-        """Parse one piece. A request that is whole; a refusal, after which nothing can be understood; else whether
+        """Parse one piece. Returns a whole request; or a refusal, after which nothing can be parsed; else whether
         there is more to parse."""
         piece = self._piece()
         if piece is None:
@@ -119,7 +119,7 @@ class RequestReader:
         if end - self._done > HEADER_BYTES:
             self._refused = problem(431, f"the request's headers exceed {HEADER_BYTES} bytes")
             return None
-        if not _METHOD_BEGINS.match(self._bytes, self._done):  # TLS, for one: no line of it may ever end
+        if not _METHOD_BEGINS.match(self._bytes, self._done):  # TLS, for example, in which a line may never end
             self._refused = _malformed()
             return None
         if found is None:
@@ -156,7 +156,7 @@ class RequestReader:
         self._searched = end
         return piece
 
-    # --- what httptools tells --------------------------------------------------------------------------
+    # --- callbacks of httptools ------------------------------------------------------------------------
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -167,7 +167,7 @@ class RequestReader:
             self._refused = problem(431, f"the request has more than {HEADERS} headers")
             return
         if self._at is not _At.HEAD:
-            return  # a trailer: nothing asks for one
+            return  # a trailer, which is ignored
         name = name.lower()
         if name in self._headers:
             if name == b"host":
@@ -204,8 +204,8 @@ class RequestReader:
 
 
 def _without_upgrade(head: bytes) -> bytes:
-    """An offer to change the protocol is not taken up, as RFC 9110 allows; the parser would end the request there,
-    and a body that follows, as Java's HttpClient sends it, would be lost."""
+    """Ignores an offer to change the protocol, as RFC 9110 allows. The parser would end the request there, and lose a
+    body that follows, as Java's HttpClient sends it."""
     return _UPGRADE.sub(b"", head) if b"upgrade" in head.lower() else head
 
 

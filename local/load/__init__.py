@@ -1,1 +1,1 @@
-"""The user's code: found, loaded, and loaded again when it changes."""
+"""Finds and loads the user's code, and reloads it when it changes."""

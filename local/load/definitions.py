@@ -1,4 +1,4 @@
-"""The definitions among the targets: read together, as one app, with the runtimes of this machine."""
+"""Loads the definitions among the targets as one app, with the runtimes of this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DefinitionsError(Exception):
-    """Definitions with something wrong in them: a line for each problem. `spots`: where something may be missing."""
+    """Invalid definitions: one line per problem. `spots`: folders in which something may be missing."""
 
     def __init__(self, lines: list[str], spots: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -30,8 +30,8 @@ class DefinitionsError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """`files`: all that the functions are made of; `places`: the folders and modules of their steps; `notes`: what
-    is missing to run these."""
+    """`files`: the source files of the functions; `places`: the folders and modules of their steps; `notes`: what is
+    missing to run these."""
 
     app: App
     files: list[str]
@@ -71,11 +71,11 @@ def _runtimes() -> Mapping[str, Runtime]:
 
 
 def shown(file: Path, cwd: Path) -> Path:
-    """As a person in this folder would write it."""
+    """The path relative to this folder, for people."""
     return file.relative_to(cwd) if file.is_relative_to(cwd) and cwd == Path.cwd() else file
 
 
 def _places(definition: Definition) -> list[str]:
-    """All that lies in a step's folder is its program; but in the definition's own, anything may lie."""
+    """Every file in a step's folder belongs to its program; the definition's own folder may contain anything."""
     paths = [step.path for step in definition.steps if step.path not in (None, ".")]
     return [os.path.normpath(os.path.join(definition.folder, path)) for path in paths]

@@ -1,4 +1,4 @@
-"""The environment file of `tidemill dev`, as python-dotenv reads it. What the environment already has wins."""
+"""Reads the environment file of `tidemill dev` with python-dotenv. Existing variables win."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class EnvFileError(Exception):
 
 
 def apply(path: Path, *, required: bool) -> None:
-    """Set what the file names and the environment lacks. A file that is missing is an error only if `required`."""
+    """Set the file's variables that the environment lacks. A missing file is an error only if `required`."""
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
@@ -29,8 +29,8 @@ def apply(path: Path, *, required: bool) -> None:
 
 
 def parse(text: str, name: str = ".env") -> dict[str, str]:
-    """The variables of the text. Raises EnvFileError, which names the first line that python-dotenv would pass over."""
-    from dotenv import dotenv_values  # 30 ms that only who has such a file pays
+    """The variables of the text. Raises EnvFileError, which names the first line that python-dotenv would skip."""
+    from dotenv import dotenv_values  # imported late: 30 ms
     from dotenv.parser import parse_stream
 
     for binding in parse_stream(io.StringIO(text)):
@@ -43,5 +43,5 @@ def parse(text: str, name: str = ".env") -> dict[str, str]:
 
 
 def _blank_lines(text: str) -> int:
-    """The blank lines that a binding begins with."""
+    """The number of blank lines at the start of a binding."""
     return text[: len(text) - len(text.lstrip())].count("\n")

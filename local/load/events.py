@@ -1,4 +1,4 @@
-"""The schemas of events that targets declare: their apps', and those of the folders `events/` beside them."""
+"""Loads the schemas of events: those that apps declare, and those in the folders `events/` beside the targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def declared(apps: Iterable[App], places: Iterable[Path]) -> tuple[list[EventSch
     files: list[str] = []
     for folder in places:
         if next(folder.rglob("*.json"), None) is None:
-            continue  # whoever has no schemas pays for none
+            continue  # imported late: many users have no schemas
         from tidemill.declare.schemas import of_folder
 
         read = of_folder(folder)

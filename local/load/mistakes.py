@@ -1,4 +1,4 @@
-"""Why the user's code could not be loaded, in a few lines: the error, the file, the line. No traceback."""
+"""Explains in a few lines why the user's code could not be loaded: error, file and line, without a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tidemill_local.load.targets import NoTargetError, TargetError
 
 
 def explain(error: BaseException, cwd: Path) -> str:
-    """What is wrong and where, for people."""
+    """The error and its place, for people."""
     if isinstance(error, (TargetError, EnvFileError, DefinitionsError)):
         return str(error)
     if isinstance(error, SyntaxError) and error.filename is not None:
@@ -31,7 +31,7 @@ def code(error: BaseException) -> int:
 
 
 def files(error: BaseException) -> list[str]:
-    """The user's own files that the error goes through: where it may be mended, though none of them was imported."""
+    """The user's files in the error's traceback, where it may be fixed, although none of them was imported."""
     found = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
     if isinstance(error, SyntaxError) and error.filename:
         found.add(error.filename)
@@ -39,7 +39,7 @@ def files(error: BaseException) -> list[str]:
 
 
 def spots(error: BaseException) -> list[str]:
-    """The folders of bad definitions: a step's folder that is missing may come anywhere beneath them."""
+    """The folders of bad definitions: a missing step folder may appear anywhere beneath them."""
     return error.spots if isinstance(error, DefinitionsError) else []
 
 
@@ -59,7 +59,7 @@ def _at(file: str, line: int, source: str, cwd: Path) -> str:
 
 
 def _own_frame(error: BaseException, cwd: Path) -> traceback.FrameSummary | None:
-    """The innermost frame that is the user's own code: not ours, not something installed."""
+    """The innermost frame of the user's code, which is neither Tidemill's nor installed."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     inside = [frame for frame in own if frame.filename.startswith(str(cwd) + os.sep)]
     found = inside or own

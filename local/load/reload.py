@@ -1,4 +1,4 @@
-"""Noticing that the user's code has changed. The operating system tells; what it tells is only a reason to look.
+"""Detects changes of the user's code. A notification of the operating system is only a reason to check the files.
 
 On Linux inotify is asked directly: its descriptor joins the loop, and costs nothing while nothing changes. (watchfiles
 needs a thread that wakes up 30 times a second, and 10 MB.) Elsewhere watchfiles does it.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tidemill_local.load import sources
 
-_QUIET = 0.05  # seconds without news that end a change: editors write in several steps
+_QUIET = 0.05  # seconds without notifications that end a change: editors write in several steps
 _ENDINGS = (".py", ".function.json")
 
 Stop = Callable[[], None]
@@ -42,11 +42,11 @@ class Watcher:
         return self._stop is not None
 
     def watch(self, folders: Iterable[str], since: int, places: Iterable[str] = (), spots: Iterable[str] = ()) -> None:
-        """Watch these folders (not what is beneath them) in place of all others.
+        """Watch these folders (not their subfolders) instead of all others.
 
-        `since`: when the code that runs now was read, in nanoseconds since the epoch; what is newer has changed.
+        `since`: when the current code was read, in nanoseconds since the epoch; newer files have changed.
         `places`: folders of which every file counts, whatever its name and however deep; or such a file.
-        `spots`: folders in which it counts what there is, not what is in it: a log may be written there.
+        `spots`: folders in which only the set of files counts, not their content: a log may be written there.
         """
         self._places = frozenset(os.path.realpath(place) for place in places)
         self._spots = frozenset(os.path.realpath(spot) for spot in spots)
@@ -88,13 +88,13 @@ class Watcher:
                         if entry.name.endswith(_ENDINGS) or entry.path in self._extra:
                             seen[entry.path] = entry.stat().st_mtime_ns
             except OSError:
-                continue  # the folder, or a file in it, has just gone
+                continue  # the folder, or a file in it, was just deleted
         for spot in self._spots:
             for found in sources.beneath(spot):
                 seen.update((path, seen.get(path, 0)) for path in found)
         for place in self._places:
             inner, files = sources.beneath(place)
-            seen.update(dict.fromkeys(inner, 0))  # that they are there; what time they have is their files' doing
+            seen.update(dict.fromkeys(inner, 0))  # only their existence: a folder's time changes with its files
             for file in files:
                 with contextlib.suppress(OSError):
                     seen[file] = os.stat(file).st_mtime_ns

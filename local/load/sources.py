@@ -1,4 +1,4 @@
-"""Which source files are the user's own: not the standard library's, not installed, not ours."""
+"""Finds the user's own source files: not the standard library's, not installed, not Tidemill's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 
 _MADE = frozenset({"__pycache__", "node_modules", "site-packages"})
-_MOST = 5_000  # files that are looked at beneath one folder
+_MOST = 5_000  # files that are checked beneath one folder
 
 
 def of_modules(before: set[str]) -> list[str]:
-    """The user's own files among the modules that have come since `before`."""
+    """The user's own files among the modules imported since `before`."""
     files = {_file(name) for name in set(sys.modules) - before}
     return sorted(file for file in files if file and is_own(file))
 
@@ -24,8 +24,8 @@ def is_own(file: str) -> bool:
 
 
 def beneath(place: str) -> tuple[list[str], list[str]]:
-    """The folders and files of a step's folder, itself among them; of a file, itself. What tools put there (caches,
-    installed packages, hidden things) is nobody's source."""
+    """The folders and files of a step's folder, including itself; of a file, itself. Files of tools (caches, installed
+    packages, hidden files) are not source."""
     if not os.path.isdir(place):
         return [], [place]
     folders: list[str] = []

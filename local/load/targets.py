@@ -1,4 +1,4 @@
-"""TARGETs: from what a user names on the command line to the apps in it.
+"""Loads the apps of the TARGETs that a user names on the command line.
 
 A TARGET is `module:app`, a `.py` file, or a folder: the `.py` files directly in it that define an App, and its
 `*.function.json`. The definitions of all targets are one app. A module is imported under the name by which the rest of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _DEFINITION = ".function.json"
 _KINDS = "a TARGET is module:app, a .py file, or a folder"
 
-Loading = Callable[[str], None]  # told of each target, and of each file of a folder, before it is imported
+Loading = Callable[[str], None]  # called for each target, and each file of a folder, before its import
 
 
 class TargetError(Exception):
@@ -38,13 +38,13 @@ class TargetError(Exception):
 
 
 class NoTargetError(TargetError):
-    """A TARGET that names nothing: no such file, folder or module."""
+    """A TARGET that does not exist: no such file, folder or module."""
 
 
 @dataclass
 class Targets:
-    """What was loaded. `files`: what definitions are made of, their steps' programs among it; `places`: the folders
-    and modules of these programs."""
+    """The loaded apps. `files`: the files of definitions, with their steps' programs; `places`: the folders and modules
+    of these programs."""
 
     apps: list[App] = field(default_factory=list["App"])
     notes: list[str] = field(default_factory=list[str])
@@ -53,7 +53,7 @@ class Targets:
     schemas: list[EventSchema] = field(default_factory=list["EventSchema"])
 
     def functions(self) -> dict[str, Function[Any, Any]]:
-        """All functions by id. Raises TargetError for an app's name that is there twice, or limits that differ."""
+        """All functions by id. Raises TargetError for a duplicate name of an app, or limits that differ."""
         from tidemill.core.flow import shared
 
         problems: list[str] = []
@@ -94,9 +94,9 @@ class Targets:
 
 
 def load(targets: tuple[str, ...], cwd: Path, *, programs: bool = False, loading: Loading = lambda _: None) -> Targets:
-    """Import the targets. Raises TargetError, DefinitionsError, or whatever the user's code raises.
+    """Import the targets. Raises TargetError, DefinitionsError, or the user's own errors.
 
-    `programs`: the steps of definitions can run; whoever only asks what is declared, or tests, needs none of that.
+    `programs`: the steps of definitions can run, which reading declarations and tests do not need.
     """
     if str(cwd) not in sys.path:
         sys.path.insert(0, str(cwd))
@@ -224,8 +224,8 @@ def _apps_of(module: ModuleType) -> list[App]:
 
 
 def defines_app(file: Path) -> bool:
-    """Whether the file makes an App at its top level, without running it. A file that cannot be parsed but speaks
-    of Apps counts: importing it says what is wrong."""
+    """Whether the file makes an App at its top level, without executing it. A file that cannot be parsed but mentions
+    App counts: importing it reports the error."""
     try:
         source = file.read_bytes()
     except OSError:
@@ -267,7 +267,7 @@ def _is_app_call(call: ast.Call, names: set[str]) -> bool:
 def _import(path: Path, target: str) -> ModuleType:
     """The module of a file, under the name by which others would import it."""
     source = path.read_bytes()
-    if b"\0" in source:  # what Python says of it names neither file nor line
+    if b"\0" in source:  # Python's error names neither file nor line
         line = source[: source.index(0)].count(b"\n") + 1
         raise TargetError(f"{target}, line {line}: there is a NUL character, so it is no Python; save it as text")
     root, name = _module_name(path)
@@ -282,7 +282,7 @@ def _import(path: Path, target: str) -> ModuleType:
 
 
 def _module_name(path: Path) -> tuple[str, str]:
-    """What must be on the path, and the dotted name: packages count, as far up as there is an `__init__.py`."""
+    """The folder for the path, and the dotted name with its packages, as far up as there is an `__init__.py`."""
     parts = [] if path.stem == "__init__" else [path.stem]
     folder = path.parent
     while (folder / "__init__.py").is_file():
@@ -305,7 +305,7 @@ def _is_from(module: ModuleType, path: Path) -> bool:
 
 
 def _own_name(path: Path) -> str:
-    """For a file whose plain name is taken (two `app.py` in two folders): a name that is the same at every load."""
+    """A name for a file whose plain name is taken (two `app.py` in two folders), the same at every load."""
     digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{path.stem}_{digest}" if path.stem.isidentifier() else f"target_{digest}"
 

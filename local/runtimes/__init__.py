@@ -1,4 +1,4 @@
-"""The runtimes of this machine: what `tidemill dev` runs the steps of definitions with."""
+"""The runtimes of this machine, with which `tidemill dev` runs the steps of definitions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tidemill.runtimes.output import Clock
     from tidemill.task import Task
 
-_ASKED = 10.0  # seconds for which it is taken for granted that an engine answers, or does not
+_ASKED = 10.0  # seconds for which the last check of the engine counts
 
 
 def runtimes(environment: Mapping[str, str] = os.environ) -> Mapping[str, Runtime]:
-    """By the name of their kind. What a kind needs is loaded when its first step runs."""
+    """The runtimes by kind. A kind's dependencies are loaded when its first step runs."""
     clock = SystemClock().now
     return {
         "docker": Containers(clock, environment),
@@ -31,7 +31,7 @@ def runtimes(environment: Mapping[str, str] = os.environ) -> Mapping[str, Runtim
 
 
 class Containers:
-    """`docker` steps: on the Docker engine where one answers, else as processes."""
+    """`docker` steps: on the Docker engine if one answers, else as processes."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Containers:
 
 
 class _Lazy:
-    """A runtime that is made when it is first called."""
+    """A runtime that is created on its first call."""
 
     def __init__(self, make: Callable[[], Runtime]) -> None:
         self._make = make

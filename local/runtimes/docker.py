@@ -1,8 +1,9 @@
-"""A `docker` step on the Docker engine of this machine: its folder as an image, each attempt in a container of its own.
+"""The runtime `docker` on a Docker engine of this machine: builds a step's folder, and runs each attempt in a
+container.
 
-The image is built once for what is in the folder (its tag is the digest of that). A container is given the input where
-CMD would be, the memory and the share of cores of its step, the engine's bridge as every container, and no port of the
-machine. It is removed whatever happens. Its standard output is the output, standard error the log.
+The image is built once for what is in the folder (its tag is the digest of that). A container gets the input in place
+of CMD, its step's memory and share of cores, the engine's default bridge, and no port of the machine. It is always
+removed. Its standard output is the output, standard error the log.
 
 An input that is too large for an argument is served on the bridge's gateway, which containers reach and the network
 does not. Podman makes its bridge with the first container, so that address may come after the server that listens
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 WORKER, RUN = "tidemill.worker", "tidemill.run"  # labels
 _INSIDE = "host.docker.internal"
-_BUILD = 30 * MINUTE // SECOND  # a build or a pull: not counted as time of the step
+_BUILD = 30 * MINUTE // SECOND  # a build or a pull, which does not count toward the step's timeout
 _FOREVER = 365 * DAY // SECOND
 _STDOUT = 1
 
@@ -78,7 +79,7 @@ class _Network(msgspec.Struct):
 
     @property
     def rank(self) -> int:
-        """How surely it is the one that containers are put on by default: Docker says so, the names are customs."""
+        """How likely it is the default bridge: Docker marks it; other engines use customary names."""
         if (self.options or {}).get("com.docker.network.bridge.default_bridge") == "true":
             return 0
         return {"bridge": 1, "podman": 2}.get(self.name, 3)
@@ -115,7 +116,7 @@ class DockerRuntime:
         return checked(task, printed(out), self._clock())
 
     def _image(self, task: Task, runtime: Docker) -> str:
-        """Its name, once it is there. One of the same content is built by one thread."""
+        """The image's name, once it exists. Only one thread builds the same content."""
         deadline = time.monotonic() + _BUILD
         if task.step.path is None:
             name = runtime.image or ""
@@ -177,13 +178,13 @@ class DockerRuntime:
         try:
             self._engine.call("POST", f"/containers/{container}/start")
         except EngineError as error:
-            if error.status in (400, 404):  # an ENTRYPOINT that the image does not have
+            if error.status in (400, 404):  # the image has no ENTRYPOINT
                 said = f"step {task.step.id!r}: its container cannot be started: {error}"
                 raise failed(REFUSED, said, retriable=False) from error
             raise
 
     def _ended_well(self, task: Task, runtime: Docker, container: str, ended: Any, streams: Streams) -> None:
-        """Raises TaskFailed where it has not."""
+        """Raises TaskFailed unless the container ended well."""
         code = int(ended["StatusCode"])
         if not code:
             return
@@ -209,12 +210,12 @@ class DockerRuntime:
         return InputServer(LOOPBACK, _INSIDE)
 
     def _is_here(self) -> bool:
-        """Whether the engine's containers run on this machine's own kernel."""
+        """Whether the engine's containers run on this machine's kernel."""
         info = msgspec.convert(self._engine.call("GET", "/info"), _Info)
         return sys.platform == "linux" and info.kernel == os.uname().release
 
     def _sweep(self) -> None:
-        """Remove what workers of this machine have left behind that were killed."""
+        """Remove the containers of killed workers of this machine."""
         with self._lock:
             if self._swept:
                 return
@@ -226,7 +227,7 @@ class DockerRuntime:
                 self._remove(str(one["Id"]))
 
     def _remove(self, container: str) -> None:
-        """Killed first, if it runs."""
+        """Remove the container, and kill it first if it runs."""
         with contextlib.suppress(EngineError, TimeoutError):
             self._engine.call("DELETE", f"/containers/{container}", {"force": "1", "v": "1"})
 
@@ -245,13 +246,13 @@ def _container(task: Task, runtime: Docker, image: str, argument: str) -> dict[s
             "NetworkMode": "bridge",
             "PublishAllPorts": False,
             "ExtraHosts": [f"{_INSIDE}:host-gateway"],
-            "LogConfig": {"Type": "json-file", "Config": {}},  # the engine's own choice may be none that can be read
+            "LogConfig": {"Type": "json-file", "Config": {}},  # the engine's default log driver may not be readable
         },
     }
 
 
 def _packed(task: Task, folder: Path) -> bytes:
-    """The folder as a tar that is the same for the same content, whenever and by whomever it was written."""
+    """The folder as a reproducible tar: the same for the same content, without times and owners."""
     if not (folder / "Dockerfile").is_file():
         said = f"step {task.step.id!r} cannot be built: there is no Dockerfile in {task.step.path}"
         raise failed(REFUSED, said, retriable=False)

@@ -1,8 +1,8 @@
-"""What of a Dockerfile says how its program is run: the ENTRYPOINT and the ENV of its last stage.
+"""Reads from a Dockerfile how to run its program: the ENTRYPOINT and the ENV of the last stage.
 
-Enough of the format for that: comments, continued lines, the `escape` directive, here-documents, stages that build on
-stages, and `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+instead}` in values. FROM, COPY, RUN and WORKDIR are read
-past.
+It parses enough of the format for that: comments, continued lines, the `escape` directive, here-documents, stages that
+build on stages, and `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+instead}` in values. It skips FROM, COPY, RUN and
+WORKDIR.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 
 
 class DockerfileError(Exception):
-    """One sentence on why no program can be run by this file."""
+    """Why this file cannot start a program, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Stage:
 
 
 def start(path: Path, environment: Mapping[str, str] = os.environ) -> Start:
-    """As the Dockerfile at `path` has it, on a machine with this environment. Raises DockerfileError."""
+    """The start command of the Dockerfile at `path`, with this environment. Raises DockerfileError."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def _command(entrypoint: str | None) -> tuple[str, ...]:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Each instruction in capitals, and what follows it on its (joined) line."""
+    """Each instruction in capitals, with the rest of its (joined) line."""
     lines = text.removeprefix("\ufeff").splitlines()
     escape = "\\"
     for line in lines:  # directives come first

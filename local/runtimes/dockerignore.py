@@ -1,7 +1,7 @@
-"""What of a folder is not sent to the engine: its .dockerignore, which is read by clients, not by the engine.
+"""Applies a folder's .dockerignore, which clients read, not the engine.
 
-The last line that fits decides; `!` takes back. `*` and `?` stay within a name, `**` goes across folders, and what lies
-in a folder that fits is ignored with it. The Dockerfile is always sent.
+The last matching line decides; `!` includes again. `*` and `?` match within a name, `**` across folders, and the
+contents of a matching folder are ignored with it. The Dockerfile is always sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Ignored:
-    """Whether a path within the folder is ignored; a folder only where nothing in it can be taken back."""
+    """Whether a path within the folder is ignored; a folder only if nothing in it can be included again."""
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
         self._rules: list[tuple[re.Pattern[str], bool]] = []
@@ -35,7 +35,7 @@ class Ignored:
 
 
 def read(folder: Path) -> Ignored:
-    """By the file in this folder, if there is one."""
+    """Read the file in this folder, if there is one."""
     try:
         return Ignored((folder / ".dockerignore").read_text("utf-8").splitlines())
     except (OSError, UnicodeError):

@@ -1,9 +1,9 @@
-"""The Docker engine's HTTP API, over its socket: as much of it as it takes to build an image and run a container.
+"""A client of the Docker engine's HTTP API, over its socket, for building images and running containers.
 
-Held against the interface as Docker documents it (version 1.44 and below), by a server of that kind in the tests, and
-against Podman's engine of the same interface where there is one; a request names the version, the engine's own if that
+Tests check it against Docker's documented interface (version 1.44 and below) with a server of that kind, and against
+Podman's engine with the same interface if there is one; a request names the version, the engine's own if that
 is older. Which engine: DOCKER_HOST (`unix://…`, `tcp://…`), else the socket of Docker or Podman in its usual places.
-Contexts of the `docker` command, TLS and ssh are not known here.
+Contexts of the `docker` command, TLS and ssh are not supported.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import msgspec
 from tidemill.limits import KIB, MIB
 
 VERSION = (1, 44)
-PATIENCE = 60.0  # seconds for an answer that takes no work of ours
+PATIENCE = 60.0  # seconds for the answer to a short call
 _PING = 1.0
 _CHUNK = 64 * KIB
-_SAID = 16 * MIB  # of an answer that is read whole
+_SAID = 16 * MIB  # bytes of an answer that is read whole
 
 
 class EngineError(Exception):
-    """The engine refused something, or is gone. `status`: of its answer, 0 where there was none."""
+    """The engine refused a request, or is gone. `status`: that of its answer, 0 without one."""
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status
@@ -37,7 +37,7 @@ class EngineError(Exception):
 
 
 def address(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Where an engine may be."""
+    """The address of an engine, if configured or found."""
     named = environment.get("DOCKER_HOST", "")
     if named:
         return named
@@ -54,7 +54,7 @@ class Engine:
         self._version = VERSION
 
     def answers(self) -> bool:
-        """Whether an engine is there; then its version is known, too. A client alone is none."""
+        """Whether an engine answers; then its version is known, too. A client without an engine does not count."""
         if self._where.scheme not in ("unix", "tcp"):
             return False
         connection = self._connection(_PING)
@@ -84,20 +84,20 @@ class Engine:
         return msgspec.json.decode(said) if said.strip() else None
 
     def build(self, tar: bytes, tag: str, deadline: float) -> None:
-        """Build an image of a folder. Raises EngineError with what the build said last, TimeoutError."""
+        """Build an image of a folder. Raises EngineError with the build's last output, or TimeoutError."""
         query = {"t": tag, "rm": "1", "forcerm": "1", "version": "1"}
         with _Answer(self, "POST", self.target("/build", query), tar, "application/x-tar", deadline) as answer:
             _progress(answer)
 
     def pull(self, image: str, deadline: float) -> None:
-        """Fetch an image by name. Raises as `build` does."""
+        """Fetch an image by name. Raises the same errors as `build`."""
         with _Answer(
             self, "POST", self.target("/images/create", _named(image)), b"", "application/json", deadline
         ) as answer:
             _progress(answer)
 
     def logs(self, container: str, deadline: float) -> Generator[tuple[int, bytes]]:
-        """What a container says, as it says it, until it ends: 1 for standard output, 2 for standard error."""
+        """A container's output as it comes, until it ends: 1 for standard output, 2 for standard error."""
         query = {"follow": "1", "stdout": "1", "stderr": "1"}
         path = f"/containers/{container}/logs"
         with _Answer(self, "GET", self.target(path, query), b"", "application/json", deadline) as answer:
@@ -123,7 +123,7 @@ class Engine:
     def ask(
         self, method: str, target: str, body: bytes, kind: str, deadline: float
     ) -> tuple[http.client.HTTPConnection, socket.socket, http.client.HTTPResponse]:
-        """What is to be closed, what a timeout can be set on, and the answer that has begun."""
+        """Send a request. Returns the object to close, the socket, and the started answer."""
         connection = self._connection(_left(deadline))
         try:
             connection.request(method, target, body or None, {"Host": "docker", "Content-Type": kind})
@@ -134,7 +134,7 @@ class Engine:
 
 
 class _Answer:
-    """An answer that is read as it comes, until the deadline; errors of any kind become EngineError."""
+    """An answer that is read as it comes, until the deadline; all errors become EngineError."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class _Answer:
         self._connection.close()
 
     def read(self, size: int) -> bytes:
-        """What has come, at most so much; nothing at its end."""
+        """The available bytes, up to a limit; empty at the end."""
         try:
             self._sock.settimeout(_left(self._deadline))
             return self._response.read1(size) if size < _SAID else self._response.read(size)
@@ -175,7 +175,7 @@ class _Answer:
             raise EngineError(0, f"the engine's answer broke off: {_reason(error)}") from error
 
     def exactly(self, size: int) -> bytes:
-        """So much, or nothing."""
+        """Exactly this many bytes, or none."""
         data = b""
         while len(data) < size:
             more = self.read(size - len(data))
@@ -197,7 +197,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _progress(answer: _Answer) -> None:
-    """Read what a build or a pull says, a JSON object a line: an error is only there, the status was 200."""
+    """Read the output of a build or a pull, one JSON object per line. Errors are only there; the status was 200."""
     rest = b""
     while data := answer.read(_CHUNK):
         *lines, rest = (rest + data).split(b"\n")
@@ -218,7 +218,7 @@ def _told(line: bytes) -> None:
 
 
 def _named(image: str) -> dict[str, str]:
-    """By digest, or by tag: without either the engine would fetch every tag there is."""
+    """The image's name with a digest or a tag: without either the engine would fetch every tag."""
     if "@" in image:
         return {"fromImage": image}
     name, colon, tag = image.rpartition(":")

@@ -1,9 +1,9 @@
-"""What a step's program starts ends with it, and with the worker, however the worker ends.
+"""Ends all processes of a step's program when the program ends, or the worker, however it ends.
 
-Each program leads a process group of its own: so all that it has started can be killed at once. But then the group is
-not the worker's, and whoever kills the worker's group does not reach it. So beside a worker that runs programs stands a
-guard: a shell that reads from a pipe which groups begin and end, and kills those that are left when the pipe ends, for
-a pipe ends with the process that holds it, even by SIGKILL. To tell the guard costs one short write.
+Each program leads its own process group, so that all its processes can be killed at once. But then killing the worker's
+group does not reach them. So a worker that runs programs has a guard: a shell that reads from a pipe which groups begin
+and end, and kills the remaining ones when the pipe closes, because a pipe closes with its process, even by SIGKILL.
+Informing the guard costs one short write.
 
 (The kernel could kill a child with its parent, but only if the child asks between fork and exec: code there costs a
 real fork of the worker, 20 ms where a spawn takes 2, and may hang in a process with threads.)
@@ -38,17 +38,17 @@ class Guard:
         self._pid = 0
 
     def watch(self, group: int) -> None:
-        """It has begun."""
+        """The group has begun."""
         self._tell(b"+ %d\n" % group, begin=True)
 
     def end(self, group: int) -> None:
-        """Kill what is left of it. Call it before its leader is waited for: then its number is nobody else's yet."""
+        """Kill the rest of the group. Call it before waiting for its leader: until then its number is not reused."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
         self._tell(b"- %d\n" % group, begin=False)
 
     def close(self) -> None:
-        """End: whatever is left goes first."""
+        """Stop the guard, after killing the remaining groups."""
         with self._lock:
             if self._process is not None and self._pid == os.getpid():
                 with self._process:
@@ -69,7 +69,7 @@ class Guard:
 
 
 def end_of(pid: int) -> int | None:
-    """What becomes readable when the process has ended; None where the system has no such thing."""
+    """A descriptor that becomes readable when the process ends; None if the system has no such thing."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             return os.pidfd_open(pid)

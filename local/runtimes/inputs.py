@@ -1,5 +1,5 @@
-"""Inputs that are too large for an argument: served over HTTP, under a path that nobody can guess, for the life of a
-step. A process reads from the loopback address; a container from an address of the machine that it can reach."""
+"""Serves inputs that are too large for an argument over HTTP, under an unguessable path, for the duration of a step. A
+process reads from the loopback address; a container from an address of the machine that it can reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FREEBIND = 15  # IP_FREEBIND of Linux, which Python has no name for
 
 
 class InputServer:
-    """`address`: where it listens. `host`: what it is called by those who read, if not by that address.
+    """`address`: where it listens. `host`: the name for readers, if not that address.
 
     `early`: the address may become one of this machine later (Linux).
     """
@@ -31,7 +31,7 @@ class InputServer:
 
     @contextlib.contextmanager
     def serving(self, data: bytes) -> Generator[str]:
-        """The argument to give instead of `data`. Raises OSError where the address is not one of this machine."""
+        """The argument to give instead of `data`. Raises OSError if the address is not one of this machine."""
         path = "/" + secrets.token_urlsafe(24)
         self._inputs[path] = data
         try:
@@ -79,6 +79,6 @@ def _handler(inputs: dict[str, bytes]) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(data or b"")
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nobody reads an access log of this."""
+            """No access log."""
 
     return Inputs

@@ -1,8 +1,9 @@
-"""A `lambda` step: its folder run by the real Lambda runtime client, or a Lambda that is deployed already.
+"""The runtime `lambda` on this machine: runs a step's folder with the real Lambda runtime client, or invokes a deployed
+Lambda.
 
-A folder's process starts in its folder, which is first on its path, and stays warm for the next invocations; other code
-makes another process. What a process may do in Lambda it may do here: be cold or warm, raise, run out of time, die.
-Memory is not limited here. An `arn` is invoked in AWS with the usual credentials, and waited for.
+A folder's process starts in its folder, which is first on its path, and stays warm for the next invocations; changed
+code gets a new process. A process can do everything as in Lambda: be cold or warm, raise, time out, die. Memory is not
+limited here. An `arn` is invoked in AWS with the usual credentials, and waited for.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ TIMEOUT = 15 * MINUTE  # the longest that a Lambda may run
 
 
 class LambdaRuntime:
-    """`clock` is the time in milliseconds; `client` calls AWS: it must not try again what may have been done."""
+    """`clock` is the time in milliseconds; `client` calls AWS: it must not repeat a call that may have been carried
+    out."""
 
     def __init__(
         self, clock: Clock, client: Client | None = None, warm: Warm | None = None, versions: Versions | None = None
@@ -76,7 +78,7 @@ class LambdaRuntime:
             except BaseException as error:
                 self.warm.drop(process)
                 if isinstance(error, LambdaExitedError) and warm and not error.asked:
-                    continue  # it died of something earlier: that is no failure of this attempt
+                    continue  # an earlier cause ended the process: not a failure of this attempt
                 log.end()
                 raise _failure(task, error, process, log) from error
             log.end()

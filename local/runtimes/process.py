@@ -1,8 +1,8 @@
-"""A `docker` step where no Docker engine answers: its folder as a plain process of this machine.
+"""The runtime `docker` without a Docker engine: runs a step's folder as a plain process of this machine.
 
-It is started in that folder by the ENTRYPOINT of its Dockerfile, with the input as last argument: what FROM, COPY, RUN
-and WORKDIR would make is taken to be there. Standard output is the output, standard error the log. When the program
-has ended, or its time is up, all that it has started is killed (see guard.py).
+The process starts in that folder with the ENTRYPOINT of its Dockerfile, and the input as last argument; the results of
+FROM, COPY, RUN and WORKDIR are assumed to exist. Standard output is the output, standard error the log. When the
+program ends or times out, all processes that it has started are killed (see guard.py).
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ NOTE = (
 )
 _CHUNK = 64 * KIB
 _PIPE = MIB  # as much as a pipe can hold
-_LOOK = 50  # milliseconds between two looks at a process whose end the system does not tell
+_LOOK = 50  # milliseconds between two checks of a process, where the system does not report its end
 
 
 class ProcessRuntime:
-    """`clock` is the time in milliseconds; `note` is told, once, that processes stand in for containers."""
+    """`clock` is the time in milliseconds; `note` is called once, to say that processes replace containers."""
 
     def __init__(self, clock: Clock, note: Callable[[str], None] | None = None) -> None:
         self._clock = clock
@@ -117,7 +117,7 @@ def _folder(task: Task) -> Path:
 
 
 def _on_this_machine(start: dockerfile.Start) -> dockerfile.Start:
-    """`python` is this one where no other has that name: an environment need not be activated."""
+    """`python` is this interpreter if the path has none: an environment need not be activated."""
     program, *rest = start.command
     path = start.environment.get("PATH", os.environ.get("PATH"))
     if program in ("python", "python3") and shutil.which(program, path=path) is None:
@@ -126,7 +126,7 @@ def _on_this_machine(start: dockerfile.Start) -> dockerfile.Start:
 
 
 def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | bytes, now: Clock) -> bytes:
-    """Its standard output, once it has ended well."""
+    """The program's standard output, once it has ended well."""
     timeout = task.step.timeout
     deadline = None if timeout is None else time.monotonic() + timeout / SECOND
     try:
@@ -162,8 +162,8 @@ def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | byte
 
 
 class _Pipes:
-    """What a process says. It is read until the process has ended, not until its streams have: what it leaves behind
-    may hold those open."""
+    """A process's output. It is read until the process ends, not its streams: other processes that it started may keep
+    those open."""
 
     def __init__(self, process: subprocess.Popen[bytes], out: Bounded, log: StepLog) -> None:
         assert process.stdout is not None
@@ -176,7 +176,7 @@ class _Pipes:
             os.set_blocking(stream, False)
 
     def until_the_end(self, deadline: float | None) -> str | None:
-        """None: it has ended. Else why it must be stopped: "time", or "size"."""
+        """None: the process has ended. Else why it must be stopped: "time" or "size"."""
         end = end_of(self._process.pid)
         poll = select.poll()
         for fd in self._open if end is None else {*self._open, end}:
@@ -199,7 +199,7 @@ class _Pipes:
                 os.close(end)
 
     def rest(self) -> bool:
-        """Read what it has left in its streams; False: it is too much."""
+        """Read the rest of its streams; False: too much."""
         for _ in range(_PIPE // _CHUNK):
             for fd in list(self._open):
                 if not self._read(fd):

@@ -1,11 +1,11 @@
-"""One Lambda function in a process of its own, and Lambda's Runtime API as its process sees it.
+"""Runs one Lambda function in a separate process, and serves Lambda's Runtime API to it.
 
 The process runs AWS's own runtime client. That asks `GET …/invocation/next` and is answered with an event; it POSTs
-what the handler returned (`…/response`) or raised (`…/error`), and asks for the next. Where the module cannot be
-loaded, it says so (`…/init/error`) and ends.
+what the handler returned (`…/response`) or raised (`…/error`), and asks for the next. If the module cannot be
+loaded, the client reports it (`…/init/error`) and ends.
 
-There is no server thread: whoever invokes is the server until it has its answer, and between two invocations the
-process stands with its question unread, as frozen as a Lambda is. What it prints is the log.
+There is no server thread: the invoking thread is the server until it has its answer, and between two invocations the
+process waits with an unread request, frozen like a Lambda. Its output is the log.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from tidemill.limits import KIB, SECOND
 from tidemill_local.runtimes.guard import GUARD, end_of
 from tidemill_local.runtimes.runtime_wire import Connection, LambdaExitedError, Request
 
-INIT = 10.0  # seconds until it asks for its first event: Lambda's own
+INIT = 10.0  # seconds until it asks for its first event, as in Lambda
 _CHUNK = 64 * KIB
-_LOOK = 50  # milliseconds between two looks at a process whose end the system does not tell
-_REGION = "us-east-1"  # where nothing else is set: in Lambda there always is one
+_LOOK = 50  # milliseconds between two checks of a process, where the system does not report its end
+_REGION = "us-east-1"  # the default: in Lambda there always is one
 _ARN = "arn:aws:lambda:{region}:000000000000:function:{name}"
 
 
 class LambdaTimeoutError(Exception):
-    """`init`: it had not even asked for an event."""
+    """`init`: the process had not yet asked for an event."""
 
     def __init__(self, init: bool) -> None:
         self.init = init
@@ -42,7 +42,7 @@ class LambdaTimeoutError(Exception):
 
 
 class Answer(NamedTuple):
-    """What the handler returned or, with `error`, raised; as JSON. `last`: the process will not answer again."""
+    """The handler's result or, with `error`, its exception; as JSON. `last`: the process will not answer again."""
 
     body: bytes
     error: bool
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class LambdaProcess:
-    """Used by one thread at a time. After an exception it is to be ended."""
+    """Used by one thread at a time. After an exception it has to be ended."""
 
     def __init__(self, folder: Path, handler: str, memory: int, name: str) -> None:
         self._name = name
@@ -87,7 +87,7 @@ class LambdaProcess:
             self._end = None
 
     def invoke(self, event: bytes, timeout: float, log: Callable[[bytes], object]) -> Answer:
-        """`timeout` in seconds, from the moment when it has the event."""
+        """`timeout` in seconds, from the delivery of the event."""
         deadline = time.monotonic() + INIT
         request_id = str(uuid.uuid4())
         asked = False
@@ -106,7 +106,7 @@ class LambdaProcess:
                 return Answer(request.body, place.endswith("error"), place == "init/error")
 
     def exit_status(self) -> str:
-        """How it ended, as Lambda says it."""
+        """How the process ended, in Lambda's words."""
         code = self._process.wait()
         return f"exit status {code}" if code >= 0 else f"signal: {-code}"
 
@@ -119,7 +119,7 @@ class LambdaProcess:
         }
 
     def _next(self, deadline: float, asked: bool, log: Callable[[bytes], object]) -> tuple[Connection, Request]:
-        """The next request; meanwhile what it prints is logged."""
+        """The next request; meanwhile its output is logged."""
         while True:
             for connection in self._connections.values():
                 request = connection.request()
@@ -138,7 +138,7 @@ class LambdaProcess:
                 raise LambdaExitedError(asked)
 
     def _hear(self, fd: int) -> bool:
-        """Whether there is something new to look at."""
+        """Wait for activity; whether there is any."""
         if fd == self._listener.fileno():
             sock, _ = self._listener.accept()
             sock.setblocking(False)
@@ -164,7 +164,7 @@ class LambdaProcess:
         return bool(data)
 
     def _drain(self, log: Callable[[bytes], object]) -> None:
-        """What it has printed before it answered is there by now."""
+        """Log the output before the answer."""
         for _ in range(16):
             if not self._read(log):
                 break
@@ -187,7 +187,7 @@ def _environment(folder: Path, handler: str, memory: int, name: str, address: st
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "LAMBDA_TASK_ROOT": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",  # /var/task cannot be written to; and a .pyc knows the second, not the change
+        "PYTHONDONTWRITEBYTECODE": "1",  # /var/task is read-only; and a .pyc compares only seconds
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), known.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
         "TZ": ":UTC",

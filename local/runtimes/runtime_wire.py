@@ -1,4 +1,4 @@
-"""As much of HTTP as Lambda's runtime client speaks: requests whose length is said, on connections that are kept."""
+"""The part of HTTP that Lambda's runtime client uses: requests with a length, on kept-alive connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = 64 * KIB
 
 
 class LambdaExitedError(Exception):
-    """The process ended before it had answered. `asked`: it had the event."""
+    """The process ended without an answer. `asked`: it had received the event."""
 
     def __init__(self, asked: bool) -> None:
         self.asked = asked
@@ -23,7 +23,7 @@ class LambdaExitedError(Exception):
 
 
 class AnswerTooLargeError(Exception):
-    """What it answered is more than Lambda takes."""
+    """The answer is larger than Lambda allows."""
 
 
 class Request(NamedTuple):
@@ -38,7 +38,7 @@ class Connection:
         self._data = bytearray()
 
     def receive(self) -> bool:
-        """False: it has ended."""
+        """False: the process has ended."""
         try:
             data = self.sock.recv(_CHUNK)
         except BlockingIOError:
@@ -49,11 +49,11 @@ class Connection:
         return bool(data)
 
     def request(self) -> Request | None:
-        """A request that is whole."""
+        """A complete request."""
         end = self._data.find(b"\r\n\r\n")
         if end < 0:
             if len(self._data) > _HEAD:
-                raise LambdaExitedError(asked=True)  # what speaks there is no runtime client
+                raise LambdaExitedError(asked=True)  # the process is not a runtime client
             return None
         first, *lines = bytes(self._data[:end]).decode("latin-1").split("\r\n")
         length = 0

@@ -1,4 +1,4 @@
-"""The processes of Lambda functions, kept warm between invocations as Lambda keeps them: a few, and not for long."""
+"""Keeps processes of Lambda functions warm between invocations, as Lambda does: a few, for a short time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import NamedTuple
 from tidemill_local.runtimes.runtime_api import LambdaProcess
 
 MOST = 16  # processes at once; one more invocation waits for one of them
-IDLE = 60.0  # seconds that one is kept for nothing
+IDLE = 60.0  # seconds that an idle one is kept
 
 
 class Code(NamedTuple):
-    """What a process runs; one of other code is of no use."""
+    """The code of a process; a process with other code cannot be used."""
 
     folder: Path
     handler: str
@@ -45,7 +45,7 @@ class Warm:
         atexit.register(self.close)
 
     def take(self, code: Code, name: str) -> tuple[LambdaProcess, bool]:
-        """A process of this code, and whether it is a warm one."""
+        """A process with this code, and whether it is warm."""
         ended: list[LambdaProcess] = []
         try:
             with self._changed:
@@ -71,7 +71,7 @@ class Warm:
             raise
 
     def give(self, code: Code, process: LambdaProcess) -> None:
-        """It has answered, and may be asked again."""
+        """Return a process that has answered."""
         with self._changed:
             self._idle.append(_Idle(code, process, self._monotonic()))
             self._changed.notify()
@@ -80,12 +80,12 @@ class Warm:
                 threading.Thread(target=self._reap, name="tidemill-lambdas", daemon=True).start()
 
     def drop(self, process: LambdaProcess) -> None:
-        """It is of no more use."""
+        """Remove a process that cannot be used again."""
         process.end()
         self._gone()
 
     def close(self) -> None:
-        """End those that nobody uses."""
+        """End the idle processes."""
         with self._changed:
             ended, self._idle = self._idle, []
             self._alive -= len(ended)
@@ -99,7 +99,7 @@ class Warm:
             self._changed.notify()
 
     def _fitting(self, code: Code, ended: list[LambdaProcess]) -> LambdaProcess | None:
-        """The last one used; those of older code, and those that have died, are ended on the way."""
+        """The last one used; processes with older code, and dead ones, are ended."""
         for each in reversed(self._idle.copy()):
             same = each.code[:-1] == code[:-1]
             if same and (each.code != code or not each.process.alive()):
@@ -128,14 +128,14 @@ class Warm:
 
 
 class Versions:
-    """The version of a folder's code: what its files are, by name, size and time of change.
+    """The version of a folder's code: its files by name, size and time of change.
 
-    To look at them takes time: for `share` times as long the answer is taken for granted.
+    Checking takes time: the answer is reused for `share` times as long.
     """
 
     def __init__(self, share: int = 20) -> None:
         self._share = share
-        self._known: dict[Path, tuple[int, float]] = {}  # the version, and until when it is taken for granted
+        self._known: dict[Path, tuple[int, float]] = {}  # the version, and until when it is reused
 
     def of(self, folder: Path) -> int:
         known = self._known.get(folder)

@@ -1,1 +1,1 @@
-"""What `tidemill init` writes: each `NAME.tmpl` becomes NAME, in the same folder below."""
+"""The files that `tidemill init` writes: each `NAME.tmpl` becomes NAME, in the same subfolder."""
