@@ -99,13 +99,8 @@ class AsyncDriver(Remembered):
     ) -> Any:
         here = this_branch()
         key = here.key(id)
-        done = await self._recall(key, "run")
-        if done is not None:
-            return steps.outcome(done)
-        return await self._perform(
-            steps.run(self.live, here.prefix, key, Code(self.live.stubs.get(id, fn), args, kwargs, retries, timeout)),
-            key,
-        )
+        code = Code(self.live.stubs.get(id, fn), args, kwargs, retries, timeout)
+        return await self._outcome(key, "run", partial(steps.run, self.live, here.prefix, key, code))
 
     async def sleep(self, id: str, ms: int) -> None:
         await self._sleep(id, ms, None)
@@ -156,9 +151,8 @@ class AsyncDriver(Remembered):
         if key == self._seeking:
             self.found = Found(fn, contextvars.copy_context())
             raise self._leave("suspended")
-        results: list[Any] = await self._outcome(
-            key, "map", lambda: steps.map_items(self.live, key, items, max_concurrency)
-        )
+        plan = partial(steps.map_items, self.live, key, items, max_concurrency)
+        results: list[Any] = await self._outcome(key, "map", plan)
         return results
 
     async def skip(self, ids: list[str]) -> None:
@@ -297,9 +291,8 @@ class AsyncDriver(Remembered):
         if inspect.iscoroutinefunction(call.fn):
             result = context.run(call.fn, *call.args, **call.kwargs)
         else:
-            result = await self._loop.run_in_executor(
-                self._threads, lambda: context.run(call.fn, *call.args, **call.kwargs)
-            )
+            blocking = partial(context.run, call.fn, *call.args, **call.kwargs)
+            result = await self._loop.run_in_executor(self._threads, blocking)
         if not inspect.isawaitable(result):
             return result
         work = result if inspect.iscoroutine(result) else awaited(result)
