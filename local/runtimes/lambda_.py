@@ -1,5 +1,4 @@
-"""The runtime `lambda` on this machine: runs a step's folder with the real Lambda runtime client, or invokes a deployed
-Lambda.
+"""The runtime `lambda` on this machine: runs a step's folder with Lambda's runtime client, or calls a deployed one.
 
 A folder's process starts in its folder, which is first on its path, and stays warm for the next invocations; changed
 code gets a new process. A process can do everything as in Lambda: be cold or warm, raise, time out, die. Memory is not
