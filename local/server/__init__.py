@@ -1,1 +1,1 @@
-"""The server process: its loop, its timers, its queues."""
+"""The server process of `tidemill dev`: its loop, timers and queues."""

@@ -1,9 +1,9 @@
-"""The platform's time: it never goes back, whatever is done to the machine's clock.
+"""The platform's clock, which never goes back, even if the machine's clock is set.
 
-Receipt times order events, and due times are compared with them, so time that went back would hide events from waits
-and let sleepers stand still. So time is the monotonic clock plus an offset that only grows. Once a second the wall
+Receipt times order events and are compared with due times, so time that goes back would hide events from waits and
+delay sleeping runs. So time is the monotonic clock plus an offset that only grows. Once a second the wall
 clock is compared: if it is ahead (it was set, or the machine has slept) the offset follows at once; if it is behind,
-time goes on from where it was until the wall clock has caught up. Cron triggers alone follow the wall clock.
+time continues until the wall clock has caught up. Only cron triggers follow the wall clock.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Protocol
 
 NS = 1_000_000  # in a millisecond
 _EACH = 1.0  # seconds between two comparisons
-_NOTABLE = 1_000  # milliseconds by which a clock has been set rather than adjusted
+_NOTABLE = 1_000  # a larger difference means that the clock was set, not adjusted (milliseconds)
 
 
 class PlatformClock:
-    """`floor`: a time, in milliseconds, that has been given out before this process began."""
+    """`floor`: the latest time, in milliseconds, that an earlier process has given out."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class PlatformClock:
         return (self._monotonic() + self.offset) // NS
 
     def compare(self) -> int:
-        """Look at the wall clock. By how many milliseconds it was set since the last look: ahead, or back."""
+        """Compare with the wall clock. Returns by how many milliseconds it was set since then, ahead or back."""
         apart = self._wall() - self._monotonic()
         set_by, self._apart = apart - self._apart, apart
         self.offset = max(self.offset, apart)
@@ -43,7 +43,7 @@ class PlatformClock:
 
 
 class SharedClock:
-    """The same time in another process: `offset` reads what the server keeps in shared memory."""
+    """The same time in another process: `offset` reads the server's offset in shared memory."""
 
     def __init__(self, offset: Callable[[], int], monotonic: Callable[[], int] = time.monotonic_ns) -> None:
         self._offset, self._monotonic = offset, monotonic
@@ -53,13 +53,13 @@ class SharedClock:
 
 
 class Minded(Protocol):
-    """What sets timers by a clock, and has to look at it again when it was set."""
+    """A user of timers that must check the clock again when it was set."""
 
     def clock_set(self) -> None: ...
 
 
 class ClockWatch:
-    """Compares the clocks each second; `each` is called as often, with the time."""
+    """Compares the clocks every second, and calls `each` with the time."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Cron triggers: one timer of the loop, set to the next tick of any, by the wall clock.
+"""Fires cron triggers with one timer of the loop, set to the next tick by the wall clock.
 
 Ticks missed while the server was down are not made up. Of those missed while the machine slept, or because the clock
-was set ahead, the latest fires. A clock set back passes ticks again: a tick's event has an id of its own, which is
-known, so that each starts its run once.
+was set ahead, the latest fires. A clock that is set back passes ticks again: the id of a tick's event
+derives from the tick, so that each starts its run once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tidemill.ports import Clock
 
 _AHEAD_MOST = 60_000  # a clock that was set, or a machine that slept, is noticed within the minute
-_SLACK = 10_000  # milliseconds by which a look may be late on a busy machine without having missed anything
+_SLACK = 10_000  # milliseconds by which the timer may be late on a busy machine without having missed a tick
 
 
 class Cron:
     def __init__(
         self, loop: AbstractEventLoop, clock: Clock, fire: Callable[[FunctionSpec, CronTrigger, int], None]
     ) -> None:
-        """`fire` is called with each tick: the function, its trigger, and the tick's own time (without jitter)."""
+        """`fire` is called with each tick: the function, its trigger, and the tick's time (without jitter)."""
         self._loop = loop
         self._clock = clock
         self._fire = fire
@@ -40,9 +40,9 @@ class Cron:
             self._run()
 
     def replace(self, functions: Iterable[FunctionSpec]) -> None:
-        """Take these functions' cron triggers in place of all others."""
+        """Replace all cron triggers by those of these functions."""
         if not self._triggers:
-            self._done = self._clock.now()  # what is new has missed nothing
+            self._done = self._clock.now()  # a new trigger has missed nothing
         self._triggers = [
             (spec, trigger) for spec in functions for trigger in spec.triggers if isinstance(trigger, CronTrigger)
         ]
@@ -54,7 +54,7 @@ class Cron:
             self._handle.cancel()
 
     def _run(self) -> None:
-        """Fire what is due, and set the timer to what is due next."""
+        """Fire the due ticks, and set the timer to the next."""
         self.stop()
         now = self._clock.now()
         self._done = min(self._done, now)
@@ -90,7 +90,7 @@ class Cron:
 
 
 def ticks(trigger: CronTrigger, after: int, *, backwards: bool = False) -> Iterator[int]:
-    """The times of the trigger, endlessly, from the first that may fire later than `after`; or back from there."""
+    """The endless times of the trigger from the first that may fire later than `after`; or backward from there."""
     from zoneinfo import ZoneInfo
 
     from cronsim import CronSim

@@ -1,4 +1,4 @@
-"""Delayed events take effect: one timer of the loop, set to the earliest due time in the table."""
+"""Lets delayed events take effect, with one timer of the loop, set to the earliest due time in the table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tidemill_local.store.events import SqliteEvents
 
 _PAGE = 200
-_PART = 50  # waits that are worked off in one turn of the loop
+_PART = 50  # waits that are processed in one turn of the loop
 _MINUTE = 60_000
 
 
 class Delayed:
-    """Nothing is kept in memory but what is at hand: after a crash the table says what is due."""
+    """Only the current work is kept in memory: after a crash the table says what is due."""
 
     def __init__(
         self, loop: AbstractEventLoop, world: World, events: SqliteEvents, tick: Tick, trouble: Callable[[str], object]
@@ -33,29 +33,29 @@ class Delayed:
         self._trouble = trouble
         self._at: int | None = None  # when the timer fires next
         self._handle: TimerHandle | None = None
-        self._hand: deque[tuple[str, receive.Mark | None]] = deque()  # events at hand, and how far they are
+        self._hand: deque[tuple[str, receive.Mark | None]] = deque()  # current events and their progress
         events.noted = self.note
 
     def note(self, at: int) -> None:
-        """Some event is to be seen to then."""
+        """Some event is due at this time."""
         if self._at is None or at < self._at:
             self._set(at)
 
     def clock_set(self) -> None:
-        """Time has jumped ahead."""
+        """The clock has jumped ahead."""
         self.fire()
 
     def again(self) -> None:
-        """What was done last has not been kept."""
+        """The last work was not committed: repeat it."""
         self._hand.clear()
         self.fire()
 
     def fire(self) -> None:
-        """Go on with what is due; then set the timer to what is due next."""
+        """Process due events; then set the timer to the next."""
         self.stop()
         try:
             following = self._part(self._world.clock.now())
-        except StoreError as error:  # what this turn has done is not kept
+        except StoreError as error:  # the work of this turn was not committed
             self._hand.clear()
             self._tick.fail(error)
             following = self._world.clock.now() + 1_000
@@ -68,7 +68,7 @@ class Delayed:
         self._handle, self._at = None, None
 
     def _part(self, now: int) -> int | None:
-        """When to go on."""
+        """Do a part of the work; return when to continue."""
         if not self._hand:
             self._hand.extend((event_id, None) for event_id, _ in self._events.delayed(now, _PAGE))
         if not self._hand:
@@ -79,7 +79,7 @@ class Delayed:
             mark = self._come(event_id, mark)
         except StoreError:
             raise
-        except Exception as error:  # it must not keep the others back
+        except Exception as error:  # it must not block the others
             self._trouble(f"event {event_id} is due, and could not take effect: {type(error).__name__}: {error}")
             self._events.redue(event_id, now + _MINUTE)
             mark = None
@@ -95,11 +95,11 @@ class Delayed:
         if self._handle is not None:
             self._handle.cancel()
         self._at = at
-        delay = min(max(0, at - self._world.clock.now()), _MINUTE) / 1_000  # a machine that slept, or a clock set anew
+        delay = min(max(0, at - self._world.clock.now()), _MINUTE) / 1_000  # or the clock is set
         self._handle = self._loop.call_later(delay, self.fire)
 
 
 def _after(count: int) -> Callable[[], bool]:
-    """True from when it has been asked so often."""
+    """A function that is true from a number of calls on."""
     asked = iter(range(1, count))
     return lambda: next(asked, None) is None

@@ -1,4 +1,4 @@
-"""asyncio's loop, with a word at the end of each turn."""
+"""asyncio's loop with a callback at the end of each turn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import cast
 
 if "ssl" not in sys.modules:
-    # asyncio does without it where it cannot be had. It is a fifth of this server's start, and speaks to nobody here.
-    cast("dict[str, object]", sys.modules)["ssl"] = None  # how the import system marks what cannot be had
+    # asyncio works without this module. Its import is a fifth of this server's start, and the server does not use it.
+    cast("dict[str, object]", sys.modules)["ssl"] = None  # the import system's mark of a missing module
     import asyncio
 
     del sys.modules["ssl"]
@@ -19,7 +19,7 @@ _run_once: Callable[[asyncio.SelectorEventLoop], None] = vars(asyncio.BaseEventL
 
 
 class TurnLoop(asyncio.SelectorEventLoop):
-    """Calls `turned` when all that was ready in a turn has run, before it looks at the sockets again.
+    """Calls `turned` when all ready callbacks of a turn have run, before it polls the sockets again.
 
     `call_soon` would come close, for the price of one more turn (a system call, and the loop's own work) for each
     request. `_run_once` is private, but has been one turn of the loop since asyncio exists; tests hold it to that.

@@ -1,4 +1,4 @@
-"""The `Queue` port of the local world: now is the ready queue, later is the timer."""
+"""The `Queue` port of the local world: the ready queue for now, the timer for later."""
 
 from __future__ import annotations
 

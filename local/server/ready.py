@@ -1,4 +1,4 @@
-"""Runs that someone should look at now: a queue per function, served in turn."""
+"""The ready queue: runs to check now, one queue per function, served in turn."""
 
 from __future__ import annotations
 

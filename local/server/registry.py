@@ -1,4 +1,4 @@
-"""What is declared at present, and which functions listen for which names."""
+"""The registry of the dev server: the declared functions, and the names that they listen for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, We
 
 
 class LocalRegistry:
-    """The functions of the code that runs now; empty until a first load, replaced whole at every other."""
+    """The functions of the current code; empty until the first load, and replaced as a whole at each reload."""
 
     def __init__(self) -> None:
         self._functions: dict[str, FunctionSpec] = {}
@@ -23,7 +23,7 @@ class LocalRegistry:
     def replace(
         self, functions: Iterable[FunctionSpec], version: str, schemas: Iterable[EventSchema] = ()
     ) -> list[str]:
-        """Take these functions and schemas in place of all others. The ids of functions that were not there before."""
+        """Replace all functions and schemas by these. Returns the ids of the new functions."""
         self._schemas = sorted(schemas)
         self._by_name = schemas_by_name(self._schemas)
         before = self._functions
@@ -40,7 +40,7 @@ class LocalRegistry:
         return [function_id for function_id in self._functions if function_id not in before]
 
     def replace_webhooks(self, webhooks: Iterable[WebhookSpec], secrets: Mapping[str, str]) -> None:
-        """Take these webhooks in place of all others. `secrets`: what the variables that they name hold."""
+        """Replace all webhooks by these. `secrets`: the values of the variables that they name."""
         self._webhooks = {webhook.name: webhook for webhook in webhooks}
         self._secrets = secrets
 

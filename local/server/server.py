@@ -1,8 +1,8 @@
-"""The server of the local world: the one process that owns the data, on one thread.
+"""The server of `tidemill dev`: the one process that owns the data, on one thread.
 
-It puts the parts together. HTTP and slots come in by their connections, timers and cron by the clock; each turn of the
-loop ends in one commit (`tick`), before which ready runs are claimed for idle slots (`dispatch`), and after which
-everybody is answered.
+It combines the parts. Connections bring requests and calls of slots, the clock timers and cron. Each turn of the loop
+ends in one commit (`tick`): before it, ready runs are claimed for idle slots (`dispatch`); after it, all answers are
+sent.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ from tidemill_local.workers.zygote import Ordered
 
 T = TypeVar("T")
 GRACE = 1.0  # seconds that running steps get to end when the server stops
-_SLOW_LOAD = 0.5  # seconds; to watch from the first moment on would delay it
+_SLOW_LOAD = 0.5  # seconds: watching files from the start would delay it
 _SERVED = 50  # lines, or runs in them, that are served in one turn of the loop
-_RETRY = 1.0  # seconds until work is taken up again after a write that failed
+_RETRY = 1.0  # seconds until work continues after a failed write
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server is to run; `order` names the targets and the server's own URL."""
+    """The settings of a server; `order` names the targets and the server's own URL."""
 
     order: wire.Fork
     data: Path
     concurrency: int
     reload: bool
     access: Access
-    events: bool = True  # whether a line tells of each event
+    events: bool = True  # whether each event gets a line
 
 
 class Server:
@@ -111,17 +111,17 @@ class Server:
         self._watch_clock = ClockWatch(loop, clock, minded, self._each_second, self._console.trouble)
         self._door = Door(self._handle, self._tick, settings.access.hosts)
         self._handlers = Handlers(self.world, settings.access.keys)
-        self._state = "the functions are not loaded yet; try again in a moment"  # why nothing runs; empty: it does
+        self._state = "the functions are not loaded yet; try again in a moment"  # why no code runs; empty: it runs
         self._read_at = time.time_ns()
         self._stopping = False
         self._stopped = loop.create_future()
         self._listening: asyncio.Server
         self._watcher = self._watching() if settings.reload else None
-        self._files: list[str] = []  # of the code that was loaded last
+        self._files: list[str] = []  # the files of the code that was loaded last
         self._places: list[str] = []  # the folders of its steps
 
     def start(self, zygote: tuple[int, socket.socket], ordered: Ordered) -> None:
-        """Take over the zygote, which loads already; queue what was under way when the last server stopped."""
+        """Take over the zygote, which is loading already; queue the runs that the last server left open."""
         self._workers.adopt(*zygote, ordered)
         for run_id, function_id in self._db.runs.open_ready(self._clock.now()):
             self._ready.put(run_id, function_id)
@@ -131,12 +131,12 @@ class Server:
         self._loop.call_later(_SLOW_LOAD, self._watch_slow_load)
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serve until `stop` has done its work."""
+        """Serve until `stop` is finished."""
         self._listening = await self._loop.create_server(lambda: Connection(self._door), sock=listener)
         await self._stopped
 
     def _turned(self) -> None:
-        """What goes wrong here would end the loop, and with it the process: it is said, and the server goes on."""
+        """An error here would end the loop and the process: report it, and continue."""
         try:
             self._tick.end()
         except Exception as error:
@@ -144,18 +144,18 @@ class Server:
         self._door.turned()
 
     def _troubled(self, text: str) -> None:
-        """Something of a turn failed, such as a new slot where there are no descriptors left: it is tried again."""
+        """Something in a turn failed, such as a new slot without free descriptors: it is tried again."""
         self._console.once(text)
         self._loop.call_later(_RETRY, self._tick.arm)
 
     def _failed_in_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What a callback raised, and nobody caught."""
+        """Handles an uncaught exception of a callback."""
         error = context.get("exception")
         what = f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
         self._console.once(f"something failed in the server, which goes on: {what}")
 
     def _at_work(self, run_id: str) -> list[AtWork]:
-        """The steps of a run whose code runs now, as its worker has noted."""
+        """The executing steps of a run, as its worker has noted them."""
         return [step for slot in self._dispatcher.busy() if slot.serves(run_id) for step in slot.at_work()]
 
     def _each_second(self, now: int) -> None:
@@ -175,7 +175,7 @@ class Server:
             return problem(500, "something went wrong in the server; its output says what")
 
     def _failed(self, reason: str) -> None:
-        """Nothing of this turn was kept; what was claimed in it is ready again."""
+        """Nothing of this turn was committed; runs that were claimed in it are ready again."""
         self._console.once(f"the last changes could not be stored; their senders have been told: {reason}")
         self._loop.call_later(_RETRY, self._timers.again)
         self._loop.call_later(_RETRY, self._delayed.again)
@@ -227,7 +227,7 @@ class Server:
 
     def broken(self, broken: wire.Broken) -> None:
         if self._dispatcher.worker is None and not self._stopping:
-            self._dispatcher.use(self._workers.current)  # it was to be replaced
+            self._dispatcher.use(self._workers.current)  # it was being replaced
         keeps = self._dispatcher.worker is not None
         if not keeps:
             self._state = "the targets cannot be loaded: " + " ".join(broken.text.split())
@@ -246,7 +246,7 @@ class Server:
         self._dispatcher.quarantine.joined(worker, loaded=loaded)
 
     def _kept(self, write: Callable[..., T], *args: Any) -> T | None:
-        """Write what a process's end calls for; where the store cannot, this turn is told of it."""
+        """Write the consequences of a process's end; a failure of the store fails this turn."""
         self._tick.arm()
         try:
             return write(*args)
@@ -283,7 +283,7 @@ class Server:
             self._watcher.watch(folders | {os.path.dirname(file) for file in files}, self._read_at, places, spots)
 
     def _watch_slow_load(self) -> None:
-        """Code that takes long to load, or hangs, can be changed meanwhile."""
+        """Watch the files also during a slow load, so that the user can fix code that hangs."""
         if self._watcher is not None and not self._watcher.watching and not self._stopping:
             self._watch([], [], [])
 
@@ -296,7 +296,7 @@ class Server:
     # --- the end ---------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Begin nothing new; runs move on at their next step, or are recorded as handed over after a short grace."""
+        """Begin nothing new; runs are handed over at their next step, or recorded as such after a short grace."""
         if self._stopping:
             os._exit(130)
         self._stopping = True
@@ -315,7 +315,7 @@ class Server:
         if self._dispatcher.busy() and self._loop.time() < deadline:
             self._loop.call_later(0.01, self._await_slots, deadline)
             return
-        self._kept(self._dispatcher.spare)  # a step that still runs will run again on the next server, at no charge
+        self._kept(self._dispatcher.spare)  # an executing step runs again later, without counting an attempt
         for slot in self._dispatcher.busy():
             slot.close()
         self._tick.end()

@@ -1,13 +1,13 @@
-"""Group commit: whatever is written in one turn of the loop is committed together, then everybody is answered.
+"""Group commit: all writes of one turn of the loop are committed together; then all answers are sent.
 
-Nobody hears of a write before it is committed. So answers, and runs pushed to slots, are held until the end of the
-turn, which comes before the loop looks at the sockets again: a busy server shares one commit among all that came in
-meanwhile, an idle one commits at once.
+No answer leaves before its writes are committed. So answers, and assignments of runs to slots, are held until the end
+of the turn, which comes before the loop polls the sockets again: a busy server shares one commit among many requests,
+an idle one commits at once.
 
-A receiver that fails takes nobody along: it is reported and closed, and the server goes on.
+A receiver that fails does not affect the others: it is reported and closed, and the server continues.
 
-If the commit fails (a full disk), nothing was written and nobody may believe it was: each held answer is told so,
-HTTP by a 503, a slot by losing its connection, and its claim with it.
+If the commit fails (a full disk), nothing was written: each held HTTP answer becomes a 503, and each slot loses its
+connection, and with it its claim.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tidemill_local.store.errors import StoreError
 
 
 class Receiver(Protocol):
-    """A connection with answers that it holds back."""
+    """A connection with held answers."""
 
     def flush(self) -> None: ...
 
     def refuse(self, reason: str) -> None:
-        """What is held back is not true: nothing of this turn was written."""
+        """Discard the held answers: nothing of this turn was written."""
         ...
 
     def abort(self) -> None:
-        """It cannot be answered: let go of it."""
+        """Drop the connection, which cannot be answered."""
         ...
 
 
@@ -41,7 +41,7 @@ class Store(Protocol):
 
 
 class Tick:
-    """One turn of the loop, again and again."""
+    """The turns of the loop."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Tick:
         failed: Callable[[str], None],
         trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`before`: what is still to be written in this turn; `failed`: nothing of it was kept, and why."""
+        """`before`: makes the last writes of a turn; `failed`: called with the reason if nothing was committed."""
         self._trouble = trouble
         self._store = store
         self._before, self._failed = before, failed
@@ -60,21 +60,21 @@ class Tick:
         self._broken: str | None = None
 
     def arm(self) -> None:
-        """Something was, or will be, written in this turn."""
+        """This turn needs a commit."""
         self._armed = True
 
     def hold(self, receiver: Receiver) -> None:
-        """Flush this receiver once the turn is committed."""
+        """Flush this receiver after the commit."""
         self._held[receiver] = None
         self._armed = True
 
     def fail(self, error: StoreError) -> None:
-        """The store could not write: nothing of this turn is kept."""
+        """The store could not write: nothing of this turn is committed."""
         self._broken = self._broken or str(error)
         self._armed = True
 
     def end(self) -> None:
-        """The turn is over: commit, then answer. What comes of the answers is a turn of its own."""
+        """End the turn: commit, then send the answers. Their consequences belong to the next turn."""
         while self._armed:
             self._armed = False
             self._end()
@@ -95,7 +95,7 @@ class Tick:
         self._store.rollback()
         for receiver in held:
             self._guarded(receiver, partial(receiver.refuse, broken))
-        self._armed = False  # trying again at once would fail again
+        self._armed = False  # an immediate retry would fail again
         self._failed(broken)
 
     def _prepare(self) -> None:

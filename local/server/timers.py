@@ -1,9 +1,9 @@
-"""Wake-ups: one timer of the loop, set to the earliest due time in the table. Nothing is kept in memory, nothing polls.
+"""Wakes due runs with one timer of the loop, set to the earliest due time in the table, without polling.
 
-A run that is found due is put into the ready queue; its due time moves on only when it is claimed there. So that it
-is not found again by every look in between, looks go on from where the last one ended (`_seen`). What becomes due
-behind that is told by `note`, and once a minute a look goes over everything, whatever has been missed. When many
-runs are queued the timer pauses: the rest stay in the table until those have been taken up.
+A due run is put into the ready queue; its due time moves only when it is claimed. To avoid finding it again in
+between, each search continues where the last one ended (`_seen`). `note` reports earlier due times, and once a minute a
+search covers everything. When many runs are queued the timer pauses: the rest stay in the table until the queue is
+shorter.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ class Timers:
         self._runs = runs
         self._clock = clock
         self._tick = tick
-        self._seen = (0, 0)  # (due, n) up to which all that is due has been found
-        self._whole = 0  # when a look last went over everything
+        self._seen = (0, 0)  # (due, n) up to which all due runs have been found
+        self._whole = 0  # when a search last covered everything
         self._woken: set[str] = set()  # found due, and still in the ready queue
         self.at: int | None = None  # when the timer fires next
         self._handle: TimerHandle | None = None
         self._paused = False
-        self.wake: Callable[[str, str], None] = ready.put  # told of each run that is found due
+        self.wake: Callable[[str, str], None] = ready.put  # called for each due run
 
     def note(self, at: int) -> None:
-        """Some run is to be looked at then."""
+        """Some run is due at this time."""
         if at <= self._seen[0]:
             self._seen = (at - 1, _LAST)
         if not self._paused and (self.at is None or at < self.at):
             self._set(at)
 
     def again(self) -> None:
-        """Look over everything that is due: what was done about it has not been kept."""
+        """Search everything again: the work of the last turn was not committed."""
         self._seen = (0, 0)
         self._set(self._clock.now())
 
     def clock_set(self) -> None:
-        """Time has jumped ahead: what fell due meanwhile is late already."""
+        """The clock has jumped ahead: runs may be overdue."""
         self.fire()
 
     def popped(self, run_id: str) -> None:
@@ -64,7 +64,7 @@ class Timers:
             self._set(self._clock.now())
 
     def fire(self) -> None:
-        """Queue what is due, and set the timer to what is due next."""
+        """Queue the due runs, and set the timer to the next."""
         self.stop()
         self._handle, self.at = None, None
         now = self._clock.now()
@@ -80,7 +80,7 @@ class Timers:
             self._set(following)
 
     def _look(self, now: int) -> int | None:
-        """When to look again."""
+        """Search for due runs; return when to search again."""
         found = self._runs.waking(self._seen, now, _PAGE)
         for _, _, run_id, function_id in found:
             self._woken.add(run_id)
@@ -101,5 +101,5 @@ class Timers:
         if self._handle is not None:
             self._handle.cancel()
         self.at = at
-        delay = min(max(0, at - self._clock.now()), _MINUTE) / 1_000  # a machine that slept, or a clock set anew
+        delay = min(max(0, at - self._clock.now()), _MINUTE) / 1_000  # or the clock is set
         self._handle = self._loop.call_later(delay, self.fire)

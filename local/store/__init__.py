@@ -1,1 +1,1 @@
-"""The stores of the local world: SQLite behind the ports."""
+"""The stores of the local world: implementations of the ports on SQLite."""

@@ -1,4 +1,4 @@
-"""Values too large for a journal's record, named by what they contain."""
+"""Values that are too large for a journal's record, named by a digest of their content."""
 
 from __future__ import annotations
 

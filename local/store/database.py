@@ -1,14 +1,14 @@
-"""The file of the local world: opened, locked, and written in transactions that many calls share.
+"""The data file of the local world: opens and locks it, and writes in transactions that many calls share.
 
-*Group commit.* The first write opens a transaction; whoever owns the database ends it with `commit()`, once for all
-that came together, and only then tells anyone that it happened. Reads see what is not yet committed.
+*Group commit.* The first write opens a transaction; the owner of the database ends it with `commit()`, once for all
+writes, and only then sends answers. Reads see uncommitted writes.
 
-*A write that fails takes the others along.* When the disk is full SQLite rolls the whole transaction back, also what
-earlier calls wrote. So after a StoreError every further write, and the `commit()` itself, raises it again: nobody is
-told that something was kept which was not. Then the database is as good as before.
+*A failed write fails the whole transaction.* When the disk is full, SQLite rolls back the whole transaction, including
+earlier calls. So after a StoreError every further write, and `commit()` itself, raises it again: no caller believes
+that a lost write was kept. After that the database works as before.
 
-One connection; calls must not overlap. Nobody else writes to the file, so the stores remember what they have read or
-written where that saves a read; all of it is forgotten with a transaction that is rolled back.
+One connection; calls must not overlap. No other process writes to the file, so the stores cache rows that they have
+read or written if that saves a read; a rollback clears these caches.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = ["FILE", "MEMORY", "PATIENCE", "Database", "Row", "Value"]
 MEMORY = ":memory:"
 PATIENCE = 2.0  # seconds to wait for the lock of a server that was just killed
 
-_CACHE_KIB = 8 * 1024  # the operating system caches the file as well; memory is not to grow with the data
-_CHECKPOINT_PAGES = 4_000  # 16 MB of log: the larger, the fewer writes in all, and the longer each checkpoint
+_CACHE_KIB = 8 * 1024  # the operating system caches the file as well; memory must not grow with the data
+_CHECKPOINT_PAGES = 4_000  # 16 MB of log: a larger log means fewer writes, and longer checkpoints
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")  # the second: over a quota, or over `ulimit -f`
-_BUSY_SECONDS = 5.0  # for someone who looks into the file with another tool
+_BUSY_SECONDS = 5.0  # for people who read the file with another tool
 
 Value = str | int | float | bytes | None
 Row = tuple[Any, ...]
@@ -55,7 +55,7 @@ class Database:
     def __init__(
         self, path: str | Path, durable: bool = False, patience: float = PATIENCE, warm: Warm | None = None
     ) -> None:
-        self.dirty = False  # commit() has something to answer for
+        self.dirty = False  # there is something to commit
         self._lost: StoreError | None = None
         self._lock: int | None = None
         self._file: DataFile | None = None
@@ -72,7 +72,7 @@ class Database:
         self.logs = SqliteLogs(self)
 
     def write(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
-        """One statement that writes, in the open transaction. An IntegrityError undoes this statement alone."""
+        """Execute one writing statement in the open transaction. An IntegrityError undoes only this statement."""
         if self._lost is not None:
             raise _again(self._lost)
         try:
@@ -94,7 +94,7 @@ class Database:
             raise (self._lose(error) if self.dirty else _explained(error)) from error
 
     def each(self, sql: str, values: Sequence[Value] = ()) -> Generator[Row, None, None]:
-        """The rows one by one, for who may not want them all; close it before anything else is written."""
+        """The rows one by one, for callers that may stop early; close it before the next write."""
         try:
             yield from self._execute(sql, values)
         except sqlite3.ProgrammingError:
@@ -107,7 +107,7 @@ class Database:
         return found[0] if found else None
 
     def commit(self) -> None:
-        """Keep what was written since the last commit. Raises StoreError where it could not be, or was lost before."""
+        """Commit the writes since the last commit. Raises StoreError if that fails, or a write was lost before."""
         if not self.dirty:
             return
         if self._lost is None:
@@ -121,14 +121,14 @@ class Database:
             raise _again(lost)
 
     def _check_kept(self) -> None:
-        """What is committed to a file that nobody can find any more is not kept."""
+        """Check that the data file still exists: a commit to a deleted file would be lost."""
         problem = self._file.problem() if self._file is not None else None
         if problem is not None:
             self.rollback()
             raise StoreError(problem)
 
     def rollback(self) -> None:
-        """Forget what was written since the last commit."""
+        """Discard the writes since the last commit."""
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
         self.runs.forget()
@@ -138,7 +138,7 @@ class Database:
         self._lost, self.dirty = None, False
 
     def close(self) -> None:
-        """Close the file and let go of the folder. What is not committed is gone. Harmless to do twice."""
+        """Close the file and unlock the folder, without a commit. Harmless to do twice."""
         self._connection.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -159,7 +159,7 @@ class Database:
 def _opened(folder: Path, durable: bool, patience: float) -> tuple[int, sqlite3.Connection, DataFile]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)  # events may hold what is nobody's business; also where an older version made it
+        folder.chmod(0o700)  # events may be confidential; also fixes a file that an older version made
         held = lock.acquire(folder, patience)
     except OSError as error:
         kind = StoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError

@@ -1,4 +1,4 @@
-"""What goes wrong with a data folder."""
+"""The errors of a data folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from tidemill.errors import TidemillError
 
 
 class StoreError(TidemillError):
-    """The data folder cannot be used, or a write failed. What was not yet committed is gone, all of it."""
+    """The data folder cannot be used, or a write failed. All uncommitted writes are lost."""
 
 
 class StoreFullError(StoreError):
-    """There is no room left for the data. Nothing that was committed is lost."""
+    """The disk is full. No committed data is lost."""

@@ -1,11 +1,11 @@
-"""Events: stored, listed, and looked back at by who comes to wait for one later.
+"""The event store on SQLite: stores and lists events, and finds earlier events for lookback.
 
-Events of one millisecond stand in the order in which they were stored (their `n`). When an event id comes again after
-its memory has passed, the new event takes the old one's place, under a new `n` or at least a new time: what was
-filed for the old one under its keys then leads nowhere.
+Events of one millisecond are in the order of storing (their `n`). When an event id comes again after
+EVENT_ID_MEMORY, the new event replaces the old one, under a new `n` or at least a new time: the old one's keys then
+become invalid.
 
-`effective_at` is null but for a delayed event: that is its `ts`, by which it is filed and found. `due` is when it is to
-be seen to.
+`effective_at` is null except for a delayed event, for which it is the `ts`, by which the event is indexed. `due` is
+when it has to be processed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tidemill_local.store.rejected import RejectedEvents
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
 
-_REMEMBERED = 4_096  # names whose awaited paths need not be looked up
+_REMEMBERED = 4_096  # names whose awaited paths are cached
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
@@ -58,12 +58,12 @@ class SqliteEvents:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._rejected = RejectedEvents(db)
-        self.told: Callable[[Event], None] | None = None  # called with each event that is new
-        self._paths: dict[str, dict[str, int]] = {}  # by name, as they are in the table
-        self.noted: Callable[[int], object] = lambda _: None  # told when an event is to be seen to
+        self.told: Callable[[Event], None] | None = None  # called with each new event
+        self._paths: dict[str, dict[str, int]] = {}  # cached rows, by name
+        self.noted: Callable[[int], object] = lambda _: None  # called with the due time of an event
 
     def put(self, event: Event, keys: Sequence[tuple[str, str]]) -> bool:
-        """Within EVENT_ID_MEMORY the first content under an id stands: another one, and its keys, is not stored."""
+        """Within EVENT_ID_MEMORY the first event with an id is kept: another one, and its keys, is not stored."""
         n = self._stored(event)
         if n is None:
             return False
@@ -77,7 +77,7 @@ class SqliteEvents:
         return True
 
     def latest(self) -> int:
-        """The latest receipt time; 0 where there is no event."""
+        """The latest receipt time; 0 without events."""
         row = self._db.row(f"SELECT max(received_at) FROM event WHERE name <> '{SIGNAL}'", ())  # noqa: S608
         return row[0] or 0 if row else 0
 
@@ -103,7 +103,7 @@ class SqliteEvents:
             return paged(rows, lambda row: _decode(row[0]), key=lambda row: row[1:3], size=lambda row: row[3])
 
     def paths(self, name: str) -> dict[str, int]:
-        return dict(self._awaited(name))  # a copy: paths may be added while someone goes through it
+        return dict(self._awaited(name))  # a copy: paths may be added during iteration
 
     def add_path(self, name: str, path: str, now: int) -> int:
         paths = self._awaited(name)
@@ -126,12 +126,12 @@ class SqliteEvents:
             self.noted(due)
 
     def next_due(self) -> int | None:
-        """When a delayed event is to be seen to next."""
+        """The next due time of a delayed event."""
         row = self._db.row("SELECT min(due) FROM event WHERE due IS NOT NULL", ())
         return row[0] if row else None
 
     def forget(self) -> None:
-        """A transaction was rolled back: paths added in it are not there."""
+        """After a rollback: paths added in the transaction do not exist."""
         self._paths.clear()
 
     def _awaited(self, name: str) -> dict[str, int]:
@@ -144,7 +144,7 @@ class SqliteEvents:
         return paths
 
     def _stored(self, event: Event) -> int | None:
-        """The number of this event, stored now or before. None: another one stands under its id."""
+        """The number of this event, stored now or before. None: another event has its id."""
         data = _encode(event)
         n = self._inserted(event, data)
         if n is not None:
@@ -156,7 +156,7 @@ class SqliteEvents:
         return int(n) if admission == data else None
 
     def _inserted(self, event: Event, data: bytes) -> int | None:
-        """The number of the new event. None: one stands under its id."""
+        """The number of the new event. None: its id is taken."""
         delayed = event.ts if event.ts > event.received_at else None
         row = (event.id, event.name, event.received_at, user_key(event.user), data, delayed, delayed)
         inserted = self._db.write(_INSERT, row)
@@ -168,7 +168,7 @@ class SqliteEvents:
 
 
 def _conditions(query: EventQuery) -> tuple[str, str, list[Value]]:
-    """Signals are never listed; `+` keeps an index away where another one is sure to be narrower."""
+    """Signals are never listed; `+` prevents an index where another one is surely narrower."""
     where = [f"name <> '{SIGNAL}'"]
     values: list[Value] = []
     if query.user is not None:

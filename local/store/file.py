@@ -1,7 +1,7 @@
-"""The data file as the file system has it: whether it is still the one that was opened, and its owner's alone.
+"""The data file in the file system: checks that it is the file that was opened, and private to its owner.
 
-SQLite notices neither that its file was removed (what it writes then is gone when the process ends) nor, at the next
-start, that the file was emptied (it takes it for a new one). A mark beside the file says that it has held data.
+SQLite does not notice that its file was removed (later writes are lost when the process ends), nor, at the next start,
+that the file was emptied (it treats it as new). A mark beside the file says that it has held data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BEGUN = "tidemill.begun"  # the mark
 
 class DataFile:
     def __init__(self, folder: Path) -> None:
-        """Makes a new file. Raises StoreError where one that held data is empty or gone, OSError where none can be."""
+        """Makes a new file. Raises StoreError if a file with data is empty or gone, OSError if none can be made."""
         self.path = folder / FILE
         self._mark = folder / BEGUN
         self._known: list[tuple[str, tuple[int, int]]] = []
@@ -30,14 +30,14 @@ class DataFile:
         _own(self.path)
 
     def opened(self) -> None:
-        """It is a database now; from here on it has to stay."""
+        """Mark the file as a database, which has to exist from now on."""
         _own(self._mark)
         log = Path(f"{self.path}-wal")
         found = [(str(path), _stat(str(path))) for path in (self.path, log)]
         self._known = [(path, (stat.st_dev, stat.st_ino)) for path, stat in found if stat is not None]
 
     def problem(self) -> str | None:
-        """Why what is written now would not be kept; two system calls."""
+        """Why writes would be lost now, or None; two system calls."""
         sizes: list[int] = []
         for path, identity in self._known:
             found = _stat(path)
@@ -47,13 +47,13 @@ class DataFile:
                     f"the data file {path} {what}: nothing can be kept; stop the server, see to the folder, start again"
                 )
             sizes.append(found.st_size)
-        if not any(sizes[:1]):  # of the database, the first
+        if not any(sizes[:1]):  # the first bytes of a database
             return f"the data file {self.path} was emptied: nothing can be kept; stop the server, put a copy back"
         return None
 
 
 def _own(path: Path) -> None:
-    """Make it where it is not, and let its owner alone read it; what SQLite makes beside it takes that over."""
+    """Create the file if missing, readable only by its owner; SQLite's files beside it get the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
 

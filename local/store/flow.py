@@ -1,8 +1,8 @@
-"""What flow control remembers: places and their lines, throttles, rates, idempotency keys, and windows that gather.
+"""The flow store on SQLite: places and their lines, throttles, rate limits, idempotency keys, collecting windows.
 
 A place is a row, and so is a position in a line; the index of a line is its order, so that the first of a hundred
-thousand is found as fast as the first of ten. One process writes, so every call here is one step for everybody else,
-and who holds what is remembered; what is remembered is forgotten when a transaction is rolled back.
+thousand is found as fast as the first of ten. One process writes, so every call here is atomic, and holders are
+cached; a rollback clears the caches.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FORGET = 1_000  # rows of the past deleted at a time
 
 
 class _Waiting(NamedTuple):
-    """A position in a line; they are compared by the first two."""
+    """A position in a line, compared by the first two fields."""
 
     rank: int
     n: int
@@ -41,7 +41,7 @@ class _Waiting(NamedTuple):
 
 
 class _Line:
-    """The first of a line, in order, as they are stored; `whole`: there is nobody behind them."""
+    """The first rows of a line, in order; `whole`: there are no others."""
 
     __slots__ = ("first", "whole")
 
@@ -64,7 +64,7 @@ class SqliteFlow:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._pools: dict[str, dict[str, Hold]] = {}  # by key, by run
-        # Leases that are longer than they are stored, by key and run: a server that starts anew has no claims.
+        # Leases that are longer than the stored ones, by key and run: a new server has no claims.
         self._longer: dict[tuple[str, str], Hold] = {}
         self._lines: dict[str, _Line] = {}  # by key
         self._n = 0  # the last number given out in a line; 0: not known
@@ -85,9 +85,9 @@ class SqliteFlow:
         if mine is None:
             sql = "INSERT INTO place VALUES (?, ?, ?, ?, ?)"
             self._db.write(sql, (place.key, run_id, token, until, place.label))
-        elif mine.token == token and until < mine.until:  # another executor that was after the same claim
+        elif mine.token == token and until < mine.until:  # another executor tried to make the same claim
             return True
-        elif mine.token == token and until > mine.until:  # as it was given for: only its lease is longer
+        elif mine.token == token and until > mine.until:  # under the same claim: only the lease is longer
             self._longer[place.key, run_id] = hold
         elif (mine.token, mine.until) != (token, until):
             self._longer.pop((place.key, run_id), None)
@@ -123,13 +123,13 @@ class SqliteFlow:
         return self._serve(place, leaver.run_id if free else None, grant)
 
     def _serve(self, place: Place, leaver: str | None, grant: Grant) -> list[tuple[str, str]]:
-        """Give what is free to the first in line, and the place of `leaver` first of all."""
+        """Give the free places to the first in line, that of `leaver` first."""
         held = self._held(place.key)
         self._lapse(place, grant.now)
         if leaver not in held:
             leaver = None
         granted: list[tuple[str, str]] = []
-        while (first := self._first(place.key)) is not None:  # ends: each turn takes one out of the line
+        while (first := self._first(place.key)) is not None:  # terminates: each turn removes one from the line
             if len(held) - (leaver is not None) >= grant.limit(first.function_id):
                 break
             self._give(place, first, grant.until, held, leaver)
@@ -149,10 +149,10 @@ class SqliteFlow:
         return self._db.rows(sql, (f"{family}/", f"{family}0"))  # "0" comes after "/"
 
     def families(self) -> list[str]:
-        """The limits (the common beginning of their keys) in whose lines runs stand."""
+        """The limits (the common prefix of their keys) that have runs in line."""
         found: list[str] = []
         sql = "SELECT key FROM line WHERE key >= ? ORDER BY key LIMIT 1"
-        while (row := self._db.row(sql, (f"{found[-1]}0" if found else "",))) is not None:  # ends: each is a later one
+        while (row := self._db.row(sql, (f"{found[-1]}0" if found else "",))) is not None:  # each is a later one
             found.append(row[0].partition("/")[0])
         return found
 
@@ -172,12 +172,12 @@ class SqliteFlow:
             "SELECT run_id, function_id, rank, n FROM line "
             "WHERE key = ? AND (rank, n) > (?, ?) ORDER BY rank, n LIMIT ?"
         )
-        while rows := self._db.rows(sql, (key, *after, _AHEAD)):  # ends: each page begins after the one before
+        while rows := self._db.rows(sql, (key, *after, _AHEAD)):  # terminates: each page begins after the one before
             yield from [(row[0], row[1]) for row in rows]
             after = (rows[-1][2], rows[-1][3])
 
     def forget_all(self) -> None:
-        """A transaction was rolled back."""
+        """After a rollback: clear the caches."""
         self._pools.clear()
         self._lines.clear()
         self._n = 0
@@ -199,7 +199,7 @@ class SqliteFlow:
         held[to.run_id] = Hold(to.run_id, to.token, until)
 
     def _held(self, key: str) -> dict[str, Hold]:
-        """Who holds the places of a key: read once, then remembered."""
+        """The holders of a key's places: read once, then cached."""
         held = self._pools.get(key)
         if held is None:
             if len(self._pools) >= _REMEMBERED:
@@ -213,7 +213,7 @@ class SqliteFlow:
         return longer if longer is not None and longer.token == stored.token else stored
 
     def _lapse(self, place: Place, now: int) -> bool:
-        """Free the places, where they count steps, of holders that nothing is heard of; whether there was one."""
+        """Free places that count steps and whose holders' leases have expired; return whether there was one."""
         held = self._held(place.key)
         lapsed = [h.run_id for h in held.values() if h.until <= now] if place.counts == "steps" else []
         for run_id in lapsed:
@@ -230,7 +230,7 @@ class SqliteFlow:
         return line.first[0] if line.first else None
 
     def _line(self, key: str) -> _Line:
-        """The line of a key: its first are read once, then remembered, then the next."""
+        """The line of a key: its first rows are read once and cached, then the next."""
         line = self._lines.get(key)
         if line is None:
             if len(self._lines) >= _REMEMBERED:
@@ -241,7 +241,7 @@ class SqliteFlow:
         return line
 
     def _number(self) -> int:
-        """The next number in a line: of equal ranks, who came first is first."""
+        """The next number in a line: among equal ranks the first to come is first."""
         if self._n == 0:
             row = self._db.row("SELECT max(n) FROM line")
             self._n = row[0] if row is not None and row[0] is not None else 0

@@ -1,4 +1,4 @@
-"""A page of a list out of the table: no more than fits, and a row that cannot be read hides none of the others."""
+"""Makes a page of a list from rows of a table: at most what fits; a damaged row does not hide the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def paged(
     key: Callable[[tuple[Any, ...]], tuple[int, str]],
     size: Callable[[tuple[Any, ...]], int] = lambda _: 0,
 ) -> Page[T]:
-    """`key` and `size` need no decoding: nothing is decoded beyond ANSWER_BYTES."""
+    """`key` and `size` need no decoding: rows beyond ANSWER_BYTES are not decoded."""
     found: list[T] = []
     damaged: list[Damaged] = []
     total = 0

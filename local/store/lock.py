@@ -1,4 +1,4 @@
-"""One server a data folder: a lock that the kernel lets go of when its owner dies, however it dies."""
+"""Locks a data folder for one server; the kernel releases the lock when its owner dies, however it dies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _AGAIN = 0.02  # seconds
 
 
 def acquire(folder: Path, patience: float) -> int:
-    """Lock the folder, waiting up to `patience` seconds for an owner that was just killed; the lock's descriptor.
+    """Lock the folder, waiting up to `patience` seconds for an owner that was just killed. Returns the lock's
+    descriptor.
 
     A child that is forked without exec shares the descriptor and would keep the lock: start workers by exec.
     """

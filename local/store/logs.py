@@ -1,4 +1,4 @@
-"""What the code of runs has logged: of each run its latest lines, and how many it has dropped.
+"""The store of runs' log lines: the latest lines of each run, and the number of dropped ones.
 
 A line is filed under its run's number and a number of its own, which counts up: the first that is kept says how many
 were dropped. A line that a replay says again has the mark that it had, and is there already.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(LogLine).decode
-_WEIGHED = 64  # lines after which the bytes of a run's lines are looked at again
+_WEIGHED = 64  # lines after which the bytes of a run's lines are checked again
 
 _KEEP = """
 INSERT INTO log (n, number, mark, data)
@@ -34,13 +34,13 @@ SELECT number FROM (
 
 
 class SqliteLogs:
-    """The port `Logs`, and where lines are kept."""
+    """The port `Logs`, and the store of lines."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def keep(self, line: LogLine) -> None:
-        """Keep a line of a run that there is, once; its oldest lines go where there is no more room."""
+        """Store a line of an existing run, once; drop its oldest lines if there is no more room."""
         found = self._db.write(_KEEP, (line.mark, _pack(line), line.run_id)).fetchone()
         if found is None:
             return

@@ -1,4 +1,4 @@
-"""Rejected events: kept with the reason, apart from all that were taken in, so that nothing ever matches them."""
+"""The store of rejected events: kept with the reason, apart from accepted events, so that nothing matches them."""
 
 from __future__ import annotations
 

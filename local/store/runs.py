@@ -1,10 +1,10 @@
-"""Runs: their heads, their journals, and what is found by way of the heads.
+"""The run store on SQLite: heads, journals, and lists of runs.
 
-The journal's primary key is the lock: who inserts a number first has it. A head is a row of columns, so that a change
-is one UPDATE and nothing is read to be written back.
+The journal's primary key is the lock: the first writer of a number has it. A head is a row of columns, so that a
+change is one UPDATE without a read.
 
-A run that was just created is remembered until something is written to it: most are claimed at once, and the claim
-then reads nothing. Whatever is remembered is forgotten when a transaction is rolled back.
+A new run is cached until the next write to it: most are claimed at once, and the claim then reads nothing. A rollback
+clears the caches.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from tidemill_local.store.database import Database, Row, Value
 
 _PAGE = 500
-_REMEMBERED = 20_000  # runs whose number need not be looked up: those at work, many times over
-_INSERTED = 1_000  # records of one statement: SQLite bounds what it may hold
-_FRESH = 8_192  # runs remembered whole
+_REMEMBERED = 20_000  # cached numbers of runs: many times the executing ones
+_INSERTED = 1_000  # records of one statement, which SQLite limits
+_FRESH = 8_192  # cached whole runs
 _FRESH_BYTES = 4_096  # of records; runs with more are read again
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -71,7 +71,7 @@ ORDER BY created_at, n LIMIT ?
 
 
 class SqliteRuns:
-    """The port `RunStore`, and what the local server asks besides."""
+    """The port `RunStore`, and further queries of the local server."""
 
     def __init__(self, db: Database, warm: Warm | None = None) -> None:
         self._db = db
@@ -96,7 +96,7 @@ class SqliteRuns:
     def head(self, run_id: str) -> Head | None:
         fresh = self._fresh.get(run_id)
         if fresh is not None:
-            return msgspec.structs.replace(fresh[0])  # a copy: whoever asks may change it
+            return msgspec.structs.replace(fresh[0])  # a copy: the caller may change it
         n = self._number(run_id)
         row = self._db.row(_HEAD, (n,)) if n is not None else None
         return _head(row) if row else None
@@ -183,12 +183,12 @@ class SqliteRuns:
             self._warm.folded(run_id, seq, row[0])
         return row[0] if row else None
 
-    # What the local server asks besides.
+    # Further queries of the local server.
 
     def append_raw(
         self, run_id: str, seq: int, blobs: Sequence[bytes], change: HeadChange | None = None
     ) -> list[bytes] | None:
-        """As `append`, of records that are encoded already."""
+        """Like `append`, for encoded records."""
         fresh = self._fresh.pop(run_id, None)
         n = self._known(run_id)
         try:
@@ -198,11 +198,11 @@ class SqliteRuns:
         if change is not None:
             self._change(n, change)
             if fresh is not None and change.admission is not None and change.status == "scheduled":
-                self._keep_fresh(_as_changed(fresh[0], change), [*fresh[1], *blobs])  # it stands in line, untouched
+                self._keep_fresh(_as_changed(fresh[0], change), [*fresh[1], *blobs])  # it stays in line, unchanged
         return None
 
     def read_raw(self, run_id: str, after: int = -1) -> list[bytes]:
-        """As `read`, the records as they were encoded."""
+        """Like `read`, with encoded records."""
         fresh = self._fresh.get(run_id)
         if fresh is not None:
             return fresh[1][after + 1 :]
@@ -228,15 +228,15 @@ class SqliteRuns:
         )
 
     def open_ready(self, now: int) -> Iterator[tuple[str, str]]:
-        """(run_id, function_id) of the runs to look at when a server starts: begun or ready to begin, oldest first.
+        """(run_id, function_id) of the runs to check when a server starts: begun or ready to begin, oldest first.
 
-        The others lie ahead or have a due time that has passed: `overdue` finds them.
+        The others are due later, or are overdue: `overdue` finds them.
         """
         for _, _, run_id, function_id in heapq.merge(self._ready("running", now), self._ready("scheduled", now)):
             yield run_id, function_id
 
     def held(self, function_id: str) -> list[str]:
-        """The ids of a function's open runs that something other than a line holds (their `reason`), oldest first."""
+        """The ids of a function's open runs that are held for a reason other than a line, oldest first."""
         sql = (
             "SELECT run_id FROM run WHERE function_id = ? AND reason IS NOT NULL AND due IS NOT NULL "
             "AND run_id NOT IN (SELECT run_id FROM line WHERE function_id = ?) ORDER BY created_at, n"
@@ -244,7 +244,7 @@ class SqliteRuns:
         return [row[0] for row in self._db.rows(sql, (function_id, function_id))]
 
     def planned(self, now: int) -> set[str]:
-        """The functions of which a run, for which flow control has decided, waits for a time that was planned."""
+        """The functions with admitted runs that wait for a planned time."""
         sql = (
             "SELECT DISTINCT function_id FROM run "
             "WHERE status = 'scheduled' AND due IS NOT NULL AND admission IS NOT NULL AND not_before > ?"
@@ -263,7 +263,7 @@ class SqliteRuns:
         return dict(self._db.rows(idle))
 
     def forget(self) -> None:
-        """A transaction was rolled back: the numbers given in it will be given again, and its runs are not there."""
+        """After a rollback: the transaction's numbers will be reused, and its runs do not exist."""
         self._numbers.clear()
         self._fresh.clear()
         self._warm.clear()
@@ -300,13 +300,13 @@ class SqliteRuns:
         if sum(map(len, blobs)) > _FRESH_BYTES:
             return
         if len(self._fresh) >= _FRESH:
-            # Many at a time: to find the first of a dictionary takes longer, the more were taken from it one by one.
+            # Many at a time: finding a dict's first key gets slower with each one removed.
             for oldest in [*islice(self._fresh, _FRESH // 4)]:
                 del self._fresh[oldest]
         self._fresh[head.run_id] = msgspec.structs.replace(head), blobs
 
     def _insert(self, n: int, seq: int, blobs: Sequence[bytes]) -> None:
-        """Where the first number is taken, none is written; where it is not, no later one is."""
+        """If the first number is taken, nothing is written; if it is free, so are all later ones."""
         for low in range(0, len(blobs), _INSERTED):
             values: list[Value] = []
             some = blobs[low : low + _INSERTED]
@@ -324,8 +324,8 @@ class SqliteRuns:
 
 
 def _conditions(query: RunQuery) -> tuple[str, str, list[Value]]:
-    """`+` keeps an index away where another one is narrower: a user has few runs, and only `completed` is common."""
-    where = ["NOT chunk"]  # a part of a map is no run of its own to those who ask
+    """`+` prevents an index where another one is narrower: a user has few runs, and only `completed` is common."""
+    where = ["NOT chunk"]  # lists omit the chunks of a map
     values: list[Value] = []
     rare = query.status is not None and query.status != "completed"
     if query.user is not None:
@@ -391,7 +391,7 @@ def _as_changed(head: Head, change: HeadChange) -> Head:
 
 
 def _changed_more(change: HeadChange) -> tuple[Value, ...] | None:
-    """What flow control changes; None: nothing."""
+    """The fields that flow control changes; None: none."""
     admission, ids = change.admission, change.event_ids
     times = (change.not_before, change.start_by, change.finish_by)
     if admission is None and ids is None and times == (None, None, None):

@@ -1,10 +1,10 @@
-"""The tables, and the version of them that a file holds.
+"""The tables of the data file, and the version of the tables.
 
-A run has a number of its own (`n`, counting up), and everything that hangs on it is filed under that number: run ids
-are as good as random, and rows filed under random keys land on a page each, where those of one moment should share a
-few. The same holds for events. A number also says what came first within one millisecond.
+A run has a number (`n`, counting up), and all of its rows have that number as key: run ids are as good as random, and
+rows with random keys are spread over many pages, where those of one moment should share a few. The same holds for
+events. A number also gives the order within one millisecond.
 
-Indexes cost a write each on the hot path, so the ones that few rows need are partial.
+Each index costs a write on the hot path, so indexes that few rows need are partial.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 6  # of the tables below, kept in the file as `user_version`
+VERSION = 6  # the version of the tables below, stored in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -127,14 +127,14 @@ CREATE TABLE blob (name TEXT PRIMARY KEY, data BLOB NOT NULL);
 
 
 def version(connection: sqlite3.Connection) -> int | None:
-    """The version of the tables in this file, None where there is no table yet. 0: they are somebody else's."""
+    """The version of the tables in this file, None if there is no table yet. 0: another program's tables."""
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     return None if found == 0 and empty else found
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables, all or none: a kill in between leaves an empty file."""
+    """Create all tables or none: a kill in between leaves an empty file."""
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES.split(";")[:-1]:
         connection.execute(statement)

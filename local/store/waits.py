@@ -1,4 +1,4 @@
-"""Who waits for which events, found by the event's name, a path in it and the hash of the value there."""
+"""The wait store on SQLite: finds waits by the event's name, a path in it and the hash of the value there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tidemill.model import Wait
 if TYPE_CHECKING:
     from tidemill_local.store.database import Database
 
-_REMEMBERED = 4_096  # names for which nobody waits
+_REMEMBERED = 4_096  # names without waits
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Wait).decode
@@ -29,7 +29,7 @@ class SqliteWaits:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._unawaited: set[str] = set()  # names known to have no wait
+        self._unawaited: set[str] = set()  # names known to have no waits
 
     def put(self, wait: Wait) -> None:
         self._unawaited.discard(wait.name)
@@ -46,7 +46,8 @@ class SqliteWaits:
             self._db.write("DELETE FROM wait WHERE run_id = ? AND key = ?", (run_id, key))
 
     def find(self, name: str, path: str | None, hash_: str, after: tuple[str, str] | None, limit: int) -> list[Wait]:
-        """A page may be longer than `limit`: the labels of one step stay together, `after` could not part them."""
+        """A page may be longer than `limit`: the labels of one step stay together, because `after` cannot separate
+        them."""
         under = (name, path or "", hash_)
         rows = self._db.rows(_PAGE, (*under, *(after or ("", "")), limit))
         found = [_decode(row[0]) for row in rows]
@@ -65,5 +66,5 @@ class SqliteWaits:
         return False
 
     def forget(self) -> None:
-        """A transaction was rolled back: waits dropped in it are there again."""
+        """After a rollback: waits dropped in the transaction exist again."""
         self._unawaited.clear()
