@@ -91,7 +91,7 @@ class App(Construct):
         chosen(self.function)
         events.declare(wiring, said.schemas, f"app={app!r}")
         wiring.admit(self, said.webhooks, secrets or {})
-        Tags.of(log).add(LOG_TAG, names.mill)
+        Tags.of(log).add(LOG_TAG, names.deployment)
         self.functions: dict[str, Function] = {
             one.id: wiring.connect(
                 self, declared=one, target=self.function, role=self.role, timeout=int(time.to_seconds()), log=log
