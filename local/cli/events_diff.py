@@ -101,8 +101,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _entries(found: Any) -> list[Any]:
     """What ought to be a list of tables."""
-    entries: list[Any] = found if isinstance(found, list) else [found]
-    return entries
+    return list(found) if isinstance(found, (list, tuple)) else [found]  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _waivers(file: str | None) -> set[tuple[str, str, str, str]]:

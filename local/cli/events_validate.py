@@ -76,8 +76,9 @@ def _events(file: str) -> list[tuple[int, Any]]:
         if len(lines) < 2:
             json_value(text, file)
         return [(number, json_value(line, f"{file}, event {number}")) for number, line in enumerate(lines)]
-    each: list[Any] = whole if isinstance(whole, list) else [whole]
-    return list(enumerate(each))
+    if not isinstance(whole, list):
+        return [(0, whole)]
+    return list(enumerate(whole))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
 def _problems(registry: Any, number: int, event: Any) -> list[dict[str, Any]]:

@@ -338,6 +338,8 @@ def test_rejected_events_are_listed_newest_first_with_filters(events: EventStore
     assert ids(events.page(EventQuery(rejected=True, after=NOW + 2))) == ["r4", "r3"]
     assert ids(events.page(EventQuery(rejected=True, limit=2))) == ["r4", "r3"]
     assert ids(events.page(EventQuery(rejected=True, limit=2, cursor=(NOW + 3, "r3")))) == ["r2", "r1"]
+    assert ids(events.page(EventQuery(rejected=True, before=NOW + 2))) == ["r1", "r0"]
+    assert ids(events.page(EventQuery(rejected=True, oldest=True, cursor=(NOW + 2, "r2")))) == ["r3", "r4"]
 
 
 def test_a_rejected_event_that_is_accepted_leaves_the_list_and_stays_known(events: EventStore) -> None:
