@@ -78,7 +78,7 @@ def _events(file: str) -> list[tuple[int, Any]]:
         return [(number, json_value(line, f"{file}, event {number}")) for number, line in enumerate(lines)]
     if not isinstance(whole, list):
         return [(0, whole)]
-    return list(enumerate(whole))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return list(enumerate(whole))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _problems(registry: Any, number: int, event: Any) -> list[dict[str, Any]]:

@@ -175,14 +175,49 @@ def _objects(schema: Any) -> list[dict[str, Any]]:
     return [*([schema] if isinstance(schema, dict) else []), *(one for each in inner for one in _objects(each))]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(pairs(), st.lists(VALUES, min_size=10, max_size=20))
-def test_values_of_the_old_schema_fit_every_new_one_that_is_called_compatible(pair: Any, values: list[Any]) -> None:
-    old, new = pair
-    assume(not problems(old) and not problems(new))
+SOME: list[Any] = [
+    *(None, True, 0, 1, 2, 5, 1.5, "", "a", "ab", "abcd", [], [1], [1, 1], ["a", 2, None], {}, {"a": 1}, {"b": "ab"}),
+    *({"a": {}, "b": []}, {"a": None, "b": 1, "c": 2}, {"a": [1, "a"], "c": {"a": 5}}),
+]
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A small schema, and the same with one keyword that has come, has gone or is another."""
+    some = st.fixed_dictionaries({}, optional=KEYWORDS).map(lambda found: dict(list(found.items())[:1]))
+    keywords = {**KEYWORDS, "items": some, "additionalProperties": st.booleans() | some}
+    keywords |= {
+        "properties": st.dictionaries(NAMES, some, max_size=2),
+        "anyOf": st.lists(some, min_size=1, max_size=2),
+    }
+    old = {
+        key: draw(keywords[key]) for key in draw(st.lists(st.sampled_from(sorted(keywords)), max_size=2, unique=True))
+    }
+    changed = draw(st.sampled_from(sorted(keywords)))
+    new = {key: value for key, value in old.items() if key != changed}
+    if draw(st.booleans()) or changed not in old:
+        new[changed] = draw(keywords[changed])
+    return old, new
+
+
+def holds(old: dict[str, Any], new: dict[str, Any], values: list[Any]) -> None:
     if any(change.breaking for change in changes(old, new)):
         return
     before, after = (msgspec.json.encode(each).decode() for each in (old, new))
     for value in values:
         if not unfit(before, value):
             assert unfit(after, value) == [], (old, new, value)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(edits())
+def test_one_edit_that_is_called_compatible_refuses_no_value_of_before(pair: Any) -> None:
+    holds(*pair, SOME)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pairs(), st.lists(VALUES, min_size=10, max_size=20))
+def test_values_of_the_old_schema_fit_every_new_one_that_is_called_compatible(pair: Any, values: list[Any]) -> None:
+    old, new = pair
+    assume(not problems(old) and not problems(new))
+    holds(old, new, [*values, *SOME])
