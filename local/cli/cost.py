@@ -49,18 +49,22 @@ def fill(parser: Parser) -> None:
 
 
 def _cost(options: Namespace) -> int:
+    from msgspec.structs import replace
+
     from tidemill_local.cost import usage
     from tidemill_local.cost.beside import beside
     from tidemill_local.cost.estimate import estimate
 
+    specs, secrets = _declared(options)
     month = usage.of_manifest(
-        _declared(options),
+        specs,
         options.events_per_month,
         options.steps,
         options.duration_ms,
         options.memory,
         options.architecture,
     )
+    month = replace(month, secrets=secrets)
     lines, others = estimate(month), beside(month)
     if options.json:
         print(text.compact(_object(month, lines, others)))
@@ -69,7 +73,8 @@ def _cost(options: Namespace) -> int:
     return DONE
 
 
-def _declared(options: Namespace) -> list[FunctionSpec]:
+def _declared(options: Namespace) -> tuple[list[FunctionSpec], int]:
+    """The functions, and how many secrets the webhooks have."""
     from tidemill.manifest import specs
     from tidemill_local.load import mistakes, targets
 
@@ -79,11 +84,12 @@ def _declared(options: Namespace) -> list[FunctionSpec]:
             loaded = targets.load(tuple(options.targets), cwd)
             loaded.functions()
             found = specs(*loaded.apps)
+            secrets = {webhook.secret for webhook in loaded.webhooks()}
     except (Exception, SystemExit) as error:
         raise Stop(mistakes.code(error), mistakes.explain(error, cwd)) from None
     for note in loaded.notes:
         print(f"tidemill: {note}", file=sys.stderr)
-    return found
+    return found, len(secrets)
 
 
 def _object(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> dict[str, Any]:

@@ -95,13 +95,16 @@ def kept(usage: Usage) -> list[Line]:
 
 def idle(usage: Usage) -> list[Line]:
     """The cost of an idle deployment."""
+    learned = usage.secrets * SECONDS / 60
+    about = "of webhooks and their secrets, each minute in a process that receives them, at most"
     sweeps = _lines(IDLE, [(stories()["sweep"], SECONDS / 60)], usage, what="of the sweep, each minute")
     return [
         *_idle_functions(usage),
         line(IDLE, "sqs-requests", OWN_QUEUES * POLLS, "polls of the queues for events and timers, at most"),
         line(IDLE, "alarms", ALARMS),
         line(IDLE, "dashboards", 1),
-        line(IDLE, "secrets", SECRETS),
+        line(IDLE, "secrets", SECRETS + usage.secrets),
+        *_lines(IDLE, [(stories()["webhook"], learned)], usage, what=about),
         line(IDLE, "keys", KEYS),
         *sweeps,
     ]

@@ -27,6 +27,7 @@ class Usage(msgspec.Struct, frozen=True):
     duration_ms: float  # of a step
     memory: int  # MB of the app's Lambda
     architecture: str = "arm64"
+    secrets: int = 0  # of webhooks
     notes: tuple[str, ...] = ()
 
 
@@ -43,7 +44,7 @@ def of_manifest(
         duration_ms,
         memory,
         architecture,
-        tuple(_notes(specs)),
+        notes=tuple(_notes(specs)),
     )
 
 

@@ -11,10 +11,12 @@ at a low rate, and the dearest: at high rates the events and timers queues are r
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +27,7 @@ from support.doubles import Clock, Entropy
 from tidemill import App
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.calls.transport import Reply, Request
+from tidemill.aws.dynamo import webhooks
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
 from tidemill.aws.dynamo.registry import DynamoRegistry, register
@@ -39,7 +42,7 @@ from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.engine.intake.start import takes
 from tidemill.engine.runs import end as finish
-from tidemill.model import CronTrigger, Event, Head
+from tidemill.model import CronTrigger, Event, Head, WebhookSpec
 from tidemill.ports import World
 from tidemill_lambdas import ingest
 from tidemill_lambdas.keys import AnyKey
@@ -128,6 +131,35 @@ class Account:
         answer = self._invoked("ingest", lambda: ingest.handle(with_body, self.world, AnyKey(), ingest.publish))
         assert answer["statusCode"] == 200, answer
         self.settle()
+
+    def deliver(self, number: int) -> None:
+        """One signed webhook, and all that follows from it now."""
+        body = json.dumps({"order_id": f"o{number:06d}", "steps": 0}).encode()
+        signature = hmac.new(b"s", body, hashlib.sha256).hexdigest()
+        self.used.units["http-requests"] += 1
+        request = {
+            "rawPath": "/w/key/orders",
+            "requestContext": {"http": {"method": "POST", "path": "/w/key/orders"}},
+            "headers": {"x-signature": signature, "webhook-id": f"event-{number:020d}"},
+            "body": body.decode(),
+            "isBase64Encoded": False,
+        }
+        answer = self._invoked("ingest", lambda: ingest.handle(request, self.world, AnyKey(), ingest.publish))
+        assert answer["statusCode"] == 200, answer
+        self.settle()
+
+    def declare_webhook(self) -> None:
+        """A webhook whose events are `order/unheard`."""
+        peek = moto.client()
+        secret = {"Name": self.settings.table, "SecretString": "s"}
+        arn = peek.call("secretsmanager", "CreateSecret", secret)["ARN"]
+        webhook = WebhookSpec("orders", "hmac-sha256", arn, "'order/unheard'", header="x-signature")
+        webhooks.register(Table(peek, self.settings.table), webhook, "counts")
+
+    def forget_declarations(self) -> None:
+        """As a process does after a minute."""
+        registry = DynamoRegistry(Table(self.client, self.settings.table), Clock())
+        self.world = replace(self.world, registry=registry)
 
     def settle(self) -> None:
         """Hand over all messages that may be handed over now."""

@@ -82,6 +82,8 @@ class KeyMeter(Meter):
     def __call__(self, request: Request) -> Reply:
         if request.service == "s3":
             self.used.units["s3-puts" if request.method == "PUT" else "s3-gets"] += 1
+        if request.service == "secretsmanager":
+            self.used.units["secret-requests"] += 1
         return super().__call__(request)
 
     def written(self, key: Key, old: Item, new: Item, times: int) -> None:

@@ -101,6 +101,22 @@ class Counted:
         about = {"user": {"id": user}} if user else {}
         return self.warm(lambda: self.account.post(self.event("order/unheard", steps=0) | about))
 
+    def webhook(self) -> tuple[Used, Used]:
+        """A signed delivery, alone; and what a process learns of its webhook, once a minute."""
+        self.account.declare_webhook()
+
+        def work() -> None:
+            self._sent += 1
+            self.account.deliver(self._sent)
+
+        warm = self.warm(work)
+        plain = self.warm(lambda: self.account.post(self.event("order/unheard", steps=0)))
+        self.account.forget_declarations()
+        cold = self.account.measured(lambda: self.account.post(self.event("order/unheard", steps=0)))
+        self.account.forget_declarations()
+        learned = self.account.measured(work)
+        return warm, learned.minus(warm).minus(cold.minus(plain))
+
     def run(self, steps: int, user: str = "") -> Used:
         about = {"user": {"id": user}} if user else {}
         return self.warm(lambda: self.account.post(self.event("run/plain", steps=steps) | about))
@@ -174,6 +190,7 @@ def table() -> dict[str, dict[str, Any]]:
     step = counted.run(10).minus(ended).over(10)
     found = {
         "event": ("an event, sent alone over HTTPS and stored; nobody listens or waits for it", event),
+        "webhook": ("a webhook's declaration and its secret, once a minute in each process", counted.webhook()[1]),
         "run": ("a run that an event starts and that takes no step", run),
         "filing": ("the same run, found under its event", whole.filing()),
         "step": ("a step", step),

@@ -207,3 +207,15 @@ def test_the_rate_that_a_limit_allows() -> None:
 
 def test_a_sleep_costs_the_same_however_long() -> None:
     assert per_million("long sleep") > per_million("short sleep") > 0
+
+
+def test_the_secrets_of_webhooks_have_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two webhooks of one sender share a secret."""
+    code = "from tidemill import App\napp = App('shop')\n"
+    webhook = "app.webhook({name!r}, scheme='github', secret='GITHUB')\n"
+    (tmp_path / "shop.py").write_text(code + webhook.format(name="a") + webhook.format(name="b"))
+    assert main(["cost", str(tmp_path / "shop.py"), "--events-per-month", "0", "--json"]) == 0
+    found = {line["what"]: line for line in json.loads(capsys.readouterr().out)["lines"]}
+    assert found["secrets for a month"]["count"] == 3
+    (requests,) = [line for what, line in found.items() if what.startswith("requests of webhooks")]
+    assert (requests["count"], round(requests["usd"], 3)) == (86_400, 0.432)
