@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidemill.ports import World
 from tidemill_lambdas import router
-from tidemill_lambdas.api import about, events, functions, later, logs, runs, schemas, signals, why
+from tidemill_lambdas.api import about, events, export, functions, later, logs, runs, schemas, signals, why
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import KeyRing, Keys, api_key, check_api_key
 from tidemill_lambdas.router import Route
@@ -54,6 +54,7 @@ ROUTES = (
     Route("GET", "/v1/runs/{run_id}/journal", runs.journal, query=("limit", "cursor")),
     Route("GET", "/v1/runs/{run_id}/logs", logs.page, query=("limit", "cursor")),
     Route("GET", "/v1/runs/{run_id}/why", why.one),
+    Route("GET", "/v1/runs/{run_id}/export", export.page, query=("cursor",)),
     Route("DELETE", "/v1/runs/{run_id}", runs.cancel),
     Route("POST", "/v1/runs/{run_id}/rerun", runs.rerun),
     Route("GET", "/v1/runs/{run_id}/values/{seq}", runs.value),

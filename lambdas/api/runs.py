@@ -93,7 +93,7 @@ def value(call: Call) -> Response:
     records = call.world.runs.read(head.run_id, int(seq) - 1)[:1] if _SEQ.fullmatch(seq) else []
     if not records or not has_value(records[0]):
         raise Refused(404, f"run {head.run_id} has no value number {seq[:20]!r}; its steps and its output name theirs")
-    return _elsewhere(call, b'{"data":%b}' % encoded_value(records[0]))
+    return elsewhere(call, b'{"data":%b}' % encoded_value(records[0]))
 
 
 def steps(call: Call) -> Work:
@@ -122,7 +122,7 @@ def _rows(call: Call, of: str, view: Callable[[Head, list[Record]], list[View]])
     )
 
 
-def _elsewhere(call: Call, body: bytes) -> Response:
+def elsewhere(call: Call, body: bytes) -> Response:
     """The answer; or a redirect to it if it is too large for a Lambda's response."""
     blobs = call.world.blobs
     address = blobs.address(blobs.put(body)) if len(body) > ANSWER_BYTES else None

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tidemill_local.cli.parser import Parser, count, does
+from tidemill_local.cli.stop import USAGE, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -26,10 +27,18 @@ def fill(parser: Parser) -> None:
     parser.add_argument("--durable", action="store_true", help="lose nothing in a power cut either; slower")
     parser.add_argument("--no-reload", action="store_true", help="do not follow changes of the code")
     parser.add_argument("--no-events", action="store_true", help="do not tell of each event that is received")
+    parser.add_argument("--replay", metavar="FILE", help="run the code over an exported run instead; serve nothing")
+    parser.add_argument("--until", metavar="STEP", help="with --replay: run this step's body really, then stop")
     does(parser, _dev, "tidemill dev app.py --port 8288")
 
 
 def _dev(options: Namespace) -> int:
+    if options.replay is not None:
+        from tidemill_local.cli import replay_file
+
+        return replay_file.run(options.replay, tuple(options.targets), options.until)
+    if options.until is not None:
+        raise Stop(USAGE, "dev: --until stops a replay; name its file as --replay FILE")
     from tidemill_local import dev
 
     return dev.run(

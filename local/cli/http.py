@@ -24,6 +24,7 @@ _COMMANDS = {
     "DELETE /v1/runs/{id}": "runs cancel",
     "POST /v1/runs/{id}/rerun": "runs rerun",
 }
+_ELSEWHERE = 303  # the answer is too large for a Lambda, and lies at another address
 _STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -90,6 +91,11 @@ class Api:
         answer = self._call("GET", path + _query(query))
         return answer["data"], answer.get("cursor")
 
+    def document(self, path: str, **query: Any) -> tuple[Any, str | None]:
+        """The `data` of one page of what is too large for one answer, and where the next page begins."""
+        answer = self._call("GET", path + _query(query))
+        return answer["data"], answer.get("cursor")
+
     def post(self, path: str, body: object) -> Any:
         return self._call("POST", path, _encode(body))["data"]
 
@@ -121,7 +127,9 @@ class Api:
             self._connection.request(method, self._prefix + path, body, self._headers)
             response = self._connection.getresponse()
             self._used = True
-            return response.status, response.read()
+            content = response.read()
+            elsewhere = response.headers.get("location", "") if response.status == _ELSEWHERE else ""
+            return (200, _fetched(elsewhere)) if elsewhere else (response.status, content)
         except BaseException as error:
             self._connection.close()
             self._used = False
@@ -146,6 +154,17 @@ def _in_commands(status: int, sentence: str) -> str:
     for call, command in _COMMANDS.items():
         sentence = sentence.replace(call, f"`tidemill {command}`")
     return sentence
+
+
+def _fetched(address: str) -> bytes:
+    """What lies at a signed address, which takes no key."""
+    parts = urlsplit(address)
+    connection, prefix = _connection(f"{parts.scheme}://{parts.netloc}", TIMEOUT)
+    try:
+        connection.request("GET", f"{prefix}{parts.path}?{parts.query}")
+        return connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def event_path(event_id: str, what: str = "") -> str:

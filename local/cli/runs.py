@@ -45,6 +45,14 @@ def fill(parser: Parser) -> None:
     prints_json(why, "the reason, with its code and details")
     asks(why, _why, "tidemill runs why 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
+    export = add("export", "write one run, with all that it remembers, to a file")
+    export.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    export.add_argument("-o", "--output", metavar="FILE", help="the file (<id>.tidemill.json); - is standard output")
+    export.add_argument("--redact", action="store_true", help="put placeholders in place of all text")
+    export.add_argument("--as-test", action="store_true", help="write a pytest that holds what the run came to")
+    export.add_argument("--app", metavar="MODULE:APP", help="with --as-test: what the test imports (app:app)")
+    asks(export, _export, "tidemill runs export 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --redact")
+
     cancel = add("cancel", "cancel a run that has not ended")
     cancel.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
     prints_json(cancel, "the cancelled run")
@@ -125,6 +133,12 @@ def _logs(options: Namespace, server: Api) -> int:
     from tidemill_local.cli.logs import show
 
     return show(options, server)
+
+
+def _export(options: Namespace, server: Api) -> int:
+    from tidemill_local.cli.export_run import export
+
+    return export(options, server)
 
 
 def _event_of(server: Api, run: dict[str, Any]) -> dict[str, Any] | None:

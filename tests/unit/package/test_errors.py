@@ -22,6 +22,7 @@ SAMPLES = [
     errors.TaskFailed(Failure("StatusError", "500")),
     errors.NonDeterministicError("another way"),
     errors.JournalError("a gap"),
+    errors.BundleError("cut off"),
     errors.Unavailable("no answer"),
     values.NotSerializable("result.x", "a set cannot be remembered"),
     AttemptTimeout("slow"),

@@ -11,6 +11,7 @@
     ├── TaskFailed             an attempt of a definition's step failed; says whether to try again
     ├── NonDeterministicError  the code took another way than the journal remembers
     ├── JournalError           a journal that cannot be true: a gap, or a newer format
+    ├── BundleError            a file that is no exported run, or not a whole one
     └── Unavailable            a store or queue did not answer; whether it did what was asked is unknown
 
 `engine.drive.live.Left` is not an error: it ends your code's execution when a run suspends. It derives from
@@ -121,6 +122,10 @@ class NonDeterministicError(NonRetriableError):
 
 class JournalError(TidemillError):
     """A journal that cannot be true. The run fails loudly rather than going on from half a history."""
+
+
+class BundleError(TidemillError):
+    """What is given as an exported run is none, or not a whole one."""
 
 
 class Unavailable(TidemillError):

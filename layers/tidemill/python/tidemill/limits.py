@@ -83,4 +83,5 @@ PAGE: Final = 50
 PAGE_MOST: Final = 1_000
 LAMBDA_BYTES: Final = 6 * MIB  # most bytes of a Lambda's input or output, as JSON
 ANSWER_BYTES: Final = 4 * MIB  # most bytes of a body: as base64 it always fits into a Lambda's output
+VALUE_BUNDLED: Final = 16 * KIB  # larger values of an exported run stand apart from its records
 VALUE_INLINE: Final = 64 * KIB  # larger outputs are shown as {"$large": url, "bytes": n}

@@ -189,7 +189,9 @@ class Driver:
         if self.replayed.coverage.left and any(map(this_branch().prefix.startswith, self.replayed.coverage.left)):
             raise Left  # its code swallowed the first
         if self._seeking is not None:
-            self.replayed.stops(plan, key, this_branch().prefix)
+            call = self.replayed.stops(plan, key, this_branch().prefix)
+            if call is not None:
+                self._call(call, key)
             self._block(Blocked(key, "run", 0))
         try:
             return self._carry_out(plan, key)

@@ -24,7 +24,7 @@ from tidemill.model import StepKind
 if TYPE_CHECKING:
     import asyncio
 
-    from tidemill.engine.drive.steps import Plan
+    from tidemill.engine.drive.steps import Call, Plan
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class Watch(Protocol):
         """The code has come to a step; `target`: what it invokes or waits for."""
         ...
 
-    def stops(self, plan: Plan, key: str, scope: str) -> None:
+    def stops(self, plan: Plan, key: str, scope: str) -> Call | None:
         """The code has come to a step that the journal does not know how to answer."""
         ...
 
@@ -152,10 +152,9 @@ class Replayed:
             self._order.pop()
         return self.live.state.completion_order.get(self._order[-1], last) if self._order else None
 
-    def stops(self, plan: Plan, key: str, scope: str) -> None:
-        """This execution does no work."""
-        if self.live.watch is not None:
-            self.live.watch.stops(plan, key, scope)
+    def stops(self, plan: Plan, key: str, scope: str) -> Call | None:
+        """This execution does no work, except for what the watch answers."""
+        return self.live.watch.stops(plan, key, scope) if self.live.watch is not None else None
 
     def recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
         """How this step ended, if it has."""

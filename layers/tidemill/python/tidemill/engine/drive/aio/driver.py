@@ -218,7 +218,9 @@ class AsyncDriver(Remembered):
     async def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
         if self._seeking is not None:
-            self.replayed.stops(plan, key, "" if self._certain else _NO_SCOPE)
+            call = self.replayed.stops(plan, key, "" if self._certain else _NO_SCOPE)
+            if call is not None:
+                await self._call(call, key)
             await self._block(Blocked(key, "run", 0))
         try:
             value = await self._carry_out(plan, key)

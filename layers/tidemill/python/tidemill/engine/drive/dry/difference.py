@@ -43,11 +43,15 @@ class Difference:
     position: int | None = None
     place: str = ""
 
+    @property
+    def advice(self) -> str:
+        return _ADVICE[self.kind]
+
     def __str__(self) -> str:
         at = f" at {self.place}" if self.place else ""
         record = f" (record {self.position})" if self.position is not None else ""
         has, does = f"the journal has {self.expected}{record}", f"the code {self.found}{at}"
-        return f"{self.function_id}, run {self.run_id}: {has}, {does}; {_ADVICE[self.kind]}"
+        return f"{self.function_id}, run {self.run_id}: {has}, {does}; {self.advice}"
 
 
 _DETERMINISTIC = (

@@ -15,13 +15,16 @@ from tidemill.errors import JournalError
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`records`: from number `base` on; `snapshot` holds those before. `whole`: the run whose map this is a part of."""
+    """`records`: from number `base` on; `snapshot` holds those before. `whole`: the run whose map this is a part of.
+    `redacted`: placeholders stand for its text.
+    """
 
     run_id: str
     records: Sequence[Record]
     base: int = 0
     snapshot: bytes | None = None
     whole: Recorded | None = None
+    redacted: bool = False
 
     def state(self) -> RunState:
         """Raises JournalError where the journal cannot be true."""

@@ -20,6 +20,7 @@ from tidemill.core.journal import Cancelled, Ended, Skipped
 from tidemill.core.state import RunState
 from tidemill.engine.drive.dry.difference import Difference
 from tidemill.engine.drive.dry.journal import NewWork, Recorded, Remembering
+from tidemill.engine.drive.dry.until import Until
 from tidemill.engine.drive.dry.watch import DryWatch
 from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.host import Host
@@ -44,16 +45,24 @@ class Outcome(NamedTuple):
     reached: int
 
 
-def replay(function: AnyFunction, recorded: Recorded, *, seconds: float = SECONDS) -> Outcome:
-    """Raises JournalError for a journal that cannot be true."""
+def replay(
+    function: AnyFunction, recorded: Recorded, *, seconds: float | None = SECONDS, until: Until | None = None
+) -> Outcome:
+    """`seconds`: None: in this thread, however long it takes. `until`: run the body of this step, and judge nothing.
+
+    Raises JournalError for a journal that cannot be true.
+    """
     state = recorded.state()
+    if until is not None:
+        until.forget(state)
     parent = state.birth.parent
     part = parent is not None and parent.chunk is not None  # of a map: its items have no order
-    watch = DryWatch(function.id, recorded, state, ordered=not (function.is_async or part))
+    watch = DryWatch(function.id, recorded, state, ordered=not (function.is_async or part), until=until)
     if state.first_claim is None or isinstance(state.terminal, Skipped):
         return Outcome(None, None, 0)  # its code never ran
     end = _run(function, recorded, state, watch, seconds)
-    _judge(function, state, watch, end)
+    if until is None:
+        _judge(function, state, watch, end)
     return Outcome(watch.difference, watch.new, watch.reached)
 
 
@@ -95,7 +104,7 @@ class _DryRun(LiveRun):
         return question(*args)
 
 
-def _run(function: AnyFunction, recorded: Recorded, state: RunState, watch: DryWatch, seconds: float) -> _End:
+def _run(function: AnyFunction, recorded: Recorded, state: RunState, watch: DryWatch, seconds: float | None) -> _End:
     birth = state.birth
     head = Head(recorded.run_id, function.id, "running", birth.at, None, version=birth.version, parent=birth.parent)
     last = recorded.records[-1].at if recorded.records else birth.at
@@ -113,7 +122,10 @@ def _run(function: AnyFunction, recorded: Recorded, state: RunState, watch: DryW
             end.error = error
         end.left = end.left or live.leaving is not None
 
-    _within(seconds, work, watch, end)
+    if seconds is None:
+        work()
+    else:
+        _within(seconds, work, watch, end)
     return end
 
 
@@ -163,7 +175,7 @@ def _judge(function: AnyFunction, state: RunState, watch: DryWatch, end: _End) -
     elif end.error is not None:
         _judge_error(function, state, watch, end.error)
     elif isinstance(state.terminal, Ended):
-        _judge_value(function, state, watch, end.value)
+        _judge_value(function, state, watch, end.value, watch.recorded.redacted)
 
 
 def _given_up(state: RunState) -> bool:
@@ -187,13 +199,13 @@ def _judge_error(function: AnyFunction, state: RunState, watch: DryWatch, error:
     ended = state.terminal
     place = _raised_at(error) or declared_at(function.fn)
     if isinstance(ended, Ended):
-        if not _same(ended.failure, failure):
+        if not _same(ended.failure, failure, watch.recorded.redacted):
             watch.found("raises", _end_of(ended), found, place=place, position=state.end)
     elif (missed := watch.left_out()) is not None:
         watch.found("raises", f"step {missed.key!r}", found, step=missed.key, step_kind=missed.kind, place=place)
 
 
-def _judge_value(function: AnyFunction, state: RunState, watch: DryWatch, value: Any) -> None:
+def _judge_value(function: AnyFunction, state: RunState, watch: DryWatch, value: Any, redacted: bool) -> None:
     ended = state.terminal
     assert isinstance(ended, Ended)
     place = declared_at(function.fn)
@@ -202,13 +214,29 @@ def _judge_value(function: AnyFunction, state: RunState, watch: DryWatch, value:
     except Exception as error:
         watch.found("raises", _end_of(ended), f"returns what no run can: {error}", place=place, position=state.end)
         return
-    if ended.value != output and (ended.value is None or values.plain(ended.value) != values.plain(output)):
+    if ended.value != output and (ended.value is None or not _alike(ended.value, output, redacted)):
         found = f"returns {_shown(output)}"
         watch.found("value", _end_of(ended), found, place=place, position=state.end)
 
 
-def _same(was: Failure | None, now: Failure) -> bool:
-    return was is not None and (was.type, was.message) == (now.type, now.message)
+def _alike(was: bytes, now: bytes, redacted: bool) -> bool:
+    before, after = values.plain(was), values.plain(now)
+    return bool(before == after) or (redacted and _without_text(before) == _without_text(after))
+
+
+def _without_text(value: Any) -> Any:
+    """Placeholders stand for the text of a redacted run: what the code makes of them is another text."""
+    if isinstance(value, str):
+        return ""
+    if isinstance(value, list):
+        return [_without_text(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return sorted(repr(_without_text(each)) for each in cast("dict[str, Any]", value).values())
+    return value
+
+
+def _same(was: Failure | None, now: Failure, redacted: bool) -> bool:
+    return was is not None and was.type == now.type and (redacted or was.message == now.message)
 
 
 def _end_of(ended: Ended) -> str:

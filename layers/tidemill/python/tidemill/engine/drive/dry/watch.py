@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tidemill.core.journal import Blocked
 from tidemill.core.state import RunState
 from tidemill.engine.drive.dry.difference import About, Difference, Kind
 from tidemill.engine.drive.dry.journal import NewWork, Recorded
+from tidemill.engine.drive.dry.until import Until
 from tidemill.engine.drive.passed_by import Missed, Passed, remembered, resolved_kinds
 from tidemill.engine.drive.replayed import Replayed
-from tidemill.engine.drive.steps import Plan
+from tidemill.engine.drive.steps import Call, Plan
 from tidemill.model import StepKind
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ class DryWatch:
     `new`: the first step that the journal does not know, and where the code stood.
     """
 
-    def __init__(self, function_id: str, recorded: Recorded, state: RunState, *, ordered: bool) -> None:
+    def __init__(
+        self, function_id: str, recorded: Recorded, state: RunState, *, ordered: bool, until: Until | None = None
+    ) -> None:
+        self._until = until
         self.task: asyncio.Task[Any] | None = None
         self.stop: Callable[[], object] | None = None
         self.difference: Difference | None = None
@@ -32,7 +37,7 @@ class DryWatch:
         self.reached = 0
         self.replayed: Replayed
         self._function_id = function_id
-        self._recorded = recorded
+        self.recorded = recorded
         self._state = state
         self._positions = recorded.positions()
         self._targets = recorded.targets()
@@ -63,13 +68,17 @@ class DryWatch:
             self._step("order", key, kind, f"step {key!r} before {last[1]!r}", f"comes to {last[1]!r} first")
         self._last[scope] = (turn, key)
 
-    def stops(self, plan: Plan, key: str, scope: str) -> None:
+    def stops(self, plan: Plan, key: str, scope: str) -> Call | None:
+        step: Call | Blocked | None = None
         with contextlib.suppress(StopIteration, NewWork):
-            next(plan)  # a step that is refused has no record, and the code may go on: that error passes
+            step = next(plan)  # a step that is refused has no record, and the code may go on: that error passes
+        if self._until is not None:
+            return self._until.call(key, step)
         place = self.replayed.place()
         self.new = self.new or (key, place)
         if self.difference is None:
             self.replayed.ahead.begins(key, scope, lambda: place)
+        return None
 
     def passed(self, passed: Passed) -> None:
         """Remembered steps were passed by."""
@@ -86,7 +95,7 @@ class DryWatch:
     def found(self, kind: Kind, expected: str, found: str, **about: Unpack[About]) -> None:
         """Keep this difference, if it is the first."""
         if self.difference is None:
-            self.difference = Difference(kind, self._function_id, self._recorded.run_id, expected, found, **about)
+            self.difference = Difference(kind, self._function_id, self.recorded.run_id, expected, found, **about)
 
     def left_out(self) -> Missed | None:
         """A remembered step that the code has not come to, though an error has ended it."""
