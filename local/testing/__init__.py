@@ -1,8 +1,8 @@
 """`Mill`: the whole platform in a test, on virtual time.
 
 The engine is the one that runs in AWS and in `tidemill dev`, the stores are the dev server's, in memory. The clock
-stands still while code runs and moves only when the test says so: months pass in milliseconds, and nothing is mocked
-but what the test stubs.
+does not move while code runs, and moves only when the test says so: months pass in milliseconds, and nothing is mocked
+except the steps that the test stubs.
 """
 
 from tidemill_local.testing.doubles import Stub, StubCall

@@ -20,18 +20,18 @@ from tidemill_local.testing import moto
 from tidemill_local.testing.bus import Bus
 from tidemill_local.testing.kept_logs import KeptLogs
 
-_BUCKET = "tidemill-mills"  # all Mills share it: what is in it is named by its content
+_BUCKET = "tidemill-mills"  # all Mills share it: objects are named by their content
 
 
 class WatchedRuns(DynamoRuns):
-    """Knows which runs are open and when they are due, for a Mill asks at every moment.
+    """Tracks which runs are open and when they are due, because a Mill asks at every moment.
 
     In AWS the sweeper asks the index of due times once a minute; moto would look through the whole table each time.
     """
 
     def __init__(self, table: Table, blobs: Blobs, clock: Clock) -> None:
         super().__init__(table, blobs, clock)
-        self.open_runs: dict[str, tuple[int, str]] = {}  # by run: when it is due, and whose it is
+        self.open_runs: dict[str, tuple[int, str]] = {}  # by run: its due time and its function
 
     def create(self, head: Head, records: Sequence[Record]) -> bool:
         created = super().create(head, records)
@@ -63,7 +63,7 @@ class WatchedRuns(DynamoRuns):
 
 
 class WatchedEvents(DynamoEvents):
-    """Knows which events are delayed, and when they are due."""
+    """Tracks the delayed events and their due times."""
 
     def __init__(self, table: Table, blobs: Blobs) -> None:
         super().__init__(table, blobs)
@@ -89,7 +89,7 @@ class WatchedEvents(DynamoEvents):
 
 
 class MotoBus(Bus):
-    """What is published goes to EventBridge, and what its rule brings to the queue is received."""
+    """Publishes events to moto's EventBridge, and receives those that its rule sends to the queue."""
 
     def __init__(self, client: Client, name: str) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class MotoBus(Bus):
 
 
 class InMoto:
-    """Each has a table, a bus and a queue of its own; they are gone when it is closed."""
+    """Each Mill has its own table, bus and queue, which are deleted when it is closed."""
 
     def __init__(self, clock: Clock, client: Client | None = None) -> None:
         self._client = client or moto.client()

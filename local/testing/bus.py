@@ -1,4 +1,4 @@
-"""The bus of a Mill: what is published is received at once, and remembered."""
+"""The bus of a Mill: published events are received at once, and remembered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tidemill.model import Event
 
 
 class Bus(DirectBus):
-    """Remembers what was published, each event once."""
+    """Remembers the published events, each once."""
 
     def __init__(self) -> None:
         super().__init__()

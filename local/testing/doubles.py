@@ -1,7 +1,7 @@
-"""What stands in for a step's code in a test: stubs, and crashes of the process that runs it.
+"""Test doubles for a step's code: stubs, and crashes of the process that runs it.
 
 A stub replaces the code of a step, not the step: it is remembered, retried and shown like any other. A crash ends the
-executor at the worst moment: the step's code has done its work, and nobody has written it down.
+executor at the worst moment: the step's code has done its work, and no record of it exists.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _REPETITION = re.compile(r":\d+$")
 
 
 def called(key: str) -> tuple[str, str]:
-    """By which ids a step with this key may be named: without its branch, and without `:1` if that is a repetition."""
+    """The ids that may name a step with this key: without its branch, and without `:1` if that is a repetition."""
     name = _BRANCH.sub("", key)
     return name, _REPETITION.sub("", name)
 
 
 class Crash(ExecutorGone):
-    """The process ends here. No `except Exception` of the user's notices."""
+    """The process ends here. The user's `except Exception` does not catch it."""
 
 
 class StubCall(NamedTuple):
@@ -39,7 +39,7 @@ class StubCall(NamedTuple):
 
 
 class Stub:
-    """Stands in for the code of a step. `calls`: how it was called, once for each attempt."""
+    """Replaces the code of a step. `calls`: its arguments, once for each attempt."""
 
     def __init__(
         self, returns: Any, raises: Raised | Sequence[Raised] | None, instead: Callable[..., Any] | None
@@ -68,19 +68,19 @@ def _untraced(error: Raised) -> Raised:
 
 
 class Doubles:
-    """All stubs and crashes of a Mill, by the id of the step as the code gives it."""
+    """All stubs and crashes of a Mill, by the step's id in the code."""
 
     def __init__(self) -> None:
         self.stubs: dict[str, Stub] = {}
-        self.running: dict[str, int] = {}  # how often the process is yet to die while the step runs
-        self.after: dict[str, int] = {}  # ... and when its result has just been remembered
+        self.running: dict[str, int] = {}  # how many more times the process dies while the step runs
+        self.after: dict[str, int] = {}  # ... and just after its result was recorded
 
     def of(self, head: Head, die: Callable[[], None]) -> Mapping[str, Callable[..., Any]]:
         """The doubles for one run, and how its process dies."""
         return _DoublesOf(self, head, die)
 
     def dies_after(self, records: Sequence[Record]) -> bool:
-        """Whether the process dies now that these records have been written."""
+        """Whether the process dies after these records were written."""
         for record in records:
             if isinstance(record, StepDone) and any(self._due(self.after, name) for name in called(record.key)):
                 return True
@@ -90,7 +90,7 @@ class Doubles:
         return next((self.stubs[name] for name in called(key) if name in self.stubs), None)
 
     def code_of(self, step: str, code: Callable[..., Any], die: Callable[[], None]) -> Callable[..., Any]:
-        """The code that runs in place of this step's own."""
+        """The code that runs instead of this step's own."""
         double: Callable[..., Any] = self.stubs.get(step, code)
         return self._mortal(step, double, die) if self.running.get(step) else double
 
@@ -122,13 +122,13 @@ class Doubles:
 
 
 class _DoublesOf(Mapping[str, "Callable[..., Any]"]):
-    """The doubles as the engine asks for them: by a step's id, with its own code as the default."""
+    """The doubles of one run for the engine: by a step's id, with its own code as the default."""
 
     def __init__(self, doubles: Doubles, head: Head, die: Callable[[], None]) -> None:
         self._doubles = doubles
         self._die = die
         parent = head.parent
-        # The steps of a map's parts are numbers; they go by the name of the map.
+        # The steps of a map's chunks are numbers; the name of the map stands for them.
         self._step = called(parent.key)[1] if parent is not None and parent.chunk is not None else None
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -141,4 +141,4 @@ class _DoublesOf(Mapping[str, "Callable[..., Any]"]):
         return iter(self._doubles.stubs)
 
     def __len__(self) -> int:
-        return 1  # never taken for empty: a crash is no key of it
+        return 1  # never treated as empty: a crash is not one of its keys

@@ -1,4 +1,4 @@
-"""Which apps the pytest fixture `mill` serves."""
+"""Finds the apps that the pytest fixture `mill` serves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill_local.testing.mill import Mill
 
 class FixtureMill(Mill):
     def __call__(self, *apps: App) -> FixtureMill:
-        """`mill(app)`: serve these, in place of what was found."""
+        """`mill(app)`: serve these instead of the apps that were found."""
         self.close()
         self._serve(apps)
         return self
@@ -25,5 +25,5 @@ def apps_in(module: ModuleType | None) -> list[App]:
 
 
 def apps_here(folder: Path) -> list[App]:
-    """The apps that `tidemill dev` serves in this folder; none where nothing is configured."""
+    """The apps that `tidemill dev` serves in this folder; none without configuration."""
     return load((), folder).apps if configured(folder) != (".",) else []

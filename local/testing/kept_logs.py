@@ -1,4 +1,4 @@
-"""What code logs in a Mill on moto, which does not understand CloudWatch's filters: kept beside it."""
+"""The store of log lines for a Mill on moto, which does not support CloudWatch's filters."""
 
 from __future__ import annotations
 

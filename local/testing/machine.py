@@ -1,7 +1,7 @@
-"""What is inside a Mill: the engine over its stores, one executor, and a clock that is moved.
+"""The inside of a Mill: the engine over its stores, one executor, and a clock that the test moves.
 
-Everything happens in turns, in one thread: take in what code has sent, run a run as far as it goes, the next one; when
-none is left the world is at rest, and the clock may move to whatever is due next.
+Everything happens in turns, in one thread: receive the events that code has sent, execute a run as far as it goes, then
+the next one; when none is left the world is idle, and the clock may move to the next due time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tidemill_local.testing.ticks import Ticks
 
 EPOCH = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a Thursday
 FOREVER = 2**53
-RESTLESS = 200_000  # looks at runs at one moment, after which they are taken to go round in a circle
+RESTLESS = 200_000  # checks of runs at one moment, beyond which they are in an endless loop
 
 
 class VirtualClock:
@@ -71,11 +71,11 @@ class _Queue:
             self.ready.append(run_id)
 
     def forget(self, run_id: str) -> None:
-        """Nothing points at a run but its due time."""
+        """Does nothing: a run's due time is its only timer."""
 
 
 class _Nobody:
-    """No executor outlives the call that runs it, so an open claim is a dead one."""
+    """No claim is alive: no executor outlives the call that runs it."""
 
     def alive(self, claim: Claimed, now: int) -> bool:  # noqa: ARG002
         return False
@@ -120,15 +120,15 @@ class _Keeper(StoreKeeper):
         raise Crash
 
     def _live(self) -> None:
-        """Code that swallows what ends its process gets no further all the same."""
+        """Stop code that catches the exception which ends its process."""
         if self.dead:
             raise Crash
 
 
 def _unhurried(head: Head, records: Sequence[Record], change: HeadChange | None) -> HeadChange | None:
-    """In AWS a run that waits is looked at every hour, should a message be lost. Here none ever is.
+    """In AWS a waiting run is checked every hour, in case a message is lost. Here none is lost.
 
-    Where records expire the run is looked at when it must be renewed.
+    If records expire, the run is checked when it must be renewed.
     """
     if change is None or not isinstance(records[-1], Suspended) or records[-1].due is not None:
         return change
@@ -150,9 +150,9 @@ class Machine:
             self.clock, SeededEntropy(seed), _Nobody(), stores.flow, logs=stores.logs,
         )  # fmt: skip
         self._ticks = Ticks((), clock.now())
-        self._inbox: deque[tuple[Event, bool]] = deque()  # what code has sent while it runs
+        self._inbox: deque[tuple[Event, bool]] = deque()  # events that code has sent while it runs
         self._restless = restless
-        self._thread: int | None = None  # where code runs now
+        self._thread: int | None = None  # the current execution
         self._loads = 0
         self._host = Host()
 
@@ -166,8 +166,8 @@ class Machine:
         schemas: Iterable[EventSchema] = (),
         webhooks: Iterable[WebhookSpec] = (),
     ) -> None:
-        """Serve these functions in place of all others; what was held for want of one goes on."""
-        self.registry.replace_webhooks(webhooks, os.environ)  # as it is when a request comes in
+        """Serve these functions instead of all others; runs that were held without their function continue."""
+        self.registry.replace_webhooks(webhooks, os.environ)  # as for a request
         self._loads += 1
         self._host = Host(
             passes=_is_for_the_test, deadlocks=True, judge=_judge, say=self.stores.logs.keep, version=str(self._loads)
@@ -184,7 +184,7 @@ class Machine:
         self.settle()
 
     def take(self, given: Iterable[dict[str, Any]], *, by_code: bool = False) -> list[str]:
-        """Events from outside; those that code sends while it runs are taken in when it is left."""
+        """Receive events from outside; those that code sends are received after its execution."""
         entropy = self.world.entropy
         now = self.clock.now()
         sent = [_event({"id": ids.ulid(now, entropy.bytes(10)), **event}, now) for event in given]
@@ -195,7 +195,7 @@ class Machine:
         return [event.id for event in events]
 
     def settle(self) -> None:
-        """Go on until all is done that can be done at this moment."""
+        """Continue until nothing is left to do at this moment."""
         if self.busy:
             return
         self._thread = threading.get_ident()
@@ -213,7 +213,7 @@ class Machine:
         self.stores.commit()
 
     def run_to(self, target: int) -> None:
-        """Let time pass: everything that falls due until then happens at its own time, in order."""
+        """Let time pass: everything that is due until then happens at its own time, in order."""
         self.settle()
         while (at := self._next()) is not None and at <= target:
             self.clock.time = max(self.clock.time, at)
@@ -223,7 +223,7 @@ class Machine:
         self.clock.time = max(self.clock.time, target)
 
     def pass_a_moment(self) -> None:
-        """A millisecond, so that what the test does has an order."""
+        """Let a millisecond pass, so that the test's actions have an order."""
         self.run_to(self.clock.now() + 1)
 
     def _next(self) -> int | None:
@@ -231,7 +231,7 @@ class Machine:
         return min(times, default=None)
 
     def _turn(self) -> bool:
-        """Do one thing that can be done now. False: there is none."""
+        """Do one thing that can be done now. False: nothing to do."""
         if self._inbox:
             self._accept(*self._inbox.popleft())
         elif self._queue.ready:
@@ -312,11 +312,11 @@ _HARNESSES = frozenset({"_pytest", "hypothesis"})
 
 
 def _judge(passed: Passed) -> Exception | None:
-    """Code that is not deterministic fails its run; code that a reload has changed is warned of."""
+    """Fails a run with nondeterministic code; warns about code that a reload has changed."""
     if passed.changed:
         try:
             warnings.warn(str(passed), stacklevel=2)
-        except UserWarning:  # where the tests take warnings for errors
+        except UserWarning:  # if the tests treat warnings as errors
             return NonDeterministicError(str(passed))
         return None
     return NonDeterministicError(str(passed))

@@ -1,4 +1,4 @@
-"""What calls to AWS would be billed: a transport that counts, around one that answers.
+"""Counts the billed units of calls to AWS: a transport around another one.
 
     meter = Meter(MotoTransport())
     client = moto.client(meter)
@@ -8,7 +8,7 @@
 DynamoDB's units follow the developer guide, from the sizes of the items before and after each call (which the meter
 reads, uncounted): a write unit for each begun KB of the larger of the two, twice that in a transaction, and also where
 a condition failed; for each index an entry that appears, changes or vanishes, and both where its key changes; a read
-unit for each begun 4 KB, half of it where the read need not be strong. What follows in an index is not transactional.
+unit for each begun 4 KB, half of it where the read need not be strong. Writes to an index are not transactional.
 
 SQS bills each begun 64 KB of a message and EventBridge of an event: that is `billed` of such a call; of others it is 1.
 """
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that AWS answered. `writes`: (units of the item, units of the indexes) of each item it was to write."""
+    """One call that AWS answered. `writes`: (units of the item, units of the indexes) of each item to write."""
 
     service: str
     operation: str
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass
 class Meter:
-    """Counts what goes through it to `transport`."""
+    """Counts the calls that go through it to `transport`."""
 
     transport: Transport
     calls: list[Call] = field(default_factory=list[Call])
@@ -80,7 +80,7 @@ class Meter:
         return reply
 
     def written(self, key: Key, old: Item, new: Item, times: int) -> None:
-        """Told of each item that a call was to write, as it was and as it is, for who counts more than this."""
+        """Called for each item to write, with the old and the new item, for further counts."""
 
     def clear(self) -> None:
         self.calls.clear()
@@ -94,7 +94,7 @@ class Meter:
 
     @property
     def write_units(self) -> int:
-        """Of the table itself."""
+        """The write units of the table itself."""
         return sum(call.write_units for call in self.calls)
 
     @property
@@ -148,7 +148,7 @@ class Meter:
         return units
 
     def _ask(self, request: Request, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A call of the meter's own, that is not counted."""
+        """The meter's own call, which is not counted."""
         headers = {**request.headers, "x-amz-target": SERVICES["dynamodb"].target + operation}
         content = msgspec.json.encode({**body, "ConsistentRead": True} if operation == "GetItem" else body)
         return _decode(self.transport(request._replace(operation=operation, headers=headers, body=content)).body)
@@ -173,7 +173,7 @@ def index_units(old: Item, new: Item, indexes: Sequence[Index] = INDEXES) -> int
 
 
 def index_entry(item: Item, index: Index) -> Item:
-    """What an index holds of an item: nothing, unless the item has both its keys."""
+    """The index's entry for an item: none, unless the item has both its keys."""
     if index.pk not in item or index.sk not in item:
         return {}
     return {name: item[name] for name in (PK, SK, index.pk, index.sk, *index.also) if name in item}

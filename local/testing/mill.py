@@ -1,4 +1,4 @@
-"""`Mill`, as a test uses it: what goes in, how time passes, what came of it."""
+"""`Mill`, the class for tests: sends events, moves the clock, and shows the results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PAGE = 1_000
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What the platform's own handlers answered. `json`: the body, decoded; None if there is none."""
+    """The answer of the platform's handlers. `json`: the body, decoded; None if there is none."""
 
     status: int
     headers: dict[str, str]
@@ -49,8 +49,8 @@ class Mill:
     """The whole platform for some apps, in this process, on virtual time.
 
     `now`: when the clock starts (default 2026-01-01, a Thursday, 00:00 UTC). `seed`: of the jitter of retries.
-    `replays=True`: hands the run over after every step, so that all code between steps runs as often as it ever could;
-    what depends on the clock or on chance shows. `backend="moto"`: on the adapters of AWS, over moto's tables, bus and
+    `replays=True`: hands the run over after every step, so that all code between steps runs as often as possible; code
+    that depends on the clock or on chance fails. `backend="moto"`: on the adapters of AWS, over moto's tables, bus and
     buckets (`pip install tidemill[moto]`); delays and schedules stay on the Mill's clock.
     """
 
@@ -81,12 +81,12 @@ class Mill:
             self.explain(error)
 
     def close(self) -> None:
-        """`app.send` goes where it went before. What the Mill holds can still be looked at."""
+        """Restore `app.send`. The Mill's runs and events can still be read."""
         for app, transport in self._apps.items():
             app.transport = transport
         self._apps = {}
 
-    # What goes in.
+    # Input.
 
     @overload
     def send(
@@ -104,7 +104,7 @@ class Mill:
     def send(self, name: str | Sequence[Mapping[str, Any]], data: Any = None, **fields: Any) -> Sent:
         """Send one event, or several at once, as `app.send` does; `ts` may also be an aware datetime.
 
-        What it starts has run as far as it goes when this returns. Raises EventError for what is no event.
+        The runs that it starts have run as far as they go when this returns. Raises EventError for an invalid event.
         """
         self._at_rest("send")
         if isinstance(name, str):
@@ -136,7 +136,7 @@ class Mill:
         return Run(self._machine, run_id)
 
     def signal(self, signal: str, data: Any = None) -> list[Run]:
-        """Send a signal, as `POST /v1/signals` does. The runs that waited for it."""
+        """Send a signal, as `POST /v1/signals` does. Returns the runs that waited for it."""
         self._at_rest("signal")
         problem = text_problem(signal, "a signal", EVENT_NAME_CHARS)
         if problem is not None:
@@ -164,7 +164,7 @@ class Mill:
         self._machine.settle()
         return HttpAnswer(answer.status, answer.headers, msgspec.json.decode(answer.body) if answer.body else None)
 
-    # How time passes.
+    # Time.
 
     @property
     def now(self) -> datetime:
@@ -183,7 +183,7 @@ class Mill:
     ) -> None:
         """Let time pass: `advance("3d")`, `advance(timedelta(days=3))`, `advance(days=3, minutes=6)`.
 
-        A number alone is seconds. Whatever falls due until then happens, each thing at its own time and in order.
+        A number alone is seconds. Everything that is due until then happens at its own time, in order.
         """
         self._at_rest("advance")
         named = timedelta(
@@ -200,7 +200,7 @@ class Mill:
             raise ValueError(f"it is {self.now.isoformat()} already, and time does not go back to {when}")
         self._machine.run_to(at)
 
-    # What the code meets.
+    # Stubs and crashes.
 
     def stub(
         self,
@@ -210,16 +210,16 @@ class Mill:
         returns: Any = None,
         raises: Raised | Sequence[Raised] | None = None,
     ) -> Stub:
-        """Replace the code of every step with this id (`run`, `map`, `invoke`): by a value, an error, or a function.
+        """Replace the code of every step with this id (`run`, `map`, `invoke`) by a value, an error, or a function.
 
-        `raises`: an error that each attempt raises, or a list: the first attempts raise these, then `returns` counts.
-        The stub that comes back remembers its `calls`.
+        `raises`: an error that each attempt raises, or a list: the first attempts raise these, then `returns` is used.
+        The returned stub remembers its `calls`.
         """
         stub = self._machine.doubles.stubs[step] = Stub(returns, raises, instead)
         return stub
 
     def crash(self, step: str | None = None, *, after: str | None = None, times: int = 1) -> None:
-        """Have the process die, as of `kill -9`, the next `times` that it gets there; another takes over at once.
+        """Kill the process, like `kill -9`, the next `times` that it gets there; another takes over at once.
 
         `crash("charge")`: the step's code has run, and its result is lost. `crash(after="charge")`: the result was
         remembered, and the code between that step and the next is cut short.
@@ -233,12 +233,12 @@ class Mill:
             doubles.after[after] = times
 
     def reload(self, *apps: App) -> None:
-        """The code has changed: serve these apps in place of all others. Open runs go on with the new code."""
+        """The code has changed: serve these apps instead of all others. Open runs continue with the new code."""
         self._at_rest("reload")
         self.close()
         self._serve(apps)
 
-    # What came of it.
+    # Results.
 
     def sent(self, name: str | None = None) -> list[EventView]:
         """The events that code has sent (`step.send_event`, `app.send`), oldest first; of one name, or all."""
@@ -259,7 +259,7 @@ class Mill:
             cursor = (page[-1].created_at, page[-1].run_id)
 
     def run(self, function: Function[Any, Any] | str | None = None, *, status: RunStatus | None = None) -> Run:
-        """The only run there is (of this function, with this status). Raises LookupError if there is not one."""
+        """The only run (of this function, with this status). Raises LookupError if there is not one."""
         runs = self.runs(function, status=status)
         if len(runs) != 1:
             raise LookupError(f"there are {len(runs)} such runs, not one: {runs}")
@@ -271,7 +271,7 @@ class Mill:
         return view(event) if event is not None else None
 
     def explain(self, error: BaseException) -> None:
-        """Note at the error of a failing test why runs have failed."""
+        """Add to the error of a failing test why runs have failed."""
         failed = [(run, run.error) for run in self.runs(status="failed")]
         for run, why in failed[:10]:
             if why is not None:
@@ -298,7 +298,7 @@ class Mill:
         self._machine.load(functions, schemas, Targets(list(apps)).webhooks())
 
     def _transport(self, events: list[dict[str, Any]]) -> list[str]:
-        """How `app.send` sends while this Mill is there."""
+        """The transport of `app.send` while this Mill is open."""
         if not self._machine.busy:
             self._machine.pass_a_moment()
         return self._machine.take(events, by_code=True)

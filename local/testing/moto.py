@@ -1,7 +1,7 @@
-"""AWS in this process: our client's requests are answered by moto's services, without a socket.
+"""AWS in this process: moto's services answer the AWS client's requests, without a socket.
 
-moto keeps one AWS for the whole process, so what must not meet has names of its own. Only tests use this; moto is
-imported when the first request is made.
+moto has one AWS for the whole process, so separate tests use separate names. Only tests use this; moto is imported on
+the first request.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tidemill.aws.dynamo.keys import INDEXES, PK, SK
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's own
-_NOT_TAKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # by SQS, which moto does not know
-_MODULES = {"lambda": "awslambda"}  # where moto calls a service by another name
+_NOT_TAKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # SQS's JSON error, which moto does not produce
+_MODULES = {"lambda": "awslambda"}  # services with another name in moto
 
 _Handler = Callable[[Any, str, Any], tuple[int, Mapping[str, Any], str | bytes]]
 _numbers = itertools.count(1)
@@ -79,12 +79,12 @@ def client(transport: Transport | None = None, **options: Any) -> Client:
 
 
 def fresh(prefix: str) -> str:
-    """A name that nothing else in this process has."""
+    """A name that is unique in this process."""
     return f"{prefix}-{next(_numbers)}"
 
 
 def reset(*services: str) -> None:
-    """Forget everything that these services hold, whoever made it."""
+    """Delete everything in these services."""
     for service in services:
         _backends(service).reset()
 
@@ -99,7 +99,7 @@ def _moto(module: str) -> Any:
 
 
 def create_table(client: Client, name: str) -> None:
-    """Our table, with its keys and indexes."""
+    """Create Tidemill's table, with its keys and indexes."""
     attributes = {PK, SK} | {attribute for index in INDEXES for attribute in (index.pk, index.sk)}
     client.call(
         "dynamodb",

@@ -1,4 +1,4 @@
-"""A run as a test sees it: a live view on the store."""
+"""A run for tests: a live view of the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunError:
-    """Why a run or a step failed. `stack` is the user's own part of the traceback."""
+    """Why a run or a step failed. `stack` is the part of the traceback in the user's code."""
 
     type: str
     message: str
@@ -36,14 +36,14 @@ class RunError:
         return f"{self.type}: {self.message}{where}"
 
     def __getitem__(self, field: str) -> str | None:
-        """The fields by name, as the API shows them."""
+        """The fields by name, as in the API."""
         found: str | None = getattr(self, field)
         return found
 
 
 @dataclass(frozen=True)
 class RunStep:
-    """A step as the journal knows it. `output` is what the step gave to the code; `attempts` is a count."""
+    """A step in the journal. `output` is the step's result in the code; `attempts` is a count."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ class RunStep:
 
 
 class Run:
-    """One run. Whatever is read from it is as of now."""
+    """One run. Every attribute shows the current state."""
 
     def __init__(self, machine: Machine, run_id: str) -> None:
         self._machine = machine
@@ -86,18 +86,18 @@ class Run:
 
     @property
     def attempt(self) -> int:
-        """Of the function, from 1; steps have their own."""
+        """The function's attempt, from 1; steps have their own."""
         return self._head.attempt
 
     @property
     def output(self) -> Any:
-        """What the function returned, as itself; None unless it has completed."""
+        """The function's result as a Python value; None unless it has completed."""
         end = self._end
         return values.decode(end.value) if isinstance(end, Ended) and end.value is not None else None
 
     @property
     def error(self) -> RunError | None:
-        """Why it failed; None unless it has."""
+        """Why the run failed; None unless it has."""
         end = self._end
         return _error(end.failure) if isinstance(end, Ended) else None
 
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def steps(self) -> list[RunStep]:
-        """The steps, in the order in which the journal first speaks of them."""
+        """The steps, in the order of their first record."""
         records = self._records
         outputs, errors = _outcomes(records)
         return [_step(shown, outputs, errors) for shown in steps_view(records, self._head)]
@@ -150,7 +150,7 @@ class Run:
 
     @property
     def journal(self) -> list[dict[str, Any]]:
-        """Every record, as the API shows it."""
+        """Every record, as in the API."""
         return journal_view(self._records)
 
     def cancel(self, reason: str = "cancelled by the test") -> bool:
@@ -161,7 +161,7 @@ class Run:
         return cancelled
 
     def rerun(self, *, from_step: str | None = None, input: Any = None) -> Run:
-        """Run it again, from the start or from a step, with its own event's data or this. The new run."""
+        """Run it again, from the start or from a step, with its event's data or other data. Returns the new run."""
         data = values.encode(input, "input") if input is not None else None
         self._machine.pass_a_moment()
         run_id = rerun(self._machine.world, self.id, from_step, data)
@@ -212,7 +212,7 @@ def _step(shown: dict[str, Any], outputs: dict[str, Any], errors: dict[str, RunE
 
 
 def _outcomes(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, RunError]]:
-    """What each step that has ended gave to the code, or why it failed."""
+    """The result of each step that has ended, or why it failed."""
     outputs: dict[str, Any] = {}
     errors: dict[str, RunError] = {}
     for record in records:

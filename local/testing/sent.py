@@ -1,4 +1,4 @@
-"""What came of sending: the ids of the events, and the runs that they started."""
+"""The result of sending: the ids of the events, and the runs that they started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Sent:
-    """`runs` and `run()` look each time: a run that a delayed event starts is among them at once."""
+    """`runs` and `run()` read the store each time, so they include a run that a delayed event starts later."""
 
     def __init__(self, machine: Machine, ids: Sequence[str]) -> None:
         self._machine = machine
@@ -22,7 +22,7 @@ class Sent:
 
     @property
     def id(self) -> str:
-        """The id of the event, where one was sent."""
+        """The id of the event, if one was sent."""
         if len(self.ids) != 1:
             raise LookupError(f"{len(self.ids)} events were sent, not one: see .ids")
         return self.ids[0]

@@ -1,4 +1,4 @@
-"""Where a Mill keeps its runs, events, waits and blobs, and what it asks of them beyond the ports.
+"""The stores of a Mill: runs, events, waits and blobs, and queries beyond the ports.
 
 In memory it is the dev server's SQLite; with `backend="moto"` the real AWS adapters (see `moto`).
 """

@@ -1,4 +1,4 @@
-"""Cron triggers on virtual time: what fires next, and when."""
+"""Cron triggers on virtual time: the next firings and their times."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ticks:
         return min((source.next().at for source in self._sources), default=None)
 
     def due(self, now: int) -> list[Firing]:
-        """What fires at or before now; each firing is given once."""
+        """The firings at or before now; each is returned once."""
         found: list[Firing] = []
         for source in self._sources:
             while source.next().at <= now:
@@ -41,7 +41,7 @@ class Ticks:
 
 
 class _Source:
-    """One trigger. Jitter is longer than some intervals are, so ticks may fire in another order than they have."""
+    """One trigger. Jitter may exceed the interval, so ticks may fire out of order."""
 
     def __init__(self, spec: FunctionSpec, trigger: CronTrigger, after: int) -> None:
         self._spec = spec

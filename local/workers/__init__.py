@@ -1,1 +1,1 @@
-"""The processes that run the user's code, and how runs reach them."""
+"""The worker processes that run the user's code, and how runs reach them."""

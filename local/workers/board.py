@@ -1,8 +1,8 @@
-"""Shared memory of the server and one worker: what time it is, and which steps are at work.
+"""Shared memory of the server and one worker: the current time, and the executing steps.
 
-A worker notes each step as it begins and wipes it out when the step's code has really ended, even where its run has
-given it up. That costs a memory write. The server reads it when somebody asks, once a second for steps that hang, and
-when the worker has died: memory outlives the process.
+A worker notes each step when it begins and deletes the note when the step's code has really ended, even if its run has
+given it up. That costs a memory write. The server reads the notes on request, once a second for steps that hang, and
+when the worker has died: the memory outlives the process.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import msgspec
 from tidemill.model import AtWork
 
 SIZE = 2_048  # bytes of a note: a key has at most 256 characters and the scopes of its branches
-NOTES = 16_384  # steps of one worker at work at once; what is more is not shown. The memory is taken as it is used
+NOTES = 16_384  # shown steps of one worker at once; others are not shown. Memory is allocated on use
 _OFFSET = struct.Struct("=q")  # of the platform's time, in nanoseconds: at the start
 _USED = struct.Struct("=I")  # how many notes have ever been used: after it
-_LENGTH = struct.Struct("=H")  # of a note; 0: nothing is at work here
+_LENGTH = struct.Struct("=H")  # of a note; 0: the note is free
 
 
 _decoder: msgspec.msgpack.Decoder[AtWork] = msgspec.msgpack.Decoder(AtWork)
@@ -33,7 +33,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 class Board:
     def __init__(self, fd: int) -> None:
-        """`fd` stays the caller's."""
+        """The caller still owns `fd`."""
         size = os.fstat(fd).st_size
         self._memory = mmap.mmap(fd, size)
         self._most = size // SIZE - 1
@@ -53,7 +53,7 @@ class Board:
     # --- the worker's side -----------------------------------------------------------------------------
 
     def begin(self, run_id: str, key: str, attempt: int, since: int, timeout: int | None) -> int | None:
-        """Note a step; what `end` is to be called with."""
+        """Note a step; returns the argument for `end`."""
         data = _encoder.encode(AtWork(run_id, key, attempt, since, timeout))
         number = self._number() if len(data) <= SIZE - _LENGTH.size else None
         if number is not None:
@@ -89,7 +89,7 @@ class Board:
                 try:
                     yield _decoder.decode(self._memory[start + _LENGTH.size : start + _LENGTH.size + length])
                 except msgspec.MsgspecError:
-                    continue  # it is being written at this moment
+                    continue  # the note is being written
 
     def close(self) -> None:
         self._memory.close()

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from tidemill_local.workers.wire import Frames
 
-_buffer = bytearray(256 * 1024)  # of all channels: what is read is taken out at once, and `recv` would make it anew
+_buffer = bytearray(
+    256 * 1024
+)  # shared by all channels: bytes are copied out at once, and `recv` would allocate it each time
 _window = memoryview(_buffer)
 
 
@@ -24,7 +26,7 @@ class Channel:
     ) -> None:
         """`ends`: a socket, or the ends of two pipes to read from and to write to; the channel closes them.
 
-        `received` is called with each message's bytes, `lost` once when the other side has gone.
+        `received` is called with each message's bytes, `lost` once when the other side has closed.
         """
         self._loop = loop
         self._ends = ends
@@ -48,13 +50,13 @@ class Channel:
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # gone: the reader is told so
+            return  # closed: the reader reports it
         if sent < len(data):
             self._backlog += memoryview(data)[sent:]
             self._loop.add_writer(self._write_fd, self._write)
 
     def send_fds(self, data: bytes | bytearray, fds: Sequence[int]) -> None:
-        """Over a socket: send a small message with these descriptors, which are then the other side's only."""
+        """Over a socket: send a small message with these descriptors, which this side then closes."""
         assert isinstance(self._ends, socket.socket)
         with contextlib.suppress(OSError):
             socket.send_fds(self._ends, [data], fds)
@@ -73,7 +75,7 @@ class Channel:
                 os.close(self._write_fd)
 
     def read(self) -> None:
-        """Take what has come; nothing if nothing has."""
+        """Read the available bytes, if any."""
         if not self.open:
             return
         try:
@@ -90,7 +92,7 @@ class Channel:
             for message in self._frames.feed(_window[:count]):
                 if self.open:
                     self._received(message)
-        except Exception as error:  # what was asked can be answered no more: better gone than silent
+        except Exception as error:  # requests can no longer be answered: close rather than hang
             self._loop.call_exception_handler({"message": "a message cannot be taken", "exception": error})
             if self.open:
                 self.close()

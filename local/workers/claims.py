@@ -1,14 +1,14 @@
-"""Which claims are alive: those whose slot still is at work on them, over a connection that still is open."""
+"""Knows which claims are alive: those whose slot still works on them over an open connection."""
 
 from __future__ import annotations
 
 from tidemill.core.journal import Claimed
 
-FOREVER = 2**53  # a claim's end: as long as its connection lives
+FOREVER = 2**53  # the expiry of a claim: it lives as long as its connection
 
 
 class Claims:
-    """The `Liveness` of the local world. Claims of another server's time are dead, whatever they say."""
+    """The `Liveness` of the local world. Claims of an earlier server are dead, whatever their expiry."""
 
     def __init__(self, boot: str) -> None:
         self._boot = boot

@@ -1,12 +1,12 @@
-"""Who runs what: ready runs are claimed for idle slots and pushed to them, each function in its turn.
+"""Assigns ready runs to slots: claims them for idle slots and pushes them there, each function in turn.
 
-Few runs begin at once. Slots are threads of one process and take turns, so thirty runs begun together all end late,
-where one after another most would end early, for the same work. A slot that has been given a run and has not been
-heard of since counts as beginning, for 2 ms at the most: code that waits for something else holds up nobody.
+Few runs begin at once. Slots are threads of one process and take turns, so thirty runs that begin together all end
+late; one after another most would end early, for the same work. A slot with a new run that has not sent a request yet
+counts as beginning, for at most 2 ms: code that waits for something else blocks no other run.
 
-A run is looked at only when a slot is idle, and claimed and pushed in the turn of the loop in which that came
-about: a new event, its run and the claim are one commit. Slots are taken from a stack, so that a quiet
-server uses the same few threads over and over, and more are started only when all are at work.
+A run is checked only when a slot is idle, and it is claimed and pushed in the same turn of the loop: a new event, its
+run and the claim are one commit. Slots are taken from a stack, so that an idle server uses the same few threads again
+and again, and more are started only when all are busy.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Dispatcher:
     """The owner of all slots, and the consumer of the ready queue."""
 
     def __init__(self, world: World, ready: ReadyQueue, claims: Claims, console: Console) -> None:
-        self.worker: Worker | None = None  # whose code is the latest; None until a first load, or while it restarts
+        self.worker: Worker | None = (
+            None  # the worker with the latest code; None until the first load, or during a restart
+        )
         self.tick: Tick
         self.quarantine: Quarantine
-        self.crashes: dict[str, Failure] = {}  # of what the last executor of these runs died, until they are claimed
-        self.popped: Callable[[str], None] = _ignore  # told of each run that leaves the ready queue
+        self.crashes: dict[str, Failure] = {}  # why the last executor of these runs died, until they are claimed
+        self.popped: Callable[[str], None] = _ignore  # called for each run that leaves the ready queue
         self.stopping = False
         self._world = world
         self._ready = ready
@@ -57,11 +59,11 @@ class Dispatcher:
         self._busy: dict[Slot, None] = {}
         self._alone: dict[Slot, tuple[str, str]] = {}  # of slots in quarantine: run and function
         self._late: deque[tuple[str, str]] = deque()  # runs due that may need no slot
-        self._beginning: dict[Slot, float] = {}  # when each was given its run, the longest ago first
+        self._beginning: dict[Slot, float] = {}  # when each got its run, the oldest first
         self._timer: TimerHandle | None = None
 
     def use(self, worker: Worker | None) -> None:
-        """From now on runs go to this worker; idle slots of any other are let go."""
+        """Send runs to this worker from now on; release idle slots of all others."""
         self.worker = worker
         for slot in [slot for slot in self._idle if slot.worker is not worker]:
             slot.close()
@@ -69,11 +71,11 @@ class Dispatcher:
             self.tick.arm()
 
     def busy(self, worker: Worker | None = None) -> list[Slot]:
-        """The slots that are at work (of this worker)."""
+        """The busy slots (of this worker)."""
         return [slot for slot in self._busy if worker is None or slot.worker is worker]
 
     def wake(self, run_id: str, function_id: str) -> None:
-        """A run is due. What its timeouts call for is done even while no slot is idle."""
+        """A run is due. Its timeouts are handled even while no slot is idle."""
         spec = self._world.registry.function(function_id)
         if spec is None or spec.timeouts.finish or spec.timeouts.start:
             self._late.append((run_id, function_id))
@@ -81,7 +83,7 @@ class Dispatcher:
             self._ready.put(run_id, function_id)
 
     def pump(self) -> None:
-        """Give ready runs to idle slots, until one of the two runs out."""
+        """Assign ready runs to idle slots, until there are no more of one or the other."""
         while self._late:
             self._attend(*self._late.popleft())
         while not self.stopping and (alone := self.quarantine.next()) is not None:
@@ -125,7 +127,7 @@ class Dispatcher:
             self._ready.put(run_id, function_id)
 
     def _open(self, slot: Slot, run_id: str, function_id: str) -> bool:
-        """Claim the run for this slot and push it there. False: it needs no slot now."""
+        """Claim the run for this slot and push it there. False: the run needs no slot now."""
         by = self._claims.new()
         try:
             opened = open_run(self._world, run_id, by, FOREVER)
@@ -133,7 +135,7 @@ class Dispatcher:
             self._ready.put(run_id, function_id)
             self.tick.fail(error)
             raise
-        except Exception as error:  # one run's journal that cannot be read must not stop all others
+        except Exception as error:  # one damaged journal must not stop all other runs
             self._claims.drop(by)
             self._console.trouble(f"run {run_id} of {function_id} cannot go on: {error}")
             return False
@@ -150,7 +152,7 @@ class Dispatcher:
         return True
 
     def _crowded(self) -> bool:
-        """Whether enough runs are beginning; then the next is looked at when one of them is heard of, or in a while."""
+        """Whether enough runs are beginning; then the next waits for a request of one of them, or a short time."""
         loop = asyncio.get_running_loop()
         while self._beginning:
             slot, since = next(iter(self._beginning.items()))
@@ -167,7 +169,7 @@ class Dispatcher:
         self._timer = None
         self.tick.arm()
 
-    # --- what slots report -----------------------------------------------------------------------------
+    # --- reports of slots ------------------------------------------------------------------------------
 
     def heard(self, slot: Slot) -> None:
         if self._beginning.pop(slot, None) is not None and self._ready:
@@ -195,7 +197,7 @@ class Dispatcher:
         slot.worker.dropped(slot)
 
     def gave_up(self, slot: Slot, failure: Failure) -> None:
-        """The slot ends, and has not left its run."""
+        """The slot ends without having left its run."""
         if slot.run is not None:
             self.crashes[slot.run.head.run_id] = failure
         slot.close()
@@ -221,7 +223,7 @@ class Dispatcher:
     # --- processes that end ----------------------------------------------------------------------------
 
     def dying(self, worker: Worker, how: str) -> bool:
-        """The worker's process has ended by itself. Whether a run of its may have done that: then that will show."""
+        """The worker's process has ended by itself. Returns whether one of its runs may have caused it."""
         at_work = [slot.run for slot in self.busy(worker) if slot.run is not None]
         if len(at_work) == 1:
             head = at_work[0].head
@@ -236,7 +238,7 @@ class Dispatcher:
         return bool(at_work)
 
     def spare(self, worker: Worker | None = None) -> None:
-        """Hand over the runs of this worker (or of all) in its place: that its process ends is no fault of theirs."""
+        """Hand over the runs of this worker (or of all) for it: they did not cause the end of its process."""
         for slot in self.busy(worker):
             if slot.run is not None:
                 self._hand_over(slot.run)
@@ -248,7 +250,7 @@ class Dispatcher:
             append(self._world, run.head.run_id, state.seq + 1, [HandedOver(now)], HeadChange("running", now))
 
     def _release(self, slot: Slot) -> None:
-        """If the slot still has a run, its claim has lapsed: the run is looked at at once."""
+        """If the slot still has a run, its claim has lapsed: the run is checked at once."""
         run, by = slot.run, slot.by
         slot.run, slot.by = None, ""
         self._busy.pop(slot, None)

@@ -1,9 +1,9 @@
-"""Steps that hang: past their timeout, or of a run that was cancelled, and still at work.
+"""Handles steps that hang: still executing past their timeout, or after their run was cancelled.
 
-Code cannot be stopped from outside, only the process that runs it. So such a step has a grace to come to its end. Then
-its slot, and with it its run's place, is given back, and its worker is replaced: no run begins in it any more, and it
-ends with the last of the others. One that does not even answer (its code holds Python's lock) is killed, at no charge
-to the others.
+Only the process of code can be stopped from outside, not the code itself. So such a step has a grace period to end.
+Then its slot, and with it its run's place, is released, and its worker is replaced: no run begins in it any more, and
+it ends with its last other run. A worker that does not answer (its code holds Python's lock) is killed, without
+counting an attempt of the other runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Hanging:
         self._dispatcher, self._workers, self._say = dispatcher, workers, say
 
     def look(self, now: int) -> None:
-        """Once a second: what is at work is in memory; of the stores only what has been at work for long is asked."""
+        """Check once a second: executing steps are in memory, and only long ones need a query of the stores."""
         for worker in self._workers:
             for step in worker.board.at_work():
                 if step.late(now, GRACE):
@@ -48,7 +48,7 @@ class Hanging:
 
     def _long(self, worker: Worker, slot: Slot, now: int) -> None:
         if not slot.open:
-            slot.close()  # its thread has gone, and its process goes on
+            slot.close()  # its thread has ended, and its process continues
         elif (at := self._cancelled(slot)) is not None and now > at + GRACE:
             self._give_back(worker, slot, "it was cancelled and is still at work", None)
 
@@ -60,7 +60,7 @@ class Hanging:
         slot = next((slot for slot in self._dispatcher.busy(worker) if slot.serves(step.run_id)), None)
         what = f"step {step.key!r} is past its timeout of {step.timeout} ms and is still at work"
         if slot is None or step.since < slot.since or self._recorded(step):
-            self._replace(worker, f"{what} (run {step.run_id})")  # its run has given it up and gone on
+            self._replace(worker, f"{what} (run {step.run_id})")  # its run has given it up and continued
             return
         message = f"the step took longer than its timeout of {step.timeout} ms, and did not end"
         self._give_back(worker, slot, what, Failure("StepTimeoutError", message))
@@ -72,7 +72,7 @@ class Hanging:
         return step.key in state.done or (tried is not None and tried.attempt >= step.attempt)
 
     def _cancelled(self, slot: Slot) -> int | None:
-        """Since when the slot's run is cancelled, if it is."""
+        """The time since which the slot's run is cancelled, if it is."""
         head = self._runs.head(slot.run.head.run_id) if slot.run is not None else None
         return head.ended_at if head is not None and head.status == "cancelled" else None
 
@@ -82,7 +82,7 @@ class Hanging:
         if failure is not None:
             self._dispatcher.crashes[run.head.run_id] = failure
         if self._dispatcher.worker is worker:
-            self._dispatcher.use(None)  # what cannot be told to stop may not answer either
+            self._dispatcher.use(None)  # a worker that cannot be stopped may not answer either
         slot.close()
         self._replace(worker, f"run {run.head.run_id} of {run.head.function_id}: {what}; its place is given back")
 

@@ -1,9 +1,9 @@
-"""The journal's keeper as a slot of a worker sees it: each call is a request to the server over the slot's connection.
+"""The `Keeper` of a worker's slot: each call is a request to the server over the slot's connection.
 
 Two things are special. After an append that ends the slot's claim (the run is suspended, handed over or over) the
 server knows that the slot is free and may send the next assignment right behind the answer; so an assignment can
 come while an answer is awaited. And a lost connection is a lost claim: every call then raises ConnectionLostError,
-which nobody in between may handle: the server has already given the run to somebody else.
+which no code in between may handle: the server has already given the run to another slot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tidemill.ports import APPENDED, Appended, Lost
 from tidemill_local.workers import wire
 
 _READ = 16 * 1024  # bytes at a time; each slot has a buffer of its own
-LEAVES = (Suspended, HandedOver, AttemptFailed, Ended, Cancelled, Skipped)  # after one of these the claim is over
+LEAVES = (Suspended, HandedOver, AttemptFailed, Ended, Cancelled, Skipped)  # records that end the claim
 
 _to_slot: msgspec.msgpack.Decoder[wire.ToSlot] = msgspec.msgpack.Decoder(wire.ToSlot)
 _conflict: msgspec.msgpack.Decoder[list[Record] | None] = msgspec.msgpack.Decoder(list[Record] | None)
@@ -37,12 +37,12 @@ _bytes: msgspec.msgpack.Decoder[bytes] = msgspec.msgpack.Decoder(bytes)
 
 
 class ConnectionLostError(ExecutorGone):
-    """The server has gone, or has dropped this slot: its claim is over."""
+    """The server has closed the connection of this slot: its claim is over."""
 
 
 class SocketKeeper:
     def __init__(self, read_fd: int, write_fd: int) -> None:
-        """The slot's ends of its two pipes."""
+        """`ends`: the slot's ends of its two pipes."""
         self._read_fd, self._write_fd = read_fd, write_fd
         self._frames = wire.Frames()
         self._buffer = bytearray(_READ)
@@ -53,7 +53,7 @@ class SocketKeeper:
         self._left = True  # the server knows that this slot is free
 
     def close(self) -> None:
-        """End the connection. Whoever of an abandoned run calls later finds no descriptor, not somebody else's."""
+        """Close the connection. A later call of an abandoned run finds no descriptor, rather than another slot's."""
         fds = (self._read_fd, self._write_fd)
         self._read_fd = self._write_fd = -1
         for fd in fds:
@@ -71,7 +71,7 @@ class SocketKeeper:
         return assign
 
     def give_up(self, failure: Failure) -> None:
-        """Say that this slot ends, and why: a closed pipe says nothing while a child of this process holds it open."""
+        """Report that this slot ends, and why: a closed pipe is not noticed while a child process holds it open."""
         with contextlib.suppress(ConnectionLostError):
             self._send(wire.GaveUp(failure))
 
@@ -143,7 +143,7 @@ class SocketKeeper:
 
 
 def _error(raised: wire.Raised) -> Exception:
-    """The error as its own class where that is one of ours or a plain built-in one."""
+    """The error with its own class if that is Tidemill's or a built-in one."""
     kind: Any = getattr(errors, raised.error, None) or _BUILT_IN.get(raised.error)
     return kind(raised.message) if kind else RuntimeError(f"{raised.error}: {raised.message}")
 

@@ -1,8 +1,8 @@
-"""Processes whose parent has gone: on Linux they come to the nearest subreaper above them, which can end them.
+"""Ends processes whose parent has ended: on Linux the nearest subreaper above becomes their parent.
 
 A step's program may leave its process group and session (`setsid`, a daemon), so that killing its worker's group does
-not reach it. The zygote takes such processes in, and the server those of a zygote that was killed. Elsewhere than on
-Linux there is no such thing: there a process that leaves its group outlives its worker.
+not reach it. The zygote adopts such processes, and the server those of a killed zygote. Other systems than
+Linux lack this: there a process that leaves its group outlives its worker.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-MARK = "TIDEMILL_WORKER"  # in the environment of all that a worker starts: the worker's pid
-_LONGEST = 2.0  # seconds to wait for what was killed; a process that the kernel holds is left to it
+MARK = "TIDEMILL_WORKER"  # the worker's pid, in the environment of every process that it starts
+_LONGEST = 2.0  # seconds to wait for killed processes; one that the kernel blocks is left
 _LINUX = sys.platform == "linux"
 
 
 def take_in() -> None:
-    """From now on this process becomes the parent of its descendants whose parents end."""
+    """Make this process the parent of descendants whose parents end."""
     if _LINUX:
         import ctypes
 
@@ -40,7 +40,7 @@ def kill(spared: Callable[[int], bool]) -> None:
 
 
 def marked(pid: int) -> int:
-    """The pid of the worker that this process comes from; 0 where it does not say."""
+    """The pid of the worker that started this process; 0 if unknown."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -63,7 +63,7 @@ def _parent(name: str) -> int:
         stat = Path(f"/proc/{name}/stat").read_bytes()
     except OSError:
         return 0
-    return int(stat.rpartition(b")")[2].split()[1])  # the name before it may hold anything
+    return int(stat.rpartition(b")")[2].split()[1])  # the name before it may contain any characters
 
 
 def _wait(pid: int, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""The runs whose code this worker keeps standing: see `tidemill.engine.drive.parking`."""
+"""Parked runs, whose suspended code stays in a thread of this worker: see `tidemill.engine.drive.parking`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Parked:
 
 
 class ParkingLot:
-    """At most so many parked runs; the one that has stood longest makes room."""
+    """A limited number of parked runs; the oldest makes room for a new one."""
 
     def __init__(self, most: int = PARKED) -> None:
         self._most = most
@@ -31,7 +31,7 @@ class ParkingLot:
         self._closed = False
 
     def enter(self, live: LiveRun) -> _Parked:
-        """A place for this run, to be waited on. Do this before anyone can be told that the run is free."""
+        """Park this run; returns the object to wait on. Call it before the server learns that the run is free."""
         parked = _Parked(live)
         with self._lock:
             old = self._runs.pop(live.head.run_id, None)
@@ -45,7 +45,7 @@ class ParkingLot:
         return parked
 
     def resume(self, opened: Opened, keeper: SocketKeeper) -> bool:
-        """Let the parked code of this run go on with the records that came. False: there is none that it fits."""
+        """Resume the parked code of this run with the new records. False: no parked code fits them."""
         with self._lock:
             parked = self._runs.pop(opened.head.run_id, None)
         if parked is None:
@@ -56,7 +56,7 @@ class ParkingLot:
         return parked.resumed is not None
 
     def close(self) -> None:
-        """Leave all of them: newer code takes over."""
+        """Drop all of them: newer code takes over."""
         with self._lock:
             self._closed = True
             runs = list(self._runs.values())

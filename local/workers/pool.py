@@ -1,8 +1,8 @@
-"""The workers from the server's side: loaded, grown, drained, and replaced when they die or hang.
+"""The server's view of its workers: loads, grows and drains them, and replaces them when they die or hang.
 
-A load of the user's code is a worker of its own. While a new one loads the old one goes on; once the new one is there
-the old one drains: its steps end, its runs move over at their next step, and it exits. Beside it there may be workers
-of the same code with one slot each, in which runs that are suspected of a crash go on alone (see `quarantine`).
+Each load of the user's code is a separate worker. The old one continues while a new one loads; then the old one drains:
+its steps end, its runs move to the new one at their next step, and it exits. Beside it there may be workers
+of the same code with one slot each, for runs that are suspected of a crash (see `quarantine`).
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ from tidemill_local.workers.zygote import Ordered
 _from_worker: msgspec.msgpack.Decoder[wire.FromWorker] = msgspec.msgpack.Decoder(wire.FromWorker)
 _from_zygote: msgspec.msgpack.Decoder[wire.FromZygote] = msgspec.msgpack.Decoder(wire.FromZygote)
 
-_STABLE = 5.0  # seconds after which a worker's death is bad luck rather than a habit
+_STABLE = 5.0  # a worker that lived this many seconds is restarted without delay
 _BACKOFF_MOST = 5.0
 
 
 class Owner(Protocol):
-    """Who is told how loads go."""
+    """Receives the results of loads."""
 
     def loaded(self, worker: Worker, loaded: wire.Loaded) -> None: ...
 
     def broken(self, broken: wire.Broken) -> None: ...
 
     def dying(self, worker: Worker, how: str) -> bool:
-        """The process of this worker has ended; its claims still stand. Whether a run of its may have ended it."""
+        """The process of this worker has ended; its claims are still valid. Returns whether one of its runs may be the
+        cause."""
         ...
 
     def logged(self, line: LogLine) -> None:
-        """The code of a run has said this."""
+        """The code of a run has logged this."""
         ...
 
     def spare(self, worker: Worker) -> None:
-        """The process of this worker is about to end, which is the fault of no run."""
+        """The process of this worker is about to end, and no run is the cause."""
         ...
 
     def died(self, what: str) -> None:
@@ -59,14 +60,14 @@ class Owner(Protocol):
 
 
 class Worker:
-    """One load of the user's code: its control connection, its board and its slots. `most`: so many."""
+    """One load of the user's code: its control connection, its board and its slots. `most`: their greatest number."""
 
     def __init__(self, loop: AbstractEventLoop, load: int, ordered: Ordered, workers: Workers, most: int) -> None:
         self.load = load
         self.most = most
         self.board = ordered.board
         self.given_up: set[tuple[str, str, int]] = set()  # attempts of steps that have been found to hang
-        self.answered = True  # the last question whether it is there
+        self.answered = True  # the last ping
         self.loading = ""  # the target that it imports
         self.pid = 0
         self.ready = False
@@ -80,7 +81,7 @@ class Worker:
         self._control = Channel(loop, ordered.control, self._received, _ending)
 
     def grow(self) -> Slot | None:
-        """One more slot, if it may have more."""
+        """Add a slot, if the worker may have more."""
         if self.draining or not self._control.open or len(self._slots) >= self.most:
             return None
         our_read, their_write = os.pipe()
@@ -103,7 +104,7 @@ class Worker:
             self.release()
 
     def ping(self) -> None:
-        """Ask whether it is there: see `answered`."""
+        """Ping the worker: see `answered`."""
         self.answered = False
         self._control.send(wire.frame(wire.Ping()))
 
@@ -113,17 +114,17 @@ class Worker:
             self.release()
 
     def release(self) -> None:
-        """Let go of the process: it exits when its control connection closes."""
+        """Release the process: it exits when its control connection closes."""
         self._control.close()
 
     def gone(self) -> None:
-        """The process has gone, and all its claims with it."""
+        """The process has ended, and all its claims with it."""
         self._control.close()
         for slot in list(self._slots):
             slot.close()
 
     def last_words(self) -> None:
-        """The process has ended, as its zygote says: take what it had said before."""
+        """The zygote has reported the end of the process: read its last messages."""
         self._control.read()
 
     def _received(self, message: bytes) -> None:
@@ -154,13 +155,13 @@ class Workers:
         self._loop = loop
         self._order = order  # of the latest load
         self._loads = order.load
-        self.offset = 0  # of the platform's time, as all boards have it
+        self.offset = 0  # the offset of the platform's time, as on all boards
         self._owner = owner
         self._workers: dict[int, Worker] = {}
         self._current: Worker | None = None
         self._restart: TimerHandle | None = None
         self._deaths = 0
-        self._fatal = 0  # loads of the same files, in a row, that have ended their process
+        self._fatal = 0  # consecutive loads of the same files that have ended their process
         self._stopped = False
 
     @property
@@ -177,7 +178,7 @@ class Workers:
         self._take_on(self._order.load, ordered, self.concurrency)
 
     def set_time(self, offset: int) -> None:
-        """All workers have the server's time."""
+        """Give all workers the server's time."""
         if offset != self.offset:
             self.offset = offset
             for worker in self._workers.values():
@@ -192,14 +193,14 @@ class Workers:
         return True
 
     def replace(self, worker: Worker) -> None:
-        """Something hangs in this worker: no run begins in it any more."""
+        """Code hangs in this worker: no run begins in it any more."""
         if worker is self._current:
             self.reload()
         elif not worker.draining:
             worker.drain()
 
     def end(self, worker: Worker) -> None:
-        """Kill a worker; its claims are over, and nothing is to be learned from its end."""
+        """Kill a worker; its claims are over, and its end is not charged to a run."""
         if worker is self._current:
             self._current = None
             self._owner.died(f"worker {worker.pid} no longer answered and was killed")
@@ -208,13 +209,13 @@ class Workers:
         self._kill(worker)
 
     def reload(self) -> None:
-        """Load the user's code anew. A load that is still under way is given up."""
+        """Load the user's code again. A load in progress is given up."""
         self._fatal = 0
         self._load()
 
     def _load(self) -> None:
         if not self._zygote.open:
-            return  # it is being replaced, which ends in a load
+            return  # the zygote is being replaced, and a load follows
         self._cancel_restart()
         for worker in list(self._workers.values()):
             if not worker.ready:
@@ -226,14 +227,14 @@ class Workers:
         self._owner.logged(line)
 
     def told(self, worker: Worker, message: wire.Loaded | wire.Broken) -> None:
-        """What a worker says of its load."""
+        """Handles a worker's messages about its load."""
         if worker.alone:
             worker.ready = isinstance(message, wire.Loaded)
             worker.failed = not worker.ready
             self._owner.isolated(worker, loaded=worker.ready)
             return
         if worker.load != self._order.load:
-            return  # a later load is under way
+            return  # a later load is in progress
         if isinstance(message, wire.Broken):
             worker.failed = True
             self._owner.broken(message)
@@ -245,7 +246,7 @@ class Workers:
             old.drain()
 
     def stop(self) -> None:
-        """No worker starts any more; those that are there are asked to hand their runs over."""
+        """Start no more workers; ask the existing ones to hand their runs over."""
         self._stopped = True
         self._cancel_restart()
         for worker in self._workers.values():
@@ -303,7 +304,7 @@ class Workers:
             self._ended(worker, _how(message.status))
 
     def _zygote_gone(self) -> None:
-        """It was killed. Its workers have died with it, or do now."""
+        """The zygote was killed. Its workers have died with it, or die now."""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._zygote_pid, 0)
         if self._stopped:
@@ -344,7 +345,7 @@ class Workers:
         self._restart = self._loop.call_later(delay, self.reload)
 
     def _ended_loading(self, worker: Worker, how: str) -> None:
-        """What it imported has ended the process: told once, as an error of the import; tried again later each time."""
+        """An import has ended the process: report it once, as an import error; retry with growing delays."""
         self._fatal += 1
         if self._fatal == 1:
             self._owner.broken(wire.Broken(_fatal(worker.loading, how), []))

@@ -1,9 +1,10 @@
-"""Which run ended the process? Those at work in it go on alone, each in a worker of its own, until that shows.
+"""Finds the run that ended a worker's process: each run that was executing in it continues in a separate worker.
 
-A worker runs many runs at once, and a process that dies (a segmentation fault, `os._exit`, out of memory) says nothing
-of whose doing that was. If one run was at work, it was that one. If several were, all are suspects: none is charged,
-each goes on alone, and only one whose worker dies again is guilty. A function with a guilty run is run in here alone,
-with a back-off of its own, until one of its runs is left in order or the code has changed; all others go on as ever.
+A worker executes many runs at once, and a process that dies (a segmentation fault, `os._exit`, out of memory) does not
+say which run was the cause. If only one run was executing, it is the cause. Otherwise all are suspects: none is
+charged, each continues in a separate worker, and only a run whose worker dies again is guilty. A function with a guilty
+run executes only here, with its own backoff, until one of its runs ends an execution without a crash or the code has
+changed; all other functions continue normally.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MOST = 4  # workers at once: each is a process with a load of the user's code
 _BACKOFF = 0.1  # seconds, doubled with each death
 _BACKOFF_MOST = 5.0
-_AGAIN = 1.0  # seconds after which code that could not be loaded in here is loaded again
+_AGAIN = 1.0  # seconds after which code that could not be loaded here is loaded again
 
 
 @dataclass(slots=True)
@@ -30,9 +31,9 @@ class _Guilt:
 
 
 class Quarantine:
-    """`isolate`: fork a worker of one slot, if that can be. `again`: look for work in a turn of the loop.
+    """`isolate`: forks a worker with one slot, if possible. `again`: requests a turn of the loop.
 
-    `release`: a run need not go on in here any more.
+    `release`: called for a run that need not stay here.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Quarantine:
         self._suspects: set[str] = set()
         self._guilty: dict[str, _Guilt] = {}
         self._queues: dict[str, dict[str, None]] = {}  # by function, in turn: its runs, in order
-        self._slots: dict[Worker, Slot | None] = {}  # the workers that are there; None: it has no slot yet
+        self._slots: dict[Worker, Slot | None] = {}  # the existing workers; None: it has no slot yet
         self._busy: set[Worker] = set()
         self._coming = 0
         self._timer: TimerHandle | None = None
@@ -61,31 +62,31 @@ class Quarantine:
         self._suspects.update(run_ids)
 
     def convict(self, run_id: str, function_id: str) -> None:
-        """This run has ended its process: its function is run in here alone, later each time."""
+        """This run has ended its process: its function executes only here, with growing delays."""
         self._suspects.discard(run_id)
         guilt = self._guilty.setdefault(function_id, _Guilt())
         guilt.deaths += 1
         guilt.until = self._loop.time() + min(_BACKOFF * 2**guilt.deaths, _BACKOFF_MOST)
 
     def clear(self) -> None:
-        """The code has changed: nothing is known of it."""
+        """The code has changed: reset everything."""
         for function_id in list(self._guilty):
             self._pardon(function_id)
 
     def acquit(self, run_id: str, function_id: str) -> None:
-        """The run was left in order."""
+        """The run's execution ended without a crash."""
         self.forget(run_id)
         self._pardon(function_id)
 
     def forget(self, run_id: str) -> None:
-        """The run has no more to do at present."""
+        """The run has nothing to do at present."""
         self._suspects.discard(run_id)
 
     def _pardon(self, function_id: str) -> None:
         if self._guilty.pop(function_id, None) is not None:
             queue = self._queues.pop(function_id, {})
             for run_id in queue:
-                self._release(run_id, function_id)  # where it is a suspect itself it comes back
+                self._release(run_id, function_id)  # if the run is a suspect itself it comes back
 
     def next(self) -> tuple[Slot, str, str] | None:
         """The next run, with a slot for it. None: there is none, or no worker yet."""
@@ -106,7 +107,7 @@ class Quarantine:
         return slot, run_id, function_id
 
     def joined(self, worker: Worker, *, loaded: bool) -> None:
-        """A worker has come; or its code could not be loaded."""
+        """A worker has loaded, or its code could not be loaded."""
         self._coming = max(0, self._coming - 1)
         if loaded:
             self._slots[worker] = None
@@ -115,7 +116,7 @@ class Quarantine:
             self._wait(self._loop.time() + _AGAIN)
 
     def freed(self, slot: Slot) -> bool:
-        """The slot has nothing to do. Whether it is to be kept."""
+        """The slot is idle. Returns whether to keep it."""
         self._busy.discard(slot.worker)
         if self._queues and slot.worker in self._slots and not slot.worker.draining:
             return True

@@ -1,4 +1,4 @@
-"""What the code of one execution logs, on its way to the server: bounded, and what is left out is counted."""
+"""Sends the log lines of one execution to the server: bounded, with a count of the dropped lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill.run_logs import LogLine
 
 
 class Said:
-    """`send` hands a line over. Branches may say something at the same time."""
+    """`send` sends a line. Branches may log at the same time."""
 
     def __init__(self, send: Callable[[LogLine], object]) -> None:
         self._send = send

@@ -1,7 +1,7 @@
-"""A slot as the server sees it: a connection to a thread of a worker, and the run that it is at work on.
+"""The server's view of a slot: a connection to a thread of a worker, and its current run.
 
-What a slot asks is done at once, on the stores; what it is answered is held until that is committed. When an append
-ends the slot's claim the slot is free, and the next run may travel with the answer.
+A slot's request is carried out at once, on the stores; the answer is held until the commit. When an append ends the
+slot's claim the slot is free, and the next run may be sent with the answer.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _from_slot: msgspec.msgpack.Decoder[wire.FromSlot] = msgspec.msgpack.Decoder(wir
 
 
 class Owner(Protocol):
-    """Who gives slots their work."""
+    """The owner of slots, which assigns their work."""
 
     def heard(self, slot: Slot) -> None:
-        """The slot has asked for something: its run has begun."""
+        """The slot has sent a request: its run has begun."""
         ...
 
     def free(self, slot: Slot) -> None:
-        """The slot has nothing to do. `slot.run`: it has stopped without leaving this run."""
+        """The slot is idle. `slot.run`: it has stopped without leaving this run."""
         ...
 
     def lost(self, slot: Slot) -> None:
@@ -66,7 +66,7 @@ class Slot:
         self.worker = worker
         self.run: Opened | None = None
         self.by = ""
-        self.since = 0  # when it was given its run
+        self.since = 0  # when it got its run
         self._owner = owner
         self._keeper = keeper
         self._tick = tick
@@ -83,11 +83,11 @@ class Slot:
         return self.run is not None and self.run.head.run_id == run_id
 
     def at_work(self) -> list[AtWork]:
-        """The steps of its run whose code runs under this claim."""
+        """The executing steps of its run under this claim."""
         return [step for step in self.worker.board.at_work() if self.serves(step.run_id) and step.since >= self.since]
 
     def assign(self, opened: Opened, by: str, crash: Failure | None) -> None:
-        """Push a run that has been claimed as `by`. `crash`: of what its last executor died."""
+        """Push a run that has been claimed as `by`. `crash`: why its last executor died."""
         self.run, self.by = opened, by
         self._pending += wire.frame(wire.Assign(opened.head, opened.records, opened.base, crash))
         self._tick.hold(self)
@@ -100,7 +100,7 @@ class Slot:
             self.close()
 
     def retire(self) -> None:
-        """Close the slot once it has had its last answer."""
+        """Close the slot after its last answer."""
         self._retiring = True
         self._tick.hold(self)
 
@@ -118,7 +118,7 @@ class Slot:
             self._owner.lost(self)
 
     def _cut(self) -> None:
-        """The other end has gone. With a run that its thread has not given up the process ends: that is told apart."""
+        """The connection was closed. If the slot has a run that its thread has not given up, the process is ending."""
         if self.run is None:
             self.close()
 
@@ -160,7 +160,7 @@ class Slot:
             case wire.Restore(run_id, seq):
                 return keeper.restore(run_id, seq)
             case wire.WasEnded(run_id, maps):
-                if self.run is not None and self.run.head.run_id == run_id:  # else it was this slot that ended it
+                if self.run is not None and self.run.head.run_id == run_id:  # otherwise this slot ended it
                     keeper.ended(self.run.head, maps)
             case wire.Chunks(run_id, key, count):
                 return keeper.chunks(run_id, key, count)
@@ -175,7 +175,7 @@ class Slot:
             return found.found
         self._owner.appended(self, call.records)
         if isinstance(last, LEAVES):
-            self.run = None  # it has been left in order
+            self.run = None  # the execution ended without a crash
             self._owner.free(self)
         return None
 

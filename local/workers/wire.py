@@ -1,4 +1,4 @@
-"""What the processes of the local world say to each other: length-prefixed msgpack over socket pairs.
+"""The messages between the processes of the local world: length-prefixed msgpack over socket pairs.
 
     server ── zygote     Fork →                        ← Forked, Exited
     server ── worker     Grow (with the slots' ends) →  ← Loading, then Loaded or Broken; Logged
@@ -40,8 +40,8 @@ class Fork(_Message, frozen=True, tag=0):
     cwd: str
     env_file: str
     env_file_required: bool
-    url: str  # where the server is: what the code sends goes there
-    event_key: str = ""  # with which it is sent; empty: any will do
+    url: str  # the server's URL, for events that the code sends
+    event_key: str = ""  # the event key for that; empty: any
 
 
 class Forked(_Message, frozen=True, tag=1):
@@ -52,14 +52,14 @@ class Forked(_Message, frozen=True, tag=1):
 class Exited(_Message, frozen=True, tag=2):
     load: int
     pid: int
-    status: int  # as `os.waitstatus_to_exitcode` gives it: negative is the signal
+    status: int  # from `os.waitstatus_to_exitcode`: a negative number is the signal
 
 
 # --- server and worker ---------------------------------------------------------------------------------
 
 
 class Loaded(_Message, frozen=True, tag=10):
-    """The user's code is imported: what it declares, and the files that it came from. `places`: steps' folders."""
+    """The user's code is imported: its declarations, and its source files. `places`: steps' folders."""
 
     functions: list[FunctionSpec]
     version: str
@@ -68,11 +68,11 @@ class Loaded(_Message, frozen=True, tag=10):
     places: list[str] = []
     schemas: list[EventSchema] = []
     webhooks: list[WebhookSpec] = []
-    secrets: dict[str, str] = {}  # by variable: the environment file is read in the worker alone
+    secrets: dict[str, str] = {}  # by variable: only the worker reads the environment file
 
 
 class Broken(_Message, frozen=True, tag=11):
-    """The user's code could not be imported. `text` says why, in lines for people; then the worker exits.
+    """The user's code could not be imported. `text` says why, for people; then the worker exits.
 
     `spots`: folders in which something may be missing.
     """
@@ -83,25 +83,25 @@ class Broken(_Message, frozen=True, tag=11):
 
 
 class Loading(_Message, frozen=True, tag=16):
-    """The worker imports this target now: should the process end meanwhile, the server can name it."""
+    """The worker imports this target now: if the process ends meanwhile, the server can name the target."""
 
     target: str
 
 
 class Logged(_Message, frozen=True, tag=17):
-    """What the code of a run has said through its logger."""
+    """A line that the code of a run has logged."""
 
     line: LogLine
 
 
 class Grow(_Message, frozen=True, tag=12):
-    """Start this many more slots; for each the end that it reads from and the end that it writes to come along."""
+    """Start this many more slots; the message includes the reading and the writing end of each."""
 
     count: int
 
 
 class Ping(_Message, frozen=True, tag=14):
-    """Say that you are there."""
+    """Answer with Pong."""
 
 
 class Pong(_Message, frozen=True, tag=15):
@@ -120,8 +120,8 @@ class Assign(_Message, frozen=True, tag=20):
 
     head: Head
     records: list[Record]
-    base: int  # the number of the first of `records`; what came before is in the snapshot
-    crash: Failure | None = None  # of what the executor before this one died, where that is known
+    base: int  # the number of the first of `records`; earlier ones are in the snapshot
+    crash: Failure | None = None  # why the previous executor died, if known
 
 
 class Answer(_Message, frozen=True, tag=21):
@@ -192,11 +192,11 @@ class Restore(_Message, frozen=True, tag=41):
 
 
 class Ready(_Message, frozen=True, tag=39):
-    """The slot has nothing to do. Not said after an append that ends a claim: the server knows."""
+    """The slot is idle. Not sent after an append that ends a claim: the server knows."""
 
 
 class GaveUp(_Message, frozen=True, tag=42):
-    """The slot ends without having left its run; what its thread was ended by."""
+    """The slot ends without having left its run; the cause of its thread's end."""
 
     failure: Failure
 
@@ -228,7 +228,7 @@ def frame(message: Any) -> bytearray:
 
 
 def write_all(fd: int, data: bytes | bytearray) -> None:
-    """Blocking. Raises OSError when nobody reads any more."""
+    """Write everything, blocking. Raises OSError when the reader has closed."""
     sent = os.write(fd, data)
     while sent < len(data):
         sent += os.write(fd, memoryview(data)[sent:])
@@ -247,7 +247,7 @@ class Frames:
     def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The messages that `data` completes."""
         if not self._buffer and len(data) >= HEADER and _length.unpack_from(data)[0] == len(data) - HEADER:
-            return [bytes(data[HEADER:])]  # nearly always: one whole frame
+            return [bytes(data[HEADER:])]  # the usual case: one whole frame
         self._buffer += data
         return self._cut()
 

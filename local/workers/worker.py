@@ -1,7 +1,7 @@
 """A worker: a process that holds one load of the user's code and runs it, each run in a slot, a thread of its own.
 
-Its main thread loads the targets, tells the server what they declare, and then only listens to the server: more slots,
-stop, whether it is there, or the end of the connection. A slot blocks on its own connection until it gets a run.
+Its main thread loads the targets, sends their declarations to the server, and then only handles the server's messages:
+more slots, drain, ping, or the end of the connection. A slot blocks on its own connection until it gets a run.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _to_worker: msgspec.msgpack.Decoder[wire.ToWorker] = msgspec.msgpack.Decoder(wir
 
 
 def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
-    """The life of a worker, until its server lets go of it. Its exit code."""
+    """Run a worker until its server releases it. Returns the exit code."""
     _settle_in()
     before = set(sys.modules)
     try:
         loaded = _load(order, lambda target: server.sendall(wire.frame(wire.Loading(target))))
         functions, webhooks = loaded.functions(), loaded.webhooks()
         secrets = loaded.secrets(os.environ)
-    except BaseException as error:  # whatever the user's code does when it is imported, SystemExit included
+    except BaseException as error:  # any exception of the user's import, including SystemExit
         from tidemill_local.load import mistakes
 
         files = sources.of_modules(before) + mistakes.files(error)
@@ -74,7 +74,7 @@ def work(order: wire.Fork, server: socket.socket, board: Board) -> int:
 
 @dataclass(slots=True)
 class _Seat:
-    """The connection that a thread serves; None while it stands still with parked code."""
+    """The connection that a thread serves; None while the thread holds parked code."""
 
     keeper: SocketKeeper | None
 
@@ -87,11 +87,11 @@ class _Worker:
         self._clock = SharedClock(lambda: board.offset)
         self._functions = functions
         self._draining = False
-        self._speaking = threading.Lock()  # one thread at a time says something to the server
+        self._speaking = threading.Lock()  # one thread at a time writes to the server
         self._lot = ParkingLot()
 
     def listen(self) -> None:
-        """Do as the server says, until it has gone or has no more need of this worker."""
+        """Handle the server's messages until it closes the connection or releases this worker."""
         frames = wire.Frames()
         fds: list[int] = []
         while True:
@@ -127,7 +127,7 @@ class _Worker:
                 function = self._functions[assign.head.function_id]
                 opened = Opened(assign.head, function.spec, assign.records, assign.base)
                 if self._lot.resume(opened, seat.keeper):
-                    seat.keeper = None  # the thread in which its code was parked serves this connection now
+                    seat.keeper = None  # the thread with the parked code serves this connection now
                     return
                 said = Said(self._log)
                 drive(
@@ -137,27 +137,27 @@ class _Worker:
                 said.over()
         except ConnectionLostError:
             return
-        except BaseException as error:  # of the engine: what the user's code raises is its run's failure
+        except BaseException as error:  # an error of the engine: exceptions of the user's code fail the run
             print(clean_lines(f"tidemill: a slot gave up: {type(error).__name__}: {error}"), file=sys.stderr)  # noqa: T201
             if seat.keeper is not None:
                 seat.keeper.give_up(failure_of(error, 0))
         finally:
             if seat.keeper is not None:
-                seat.keeper.close()  # whatever happened: the server learns that this claim is over
+                seat.keeper.close()  # in any case the server learns that this claim is over
 
     def _host(self, crash: Failure | None, said: Said) -> Host:
         return Host(self._board, crash, beside_store=True, judge=self._passed, say=said, version=self._version)
 
     def _log(self, line: LogLine) -> None:
-        with self._speaking, contextlib.suppress(OSError):  # the server has gone, and so will this process
+        with self._speaking, contextlib.suppress(OSError):  # the server has ended, and so will this process
             self._server.sendall(wire.frame(wire.Logged(line)))
 
     def _passed(self, passed: Passed) -> None:
-        """Code that is not deterministic goes on: this is no place to stop it, but to say so."""
+        """Warn about nondeterministic code; the run continues."""
         print(clean_lines(f"! {clock(self._clock.now())} run {passed.run_id[-SHORT:]}: {passed}"), flush=True)  # noqa: T201
 
     def _park(self, seat: _Seat, live: LiveRun) -> Resumed | None:
-        """Stand still with the code of a suspended run; another thread takes the seat at the connection meanwhile."""
+        """Hold the code of a suspended run; meanwhile another thread serves the connection."""
         keeper, seat.keeper = seat.keeper, None
         assert keeper is not None
         parked = self._lot.enter(live)
@@ -173,7 +173,8 @@ class _Worker:
 
 
 def _settle_in() -> None:
-    """A process group of its own (what the code starts can be killed with it), no terminal input, prompt output."""
+    """Set up the process: its own group (so that its children can be killed with it), no terminal input, line-buffered
+    output."""
     os.setpgid(0, 0)
     os.environ[orphans.MARK] = str(os.getpid())
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -208,7 +209,7 @@ def _load(order: wire.Fork, loading: Callable[[str], None]) -> Targets:
 
 
 def _show_logs() -> None:
-    """What the user's code logs is shown, unless it has set up logging itself."""
+    """Show the log of the user's code, unless the code has configured logging itself."""
     if "logging" in sys.modules:
         import logging
 
@@ -217,7 +218,7 @@ def _show_logs() -> None:
 
 
 def _handler() -> Any:
-    """What is logged may hold an event's data: it is shown, and does nothing to the terminal."""
+    """A handler that cleans lines for the terminal, because they may contain an event's data."""
     import logging
 
     class Clean(logging.Formatter):

@@ -1,11 +1,11 @@
 """The zygote: a small process that has the engine imported and forks a worker for each load of the user's code.
 
-A fork takes a few milliseconds where a fresh interpreter with its imports takes a few hundred, and what the
-workers share with the zygote costs memory once. The zygote itself never imports user code and starts no thread.
+A fork takes a few milliseconds; a fresh interpreter with its imports takes a few hundred. Memory that the
+workers share with the zygote is used once. The zygote itself never imports user code and starts no thread.
 
-It also is the one who sees to it that nothing outlives the server. When its connection to the server ends, it kills
-every worker's process group, whatever else they have left behind (`orphans`), and exits. (Should the zygote itself be
-killed, its workers get SIGKILL from the kernel on Linux, and see their own connection to the server end elsewhere.)
+The zygote also ensures that no process outlives the server. When its connection to the server ends, it kills every
+worker's process group and its orphans (`orphans`), and exits. (If the zygote itself is killed, its workers get SIGKILL
+from the kernel on Linux; on other systems their connection to the server ends.)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _fork_of: msgspec.msgpack.Decoder[wire.Fork] = msgspec.msgpack.Decoder(wire.Fork
 
 
 def fork_zygote() -> tuple[int, socket.socket]:
-    """Fork it off this process; its pid and the connection to it. Call it while this process is still small."""
+    """Fork the zygote from this process. Returns its pid and connection. Call it while this process is still small."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid:
@@ -39,7 +39,7 @@ def fork_zygote() -> tuple[int, socket.socket]:
 
 
 def spawn_zygote() -> tuple[int, socket.socket]:
-    """A zygote from a fresh interpreter, in place of one that was killed: the server is too big to be forked now."""
+    """Start a zygote in a fresh interpreter to replace a killed one: the server is too large to fork now."""
     ours, theirs = socket.socketpair()
     with theirs:
         code = "import sys; from tidemill_local.workers.zygote import adopt; adopt(int(sys.argv[1]))"
@@ -49,14 +49,14 @@ def spawn_zygote() -> tuple[int, socket.socket]:
 
 
 class Ordered(NamedTuple):
-    """What the server has of a worker that it has ordered: its end of the control connection, and the board."""
+    """The server's part of an ordered worker: its end of the control connection, and the board."""
 
     control: socket.socket
     board: Board
 
 
 def send_order(zygote: socket.socket, order: wire.Fork) -> Ordered:
-    """Have a worker forked."""
+    """Ask the zygote to fork a worker."""
     ours, theirs = socket.socketpair()
     shared = board.create()
     with theirs:
@@ -84,11 +84,11 @@ def _main(connection: socket.socket) -> NoReturn:
         _Zygote(connection).run()
         status = 0
     except ConnectionError:
-        status = 0  # the server has gone, and has said why
+        status = 0  # the server has ended, and has reported why
     except Exception as error:
         print(f"tidemill: the engine cannot be started: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
     finally:
-        os._exit(status)  # nothing of the server's, which this process is a copy of, may run at exit
+        os._exit(status)  # this process is a copy of the server: the server's exit handlers must not run
 
 
 class _Zygote:
@@ -100,8 +100,8 @@ class _Zygote:
         self._wake, self._woken = socket.socketpair()
 
     def run(self) -> None:
-        """Fork workers until the server is gone."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, who tells the workers
+        """Fork workers until the server ends."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, and informs the workers
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._woken.setblocking(False)
         signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
@@ -128,7 +128,7 @@ class _Zygote:
         try:
             data, fds, _, _ = socket.recv_fds(self._server, 65_536, 8)
         except ConnectionError:
-            return False  # the server has gone before it had read all that it was told
+            return False  # the server has ended before it read everything
         self._fds += fds
         for message in self._frames.feed(data):
             self._fork(_fork_of.decode(message), self._fds.pop(0), self._fds.pop(0))
@@ -159,14 +159,14 @@ class _Zygote:
             os.close(shared)
             status = work(order, socket.socket(fileno=control), memory)
         except ConnectionError:
-            status = 0  # the server has gone, and has said why
+            status = 0  # the server has ended, and has reported why
         except BaseException as error:
             print(f"tidemill: a worker stopped: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
         finally:
             os._exit(status)
 
     def _reap(self) -> None:
-        """Take leave of children that have ended: workers, and what came to this process from them."""
+        """Reap children that have ended: workers, and orphans of workers."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -174,16 +174,16 @@ class _Zygote:
                     return
                 load = self._workers.pop(pid, None)
                 if load is not None:
-                    kill_group(pid)  # what the user's code started dies with its worker
+                    kill_group(pid)  # processes that the user's code started die with its worker
                     self._tell(wire.Exited(load, pid, os.waitstatus_to_exitcode(status)))
                     orphans.kill(self._spared)
 
     def _spared(self, pid: int) -> bool:
-        """A worker, or what comes from one that lives."""
+        """Whether it is a worker, or was started by one that lives."""
         return pid in self._workers or orphans.marked(pid) in self._workers
 
     def _tell(self, message: wire.FromZygote) -> None:
-        with contextlib.suppress(OSError):  # the server is gone: the next read says so
+        with contextlib.suppress(OSError):  # the server has ended: the next read shows it
             self._server.sendall(wire.frame(message))
 
 
@@ -194,11 +194,12 @@ def kill_group(pid: int) -> None:
 
 
 def _ignore(number: int, frame: object) -> None:
-    """A child has ended: the wake-up descriptor says so."""
+    """Does nothing: the wake-up descriptor reports that a child has ended."""
 
 
 def _preload() -> None:
-    """All that a worker needs before the user's code; what lives now is shared, so the collector lets it be."""
+    """Import everything that a worker needs before the user's code; these objects are shared, so freeze them for the
+    collector."""
     import gc
 
     importlib.import_module("tidemill_local.workers.worker")
