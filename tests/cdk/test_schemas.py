@@ -27,7 +27,7 @@ settings, *folders = json.loads(sys.argv[1])
 stack = Stack(App(), "Stack")
 bus = events.EventBus.from_event_bus_name(stack, "Bus", "tidemill-prod")
 token = "arn:aws:lambda:us-east-1:111122223333:function:registry"
-wiring = Wiring(Names("prod", stack), Settings(**settings), bus, None, token, stack)
+wiring = Wiring(Names("prod", stack), Settings(**settings), bus, None, token, stack, None)
 try:
     for folder in folders:
         declare(wiring, manifest.schemas(Path(folder)), f"add_events({folder!r})")
