@@ -91,6 +91,7 @@ def work(routes: Sequence[Route], payload: Payload, world: World, keys: Keys, ch
 def _find(routes: Sequence[Route], request: Request) -> tuple[Route, dict[str, str]]:
     method = "GET" if request.method == "HEAD" else request.method
     found = list(_at(routes, request.path))
+    found = [each for each in found if each[0].template == found[0][0].template]  # the narrower ones stand first
     for route, values in found:
         if route.method == method:
             return route, values

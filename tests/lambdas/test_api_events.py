@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support import http_api
 from support.odd_ids import ELSEWHERE, IN_A_PATH, in_a_path, in_the_query
+
+from tidemill_lambdas import api
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -181,3 +184,12 @@ def test_a_cursor_belongs_to_its_order_and_its_times(call: Caller, path: str) ->
     for other in ("order=newest", "order=oldest&before=5", "limit=1"):
         answer = call.get(f"{path}?{other}&cursor={cursor}")
         assert (answer.status, "this cursor is of another list" in answer.json["error"]) == (400, True)
+
+
+def test_what_hangs_on_an_event_takes_its_own_methods_only(call: Caller) -> None:
+    """An id that ends so stands in the query."""
+    call.send({"name": "x", "id": "a/resend"})
+    for path, method, allowed in (("resend", "GET", "POST"), ("runs", "POST", "GET, HEAD")):
+        answer = api.handle(http_api.event(method, f"/v1/events/a/{path}?id=a"), call.world, call.keys)
+        assert (answer["statusCode"], answer["headers"]["allow"]) == (405, allowed)
+    assert call.get("/v1/events/-?id=a/resend").data["id"] == "a/resend"
