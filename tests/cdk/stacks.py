@@ -12,7 +12,6 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 from conditions import conditions
 
@@ -20,7 +19,9 @@ from tidemill import Concurrency, Event
 from tidemill.core.pattern import pattern
 from tidemill.model import EventTrigger
 from tidemill_cdk.apps.function import listen
+from tidemill_cdk.names import Names
 from tidemill_cdk.resources.platform_lambda import runtime
+from tidemill_cdk.resources.queues import FunctionQueues
 
 APPS = Path(__file__).parent / "apps"
 
@@ -60,11 +61,11 @@ def patterns(app: App) -> None:
     """A rule for each of many conditions."""
     stack = Stack(app, "Patterns", analytics_reporting=False)
     bus = events.EventBus(stack, "Bus")
-    queue = sqs.Queue.from_queue_arn(stack, "Queue", "arn:aws:sqs:eu-west-1:123456789012:queue")
+    queues = FunctionQueues(stack, "Queues", names=Names("prod", stack), function_id="shop.one")
     for number, when in enumerate(conditions()):
         found = pattern([EventTrigger("a", when)])
         assert found is not None
-        listen(stack, f"Rule{number}", bus=bus, function_id=when, pattern=found, queue=queue, dead=queue)
+        listen(stack, f"Rule{number}", bus=bus, function_id=when, pattern=found, queues=queues)
 
 
 def shop(app: App, folder: str) -> None:
