@@ -106,7 +106,11 @@ def _find(routes: Sequence[Route], request: Request) -> tuple[Route, dict[str, s
 
 
 def _at(routes: Sequence[Route], path: str) -> Iterator[tuple[Route, dict[str, str]]]:
-    for route in routes:
-        values = route.match(path)
-        if values is not None:
-            yield route, values
+    """Those that say most of the path: an id that may hold slashes takes no part of it that has a route of its own."""
+    found = [(route, values) for route in routes if (values := route.match(path)) is not None]
+    most = max((_fixed(route) for route, _ in found), default=0)
+    yield from ((route, values) for route, values in found if _fixed(route) == most)
+
+
+def _fixed(route: Route) -> int:
+    return sum(not part.startswith("{") for part in route.template.split("/"))
