@@ -59,7 +59,17 @@ class MemoryServer:
         registry, bus = LocalRegistry(), DirectBus()
         registry.replace([function.spec for function in self._functions.values()], "v1")
         stores = (self.database.runs, self.database.events, self.database.waits, self.database.blobs)
-        bus.world = World(*stores, self._ready, bus, registry, self.clock, self._entropy, Nobody(), self.database.flow)
+        bus.world = World(
+            *stores,
+            self._ready,
+            bus,
+            registry,
+            self.clock,
+            self._entropy,
+            Nobody(),
+            self.database.flow,
+            pauses=self.database.pauses,
+        )
         self._world = bus.world
         self._handlers = Handlers(self._world, AnyKey())
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))

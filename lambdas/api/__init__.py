@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidemill.ports import World
 from tidemill_lambdas import router
-from tidemill_lambdas.api import about, events, export, functions, later, logs, runs, schemas, signals, why
+from tidemill_lambdas.api import about, events, export, functions, later, logs, pauses, runs, schemas, signals, why
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import KeyRing, Keys, api_key, check_api_key
 from tidemill_lambdas.router import Route
@@ -61,13 +61,15 @@ ROUTES = (
     Route("GET", "/v1/functions", functions.page),
     Route("GET", "/v1/functions/{function_id}", functions.one),
     Route("POST", "/v1/functions/{function_id}/invoke", functions.invoke),
+    Route("POST", "/v1/functions/{function_id}/pause", pauses.pause),
+    Route("POST", "/v1/functions/{function_id}/resume", pauses.resume),
+    Route("POST", "/v1/functions/pause", pauses.pause_all),
+    Route("POST", "/v1/functions/resume", pauses.resume_all),
     Route("POST", "/v1/signals", signals.send),
 )
 
 # Planned calls: openapi.json describes them once they exist.
 LATER = (
-    Route("POST", "/v1/functions/{function_id}/pause", later.pause),
-    Route("POST", "/v1/functions/{function_id}/resume", later.pause),
     Route("POST", "/v1/cancellations", later.cancellations),
     Route("GET", "/v1/cancellations/{cancellation_id}", later.cancellations),
     Route("POST", "/v1/replays", later.replays),

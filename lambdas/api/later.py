@@ -12,7 +12,3 @@ def cancellations(_call: Call) -> Response:
 
 def replays(_call: Call) -> Response:
     raise Refused(501, "bulk replay does not exist yet; run again one by one with POST /v1/runs/{id}/rerun")
-
-
-def pause(_call: Call) -> Response:
-    raise Refused(501, "functions cannot be paused yet; take the function's trigger out of its code instead")

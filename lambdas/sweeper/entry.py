@@ -11,7 +11,7 @@ from tidemill.aws import world
 from tidemill.aws.dynamo import held
 from tidemill.aws.dynamo.table import Table
 from tidemill_lambdas.observe import logger, metrics, observed
-from tidemill_lambdas.sweeper import delayed
+from tidemill_lambdas.sweeper import delayed, resumed
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import sweep
 
@@ -36,6 +36,7 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     table = Table(world.client(), world.settings().table)
     overdue, problems = sweep(here, more, partial(held.note, table))
     problems += delayed.sweep(here, more, _delay)
+    problems += resumed.sweep(here, more)
     specs = turn(here.registry.functions(), here.clock.now(), _busy)
     adopted, more_problems, busy = adopt(here, world.client(), world.settings(), specs, more)
     _busy.clear()

@@ -28,7 +28,7 @@ VERBS = {
     "invoke": "start one function directly",
     "runs": "list, show, explain, cancel and rerun runs, and their logs",
     "events": "list, show, export and validate events, compare their schemas",
-    "functions": "list and show functions",
+    "functions": "list, show, pause and resume functions",
     "manifest": "print what apps declare, as JSON",
     "completion": "complete commands, options and names in bash, zsh or fish",
     "cost": "say what an app will cost in AWS",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tidemill_local.cli import validate
 from tidemill_local.cli.meant import meant
 from tidemill_local.cli.parser import Parser, asks, group, prints_json
-from tidemill_local.cli.stop import DONE, FAILED, Stop
+from tidemill_local.cli.stop import DONE, FAILED, USAGE, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,7 +31,48 @@ def fill(parser: Parser) -> None:
     prints_json(show, "the function")
     asks(show, _show, "tidemill functions show shop.checkout")
 
+    pause = add("pause", "begin nothing more of a function, until it is resumed")
+    _named(pause)
+    pause.add_argument("--drop", action="store_true", help="skip what events start meanwhile (default: keep it)")
+    prints_json(pause, "the function, or one a line")
+    asks(pause, _pause, "tidemill functions pause shop.checkout")
+
+    resume = add("resume", "go on with a paused function, and run what was kept, in order")
+    _named(resume)
+    prints_json(resume, "the function, or one a line")
+    asks(resume, _resume, "tidemill functions resume shop.checkout")
+
     validate.fill(add("validate", "check definition files, and name every problem by its path"))
+
+
+def _named(parser: Parser) -> None:
+    parser.add_argument("function", metavar="FUNCTION", nargs="?", help="the function's id, such as shop.checkout")
+    parser.add_argument("--all", action="store_true", help="all functions, in place of one")
+
+
+def _pause(options: Namespace, server: Api) -> int:
+    return _act(options, server, "pause", {"events": "drop" if options.drop else "keep"})
+
+
+def _resume(options: Namespace, server: Api) -> int:
+    return _act(options, server, "resume", {})
+
+
+def _act(options: Namespace, server: Api, what: str, body: dict[str, str]) -> int:
+    from tidemill_local.cli import text
+    from tidemill_local.cli.http import part
+
+    if options.all == bool(options.function):
+        raise Stop(USAGE, f"name one function, or --all: tidemill functions {what} shop.checkout")
+    if options.all:
+        found = server.post(f"/v1/functions/{what}", body)
+    else:
+        path = f"/v1/functions/{part(options.function)}/{what}"
+        found = [known(server, lambda: server.post(path, body), options.function)]
+    for function in found:
+        state = "paused" if function["paused"] else "not paused"
+        print(text.compact(function) if options.json else f"{text.clean(function['id'])} is {state}")
+    return DONE
 
 
 def _list(options: Namespace, server: Api) -> int:

@@ -21,6 +21,7 @@ from tidemill import ids
 from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import receive
 from tidemill.engine.intake import serve_lines as serve
+from tidemill.engine.runs import paused
 from tidemill.model import AtWork, CronTrigger, FunctionSpec
 from tidemill.ports import World
 from tidemill.run_logs import LogLine
@@ -88,7 +89,7 @@ class Server:
         bus = receive.DirectBus()
         self.world = World(
             db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims, db.flow,
-            self._at_work, db.logs,
+            self._at_work, db.logs, db.pauses,
         )  # fmt: skip
         bus.world = self.world
         self._keeper = StoreKeeper(self.world)
@@ -105,6 +106,7 @@ class Server:
         self._cron = Cron(loop, SystemClock(), self._fire)
         self._workers = Workers(loop, settings.order, settings.concurrency, self._make_slot, self)
         self._workers.set_time(clock.offset)
+        db.pauses.changed = self._workers.set_paused
         self._dispatcher.quarantine = Quarantine(loop, self._workers.isolate, self._tick.arm, self._ready.put)
         self._hanging = Hanging(loop, db.runs, self._dispatcher, self._workers, self._console.trouble)
         minded = (self._timers, self._cron, self._delayed)
@@ -122,6 +124,7 @@ class Server:
 
     def start(self, zygote: tuple[int, socket.socket], ordered: Ordered) -> None:
         """Take over the zygote, which is loading already; queue the runs that the last server left open."""
+        self._workers.set_paused(list(self._db.pauses.all()))
         self._workers.adopt(*zygote, ordered)
         for run_id, function_id in self._db.runs.open_ready(self._clock.now()):
             self._ready.put(run_id, function_id)
@@ -161,6 +164,16 @@ class Server:
     def _each_second(self, now: int) -> None:
         self._workers.set_time(self._clock.offset)
         self._hanging.look(now)
+        self._go_on_after_pauses()
+
+    def _go_on_after_pauses(self) -> None:
+        """A page of the runs that each function held that has been resumed; the API begins with the first."""
+        try:
+            for function_id in self._db.pauses.resumed():
+                next(paused.look_again(self.world, function_id), None)
+                self._tick.arm()
+        except StoreError as error:
+            self._tick.fail(error)
 
     # --- requests --------------------------------------------------------------------------------------
 

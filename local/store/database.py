@@ -28,6 +28,7 @@ from tidemill_local.store.events import SqliteEvents
 from tidemill_local.store.file import FILE, DataFile
 from tidemill_local.store.flow import SqliteFlow
 from tidemill_local.store.logs import SqliteLogs
+from tidemill_local.store.pauses import SqlitePauses
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.store.waits import SqliteWaits
 
@@ -70,6 +71,7 @@ class Database:
         self.blobs = SqliteBlobs(self)
         self.flow = SqliteFlow(self)
         self.logs = SqliteLogs(self)
+        self.pauses = SqlitePauses(self)
 
     def write(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
         """Execute one writing statement in the open transaction. An IntegrityError undoes only this statement."""
@@ -134,6 +136,7 @@ class Database:
         self.runs.forget()
         self.events.forget()
         self.waits.forget()
+        self.pauses.forget()
         self.flow.forget_all()
         self._lost, self.dirty = None, False
 

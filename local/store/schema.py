@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 6  # the version of the tables below, stored in the file as `user_version`
+VERSION = 7  # the version of the tables below, stored in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -49,6 +49,14 @@ CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
 CREATE INDEX run_held ON run (function_id) WHERE reason IS NOT NULL AND due IS NOT NULL;
 
 CREATE TABLE journal (n INTEGER, seq INTEGER, data BLOB NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID;
+CREATE TABLE pause (function_id TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE paused_run (
+    function_id TEXT, created_at INTEGER, run_id TEXT, PRIMARY KEY (function_id, created_at, run_id)
+) WITHOUT ROWID;
+CREATE TABLE paused_tick (
+    function_id TEXT, tick TEXT, at INTEGER NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (function_id, tick)
+) WITHOUT ROWID;
+
 CREATE TABLE log (
     n INTEGER, number INTEGER, mark TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (n, number)
 ) WITHOUT ROWID;

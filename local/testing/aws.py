@@ -8,6 +8,7 @@ from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.calls.client import AwsError, Client
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.pauses import DynamoPauses
 from tidemill.aws.dynamo.runs import DynamoRuns
 from tidemill.aws.dynamo.table import Table
 from tidemill.aws.dynamo.waits import DynamoWaits
@@ -129,6 +130,7 @@ class InMoto:
         self.waits = DynamoWaits(table)
         self.flow = DynamoFlow(table)
         self.logs = KeptLogs()
+        self.pauses = DynamoPauses(table, clock)
         self.bus = MotoBus(self._client, self._name)
 
     def next_due(self) -> int | None:

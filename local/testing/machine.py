@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -148,6 +149,7 @@ class Machine:
         self.world = self.bus.world = World(
             stores.runs, stores.events, stores.waits, stores.blobs, self._queue, self.bus, self.registry,
             self.clock, SeededEntropy(seed), _Nobody(), stores.flow, logs=stores.logs,
+            pauses=stores.pauses,
         )  # fmt: skip
         self._ticks = Ticks((), clock.now())
         self._inbox: deque[tuple[Event, bool]] = deque()  # events that code has sent while it runs
@@ -281,11 +283,14 @@ class Machine:
         else:
             work()
 
+    def _paused(self, function_id: str) -> bool:
+        return self.world.pauses.of(function_id) is not None
+
     def _work(self, function: Function[Any, Any], opened: Opened, keeper: _Keeper) -> Callable[[], None]:
         def work() -> None:
             drive(
                 function, opened, keeper, self.clock, self.world.entropy,
-                stopping=_once() if self._restless else _never,
+                stopping=_once() if self._restless else partial(self._paused, opened.spec.id),
                 threads=False, stubs=self.doubles.of(opened.head, keeper.die), host=self._host,
             )  # fmt: skip
 
@@ -320,10 +325,6 @@ def _judge(passed: Passed) -> Exception | None:
             return NonDeterministicError(str(passed))
         return None
     return NonDeterministicError(str(passed))
-
-
-def _never() -> bool:
-    return False
 
 
 def _once() -> Callable[[], bool]:

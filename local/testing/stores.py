@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
+from tidemill.ports import Blobs, EventStore, FlowStore, Pauses, RunStore, WaitStore
 from tidemill.run_logs import LogLine, Logs
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.testing.bus import Bus
@@ -38,6 +38,9 @@ class Stores(Protocol):
 
     @property
     def logs(self) -> KeepsLogs: ...
+
+    @property
+    def pauses(self) -> Pauses: ...
 
     @property
     def bus(self) -> Bus: ...
@@ -70,6 +73,7 @@ class InMemory:
         self.blobs = self.db.blobs
         self.flow = self.db.flow
         self.logs = self.db.logs
+        self.pauses = self.db.pauses
         self.bus = Bus()
         self.held = self.db.runs.held
         self.commit = self.db.commit

@@ -96,6 +96,11 @@ class Worker:
         self._slots[slot] = None
         return slot
 
+    def pause(self, functions: tuple[str, ...]) -> None:
+        """Runs of these functions move on at their next step."""
+        if self._control.open:
+            self._control.send(wire.frame(wire.Paused(functions)))
+
     def drain(self) -> None:
         """Begin nothing new here; exit when all slots are done."""
         self.draining = True
@@ -156,6 +161,7 @@ class Workers:
         self._order = order  # of the latest load
         self._loads = order.load
         self.offset = 0  # the offset of the platform's time, as on all boards
+        self._paused: tuple[str, ...] = ()
         self._owner = owner
         self._workers: dict[int, Worker] = {}
         self._current: Worker | None = None
@@ -183,6 +189,12 @@ class Workers:
             self.offset = offset
             for worker in self._workers.values():
                 worker.board.offset = offset
+
+    def set_paused(self, functions: list[str]) -> None:
+        """All workers know which functions are paused."""
+        self._paused = tuple(functions)
+        for worker in self:
+            worker.pause(self._paused)
 
     def isolate(self) -> bool:
         """Fork a worker of one slot, beside the latest. False: nothing can be forked at present."""
@@ -269,6 +281,8 @@ class Workers:
     def _take_on(self, load: int, ordered: Ordered, most: int) -> Worker:
         worker = self._workers[load] = Worker(self._loop, load, ordered, self, most)
         worker.board.offset = self.offset
+        if self._paused:
+            worker.pause(self._paused)
         return worker
 
     def _cancel_restart(self) -> None:

@@ -112,6 +112,12 @@ class Drain(_Message, frozen=True, tag=13):
     """Begin nothing new: hand each run over at its next step boundary."""
 
 
+class Paused(_Message, frozen=True, tag=16):
+    """These functions are paused: hand their runs over at their next step boundary."""
+
+    functions: tuple[str, ...]
+
+
 # --- server and slot -----------------------------------------------------------------------------------
 
 
@@ -204,7 +210,7 @@ class GaveUp(_Message, frozen=True, tag=42):
 Call = Append | PutWaits | Invoke | Send | Map | Chunks | Journal | WasEnded | PutSnapshot | Restore
 FromZygote = Forked | Exited
 FromWorker = Loading | Loaded | Broken | Pong | Logged
-ToWorker = Grow | Drain | Ping
+ToWorker = Grow | Drain | Ping | Paused
 FromSlot = Call | Ready | GaveUp
 ToSlot = Assign | Answer | Raised
 

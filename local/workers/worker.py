@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ class _Worker:
         self._functions = functions
         self._draining = False
         self._speaking = threading.Lock()  # one thread at a time writes to the server
+        self._paused: tuple[str, ...] = ()
         self._lot = ParkingLot()
 
     def listen(self) -> None:
@@ -111,6 +113,8 @@ class _Worker:
             case wire.Drain():
                 self._draining = True
                 self._lot.close()
+            case wire.Paused(functions):
+                self._paused = functions
             case wire.Grow(count):
                 for _ in range(count):
                     self._start_slot(SocketKeeper(fds.pop(0), fds.pop(0)))
@@ -131,7 +135,8 @@ class _Worker:
                     return
                 said = Said(self._log)
                 drive(
-                    function, opened, seat.keeper, self._clock, entropy, stopping=self._stopping,
+                    function, opened, seat.keeper, self._clock, entropy,
+                    stopping=partial(self._stopping, function.spec.id),
                     lot=lambda live: self._park(seat, live), host=self._host(assign.crash, said),
                 )  # fmt: skip
                 said.over()
@@ -168,8 +173,8 @@ class _Worker:
         seat.keeper = parked.keeper
         return parked.resumed
 
-    def _stopping(self) -> bool:
-        return self._draining
+    def _stopping(self, function_id: str) -> bool:
+        return self._draining or function_id in self._paused
 
 
 def _settle_in() -> None:

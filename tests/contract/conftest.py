@@ -13,10 +13,11 @@ from support.stale import Copy, StaleTransport
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.pauses import DynamoPauses
 from tidemill.aws.dynamo.runs import DynamoRuns
 from tidemill.aws.dynamo.table import Table
 from tidemill.aws.dynamo.waits import DynamoWaits
-from tidemill.ports import Blobs, EventStore, FlowStore, RunStore, WaitStore
+from tidemill.ports import Blobs, EventStore, FlowStore, Pauses, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.testing import moto
@@ -30,13 +31,14 @@ class Stores:
     waits: WaitStore
     blobs: Blobs
     flow: FlowStore
+    pauses: Pauses
     others: RunStore  # the same runs, as another process has them
 
 
 @contextmanager
 def _sqlite(path: str | Path) -> Iterator[Stores]:
     with Database(path) as db:
-        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow, SqliteRuns(db))
+        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow, db.pauses, SqliteRuns(db))
         db.commit()
 
 
@@ -55,7 +57,7 @@ def _dynamodb(stale: bool = False) -> Iterator[Stores]:
         client = moto.client(StaleTransport(moto.MotoTransport(), copy))
     table, blobs = Table(client, name), S3Blobs(client, bucket)
     runs, others = (DynamoRuns(table, blobs, VirtualClock(EPOCH)) for _ in range(2))
-    events, flow = DynamoEvents(table, blobs), DynamoFlow(table)
+    events, flow, pauses = DynamoEvents(table, blobs), DynamoFlow(table), DynamoPauses(table, VirtualClock(EPOCH))
     if copy is not None:
         lists = ("page", "counts", "idle", "overdue", "of_event")
         yield Stores(
@@ -64,11 +66,12 @@ def _dynamodb(stale: bool = False) -> Iterator[Stores]:
             DynamoWaits(table),
             blobs,
             copy.listed(flow, "usage"),
+            pauses,
             copy.listed(others, *lists),
         )
         copy.drop()
     else:
-        yield Stores(runs, events, DynamoWaits(table), blobs, flow, others)
+        yield Stores(runs, events, DynamoWaits(table), blobs, flow, pauses, others)
     client.call("dynamodb", "DeleteTable", {"TableName": name})
 
 
@@ -123,3 +126,8 @@ def blobs(stores: Stores) -> Blobs:
 @pytest.fixture
 def flow(stores: Stores) -> FlowStore:
     return stores.flow
+
+
+@pytest.fixture
+def pauses(stores: Stores) -> Pauses:
+    return stores.pauses

@@ -30,6 +30,7 @@ from tidemill.aws.calls.transport import Reply, Request
 from tidemill.aws.dynamo import webhooks
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.pauses import DynamoPauses
 from tidemill.aws.dynamo.registry import DynamoRegistry, register
 from tidemill.aws.dynamo.runs import DynamoRuns
 from tidemill.aws.dynamo.table import Item, Table, item_of
@@ -46,7 +47,7 @@ from tidemill.model import CronTrigger, Event, Head, WebhookSpec
 from tidemill.ports import World
 from tidemill_lambdas import ingest
 from tidemill_lambdas.keys import AnyKey
-from tidemill_lambdas.sweeper import delayed
+from tidemill_lambdas.sweeper import delayed, resumed
 from tidemill_lambdas.sweeper.adopt import adopt
 from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_lambdas.timers.forward import forward
@@ -98,6 +99,7 @@ class Account:
             entropy=Entropy(),
             liveness=UntilThen(),
             flow=DynamoFlow(table),
+            pauses=DynamoPauses(Table(peek, self.settings.table), Clock()),
         )
         for function in app.functions.values():
             register(Table(peek, self.settings.table), function.spec, "counts", self.clock.now(), "1")
@@ -202,10 +204,20 @@ class Account:
         def work() -> None:
             sweep(self.world, lambda: True)
             delayed.sweep(self.world, lambda: True, lambda _body, _seconds: None)
+            resumed.sweep(replace(self.world, pauses=self._pauses()), lambda: True)
             self.world.registry.functions()
             self.world.runs.counts()
 
         self._invoked("sweeper", work)
+
+    def look_at_pauses(self) -> None:
+        """What a process that runs code does twice a minute."""
+        before = self.used.invocations["executor"]
+        self._invoked("executor", lambda: self._pauses().of("shop.plain"))
+        self.used.invocations["executor"] = before  # it rides along with a message
+
+    def _pauses(self) -> DynamoPauses:
+        return DynamoPauses(Table(self.client, self.settings.table), self.clock)
 
     def look_at_dead_letters(self, function_id: str) -> None:
         """What the sweeper does for each function every ten minutes."""

@@ -176,6 +176,9 @@ class Counted:
     def sweep(self) -> Used:
         return self.warm(self.account.sweep)
 
+    def pauses(self) -> Used:
+        return self.warm(self.account.look_at_pauses)
+
     def dead_letters(self) -> Used:
         return self.warm(lambda: self.account.look_at_dead_letters("shop.plain"))
 
@@ -213,6 +216,7 @@ def table() -> dict[str, dict[str, Any]]:
         "cancel": ("a cancel of a run that waits", counted.cancel()),
         "tick": ("a tick of a schedule, besides the run that it starts", counted.tick().minus(whole)),
         "sweep": ("the sweep, once a minute, that finds nothing", counted.sweep()),
+        "pauses": ("a look at which functions are paused, twice a minute in each process at work", counted.pauses()),
         "dead letters": ("a look at a function's dead letters, every ten minutes", counted.dead_letters()),
     }
     return {name: {"what": what, **used.story()} for name, (what, used) in found.items()}

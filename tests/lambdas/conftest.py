@@ -50,7 +50,7 @@ def make_world(database: Database) -> World:
     registry.replace(FUNCTIONS, "v1")
     bus = DirectBus()
     stores = (database.runs, database.events, database.waits, database.blobs)
-    world = World(*stores, Queue(), bus, registry, Clock(), Entropy(), Alive(), database.flow)
+    world = World(*stores, Queue(), bus, registry, Clock(), Entropy(), Alive(), database.flow, pauses=database.pauses)
     bus.world = world
     return world
 

@@ -46,6 +46,7 @@ def test_a_function_as_it_is_shown(call: Caller) -> None:
         "running": 0,
         "backlog": 0,
         "idle": 0,
+        "paused": None,
         "places": [],
     }
 
@@ -170,8 +171,6 @@ def test_a_signal_with_too_much(call: Caller) -> None:
         ("GET", "/v1/cancellations/a"),
         ("POST", "/v1/replays"),
         ("GET", "/v1/replays/a"),
-        ("POST", "/v1/functions/shop.pro/pause"),
-        ("POST", "/v1/functions/shop.pro/resume"),
     ],
 )
 def test_what_is_not_there_yet_says_so(call: Caller, method: str, path: str) -> None:

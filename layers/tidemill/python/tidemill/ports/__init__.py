@@ -10,6 +10,7 @@ from __future__ import annotations
 from tidemill.ports.flow import FlowStore, Grant, Hold, Leaver, Usage, Waiting, Window
 from tidemill.ports.keeper import Keeper
 from tidemill.ports.lists import Damaged, EventQuery, Page, RunQuery
+from tidemill.ports.pauses import NoPauses, Pauses
 from tidemill.ports.stores import APPENDED, Appended, Blobs, EventStore, Lost, RunStore, WaitStore
 from tidemill.ports.world import Bus, Clock, Entropy, Liveness, Queue, Registry, World
 from tidemill.run_logs import Logs
@@ -32,7 +33,9 @@ __all__ = [
     "Liveness",
     "Logs",
     "Lost",
+    "NoPauses",
     "Page",
+    "Pauses",
     "Queue",
     "Registry",
     "RunQuery",

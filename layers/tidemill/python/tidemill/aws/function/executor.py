@@ -225,18 +225,20 @@ class Executor:
         logs.about(function_id=function.id, run_id=head.run_id, event_id=next(iter(head.event_ids), None))
         if _first(opened):
             self._metrics.count("RunsStarted")
-        world, self._claimed, stopping = self._world, head.run_id, self._stopping(this)
+        world, self._claimed, stopping = self._world, head.run_id, self._stopping(this, function.id)
         drive(function, opened, StoreKeeper(world), world.clock, world.entropy, stopping=stopping, host=Host())
         self._claimed = ""
 
-    def _stopping(self, this: Turn) -> Callable[[], bool]:
-        """True from `leave_at` on, but never before the first step."""
+    def _stopping(self, this: Turn, function_id: str) -> Callable[[], bool]:
+        """True from `leave_at` on, or once the function is paused; but never before the first step."""
         asked = False
 
         def stopping() -> bool:
             nonlocal asked
             before, asked = asked, True
-            return before and self._world.clock.now() >= this.leave_at
+            if not before:
+                return False
+            return self._world.clock.now() >= this.leave_at or self._world.pauses.of(function_id) is not None
 
         return stopping
 

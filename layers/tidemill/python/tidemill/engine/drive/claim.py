@@ -15,7 +15,7 @@ from tidemill.engine.drive import keeper as keep
 from tidemill.engine.intake import admit, collect
 from tidemill.engine.runs import concurrency as places
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import renew
+from tidemill.engine.runs import paused, renew
 from tidemill.engine.runs.append import append
 from tidemill.engine.runs.load import first, tail
 from tidemill.errors import Unavailable
@@ -59,7 +59,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     for _ in range(_TRIES):
         now = world.clock.now()
         alive = state.claim is not None and world.liveness.alive(state.claim, now)
-        decision = next_action(state, head, spec, alive, now)
+        decision = paused.checked(world, head, next_action(state, head, spec, alive, now))
         if decision.do != "claim" or spec is None:
             _otherwise(world, head, state, decision, now)
             if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
@@ -110,7 +110,8 @@ def attend(world: World, run_id: str) -> bool:
     state = tail(first(head), records)
     now = world.clock.now()
     alive = state.claim is not None and world.liveness.alive(state.claim, now)
-    decision = next_action(state, head, world.registry.function(head.function_id), alive, now)
+    spec = world.registry.function(head.function_id)
+    decision = paused.checked(world, head, next_action(state, head, spec, alive, now))
     if decision.do == "claim":
         return False
     _otherwise(world, head, state, decision, now)

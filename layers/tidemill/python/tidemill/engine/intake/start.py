@@ -48,9 +48,12 @@ def begin(world: World, spec: FunctionSpec, event: Event, claim: Claimed | None 
 
 def start(world: World, new: NewRun) -> Arrival:
     """Create the run, and have somebody look at it: who brought a claim, unless the run must not begin yet."""
-    run = create_run(world, new)
+    paused = new.claim is not None and world.pauses.of(new.spec.id) is not None
+    run = create_run(world, msgspec.structs.replace(new, claim=None) if paused else new)
     cancel_created(world, run)
     head = run.head
+    if run.created and head.status == "skipped":
+        return Arrival(head.run_id, True)
     if new.spec.flow and admit.at_birth(world, new.spec, head.run_id):
         return Arrival(head.run_id, run.created)
     if new.claim is not None and head.not_before is None:

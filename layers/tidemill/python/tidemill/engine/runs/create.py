@@ -19,13 +19,13 @@ import msgspec
 from tidemill import ids
 from tidemill.core import match
 from tidemill.core.flow import admission, keys
-from tidemill.core.journal import Admitted, Claimed, Record, Started
+from tidemill.core.journal import Admitted, Claimed, Record, Skipped, Started
 from tidemill.core.next_action import bounded
 from tidemill.engine.runs import match_waits
 from tidemill.engine.runs.ids import chunk_id
 from tidemill.engine.runs.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
-from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
+from tidemill.model import Event, FunctionSpec, Head, Parent, Pause, Wait, event_fields, user_key
 from tidemill.ports import World
 
 
@@ -75,6 +75,8 @@ def create_run(world: World, new: NewRun) -> CreatedRun:
     waits = _cancel_waits(spec, head, first, new.since if new.since is not None else first.received_at)
     match_waits.register(world, waits)
     records = _first_records(new, head, now)
+    if new.parent is None and not new.again and (why := _dropped(world.pauses.of(spec.id))) is not None:
+        _skip_at_birth(head, records, why, now)
     created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
         run_id = _generation(world, spec.id, first, run_id)
@@ -112,6 +114,18 @@ def _first_records(new: NewRun, head: Head, now: int) -> list[Record]:
         if head.admission is not None:
             records.insert(1, Admitted(now, head.admission))
     return records
+
+
+def _dropped(pause: Pause | None) -> str | None:
+    """Why the run is skipped, if its function is paused and drops what comes meanwhile."""
+    return "its function was paused, and drops events" if pause is not None and pause.events == "drop" else None
+
+
+def _skip_at_birth(head: Head, records: list[Record], why: str, now: int) -> None:
+    """The run is created as one that was turned away, and holds nothing; `end.cancel_created` closes it."""
+    records[1:] = [Skipped(now, why)]
+    head.status, head.reason, head.due, head.ended_at, head.end = "skipped", why, now, now, 1
+    head.admission, head.not_before, head.started_at = None, None, None
 
 
 def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: bytes) -> None:

@@ -62,8 +62,13 @@ def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bo
 
 
 def cancel_created(world: World, run: CreatedRun) -> None:
-    """Cancel a new run that an event of its `cancel_on` had cancelled before the run was there."""
-    if run.cancelled_by is not None:
+    """Cancel a new run that an event of its `cancel_on` had cancelled before the run was there.
+
+    One that was created as skipped, for its function is paused and drops events, is closed.
+    """
+    if run.created and run.head.status == "skipped":
+        finish(world, run.head.run_id)
+    elif run.cancelled_by is not None:
         cancel(world, run.head.run_id, run.cancelled_by)
 
 

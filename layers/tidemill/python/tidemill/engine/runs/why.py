@@ -29,7 +29,9 @@ def explain(world: World, run_id: str) -> Explained | None:
     spec = world.registry.function(head.function_id)
     line = _line(world, head, spec, now) if state.terminal is None and not alive else None
     status = head.status if state.terminal is None else status_of(state.terminal)
-    return Explained(status, why.why(head, state, spec, Facts(now, alive, line=line)))
+    return Explained(
+        status, why.why(head, state, spec, Facts(now, alive, world.pauses.all().get(head.function_id), line))
+    )
 
 
 def _line(world: World, head: Head, spec: FunctionSpec | None, now: int) -> Line | None:
