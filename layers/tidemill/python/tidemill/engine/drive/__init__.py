@@ -1,1 +1,1 @@
-"""How a run's code is executed and replayed."""
+"""Executes and replays the code of runs."""

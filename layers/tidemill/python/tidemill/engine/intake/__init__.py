@@ -1,1 +1,1 @@
-"""What makes a run begin: events, admission, batches, reruns."""
+"""Everything that starts runs: events, admission, batches, reruns."""

@@ -1,4 +1,4 @@
-"""What flow control decides about a run before it begins, in this order; decided once, and recorded.
+"""Admission: flow control's decisions about a run before it begins, made once, in this order, and recorded.
 
     idempotency   another run has this key: skipped
     singleton     ("skip") another run is under way: skipped
@@ -7,8 +7,8 @@
     throttle      when it may begin
     concurrency   its places: see `places`
 
-A throttle and a rate limit bound starts, not plans: a run that is about to begin asks both again, with its places in
-hand. It then waits for another turn, or is skipped after all.
+A throttle and a rate limit bound starts, not plans: a run that is about to begin checks both again, while it holds its
+places. It then waits for another turn, or is skipped after all.
 
 What a run is turned away by later it does not count for earlier: its idempotency key is free again, and a singleton's
 newcomer is no start under the rate limit.
@@ -46,7 +46,7 @@ from tidemill.limits import IDEMPOTENCY_MEMORY, RECHECK
 from tidemill.model import Admission, Event, FunctionSpec, Head, HeadChange, Place
 from tidemill.ports import Hold, Lost, World
 
-_PATIENCE = 100  # runs that a newcomer cancels, one after the other, before it gives up for now
+_PATIENCE = 100  # runs that a new run cancels, one after the other, before it gives up for now
 
 
 def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
@@ -109,7 +109,7 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
 
 
 def plan_anew(world: World, spec: FunctionSpec, run_id: str) -> None:
-    """Give a run that waits for its turn another one, where its function's throttle is another than when it got it."""
+    """Give a waiting run a new turn if its function's throttle has changed since it got its turn."""
     head, now = world.runs.head(run_id), world.clock.now()
     if head is None or head.due is None or head.started_at is not None:
         return
@@ -124,7 +124,7 @@ def plan_anew(world: World, spec: FunctionSpec, run_id: str) -> None:
 
 
 def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: int) -> bool:
-    """The limits have changed since the run was decided on: it leaves its places and lines, and needs others."""
+    """The limits have changed since the decision: the run leaves its places and lines, and needs others."""
     was, all_ = head.admission, whole(world, head, state)
     assert was is not None
     event = all_.events[-1] if all_.events else None
@@ -132,7 +132,7 @@ def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: 
     before = all_.admitted
     kept = (before.begin, before.put_off, before.throttle) if before is not None else (None, 0, "")
     left = _without(was, admission)
-    held.leave_places(world, head, left, state.seq)  # after the record nobody would know of these lines any more
+    held.leave_places(world, head, left, state.seq)  # after the record these lines would be unknown
     if not _record(world, head, state, spec, Admitted(now, admission, *kept), now):
         return False
     held.leave_places(world, head, left)  # given in between, for the claim that would have come next
@@ -140,7 +140,7 @@ def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: 
 
 
 def _without(was: Admission, now: Admission) -> Admission:
-    """What of the places before is not needed any more."""
+    """The earlier places that are no longer needed."""
     needed = {place.key for place in now.places}
     return Admission(was.rank, tuple(place for place in was.places if place.key not in needed))
 
@@ -175,7 +175,7 @@ def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decid
 def _turn_at_start(
     world: World, spec: FunctionSpec, head: Head, event: Event | None, admitted: Admitted, now: int
 ) -> Turn | None:
-    """None: it is the run's turn."""
+    """The turn to wait for; None: it is the run's turn."""
     limit = throttle_limit(spec)
     if limit is None:
         return None

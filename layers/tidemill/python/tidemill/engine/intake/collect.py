@@ -1,20 +1,19 @@
-"""Debounce and batch, as events come in: each joins the run that gathers under its key, or begins one.
+"""Debounce and batch: each event joins the run that collects under its key, or creates one.
 
-A window (key → run) only says where to look. Whether an event still comes in is decided by the run's journal: the event
-is appended as a record, and the claim with which the run begins needs the same number.
+A window (key → run) is only a hint. The run's journal decides whether an event still joins: the event is appended as a
+record, and the claim with which the run begins needs the same number.
 
 *Takes no more* (full, admitted, claimed, ended) is final: no later record makes such a run take an event again. So an
 event that has been refused moves the window to a new run at once, and never asks the same run twice. A window is moved
-before its run is created; such a run counts as open, and whoever finds it creates it, with the event in hand as its
-first. So a burst under one key makes one run, however slow the store is.
+before its run is created; such a run counts as open, and the next event creates it, as its first event. So a burst
+under one key makes one run, however slow the store is.
 
-*In exactly one run, whatever dies or comes twice.* Two deliveries of an event may see two windows, if one of them stood
-still in between. So they agree on a *home* before either does anything: the first one's choice stands. Where that run
-has begun without the event, which is then true for good, both find that out, and agree on the next.
+*In exactly one run, despite crashes and repeated messages.* Two deliveries of an event may see two windows, if one of
+them paused in between. So they agree on an *assigned run* before either does anything: the first one's choice counts.
+If that run has begun without the event, which is then final, both find that out, and agree on the next.
 
-*An event joins at its `ts`.* An event whose `ts` lies ahead is a run of its own until then, which others cannot join.
-At that time the run opens the window of its key; where another run gathers by then, the event joins that one, and its
-own run is skipped.
+*An event joins at its `ts`.* A delayed event has a separate run until then, which others cannot join. At that time the
+run opens the window of its key; if another run collects by then, the event joins that one, and its own run is skipped.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ from tidemill.model import Event, FunctionSpec, Head, HeadChange
 from tidemill.ports import Appended, Lost, Window, World
 
 _RUNS = 25  # that refuse one event, each full before the event could join it
-_DELAYED = "its event lies in the future"  # the reason of a run that has yet to open a window, or to join one
-_TRIES = 100  # to append one event to a run to which others append at the same time
+_DELAYED = "its event lies in the future"  # the reason of a run that has not yet opened or joined a window
+_TRIES = 100  # to append an event while others append to the same run
 
 
 @dataclass(frozen=True, slots=True)
 class _Intake:
-    """One event that a debounce or a batch takes in. `own`: the run of a delayed event, which exists already."""
+    """One event for a debounce or a batch. `own`: the run of a delayed event, which exists already."""
 
     world: World
     spec: FunctionSpec
@@ -60,7 +59,7 @@ class _Intake:
 
 @dataclass(slots=True)
 class _Known:
-    """A run that gathers, as far as it is known: the number of its last record, how many events, and which."""
+    """The known state of a collecting run: the number of its last record, and the number and ids of its events."""
 
     seq: int
     count: int
@@ -85,7 +84,8 @@ def gathers(spec: FunctionSpec) -> bool:
 
 
 def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
-    """Put the event into a run of this function: the run's id, and whether the event began it. Harmless to do twice."""
+    """Put the event into a run of this function. Returns its id, and whether the event created it. Harmless to do
+    twice."""
     had = _had(world, spec, event)
     if had is not None:
         world.queue.wake(had.run_id, spec.id, had.not_before)
@@ -96,12 +96,12 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
 
 
 def delayed(head: Head, state: RunState) -> bool:
-    """Whether this is the run of an event whose `ts` lay ahead, and that has joined no window yet."""
+    """Whether this is the run of a delayed event that has joined no window yet."""
     return head.gathers and state.seq == 0 and collect.ahead(state.birth.events[0], state.birth.at)
 
 
 def join_window(world: World, spec: FunctionSpec, head: Head, state: RunState) -> None:
-    """The time of a delayed event has come: its run opens the window, or is skipped for one that is open."""
+    """A delayed event is due: its run opens the window, or is skipped for one that is open."""
     it = _intake(world, spec, state.birth.events[0], head.run_id)
     run_id, _ = _placed(it, head.run_id)
     if run_id != head.run_id:
@@ -150,7 +150,7 @@ def _placed(it: _Intake, own: str) -> tuple[str, bool]:
     refused: set[str] = set()
     number = found = 0
     while found < _RUNS:
-        while own in refused:  # ends: no id comes twice
+        while own in refused:  # terminates: no id comes twice
             own = ids.derived(it.spec.id, it.event.id, own)
         window, head = _window(it, own, refused)
         home = _home(it, number, window.run_id)
@@ -179,7 +179,9 @@ def _window(it: _Intake, own: str, refused: set[str]) -> tuple[Window, Head | No
     now = it.world.clock.now()
     was = window.run_id if window is not None else None
     there = it.world.flow.move_window(it.key, was, Window(own, 0, 1, now), now)
-    return there, None if there.run_id == own else it.world.runs.head(there.run_id)  # its own is hardly there yet
+    return there, None if there.run_id == own else it.world.runs.head(
+        there.run_id
+    )  # the event's own run may not exist yet
 
 
 def _home(it: _Intake, number: int, run_id: str) -> str:
@@ -202,12 +204,12 @@ def _created(it: _Intake, run_id: str) -> bool:
 
 
 def _open(head: Head) -> bool:
-    """Whether the run takes events, as far as its head tells."""
+    """Whether the run takes events, as far as its head shows."""
     return head.due is not None and head.started_at is None and head.admission is None
 
 
 def _had(world: World, spec: FunctionSpec, event: Event) -> Head | None:
-    """The run that the event is in already."""
+    """The run that already has the event."""
     for head in world.runs.of_event(event.id):
         if head.function_id == spec.id and head.parent is None and _holds(head, load(world, head), event):
             return head
@@ -241,7 +243,7 @@ def _join(it: _Intake, head: Head, window: Window | None) -> bool:
         if known is None or it.event.id in known.event_ids:
             state = load(it.world, head)
             if _holds(head, state, it.event):
-                return True  # another delivery of its message was faster
+                return True  # another delivery of the message was faster
             known = _known(head, state)
         if known.closed:
             return False
@@ -258,7 +260,7 @@ def _known(head: Head, state: RunState) -> _Known:
     closed = state.closed or state.terminal is not None or state.first_claim is not None or state.admitted is not None
     first = state.birth.events[0]
     since = first.ts if collect.ahead(first, state.birth.at) else state.birth.at
-    listed = dict.fromkeys((*head.event_ids, *(event.id for event in _events(state))))  # the head may be older
+    listed = dict.fromkeys((*head.event_ids, *(event.id for event in _events(state))))  # the head may be stale
     return _Known(state.seq, len(_events(state)), since, list(listed), closed)
 
 
@@ -272,7 +274,7 @@ def _next(it: _Intake, known: _Known) -> Gathered | WindowSet:
 
 
 def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet, begin: int) -> Appended | Lost:
-    """Append the record, and see to what follows from it."""
+    """Append the record, and perform its effects."""
     world, run_id = it.world, head.run_id
     came = [record.event.id] if isinstance(record, Gathered) and record.event is not None else []
     change = _moved(it, head, begin, [*(each for each in known.event_ids if each not in came), *came])
@@ -287,21 +289,21 @@ def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet,
     after = Window(run_id, known.seq + 1, known.count + len(came), known.since)
     world.flow.move_window(it.key, run_id, after, record.at)
     if begin <= record.at and (head.not_before or 0) - known.since > MESSAGE_DELAY:
-        world.queue.forget(run_id)  # it is full before the time for which it has a timer of its own
+        world.queue.forget(run_id)  # it is full before the time of its timer
     world.queue.wake(run_id, it.spec.id, begin if begin > record.at else None)
     return answer
 
 
 def _dropped(it: _Intake, head: Head, known: _Known) -> list[Gathered]:
-    """Of a debounce that goes on and on: the events that it need not keep, once a snapshot holds the last one.
+    """Drop the superseded events of a long debounce, once a snapshot has the last one.
 
-    Whoever appends at such a number sees to it, so each is dropped once, and what is read stays short.
+    The writer of certain numbers does it, so each event is dropped once, and the journal stays short.
     """
     if it.name != "debounce" or known.seq == 0 or known.seq % DROPPED_EVENTS:
         return []
     state = load(it.world, head)
     if state.seq != known.seq:
-        return []  # somebody else was faster, and sees to it
+        return []  # another writer was faster, and does it
     (last,) = state.events
     dropped = [each for each in state.gathered if each.event is not None and each.event != last]
     state.gathered = [each for each in state.gathered if each.event == last]
@@ -310,7 +312,7 @@ def _dropped(it: _Intake, head: Head, known: _Known) -> list[Gathered]:
 
 
 def _moved(it: _Intake, head: Head, begin: int, event_ids: list[str]) -> HeadChange:
-    """The head with one more event, and the times that follow from when the run now begins."""
+    """The head with one more event, and the times that depend on the run's new begin."""
     limits = it.spec.timeouts
     head.start_by = begin + limits.start if limits.start is not None else None
     head.finish_by = begin + limits.finish if limits.finish is not None else None

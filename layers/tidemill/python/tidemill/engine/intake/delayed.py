@@ -1,12 +1,12 @@
-"""Events whose `ts` lies ahead when they are received: each takes effect at its `ts`, and nothing of it before.
+"""Delayed events, whose `ts` is in the future at receipt: each takes effect at its `ts`, and not before.
 
-Such an event is stored at once, among the events that are awaited in the order in which they take effect. Who looks
-back passes over it until its time has come. What the event starts waits for its time by itself (`not_before`). What it
-wakes and cancels is worked off at that time, as if it were received then: the store keeps when the event is to be seen
-to, so that a lost message or timer changes nothing.
+Such an event is stored at once, in the order in which events take effect. A lookback skips it until its time has come.
+The runs that it starts wait for the time by themselves (`not_before`). Its waits and cancellations are processed at
+that time, as if it were received then: the store has the event's due time, so that a lost message or timer changes
+nothing.
 
-Clocks differ. A wait whose clock lags may be registered after the event was worked off, and pass over the event all the
-same. So the event is seen to once more when that cannot be any longer.
+Clocks differ. A wait whose clock lags may be registered after the event was processed, and still skip the event. So the
+event is processed once more when that is no longer possible.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def come(
     woken: Callable[[str], object] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> receive.Mark | None:
-    """The time of a delayed event has come: it is found by every path that is awaited by now, and wakes who waits.
+    """A delayed event is due: store it under every path that is awaited by now, and wake its waits.
 
-    In parts, as `receive.wake_on`. Harmless to do twice, too early, and for an event that was not delayed.
+    In parts, like `receive.wake_on`. Harmless to do twice, too early, and for an event that was not delayed.
     """
     if match_waits.ahead(world, event):
         return None

@@ -1,6 +1,7 @@
-"""What an event does: it is kept, it starts the functions that listen for it, and it wakes or cancels who waits for it.
+"""Receives an event: stores it, starts the functions that listen for it, and wakes or cancels the runs that wait for
+it.
 
-All of it may be done twice. Which events get here at all (keys, limits, a known id) is the door's business.
+All of it may be done twice. The callers decide which events come here (keys, limits, known ids).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Keys = list[tuple[str, str]]  # awaited paths, each with the hash of what the ev
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far the waits of an event have been worked off: up to and with this one."""
+    """How far the waits of an event have been processed: up to and including this one."""
 
     path: str
     run_id: str
@@ -47,13 +48,13 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def known(world: World, event_id: str, now: int) -> Event | None:
-    """The event that took effect under this id within its memory (24 hours), or has yet to: it starts nothing again."""
+    """The event with this id that took effect within EVENT_ID_MEMORY, or will take effect: it starts nothing again."""
     event = world.events.get(event_id)
     return event if event is not None and now - event.effective_at <= EVENT_ID_MEMORY else None
 
 
 def receive(world: World, event: Event) -> list[str]:
-    """Take an event in. The ids of the runs that it started."""
+    """Receive an event. Returns the ids of the runs that it started."""
     store(world, event)
     started = [begin(world, spec, event).began for spec in world.registry.listeners(event.name)]
     wake(world, event)
@@ -61,7 +62,7 @@ def receive(world: World, event: Event) -> list[str]:
 
 
 def receive_in_parts(world: World, event: Event) -> Generator[None, None, None]:
-    """As `receive`, for a process that has others to serve meanwhile: it pauses after each function and each wait."""
+    """Like `receive`, for a process that serves others meanwhile: it yields after each function and each wait."""
     store(world, event)
     for spec in world.registry.listeners(event.name):
         begin(world, spec, event)
@@ -83,14 +84,14 @@ def store(world: World, event: Event) -> Keys | None:
 
 
 def wake(world: World, event: Event) -> list[str]:
-    """Resolve the waits that this event satisfies, cancel the runs that it cancels; the runs resolved."""
+    """Resolve the waits that this event satisfies, and cancel the runs that it cancels; returns the resolved runs."""
     woken: dict[str, None] = {}  # a run may have several waits
     wake_on(world, event, None, lambda run_id: woken.setdefault(run_id))
     return list(woken)
 
 
 def wake_in_parts(world: World, event: Event) -> Generator[None, None, list[str]]:
-    """As `wake`, pausing after each wait."""
+    """Like `wake`, but yields after each wait."""
     woken: dict[str, None] = {}
     for _ in _worked_off(world, event, None, woken.setdefault, None):
         yield
@@ -105,10 +106,10 @@ def wake_on(
     stopping: Callable[[], bool] = lambda: False,
     keys: Keys | None = None,
 ) -> Mark | None:
-    """As `wake`, in parts: from the mark on that the part before gave, until `stopping()`. None: it is done.
+    """Like `wake`, in parts: from the mark of the part before, until `stopping()`. None: done.
 
-    One event may have a million waiters. A wait that comes while they are worked off has looked back and seen it; so
-    has one for a path that was awaited only after the event was stored under `keys`, what `store` gave.
+    One event may have a million waits. A wait that comes meanwhile has found the event by its lookback; so has one for
+    a path that was awaited only after the event was stored under `keys`, the result of `store`.
     """
     return next((mark for mark in _worked_off(world, event, after, woken, keys) if stopping()), None)
 
@@ -116,7 +117,7 @@ def wake_on(
 def _worked_off(
     world: World, event: Event, after: Mark | None, woken: Callable[[str], object], keys: Keys | None
 ) -> Iterator[Mark]:
-    """The mark of each wait, once it is worked off. An event that has not taken effect wakes nobody (see `delayed`)."""
+    """The mark of each wait, once it is processed. An event that has not taken effect resolves none (see `delayed`)."""
     if match_waits.ahead(world, event):
         return
     for path, hash_ in sorted(keys if keys is not None else _keys(world, event)):
@@ -137,7 +138,7 @@ def signal(world: World, name: str, data: Any, event_id: str) -> list[str]:
 
 
 def signal_in_parts(world: World, name: str, data: Any, event_id: str) -> Generator[None, None, list[str]]:
-    """As `signal`, pausing after each wait."""
+    """Like `signal`, but yields after each wait."""
     event = _signal(world, name, data, event_id)
     store(world, event)
     return (yield from wake_in_parts(world, event))
@@ -145,7 +146,7 @@ def signal_in_parts(world: World, name: str, data: Any, event_id: str) -> Genera
 
 def _signal(world: World, name: str, data: Any, event_id: str) -> Event:
     now = world.clock.now()
-    sent = world.events.get(event_id)  # the same signal, sent again after it looked as if it had failed
+    sent = world.events.get(event_id)  # the same signal, sent again after it seemed to fail
     return sent or Event(event_id, SIGNAL, {"signal": name, "data": data}, now, now)
 
 
@@ -184,7 +185,7 @@ def timer(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int) -> Ev
 
 
 class DirectBus:
-    """A bus inside one process: what is published is received before the publisher goes on.
+    """A bus inside one process: a published event is received before the publisher continues.
 
     Receiving may publish in turn (a run that an event cancels announces its end); a queue keeps the stack flat.
     """
@@ -200,7 +201,7 @@ class DirectBus:
             return
         self._busy = True
         try:
-            while self._queue:  # ends: each event is taken once, and no function is started by its own end
+            while self._queue:  # terminates: each event is taken once, and no function is started by its own end
                 receive(self.world, self._queue.popleft())
         finally:
             self._busy = False
@@ -211,7 +212,7 @@ def awaited_keys(world: World, event: Event) -> Keys:
 
 
 def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:
-    """The awaited paths of this event's name, each with the hash of what the event holds there."""
+    """The awaited paths of this event's name, each with the hash of the event's value there."""
     paths = world.events.paths(event.name)
     if not paths:
         return
@@ -224,7 +225,9 @@ def _keys(world: World, event: Event) -> Iterator[tuple[str, str]]:
 
 
 def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str] | None = None) -> Iterator[Wait]:
-    while page := world.waits.find(name, path, hash_, after, _PAGE):  # ends: each page begins after the one before
+    while page := world.waits.find(
+        name, path, hash_, after, _PAGE
+    ):  # terminates: each page begins after the one before
         yield from page
         after = (page[-1].run_id, page[-1].key)
 

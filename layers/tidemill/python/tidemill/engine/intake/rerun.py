@@ -1,4 +1,4 @@
-"""Run it again: a new run from the same events, from the start or from one of its steps."""
+"""Reruns: a new run for the same events, from the start or from one of the old run's steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rerun(
     events, given = _edited(state, input)
     copied = _before(records, run_id, from_step) if from_step is not None else []
     if from_step is not None and input is None and state.validated is not None:
-        copied.insert(0, state.validated)  # the steps that are copied have seen this data
+        copied.insert(0, state.validated)  # the copied steps have seen this data
     new_id = ids.derived(run_id, "rerun", id) if id else ids.ulid(world.clock.now(), world.entropy.bytes(10))
     start(
         world,
@@ -66,7 +66,7 @@ def _edited(state: RunState, input: bytes | None) -> tuple[tuple[Event, ...], by
 
 
 def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
-    """What the run remembered when it first reached `step`, in the order in which its code was told of it."""
+    """The records from before the run first reached `step`, in the order in which its code saw them."""
     keys = {key for record in records for key in _keys(record)}
     step = step if step in keys else escaped(step)  # as the code wrote it
     for number, record in enumerate(records):
@@ -86,7 +86,7 @@ def _maps(records: Sequence[Record]) -> set[str]:
 
 
 def _keys(record: Record) -> list[str]:
-    """The steps that a record speaks of."""
+    """The steps that a record names."""
     if isinstance(record, Suspended):
         return [step_of(blocked.key) for blocked in record.blocked]
     return [step_of(record.key)] if isinstance(record, StepDone | StepTried | Resolved | Begun) else []

@@ -1,8 +1,8 @@
-"""What a reload or a deploy that changes limits does for the runs that wait: each line is served as declared now.
+"""Serves the lines of limits that a reload or a deploy has changed.
 
-A limit that was raised has free places: they are given to the first in its lines. Of a limit that is gone, or that has
-another key, whoever stands in its lines is looked at, and stands where it is to stand now (`admit`). Turns that were
-given by another throttle are given anew, in their order. All of it may be done twice, and left at any yield.
+A raised limit has free places: they are given to the first in its lines. The runs in lines of a removed limit, or of
+one with a new key, are woken, and join the right lines (`admit`). Turns of another throttle are given again, in their
+order. All of it may be done twice, and stopped at any yield.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PAGE = 200
 
 
 def changed(world: World, before: Sequence[FunctionSpec]) -> Iterator[None]:
-    """Serve the lines of these functions, as they were declared; after each yield others may take their turn."""
+    """Serve the lines of these functions, as they were declared before; the caller may do other work at each yield."""
     seen: set[str] = set()
     for was in before:
         spec = world.registry.function(was.id)
@@ -37,9 +37,9 @@ def changed(world: World, before: Sequence[FunctionSpec]) -> Iterator[None]:
 
 
 def at_start(world: World, families: Sequence[str], planned: Collection[str]) -> Iterator[None]:
-    """As `changed`, where it is not known what was declared before.
+    """Like `changed`, without knowledge of the earlier declarations.
 
-    `families`: those in whose lines runs stand. `planned`: the functions with runs that wait for a planned turn.
+    `families`: those with runs in line. `planned`: the functions with runs that wait for a planned turn.
     """
     specs = world.registry.functions()
     declared = {places.family(spec, limit): limit for spec in specs for limit in places.in_order(spec)}
@@ -64,7 +64,7 @@ def _served(world: World, family: str, declared: dict[str, Any] | None) -> Itera
 def _planned_anew(world: World, spec: FunctionSpec) -> Iterator[None]:
     waiting: list[tuple[int, str]] = []
     cursor: tuple[int, str] | None = None
-    while True:  # ends: each page begins after the one before
+    while True:  # terminates: each page begins after the one before
         page = world.runs.page(RunQuery(function_id=spec.id, status="scheduled", limit=_PAGE, cursor=cursor))
         waiting += [(head.not_before or 0, head.run_id) for head in page if head.admission is not None]
         yield

@@ -1,8 +1,8 @@
-"""The one road by which an event becomes a run: whether it starts the function, joins a window, or creates a run.
+"""Decides what an event becomes for one function: nothing, an event of a collecting run, or a new run.
 
-In Lambda an event reaches each function's queue by a road of its own, and whoever takes it from there runs the code. It
-brings its claim, and the run is created with it, in one write: a run that never suspends needs no other write before
-its first step. A function with flow control is admitted first; nobody claims its runs as they are created.
+In Lambda an event reaches each function's queue separately, and the executor that receives it also executes the code.
+It passes a claim, with which the run is created in one write: a run that never suspends needs no other write before its
+first step. A run with flow control is admitted first, and is never created with a claim.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tidemill.ports import World
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """What an event has come to: the run that it is in (none: it is none of the function's), and whether it began it.
+    """The result for an event: its run (none: the function does not take it), and whether the event created the run.
 
-    `run`: who brought a claim is to open this run. Otherwise whoever is to look at the run has been told.
+    `run`: the run that a caller with a claim has to open. Otherwise a wake was sent.
     """
 
     run_id: str | None = None
@@ -84,9 +84,9 @@ def takes(spec: FunctionSpec, event: Event) -> bool:
 
 
 def _of_a_listener(world: World, announcement: Event) -> bool:
-    """Whether the run whose end this is was started by a trigger that listens for ends.
+    """Whether the announced end is of a run that was started by a trigger for ends.
 
-    Such ends start nothing: two functions that listen for ends would start each other for ever, three ever more. A
+    Such ends start nothing: two functions that listen for ends would start each other forever, three ever more. A
     function that handles a failure has no trigger, and its end is announced as any other.
     """
     began: dict[str, Any] = announcement.data.get("event") or {}

@@ -1,1 +1,1 @@
-"""What a run is: loaded, created, appended to, ended."""
+"""The life of a run: load, create, append, end."""

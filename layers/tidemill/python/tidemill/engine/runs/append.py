@@ -1,7 +1,7 @@
-"""Appending to a run's journal, and what others do to a run while it may be running, whoever else is appending.
+"""Appends records to a run's journal, also for outsiders, while other writers append.
 
-An outsider holds no claim. It reads the journal, decides, and appends at the next number; if somebody took that number
-it folds in what stands there and decides again. So a cancel, a match and a step's result never overwrite each other.
+An outsider holds no claim. It reads the journal, decides, and appends at the next number; if that number is taken, it
+folds in the new records and decides again. So a cancel, a match and a step's result never overwrite each other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tidemill.errors import Unavailable
 from tidemill.model import Head, HeadChange, Wait
 from tidemill.ports import APPENDED, Appended, Lost, World
 
-_TRIES = 100  # to append to a run to which others append at the same time
+_TRIES = 100  # to append while others append to the same run
 
 S = TypeVar("S", bound=Tail)
 Decision = tuple[Sequence[Record], HeadChange | None] | None
@@ -26,7 +26,7 @@ Decision = tuple[Sequence[Record], HeadChange | None] | None
 def append(
     world: World, run_id: str, seq: int, records: Sequence[Record], change: HeadChange | None = None
 ) -> Appended | Lost:
-    """As `RunStore.append`. A write that succeeded and looked failed finds its own records: then it was appended."""
+    """Like `RunStore.append`. A write that seemed to fail may find its own records: then it succeeded."""
     answer = world.runs.append(run_id, seq, records, change)
     if isinstance(answer, Lost) and answer.found[: len(records)] == list(records):
         return APPENDED
@@ -34,12 +34,12 @@ def append(
 
 
 def tell(world: World, run_id: str, decide: Callable[[RunState], Decision]) -> bool:
-    """Append what `decide` says of the run's state. False: it said nothing, or there is no such run (any more)."""
+    """Append the records that `decide` returns for the run's state. False: none, or there is no such run any more."""
     return _tell(world, run_id, opened(world, run_id), decide)
 
 
 def _tell(world: World, run_id: str, run: tuple[Head, S] | None, decide: Callable[[S], Decision]) -> bool:
-    """Bounded: each turn but the first has found a record more, and a busy run may append for ever."""
+    """Bounded: each turn but the first has found a new record, and a busy run may append forever."""
     if run is None:
         return False
     state = run[1]
@@ -56,20 +56,20 @@ def _tell(world: World, run_id: str, run: tuple[Head, S] | None, decide: Callabl
 
 
 def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:
-    """Tell a run what one of its blocked steps waited for, and have it looked at. False: it needs no telling."""
+    """Append the end of a blocked step's wait, and wake the run. False: the run does not need it."""
 
     def decide(state: Tail) -> Decision:
         return ([record], None) if awaits(state, record.key) else None
 
     told = _tell(world, run_id, outlined(world, run_id), decide)
-    world.queue.wake(run_id, function_id)  # even if it was told before: the message then may have been lost
+    world.queue.wake(run_id, function_id)  # even if the record was there before: the message may have been lost
     return told
 
 
 def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept", "over"]:
-    """Tell a run of an event that one of its waits waits for.
+    """Resolve a wait of a run with an event.
 
-    `kept`: the run has had this event, and the wait may get another. `over`: nobody waits here any more.
+    `kept`: the run already has this event, and the wait may get another. `over`: the wait is over.
     """
     over = False
 
@@ -89,13 +89,13 @@ def match(world: World, wait: Wait, record: Resolved) -> Literal["told", "kept",
 
 
 def awaits(state: Tail, key: str) -> bool:
-    """Whether the run may still wait here. A run that is suspended says what it waits for; the rest was given up."""
+    """Whether the run may still have this wait. A suspended run lists its waits; others were given up."""
     if state.terminal is not None or key in state.resolved or key in state.done:
         return False
     return state.suspended is None or key in state.blocked
 
 
 def taken_before(state: Tail, wait: Wait, digest: str) -> list[Taken]:
-    """The events that waits for the same had taken when this one began: waits open at the same time each get theirs."""
+    """The events that equal waits had taken when this one began: waits open at the same time each get an event."""
     several = state.taken.get(digest, ())
     return [taken for taken in several if taken.seq < wait.begun and not beside(taken.key, wait.key)]

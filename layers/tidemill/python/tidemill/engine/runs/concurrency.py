@@ -1,16 +1,17 @@
-"""Places: held before code runs, passed on when it is left, waited for in line.
+"""Places of concurrency limits: a run takes them before its code runs, passes them on afterward, and waits in line for
+them.
 
-*Write, then look.* A run that finds no free place puts itself in line, then looks once more; a run that gives its place
-up gives it to the first in line. Whoever comes second sees the other, so no place stays free while someone waits, and
-while someone does nobody else gets one. A run in line costs nothing: its message has been answered, and it is looked at
-when it has been given a place. Should that message be lost, it is looked at within the hour; and whoever stands in line
-anew, or is found there, gives what he sees to be free to the first.
+*Write, then read.* A run that finds no free place puts itself in line, then checks once more; a run that gives up its
+place gives it to the first in line. The second of the two sees the other, so no place stays free while a run waits, and
+then no other run gets one. A run in line costs nothing: its message is acknowledged, and it is woken when it has been
+given a place. If that message is lost, the run is checked within the hour; and a run that joins the line, or is found
+there, gives free places to the first.
 
-*Nobody's death costs a place.* What a holder was doing comes back by its own message or due time, and the run holds its
-place on under its next claim. Where there is no next claim the lease ends: the claim's end, or, for places that count
-runs, whenever someone finds that the holder's run is over.
+*No crash costs a place.* A holder's work comes back by its own message or due time, and the run keeps its place under
+its next claim. Without a next claim the lease ends: at the claim's end, or, for places that count runs, when another
+run finds that the holder's run is over.
 
-A run that waits for its second place keeps its first; why that cannot lock up is told in `core.flow.places`.
+A run that waits for its second place keeps its first; `core.flow.concurrency` says why that cannot deadlock.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from tidemill.limits import GRANT, RECHECK
 from tidemill.model import Admission, FunctionSpec, Head, Place
 from tidemill.ports import Grant, Hold, Leaver, Waiting, World
 
-_TRIES = 20  # to take a place that is free each time, and gone when it is taken
+_TRIES = 20  # to take a place that others take first each time
 
 
 def hold(world: World, head: Head, admission: Admission, spec: FunctionSpec, hold: Hold) -> Place | None:
-    """Hold all of the run's places. Else the first that is not free."""
+    """Take all of the run's places. Else return the first that is not free."""
     return next((each for each in admission.places if not _take(world, head, _as_declared(spec, each), hold)), None)
 
 
 def hold_or_stand(
     world: World, head: Head, admission: Admission, spec: FunctionSpec, hold: Hold, full: Place | None
 ) -> Place | None:
-    """Hold all of the run's places. Else the place in whose line it stands now.
+    """Take all of the run's places. Else return the place in whose line the run now waits.
 
-    `full`: was not free a moment ago, and those before it were taken.
+    `full`: a place that was not free a moment ago; those before it are taken.
     """
     taken = full is not None
     for number, each in enumerate(admission.places):
@@ -51,7 +52,7 @@ def hold_or_stand(
             continue
         if _stand(world, head, place, admission.rank, hold):
             continue
-        for later in admission.places[number + 1 :]:  # granted before an earlier one was lost
+        for later in admission.places[number + 1 :]:  # given before an earlier place was lost
             _pass_on(world, later, head.run_id, hold.token)
         return place
     return None
@@ -62,17 +63,17 @@ def _as_declared(spec: FunctionSpec, place: Place) -> Place:
 
 
 def pause(world: World, head: Head, upto: int) -> None:
-    """Give up what counts steps, where it is held under a claim with this number or an earlier one."""
+    """Give up the places that count steps, if held under a claim with this number or an earlier one."""
     for place in head.admission.places if head.admission is not None else ():
         if place.counts == "steps":
             _pass_on(world, place, head.run_id, upto)
 
 
 def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
-    """Give up all that an ended run holds or waits for.
+    """Give up all places of an ended run, and its positions in lines.
 
-    A run may be cancelled while its code runs. The code still holds its place, until it is known to be `gone`: then
-    the answer is when to look again.
+    A run may be cancelled while its code runs. The code keeps its place until it is known to be `gone`: then the
+    answer is when to check again.
     """
     admission = head.admission
     if admission is None:
@@ -88,24 +89,24 @@ def leave(world: World, head: Head, state: Tail, gone: bool) -> int | None:
 
 
 def serve(world: World, place: Place) -> None:
-    """Give what is free to the first in line: the limit may have been raised."""
+    """Give the free places to the first in line: the limit may have been raised."""
     _pass_on(world, place, "serve", None)
 
 
 def leave_places(world: World, head: Head, admission: Admission, upto: int | None = None) -> None:
-    """Give up these places, where they are held under a claim up to this number, and the positions in their lines."""
+    """Give up these places, if held under a claim up to this number, and the positions in their lines."""
     for place in admission.places:
         _pass_on(world, place, head.run_id, upto, admission.rank)
 
 
 def step_back(world: World, head: Head, admission: Admission, upto: int) -> None:
-    """Give up the places that were taken for a claim with this number, which is not made."""
+    """Give up the places that were taken for a claim with this number, which was not made."""
     for place in admission.places:
         _pass_on(world, place, head.run_id, upto)
 
 
 def end(world: World, head: Head) -> None:
-    """Give up all that a run holds that is over, or may have been given since."""
+    """Give up all places that an ended run holds, or may have been given since."""
     if head.admission is not None:
         for place in head.admission.places:
             _pass_on(world, place, head.run_id, None, head.admission.rank)
@@ -114,7 +115,7 @@ def end(world: World, head: Head) -> None:
 
 
 def take_singleton(world: World, head: Head, place: Place, token: int) -> str | None:
-    """Hold the one place of a singleton, from birth to end. Else the run that has it.
+    """Take the one place of a singleton, from the run's creation to its end. Else return the run that has it.
 
     Bounded: another run may be faster each time that the place is free.
     """
@@ -134,7 +135,7 @@ def take_singleton(world: World, head: Head, place: Place, token: int) -> str | 
 
 
 def turned_away(world: World, head: Head, skipped: Skipped) -> None:
-    """Free what a skipped run had got before it was turned away."""
+    """Release what a run had taken before it was skipped."""
     if skipped.unique:
         world.flow.forget(skipped.unique, head.run_id)
     if skipped.singleton is not None:
@@ -142,7 +143,7 @@ def turned_away(world: World, head: Head, skipped: Skipped) -> None:
 
 
 def give_back(world: World, head: Head, place: Place) -> None:
-    """Give up a place that was taken for a decision that does not stand."""
+    """Give up a place that was taken for a decision that was lost."""
     _pass_on(world, place, head.run_id, None)
 
 
@@ -157,7 +158,7 @@ def _take(world: World, head: Head, place: Place, hold: Hold) -> bool:
 
 
 def _stand(world: World, head: Head, place: Place, rank: int, hold: Hold) -> bool:
-    """Stand in line; whether that has brought the run its place at once."""
+    """Join the line; return whether the run got its place at once."""
     now = world.clock.now()
     waiting = Waiting(head.run_id, head.function_id, hold.token, rank)
     granted = world.flow.park(place, waiting, Grant(now, now + GRANT, _limit(world, place)))
@@ -170,12 +171,12 @@ def _stand(world: World, head: Head, place: Place, rank: int, hold: Hold) -> boo
 
 
 def _of_run(hold: Hold, now: int) -> Hold:
-    """A place that counts runs is held beyond the claim: whoever finds it later asks whether the run is over."""
+    """Whether the place counts runs: it is kept beyond the claim, and a later reader checks whether the run is over."""
     return replace(hold, until=now + RECHECK)
 
 
 def _bury(world: World, place: Place, now: int) -> bool:
-    """Take places from runs that are over, of those not heard of for an hour; whether there was one."""
+    """Take places from runs that are over, among those unchanged for an hour; return whether there was one."""
     found = False
     for holder in world.flow.holders(place.key):
         if holder.until > now:
@@ -184,13 +185,13 @@ def _bury(world: World, place: Place, now: int) -> bool:
             _free(world, place, holder.run_id, now)
             found = True
         else:
-            none = Place(place.key, 0, place.counts, place.label)  # held on, and not taken anew
+            none = Place(place.key, 0, place.counts, place.label)  # kept, not taken again
             world.flow.take(none, replace(holder, until=now + RECHECK), now, known=True)
     return found
 
 
 def _free(world: World, place: Place, run_id: str, now: int) -> None:
-    """Take the place from a run that is over, and give it to nobody yet: whoever does this goes on to ask for it."""
+    """Take the place from a run that is over, and do not give it to another: the caller asks for it next."""
     world.flow.pass_on(place, Leaver(run_id), Grant(now, now, lambda _: 0))
 
 

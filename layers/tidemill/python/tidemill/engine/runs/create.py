@@ -1,13 +1,13 @@
-"""How a run comes into being: its id, its head, its first record, and what may cancel it.
+"""Creates a run: its id, its head, its first records, and the waits of events that may cancel it.
 
-Whoever starts a run may also be the one to run its code (in Lambda): then the first claim rides in its creation.
+In Lambda the process that starts a run may also execute its code: then the first claim is part of the creation.
 
 A run's id derives from its function and its event, so a doubled message starts nothing twice. What the run relies on
-is written first: the waits of `cancel_on`, then the head. After it, a look back for what came in between.
+is written first: the waits of `cancel_on`, then the head. After that, a lookback finds events that came in between.
 
-An event id that comes again after its memory has passed starts the function anew, under the next id derived. Almost
-every event is new, so the run is created first, and only where it exists does anyone look how old it is. A run with
-`cancel_on` looks first: its waits carry its id, and must not take the place of an older run's.
+An event id that comes again after EVENT_ID_MEMORY starts the function again, under the next derived id. Almost every
+event is new, so the run is created first, and its age is checked only if it exists. A run with `cancel_on` checks
+first: its waits contain its id, and must not replace those of an older run.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from tidemill.ports import World
 class NewRun(msgspec.Struct, frozen=True):
     """A run that is to be created. Without a `run_id` its id derives from its function and its first event.
 
-    `parent`, `input`: the step that invoked it, and with what. `user` overrides who is responsible. `copied`: records
+    `parent`, `input`: the step that invoked it, and with what. `user` overrides the responsible user. `copied`: records
     of an earlier run that it begins with. `since`: events received before this cancel nothing (the receipt of the run's
     own event). `again`: a rerun by hand. `claim`: the run is created claimed, unless it must not begin yet: its event
-    lies in the future, or it gathers events until `begin`, which is the `reason`.
+    lies in the future, or it collects events until `begin`, which is the `reason`.
     """
 
     spec: FunctionSpec
@@ -53,9 +53,9 @@ class NewRun(msgspec.Struct, frozen=True):
 
 
 class CreatedRun(msgspec.Struct, frozen=True):
-    """A run that was to be created: its head, its first records, and whether it was (else it, or its end, exists).
+    """The result of a creation: head, first records, and whether the run was created (else it, or its end, exists).
 
-    `cancelled_by`: an event that came before has cancelled it, and the caller is to do so (`end.cancel_created`).
+    `cancelled_by`: an earlier event cancels the run, and the caller has to do so (`end.cancel_created`).
     """
 
     head: Head
@@ -65,7 +65,7 @@ class CreatedRun(msgspec.Struct, frozen=True):
 
 
 def create_run(world: World, new: NewRun) -> CreatedRun:
-    """Create the run, findable by what may cancel it; nobody is told to look at it yet."""
+    """Create the run, with the waits that may cancel it, without a wake."""
     spec, first, now = new.spec, new.events[0], world.clock.now()
     derived = new.run_id is None
     run_id = new.run_id or ids.derived(spec.id, first.id)
@@ -90,7 +90,7 @@ def create_run(world: World, new: NewRun) -> CreatedRun:
 
 
 def _first_records(new: NewRun, head: Head, now: int) -> list[Record]:
-    """What the run's journal begins with; where the run is claimed or admitted by it, its head says so."""
+    """The first records of the run's journal; if they claim or admit the run, its head says so."""
     spec, claim = new.spec, new.claim
     records: list[Record] = [
         Started(
@@ -129,7 +129,7 @@ def _skip_at_birth(head: Head, records: list[Record], why: str, now: int) -> Non
 
 
 def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, parent: Parent, items: bytes) -> None:
-    """Start one part of a map: a run of its own that replays its parent's code up to the map step."""
+    """Start one chunk of a map: a separate run that replays its parent's code up to the map step."""
     assert parent.chunk is not None
     now = world.clock.now()
     head = Head(
@@ -147,22 +147,22 @@ def start_chunk(world: World, spec: FunctionSpec, birth: Started, whole: Head, p
 
 
 def first_id(world: World, spec: FunctionSpec, event: Event) -> str:
-    """The id of the run that this event starts, or has started within the memory of its id."""
+    """The id of the run that this event starts, or has started within EVENT_ID_MEMORY."""
     return _generation(world, spec.id, event, ids.derived(spec.id, event.id))
 
 
 def _generation(world: World, function_id: str, event: Event, run_id: str) -> str:
-    """The id, from `run_id` on, under which this event starts the function, or has within the memory of its id."""
-    # Ends: each turn is a run that this id began, at least a day after the one before, or one of another event.
+    """The id, from `run_id` on, under which this event starts the function, or has started it within EVENT_ID_MEMORY."""
+    # Terminates: each turn is a run of this id, at least a day after the one before, or one of another event.
     while _anothers(world, event, run_id):
         run_id = ids.derived(function_id, event.id, run_id)
     return run_id
 
 
 def _anothers(world: World, event: Event, run_id: str) -> bool:
-    """Whether there is a run with this id that is not the event's: an older event with the same id has started it.
+    """Whether a run with this id belongs to another event: an older event with the same id has started it.
 
-    Or the event had opened a window, another one came to it first, and then a deploy took the debounce or batch away.
+    Or the event had opened a window, another one joined it first, and then a deploy removed the debounce or batch.
     """
     head = world.runs.head(run_id)
     if head is None:
@@ -225,14 +225,14 @@ def _cancel_waits(spec: FunctionSpec, head: Head, event: Event, since: int) -> l
 
 
 def _clear_after(world: World, run_id: str, waits: Sequence[Wait]) -> None:
-    """The run existed. If it has ended since, the waits that were just put again must not stay behind."""
+    """The run existed. If it has ended since, delete the waits that were just stored again."""
     head = world.runs.head(run_id) if waits else None
     if head is not None and (head.due is None or load(world, head).terminal is not None):
         world.waits.drop(run_id)
 
 
 def restore_waits(world: World, spec: FunctionSpec, run: CreatedRun) -> CreatedRun:
-    """What cancels a run goes by its first event; who was to create the run, and lost, has put its own event there."""
+    """Restore the `cancel_on` waits for the run's first event, since a creator that lost has stored its own event."""
     run_id = run.head.run_id
     head, birth = (world.runs.head(run_id), world.runs.birth(run_id)) if spec.cancel_on else (None, None)
     if head is None or birth is None or not birth.events:

@@ -1,8 +1,8 @@
-"""A run's end: how it is cancelled, and what follows from any end, in the order that makes a crash in between harmless.
+"""Ends runs: cancels them, and performs the effects of every end in an order that makes a crash in between harmless.
 
-The terminal record is in the journal before anything here happens. Then: waits and timers deleted, the parts of a map
-that it waited for cancelled, its parent told, the end announced, and at last the head closed. Until the head is
-closed the run has a due time, so whoever finds it does all of this again; each effect is harmless to do twice.
+The terminal record is in the journal before anything here happens. Then waits and timers are deleted, unfinished chunks
+of maps cancelled, the parent resolved, the end announced, and at last the head closed. Until the head is closed the run
+has a due time, so after a crash the next check repeats all of this; each effect is harmless to do twice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ TERMINAL = (Ended, Cancelled, Skipped)
 
 
 def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bool = False) -> bool:
-    """Cancel a run, whatever it is doing. False: it had ended already, or there is no such run.
+    """Cancel a run in any state. False: it had ended already, or there is no such run.
 
-    `own`: only where this event is its first: two events may have tried to begin one window, each with waits of its
-    own. `unbegun`: only where nobody has claimed it.
+    `own`: only if this event is its first: two events may have tried to begin one window, each with its own waits.
+    `unbegun`: only if it was never claimed.
     """
     now = world.clock.now()
 
@@ -73,7 +73,7 @@ def cancel_created(world: World, run: CreatedRun) -> None:
 
 
 def finish(world: World, run_id: str, gone: bool = False) -> None:
-    """Perform the effects of a run's end and close its head. `gone`: no executor is at work on it any more."""
+    """Perform the effects of a run's end and close its head. `gone`: no executor works on it any more."""
     found = opened(world, run_id)
     if found is None:
         return
@@ -98,12 +98,12 @@ def finish(world: World, run_id: str, gone: bool = False) -> None:
 
 
 def _timer(head: Head, state: RunState) -> int:
-    """The latest time for which the run may have had a timer of its own, as far as anybody can tell."""
+    """The latest time for which the run may have a timer, as far as the journal shows."""
     return max(state.timer, head.not_before or 0, head.finish_by or 0)
 
 
 def quiet(world: World, head: Head, ended: Ended) -> bool:
-    """Whether a run's end concerns nobody but itself and those who wait for its places."""
+    """Whether a run's end concerns only itself and the runs that wait for its places."""
     if head.needs_cleanup or head.parent is not None:
         return False
     if any(_listened(world, name) for name in _announcements(ended)):
@@ -115,7 +115,7 @@ def quiet(world: World, head: Head, ended: Ended) -> bool:
 
 
 def closing(terminal: Ended | Cancelled | Skipped, number: int) -> HeadChange:
-    """What the head of an ended run says."""
+    """The head of an ended run."""
     return HeadChange(
         status=status_of(terminal),
         due=None,
@@ -132,14 +132,15 @@ def status_of(terminal: Ended | Cancelled | Skipped) -> RunStatus:
 
 
 def failure_of(terminal: Ended | Cancelled | Skipped) -> Failure | None:
-    """The failure that a parent sees where this run did not complete."""
+    """The failure that a parent sees if this run did not complete."""
     if isinstance(terminal, Ended):
         return terminal.failure
     return Failure(type="StepError", message=f"the invoked run was {status_of(terminal)}: {terminal.reason}")
 
 
 def _cancel_chunks(world: World, head: Head, state: RunState) -> None:
-    """The parts of maps that the run has begun and not gathered. One that is not there yet finds the end by itself."""
+    """Cancel the chunks of maps that the run has begun and not collected. A chunk that does not exist yet finds the
+    end."""
     cancel_parts(world, head.run_id, {key: parts for key, parts in state.begun.items() if key not in state.resolved})
 
 
@@ -160,7 +161,7 @@ def _tell_parent(world: World, head: Head, terminal: Ended | Cancelled | Skipped
     else:
         value = terminal.value if isinstance(terminal, Ended) else None
         failure = failure_of(terminal)
-        if failure is not None:  # the parent's step failed; whichever of the child's it was is not the parent's
+        if failure is not None:  # the parent's step failed; the id of the child's step means nothing to the parent
             failure = msgspec.structs.replace(failure, step_id=parent.key)
         record = Resolved(parent.key, terminal.at, value=value, failure=failure)
     outside.resolve(world, parent.run_id, parent.function_id, record)
@@ -190,7 +191,7 @@ def _announce(world: World, head: Head, state: RunState) -> None:
 
 
 def _start_handler(world: World, spec: FunctionSpec, event: Event) -> None:
-    """Create the run that handles a failure; flow control decides on it when somebody looks at it (`intake/admit`)."""
+    """Create the run that handles a failure; flow control decides about it when it is first checked (`intake/admit`)."""
     world.events.put(event, ())
     run = create_run(world, NewRun(spec, (event,)))
     cancel_created(world, run)

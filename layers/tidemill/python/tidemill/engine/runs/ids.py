@@ -1,4 +1,4 @@
-"""The ids of runs that another run begins: each derives from its parent's id, so that beginning it twice is once."""
+"""The ids of runs that another run starts, derived from the parent's id, so that starting one twice is harmless."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tidemill import ids
 
 
 def chunk_id(run_id: str, key: str, number: int) -> str:
-    """The id of a part of a map."""
+    """The id of a chunk of a map."""
     return ids.derived(run_id, key, "chunk", str(number))
 
 

@@ -1,4 +1,4 @@
-"""A run's state from the stores: its snapshot, where its head names one, and the records after it."""
+"""Loads a run's state from the stores: its snapshot, if its head names one, and the records after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidemill.ports import World
 
 
 def current(world: World, run_id: str) -> tuple[Head, RunState] | None:
-    """Any run, of one moment: its head and its folded state."""
+    """Any run: its head and its folded state, both from one moment."""
     found = world.runs.open(run_id)
     return None if found is None else (found[0], _folded(world, *found))
 
@@ -26,8 +26,8 @@ def opened(world: World, run_id: str) -> tuple[Head, RunState] | None:
 
 
 def outlined(world: World, run_id: str) -> tuple[Head, Tail] | None:
-    """As `opened`, for who tells a blocked step what it waits for: the steps that a snapshot says are done are left
-    out, as a long run has many.
+    """Like `opened`, for resolving a blocked step: without the steps that a snapshot lists as done, of which a long run
+    has many.
     """
     found = world.runs.open(run_id)
     if found is None or found[0].due is None:
@@ -55,7 +55,7 @@ def _folded(world: World, head: Head, records: list[Record]) -> RunState:
 
 
 def own_event(world: World, run_id: str) -> Event | None:
-    """The event that a run was started by: of several, the first that its code is given."""
+    """The event that started a run: of several, the first that its code receives."""
     head = world.runs.head(run_id)
     if head is not None and head.gathers:
         return load(world, head).events[0]
@@ -64,12 +64,12 @@ def own_event(world: World, run_id: str) -> Event | None:
 
 
 def first(head: Head) -> int:
-    """The number of the first record that the head's snapshot does not hold."""
+    """The number of the first record after the head's snapshot."""
     return head.snapshot + 1 if head.snapshot is not None else 0
 
 
 def restored(head: Head, base: int, snapshot_of: Callable[[str, int], bytes | None]) -> RunState | None:
-    """The state that records from number `base` on are to be added to. None: the snapshot is gone, read them all."""
+    """The state before the records from number `base` on. None: the snapshot is gone, read all records."""
     if base == 0:
         return RunState()
     data = snapshot_of(head.run_id, base - 1)
@@ -78,12 +78,12 @@ def restored(head: Head, base: int, snapshot_of: Callable[[str, int], bytes | No
 
 
 def tail(base: int, records: list[Record]) -> Tail:
-    """The state as far as the records from `base` on tell: enough to see what the run needs."""
+    """The state that the records from `base` on give: enough to decide the next action."""
     state = RunState() if base == 0 else Tail(seq=base - 1)
     state.add(records)
     return state
 
 
 def whole(world: World, head: Head, known: Tail) -> RunState:
-    """The state of which `known` may be only the tail."""
+    """The whole state, if `known` is only the tail."""
     return known if isinstance(known, RunState) else load(world, head)

@@ -1,13 +1,13 @@
-"""Write, then look: how a wait and its event never miss each other.
+"""Matches waits and events so that they never miss each other: each side writes first, then reads.
 
-Each side writes its own first and then reads the other, so whichever comes second sees the other:
+Each side first writes its own item and then reads the other's, so the second of the two sees the first:
 
     wait:   add its path to the awaited paths of the name; put the wait; read the events stored under path and value
     event:  store the event; read the awaited paths; store it under each; read the waits
 
-An event stored before its path was first awaited is under no key; a delayed one is filed when the path is new. For that
-time, and for an allowance of skewed clocks, the events of the name are read once, within a bound. A look back beyond
-the bound is an error, never a miss. Times are the platform's receipt times; a delayed event's is its `ts` (see
+An event stored before its path was first awaited has no key; a delayed event gets one when the path is new. For that
+time, and an allowance for skewed clocks, the events of the name are read once, within a bound. A lookback beyond the
+bound is an error, never a miss. Times are the platform's receipt times; a delayed event's is its `ts` (see
 `delayed`).
 """
 
@@ -28,7 +28,7 @@ from tidemill.ports import World
 
 
 def register(world: World, waits: Sequence[Wait]) -> None:
-    """Make these waits findable by the events that they wait for."""
+    """Store these waits, so that events find them."""
     now = world.clock.now()
     for wait in waits:
         path = wait.condition.path or ""
@@ -38,9 +38,9 @@ def register(world: World, waits: Sequence[Wait]) -> None:
 
 
 def _file_delayed(world: World, name: str, path: str, now: int) -> None:
-    """The path is new: file what was received before, and takes effect later, under it.
+    """The path is new: store earlier events that take effect later under it.
 
-    An event files itself when it takes effect, but a message is sometimes late, and a timeout does not wait for it.
+    An event gets its keys when it takes effect, but a message may be late, and a timeout does not wait for it.
     """
     for event in world.events.by_name(name, now, now + DELAY + SKEW, LOOKBACK_EVENTS):
         value = match.lookup(path, event_fields(event))
@@ -53,7 +53,7 @@ def oldest(
 ) -> tuple[Wait, Event] | None:
     """The oldest event already received that satisfies one of the waits and is not `taken`.
 
-    `last`: at their timeout. Each event is read once more then, however many there are: they came while it waited.
+    `last`: at their timeout. Then all events are read once more, however many came during the wait.
     """
     best: tuple[Wait, Event] | None = None
     for wait in waits:
@@ -71,9 +71,9 @@ def oldest(
 def accepts(
     world: World, wait: Wait, event: Event, taken: set[tuple[str, str]], own: dict[str, Any] | None = None
 ) -> bool:
-    """Whether this event is one that the wait waits for, and has taken effect.
+    """Whether this event satisfies the wait, and has taken effect.
 
-    `own`: the event of the run that waits, where it has been read for another event already.
+    `own`: the waiting run's own event, if it has been read already.
     """
     at = event.effective_at
     if event.id == wait.own or at <= wait.after or (wait.until is not None and at > wait.until):
@@ -87,24 +87,24 @@ def accepts(
 
 
 def ahead(world: World, event: Event) -> bool:
-    """Whether the event has not taken effect yet: its `ts` lay ahead when it was received, and does so still."""
+    """Whether the event has not taken effect yet: its `ts` was in the future at receipt, and still is."""
     return event.ts > event.received_at and event.ts > world.clock.now()
 
 
 def resolved(wait: Wait, event: Event, now: int) -> Resolved:
-    """What the run is told: this event is the one that the wait has waited for."""
+    """The record of the match: this event resolves the wait."""
     return Resolved(wait.key, now, event=event, label=wait.label, wait=digest(wait), after=wait.after)
 
 
 def digest(wait: Wait) -> str:
-    """What makes two waits of a run the same question: the event's name and the condition."""
+    """The digest of a wait, equal for waits with the same event name and condition."""
     condition = wait.condition
     asked = (wait.name, condition.path or "", condition.hash, condition.when or "")
     return ids.derived(*asked, wait.key) if wait.shares else ids.derived(*asked)
 
 
 def _own_event(world: World, wait: Wait) -> dict[str, Any]:
-    """The event of the run that waits, where its condition still needs it."""
+    """The waiting run's own event, if the condition still needs it."""
     when = wait.condition.when
     if when is None or "event" not in when:
         return {}
@@ -116,7 +116,7 @@ def _candidates(world: World, wait: Wait, last: bool) -> Iterator[Event]:
     """Events of the awaited name that took effect after `wait.after`, oldest first."""
     path, hash_ = wait.condition.path or "", wait.condition.hash
     now = world.clock.now()
-    upto = now + SKEW  # the clock of whoever received an event may be ahead
+    upto = now + SKEW  # the clock of the process that received an event may be ahead
     before = min(world.events.add_path(wait.name, path, now) + SKEW, upto)
     keyed = _Pages(lambda after, limit: world.events.by_key(wait.name, path, hash_, after, upto, limit), wait, last)
     early = _Pages(lambda after, limit: world.events.by_name(wait.name, after, before, limit), wait, last)
@@ -128,7 +128,7 @@ def _candidates(world: World, wait: Wait, last: bool) -> Iterator[Event]:
 
 
 class _Pages:
-    """What a store finds, oldest first: one page, or as many as there are."""
+    """The events that a store finds, oldest first: one page, or all pages."""
 
     def __init__(self, find: Callable[[int, int], list[Event]], wait: Wait, many: bool) -> None:
         self._find = find
@@ -138,7 +138,7 @@ class _Pages:
     def read(self) -> Iterator[Event]:
         after = self._wait.after
         while len(page := self._find(after, LOOKBACK_EVENTS + 1)) > LOOKBACK_EVENTS:
-            if not self._many or page[-1].effective_at - 1 == after:  # they came in one and the same millisecond
+            if not self._many or page[-1].effective_at - 1 == after:  # all of them came in the same millisecond
                 raise NonRetriableError(
                     f"step {self._wait.key!r} would have to look back through more than {LOOKBACK_EVENTS:,} events "
                     f"named {self._wait.name!r}; give it a `match`, or lookback=False"

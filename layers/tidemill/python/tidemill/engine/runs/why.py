@@ -1,4 +1,4 @@
-"""Why is it not running: what the stores say, read for `core.why`."""
+"""Explains why a run is not running: reads the stores for `core.why`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Explained(NamedTuple):
 
 
 def explain(world: World, run_id: str) -> Explained | None:
-    """Why the run's code does not run now; None: there is no such run."""
+    """Why the run's code is not executing now; None: there is no such run."""
     found = current(world, run_id)
     if found is None:
         return None
@@ -35,14 +35,15 @@ def explain(world: World, run_id: str) -> Explained | None:
 
 
 def _line(world: World, head: Head, spec: FunctionSpec | None, now: int) -> Line | None:
-    """The first place that the run lacks and that is not free for it."""
+    """The first place that the run lacks and cannot take."""
     rank = head.admission.rank if head.admission is not None else 0
     for each in head.admission.places if head.admission is not None else ():
         place = Place(each.key, places.limit_now(spec, each), each.counts, each.label)
         holders = tuple(
             holder.run_id
             for holder in world.flow.holders(place.key)
-            if place.counts == "runs" or holder.until > now  # else its executor is dead, and its place as good as free
+            if place.counts == "runs"
+            or holder.until > now  # otherwise its executor is dead, and its place will be free
         )
         if head.run_id in holders:
             continue
