@@ -152,7 +152,7 @@ def first_id(world: World, spec: FunctionSpec, event: Event) -> str:
 
 
 def _generation(world: World, function_id: str, event: Event, run_id: str) -> str:
-    """The id, from `run_id` on, under which this event starts the function, or has started it within EVENT_ID_MEMORY."""
+    """The id, from `run_id` on, under which this event starts the function, or did within EVENT_ID_MEMORY."""
     # Terminates: each turn is a run of this id, at least a day after the one before, or one of another event.
     while _anothers(world, event, run_id):
         run_id = ids.derived(function_id, event.id, run_id)

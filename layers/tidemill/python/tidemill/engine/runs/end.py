@@ -191,7 +191,7 @@ def _announce(world: World, head: Head, state: RunState) -> None:
 
 
 def _start_handler(world: World, spec: FunctionSpec, event: Event) -> None:
-    """Create the run that handles a failure; flow control decides about it when it is first checked (`intake/admit`)."""
+    """Create the run that handles a failure; flow control decides about it at its first check (`intake/admit`)."""
     world.events.put(event, ())
     run = create_run(world, NewRun(spec, (event,)))
     cancel_created(world, run)
