@@ -31,7 +31,7 @@ def spawn(name: str, command: Sequence[str | Path], room: Path, env: Mapping[str
 
 
 def family(room: Path, roots: Iterable[int]) -> set[int]:
-    """The roots, whoever else was started for this room (orphans), and all their descendants."""
+    """The roots, others that were started for this room (orphans), and all their descendants."""
     children: dict[int, list[int]] = {}
     ours = list(roots)
     mark = f"BENCH_ROOM={room}".encode()

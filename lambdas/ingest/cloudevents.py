@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over HTTP: structured, batched and binary, turned into events of ours.
+"""CloudEvents 1.0 over HTTP: structured, batched and binary, turned into Tidemill events.
 
 `type` is the name and `data` the data. `time` is the `ts`. The version is the extension `v`, else the last segment of
 `dataschema`. The id is derived from `source` and `id`, which only together are unique. Every attribute that has no
@@ -24,7 +24,7 @@ _ANY = "application/cloudevents"
 _PREFIX = "ce-"
 _REQUIRED = ("id", "source", "specversion", "type")
 _TEXTS = (*_REQUIRED, "datacontenttype", "dataschema", "subject", "time", "v")
-_ELSEWHERE = ("type", "time", "v", "data", "data_base64")  # what an event of ours has a place for
+_ELSEWHERE = ("type", "time", "v", "data", "data_base64")  # attributes that have a field in a Tidemill event
 _NAME = re.compile(r"[a-z0-9]+", re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

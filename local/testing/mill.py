@@ -266,7 +266,7 @@ class Mill:
         return runs[0]
 
     def event(self, event_id: str) -> EventView | None:
-        """An event that was received, whoever sent it."""
+        """An event that was received, from any sender."""
         event = self._machine.world.events.get(event_id)
         return view(event) if event is not None else None
 

@@ -3,7 +3,7 @@
 A run *is* its journal. A record is appended at the next number on the condition that this number is free;
 that append is the only lock. The writers of each type:
 
-    Started      whoever matched the event      number 0: the events, and the fields that never change
+    Started      the creator of the run         number 0: the events, and the fields that never change
     Claimed      an executor                    "this run's code runs here, until then"
     StepDone     the claim's executor           a step ended for good: its value, or its final error
     StepTried    the claim's executor           an attempt of a step failed; when the next one is due
@@ -13,11 +13,11 @@ that append is the only lock. The writers of each type:
     Resolved     an outsider, or the executor   the end of a blocked step's wait (or its timeout)
     Ended        the claim's executor           terminal: completed or failed
     Cancelled    an outsider                    terminal
-    Skipped      whoever admits the run         terminal: never begun
-    Admitted     whoever admits the run         the decision of flow control about the run, once
-    Gathered     whoever matched the event      one more event of a debounced or batched run
-    Begun        the claim's executor           the parts of a map are started from here on
-    WindowSet    whoever looks at the window    a debounced or batched run gathers from now on, or takes no more
+    Skipped      the admission                  terminal: never begun
+    Admitted     the admission                  the decision of flow control about the run, once
+    Gathered     the intake of an event         one more event of a debounced or batched run
+    Begun        the claim's executor           the chunks of a map are started from here on
+    WindowSet    the intake of an event         a debounced or batched run collects from now on, or takes no more
     Validated    the claim's executor           the events' data as the model first validated it
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;

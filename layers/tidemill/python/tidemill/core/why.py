@@ -1,6 +1,6 @@
 """Why a run's code does not run at this moment: one reason for every state that a run can be in.
 
-The order is that of `next_action`, so the reason is what whoever looks at the run would find: it has ended; its code
+The order is that of `next_action`, so the reason is what a check of the run would find: it has ended; its code
 runs; its time has not come; its function is gone; it waits for something; it could go on, and its function is paused,
 or its limits are full, or its turn has not come.
 """

@@ -1,4 +1,4 @@
-"""The keeper: what an executor of a run's code asks of whoever holds the stores."""
+"""The keeper port: writes the journal for an executor of a run's code, which may be in another process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Refuses requests to private addresses, which only the caller can reach (protection against SSRF).
 
-A definition's URL is data, and whoever can change it could otherwise have AWS ask its own metadata service for
+A definition's URL is data, and its author could otherwise have AWS ask its own metadata service for
 credentials, or a database beside it. So a host name is resolved once, each of its addresses is checked, and the
 connection uses a checked address: a name that answers differently the second time gains nothing.
 

@@ -37,7 +37,7 @@ def read(body: str) -> Message:
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeError) as error:
-        if '"aws.ecs"' in body:  # its detail is no event of ours
+        if '"aws.ecs"' in body:  # its detail is not a Tidemill event
             return _elsewhere(body)
         raise NotAMessage(f"the message is none of Tidemill's: {error}") from None
     if found.detail is not None:

@@ -21,7 +21,7 @@ def decided_at_birth(spec: FunctionSpec) -> bool:
 
 
 def known_at_birth(spec: FunctionSpec, event: Event, head: Head) -> Admission | None:
-    """The decision on a run that begins at once, where it needs nothing but places: it is written with the birth."""
+    """The decision on a run that begins at once, where it needs nothing but places: it is written with the creation."""
     if "concurrency" not in spec.flow or head.not_before is not None or any(each in spec.flow for each in _ELSE):
         return None
     return Admission(places.rank(spec, event, head.created_at), places.places(spec, event))
@@ -48,7 +48,7 @@ def rate_key(spec: FunctionSpec, event: Event | None) -> keys.Key:
 
 
 def singleton_place(spec: FunctionSpec, event: Event | None) -> Place | None:
-    """The one place that the run holds from birth to end."""
+    """The one place that the run holds from its creation to its end."""
     declared = spec.flow.get("singleton")
     if declared is None:
         return None

@@ -1,4 +1,4 @@
-"""How a run begins where the executor itself takes the event: created and claimed in one write.
+"""Begins a run in an executor that receives the event itself: created and claimed in one write.
 
 What else an event does (it is kept, it wakes who waits) happens elsewhere, at the same time: see `receive.store` and
 `receive.wake`.

@@ -1,4 +1,4 @@
-"""The driver, as `ctx.step` calls it: a step in a thread of the user's own fails the run, not that thread alone."""
+"""Wraps a driver for `ctx.step`: a step called in the user's own thread fails the run, not only that thread."""
 
 from __future__ import annotations
 

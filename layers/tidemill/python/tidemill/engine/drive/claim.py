@@ -1,6 +1,6 @@
-"""The door to a run: look at it, and claim it if its code can go on.
+"""Claims a run if its code can continue, and otherwise performs its next action.
 
-No user code runs before its executor has appended a claim. Whoever gets the number of the claim runs the code; all
+No user code runs before its executor has appended a claim. The executor that gets the claim's number runs the code; all
 others, and the executor that is presumed dead, lose their next append and stop.
 """
 
@@ -24,7 +24,7 @@ from tidemill.model import Failure, FunctionSpec, Head, HeadChange
 from tidemill.ports import Lost, World
 
 _NOTHING: list[Record] = []
-_TRIES = 100  # to claim a run to which others append at the same time
+_TRIES = 100  # to claim a run while others append to it
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
-    """Claim the run for the executor `by` until then, if its code can go on now; else do what it needs, and None.
+    """Claim the run for the executor `by` until then, if its code can continue now; else perform its action, and None.
 
     Bounded: each turn but the first has found a record more, and many may append to a run at the same time.
     """
@@ -102,7 +102,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
 
 
 def attend(world: World, run_id: str) -> bool:
-    """Do what a run needs that takes no executor. False: its code can go on, so it is for `open_run`."""
+    """Perform a run's action that needs no executor. False: its code can continue, so call `open_run`."""
     whole = world.runs.open(run_id)
     if whole is None or whole[0].due is None:
         return False

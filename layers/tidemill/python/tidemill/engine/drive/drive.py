@@ -1,7 +1,7 @@
-"""Drive a run: run its code from the top over what the journal remembers, until it is blocked, ended or left.
+"""Drives a run: executes its code from the top, replays the journal, and continues until it is blocked, ended or left.
 
-Code runs again whenever its run goes on. A step that the journal knows answers at once; the first that it does not know
-runs, is appended, and the code goes straight on to the next. What comes out in the end is a record: `Suspended` with
+Code runs again whenever its run continues. A step that the journal knows returns at once; the first unknown step is
+executed and appended, and the code continues to the next. The result is a record: `Suspended` with
 what every blocked step waits for, `HandedOver`, `AttemptFailed` or `Ended`. If an outsider wrote in between (an event
 that the run was about to wait for), the record loses its number, and the code simply runs again.
 """

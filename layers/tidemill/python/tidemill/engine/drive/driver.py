@@ -1,8 +1,8 @@
-"""`ctx.step` for a `def` function: plans carried out by blocking, branches in threads.
+"""The driver of `ctx.step` for a `def` function: performs steps' plans by blocking, with branches in threads.
 
-A branch that is blocked waits in its thread as long as another one is at work: its sleep may end, or what it waits for
-may come, before the others are done. When all are blocked the run is left, and costs nothing until it goes on. With
-`threads=False` branches run one after the other, for a world in which time stands still while code runs.
+A blocked branch waits in its thread while another one executes: its sleep may end, or its wait be resolved, before the
+others are done. When all are blocked the run suspends, and costs nothing until it continues. With `threads=False`
+branches run one after the other, for a world in which time does not pass while code runs.
 """
 
 from __future__ import annotations

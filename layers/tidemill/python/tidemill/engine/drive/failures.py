@@ -1,4 +1,4 @@
-"""What a run remembers of an error: its type, its message, its stack, and whether and when to try again.
+"""Turns an error into the failure that the journal stores: type, message, stack, and whether and when to retry.
 
 A group of errors, as a TaskGroup raises it, is judged by the errors in it, however deep: one that stops stops all, and
 of several times to try again the latest counts. A group of one error is that error.

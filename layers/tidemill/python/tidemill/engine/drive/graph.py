@@ -1,8 +1,8 @@
-"""The code of a function that is a graph: an async function like any other, written once for all definitions.
+"""Executes the graph of a definition: one async function, written once for all definitions.
 
 Each edge that waits, and each step, is a task; when one has ended, `core.graph` says what can begin. Everything that
 is remembered is remembered by `ctx.step`: steps under their ids, what an edge waits for under `source -> step`. Ends
-are worked off one by one in the order of the journal, in a replay as at first (see `driver_async`): so a condition that
+are processed one by one in the order of the journal, in a replay as at first (see `driver_async`): so a condition that
 reads outputs is asked when the same steps have ended, and gives the same answer.
 
 A step that fails for good ends the whole: nothing more begins, edges are given up, and the steps that run are let end.

@@ -1,4 +1,4 @@
-"""What an executor that has a process to itself adds to a run: notes of steps at work, and errors kept in bounds."""
+"""Additions for an executor with its own process: notes of executing steps, and errors that must not escape."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _none(_: BaseException) -> bool:
 @dataclass(frozen=True, slots=True)
 class Host:
     """`notes`: where steps at work are noted. `crash`: of what the run's last executor died, where that is known.
-    `passes`: which errors are for whoever drives the run, not the run's own. `passing`: those that steps have raised.
+    `passes`: which errors are for the caller of `drive`, not the run's own. `passing`: those that steps have raised.
     `deadlocks`: whether async code that nothing can wake any more fails its run. `beside_store`: whether the store is
     on this machine, so that asking it costs nothing. `judge`: is told where code passes by what its run remembers.
     `version`: of the code that runs here. `say`: keeps what code logs.
@@ -64,8 +64,8 @@ class Host:
     def noted(self, note: Callable[[Notes], int | None], fn: Callable[..., Any]) -> Callable[..., Any]:
         """`fn`, noted from its first line to its last, even where its run has given it up meanwhile.
 
-        What it raises that is no `Exception` becomes a failure of the step, by its own name; what is for whoever drives
-        the run is kept for `pass_on`.
+        What it raises that is no `Exception` becomes a failure of the step, by its own name; an error for the caller of
+        `drive` is stored for `pass_on`.
         """
 
         def begin() -> int | None:
@@ -101,7 +101,7 @@ class Host:
             self._end(number)
 
     def pass_on(self, error: BaseException | None) -> None:
-        """Raise what is for whoever drives the run, whatever became of it in the user's code."""
+        """Raise the stored error for the caller of `drive`, even if the user's code caught it."""
         if self.passing:
             raise self.passing.pop(0)
         if error is not None and self.passes(error):

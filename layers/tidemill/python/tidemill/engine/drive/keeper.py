@@ -1,4 +1,4 @@
-"""The keeper of journals where the stores are: what an executor asks for, done on the ports."""
+"""The `Keeper` in the process of the stores: carries out an executor's requests on the ports."""
 
 from __future__ import annotations
 

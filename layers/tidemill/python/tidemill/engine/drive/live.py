@@ -1,4 +1,4 @@
-"""A run while its code runs: the folded journal, the appends of all its branches, and the ways to leave.
+"""A run during its execution: the folded journal, the appends of all its branches, and the ways to leave its code.
 
 Branches that append at the same moment share one write (group commit): the first becomes the leader and writes what
 has gathered, the others wait for it. They never share a sequence number.
@@ -146,7 +146,7 @@ class LiveRun:
     def hear_news(self) -> None:
         """Fold in what outsiders have told the run. Raises Left if it is not ours any more."""
         if not self._take():
-            return  # whoever writes meets it
+            return  # the writing branch will read it
         try:
             found = self.ask(self.keeper.journal, self.head.run_id, self.state.seq)
             if found:

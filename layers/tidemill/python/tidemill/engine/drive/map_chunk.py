@@ -1,4 +1,4 @@
-"""A part of a map: a run of its own, with its own journal, for some of the items.
+"""Executes a chunk of a map: a separate run, with its own journal, for some of the items.
 
 The function that `map` was given may be a closure over anything that came before it in the code. So a chunk replays its
 parent's code over its parent's journal, up to the map step, takes the function from there, and then runs it as a

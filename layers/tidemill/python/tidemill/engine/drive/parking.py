@@ -1,7 +1,7 @@
-"""A blocked run may leave its code standing in memory, so that a wake-up need not run it again from the top.
+"""Parking: keeps the code of a blocked run in memory, so that a wake need not replay it from the top.
 
-Replay makes going on after a crash the same as going on after a sleep, and costs a few microseconds a step. After ten
-thousand steps that is what a wake-up consists of. So a process may *park* the code of a long run: suspend it as always
+Replay makes continuing after a crash the same as after a sleep, and costs a few microseconds a step. After ten thousand
+steps it is most of the cost of a wake. So a process may *park* the code of a long run: suspend it as always
 (the record is appended, the claim is over, anyone may go on with it) and leave the thread where it stands. If the
 run is then claimed for the same process, and its journal has not passed through other hands in between, the code goes
 on in that thread with the records that came. If not, the parked code is left as if it had been left at once.

@@ -1,4 +1,4 @@
-"""Steps that the journal remembers, and that a replay passes by without reaching them: the code is not deterministic.
+"""Detects nondeterministic code: steps in the journal that a replay passes by without reaching them.
 
 A replay has passed a step by where its code begins work that the journal does not know, or comes to its end, and has
 yet to reach the step. A branch of a sync function is asked for the steps of its own scope: the others may be on their

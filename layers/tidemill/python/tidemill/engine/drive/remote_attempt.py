@@ -1,4 +1,4 @@
-"""An attempt of a step that was handed over: waited for from inside, and ended from outside (see `core.handed`)."""
+"""Remote attempts of steps: the run waits for one, and an outsider ends it (see `core.handed`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tidemill.task import Handed
 
 
 def outcome(live: LiveRun, key: str, attempt: int, since: int, until: int) -> Generator[Blocked, None, Any]:
-    """Wait for the end of this attempt; its value. Raises TaskFailed, also where nothing was heard of it in time."""
+    """Wait for the end of this attempt, and return its value. Raises TaskFailed, also if no end came in time."""
     own = handed.attempt_key(key, attempt)
     blocked = live.elsewhere[own] = Blocked(own, "run", since, until)
     while (resolved := live.state.resolved.get(own)) is None:
@@ -40,9 +40,9 @@ def taken_up(live: LiveRun, key: str, attempt: int) -> tuple[Handed, int] | None
 
 
 def ended(world: World, run_id: str, key: str, attempt: int, end: bytes | Failure) -> bool:
-    """Tell a run how this attempt of a step ended: with a value (encoded), or a failure. Harmless to do twice.
+    """Append the end of this attempt of a step: an encoded value, or a failure. Harmless to do twice.
 
-    False: the run has no use for it. Whoever tells it sees to it that the run is looked at.
+    False: the run does not need it. The caller wakes the run.
     """
     own = handed.attempt_key(key, attempt)
     now = world.clock.now()

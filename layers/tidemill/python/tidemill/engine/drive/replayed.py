@@ -1,4 +1,4 @@
-"""The keys of steps, and what the journal remembers of them.
+"""Replay: the keys of steps, and their outcomes in the journal.
 
 The code between steps runs again whenever a run goes on. Each step that it reaches gets its key in the order in which
 its branch reaches it: the id, then `id:1`, `id:2`, … Branches of `parallel` have scopes of their own (`p0/2/a`), so

@@ -1,4 +1,4 @@
-"""What each kind of step does, written once for sync and async code.
+"""The plans of all kinds of steps, written once for sync and async code.
 
 A plan is a generator: it reads and appends to the journal, and yields where it needs its driver to do something that
 sync and async code do differently: `Call` a function, or be `Blocked` until the step can go on. The replay of a
@@ -268,7 +268,7 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
 
 
 def _user(live: LiveRun) -> dict[str, Any] | None:
-    """Who is responsible for what the run starts: whoever was for its event, in a batch its first."""
+    """The user responsible for runs that this run starts: that of its event, in a batch of the first."""
     return live.state.events[0].user
 
 

@@ -1,4 +1,4 @@
-"""The record by which an executor leaves a run that has not ended: suspended, or handed over."""
+"""Leaves a run that has not ended: appends the record, suspended or handed over."""
 
 from __future__ import annotations
 

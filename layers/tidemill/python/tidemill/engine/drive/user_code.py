@@ -1,4 +1,4 @@
-"""A function's code, run once: its context is made, and it goes from the top as far as it goes."""
+"""Executes a function's code once: makes its context, and runs it from the top as far as it goes."""
 
 from __future__ import annotations
 

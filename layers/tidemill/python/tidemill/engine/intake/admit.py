@@ -14,7 +14,8 @@ What a run is turned away by later it does not count for earlier: its idempotenc
 newcomer is no start under the rate limit.
 
 The decision is a record in the journal (`Admitted`, or `Skipped`), so a doubled message never reserves twice. A run is
-decided on at its birth, or, where it begins later (its event lies in the future, or it gathers events), at that time.
+decided on at its creation, or, where it begins later (its event lies in the future, or it gathers events), at that
+time.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _PATIENCE = 100  # runs that a new run cancels, one after the other, before it g
 
 
 def at_birth(world: World, spec: FunctionSpec, run_id: str) -> bool:
-    """Decide at once, where anything is decided at birth; harmless where it has been. True: nobody need look now."""
+    """Decide at the run's creation, if anything is to decide; harmless to do twice. True: the run needs no wake."""
     if not decided_at_birth(spec):
         return False
     head = world.runs.head(run_id)

@@ -11,30 +11,30 @@ from tidemill.core.journal import Blocked
 
 
 class Blocks:
-    """`can_go_on`: whether a blocked step waits for nothing more."""
+    """`can_go_on`: whether a blocked step no longer has to wait."""
 
     def __init__(self, can_go_on: Callable[[Blocked], bool]) -> None:
         self._can_go_on = can_go_on
         self._waiting: dict[str, tuple[Blocked, asyncio.Future[None]]] = {}
-        self._timed: list[tuple[int, str]] = []  # when each can go on by itself
-        self._news = False  # something may have come for any of them
-        self._outside = 0  # how many wait for what an outsider tells
+        self._timed: list[tuple[int, str]] = []  # when each can continue by itself
+        self._news = False  # any of them may have been resolved
+        self._outside = 0  # how many wait for an outsider
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     @property
     def hopeful(self) -> bool:
-        """Whether any of them waits for what an outsider tells."""
+        """Whether any of them waits for an outsider."""
         return self._outside > 0
 
     @property
     def next_time(self) -> int | None:
-        """When the next can go on by itself."""
+        """When the next can continue by itself."""
         return self._timed[0][0] if self._timed else None
 
     async def wait(self, blocked: Blocked) -> None:
-        """Until the step can go on."""
+        """Wait until the step can continue."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[blocked.key] = (blocked, future)
         self._outside += told_outside(blocked)
@@ -51,7 +51,7 @@ class Blocks:
         self._news = True
 
     def resume(self) -> bool:
-        """Let those go on that are blocked no longer, the earliest first. False: there are none."""
+        """Resume the steps that are no longer blocked, the earliest first. False: there are none."""
         ready = self._due()
         if self._news:
             self._news = False

@@ -1,10 +1,10 @@
-"""The coroutines that `ctx.step` gave to one execution of an `async def` function, and whether the code used them.
+"""Detects steps without `await`: coroutines of `ctx.step` that the code of an `async def` function never used.
 
-Without its `await` a step does not run, and Python says so, if at all, in a warning. A run of such code must not
+Without its `await` a step does not run, and Python reports that, if at all, in a warning. A run of such code must not
 complete: the code ended as if the step had run.
 
-Not used means: the task that made the coroutine came to its end, and nobody awaited or scheduled it. A task that was
-cancelled or failed gave the coroutine up, and so does code that closes it.
+A coroutine is unused if the task that made it ended, and no code awaited or scheduled it. A task that was cancelled or
+failed gave the coroutine up, and so does code that closes it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AsyncCalls(Calls):
         self._most = _SWEPT
 
     def made(self, what: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
-        """Remember this coroutine until somebody begins it."""
+        """Remember this coroutine until it begins."""
         if len(self._ahead) >= self._most:
             self._ahead = [each for each in self._ahead if _unbegun(each)]
             self._most = max(_SWEPT, 2 * len(self._ahead))
@@ -49,7 +49,7 @@ class AsyncCalls(Calls):
         """Where the code called the step that the current task has come to, as file:line; "" where that is unknown."""
         task = _this_task()
         if task is not None:
-            for each in self._ahead:  # a task that is nothing but a step
+            for each in self._ahead:  # a task that is only a step
                 if each.coroutine is task.get_coro():
                     return each.at
         return users_line()
@@ -66,7 +66,7 @@ class AsyncCalls(Calls):
             )
 
     def close(self) -> None:
-        """Give up what has not begun, without Python's warning: a replay makes it again."""
+        """Close coroutines that have not begun, without Python's warning: a replay makes them again."""
         for each in self._ahead:
             if _unbegun(each):
                 each.coroutine.close()

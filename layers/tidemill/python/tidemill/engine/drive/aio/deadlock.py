@@ -1,6 +1,6 @@
-"""Async code that nothing can wake any more: how it is noticed, and what it is told.
+"""Detects async code that nothing can wake any more, and raises DeadlockError in it.
 
-Where a loop is idle with no timer, no file, no step at work and no blocked step, only another thread may wake it. The
+If a loop is idle without a timer, a file, an executing or a blocked step, only another thread may wake it. The
 loop's own threads are waited for as long as they work; one that the code has started since has `THREADS` seconds, and
 all others `ALONE`.
 """
@@ -24,7 +24,7 @@ _NAMED = 3  # tasks
 
 
 class DeadlockError(NonRetriableError):
-    """The code awaits what can never come."""
+    """The code awaits something that can never come."""
 
 
 class Deadlock:
@@ -36,7 +36,7 @@ class Deadlock:
         self._before = set(threading.enumerate())
 
     def wait(self, main: asyncio.Task[Any]) -> float | None:
-        """The loop is idle, and only a thread may wake it: how long to wait. 0: `main` has been cancelled."""
+        """The loop is idle, and only a thread may wake it. Returns how long to wait; 0: `main` has been cancelled."""
         if self._loop.working:
             return None
         if not self._loop.waited:
@@ -62,7 +62,7 @@ def _sentence(loop: Loop, main: asyncio.Task[Any]) -> str:
 
 
 def _awaits(task: asyncio.Task[Any]) -> str:
-    """Where the user's code in this task stands still."""
+    """The line of the user's code at which this task waits."""
     frame = stands_in(task)
     if frame is None:
         return f"task {task.get_name()}"

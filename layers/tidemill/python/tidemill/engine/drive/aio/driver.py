@@ -1,11 +1,11 @@
-"""`ctx.step` for an `async def` function: the same plans, carried out on an event loop of the run's own.
+"""The driver of `ctx.step` for an `async def` function: performs steps' plans on the run's own event loop.
 
 When is a run blocked, if its code may be any mixture of tasks? When its loop is about to wait for nothing: no callback
 is ready, no timer is set, no file is watched, no step is at work, and at least one step is blocked (see `loop`).
 
-Libraries keep timers and sockets of their own (a pool of connections, a heartbeat). While a step is blocked these have
-`PATIENCE` to bring the code to its next step; then the run is left all the same, or it would hear nothing of what its
-steps wait for. That costs nothing but a replay: what is awaited between steps is begun anew each time anyway.
+Libraries have their own timers and sockets (a pool of connections, a heartbeat). While a step is blocked these have
+`PATIENCE` to bring the code to its next step; then the run suspends anyway, because otherwise it would not learn that
+its steps were resolved. That costs only a replay: awaits between steps start again each time anyway.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class AsyncDriver(Remembered):
         self._pauses = Pauses()
 
     def complete(self, main: Coroutine[Any, Any, Any]) -> Any:
-        """Run `main` on a loop of its own, to its end or until the run is left."""
+        """Run `main` on a separate loop, to its end or until the run is left."""
         self._loop = Loop(self.idle, _BARE)
         self._deadlock = Deadlock(self._loop) if self.live.host is not None and self.live.host.deadlocks else None
         if self.replayed.uncalled:

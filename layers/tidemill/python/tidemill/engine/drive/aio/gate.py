@@ -1,13 +1,13 @@
-"""The order in which async code is told how its steps ended: one at a time, as the journal has them.
+"""Delivers the outcomes of steps to async code in the order of the journal, one at a time.
 
-An outcome is told when nothing more follows from the one before: every task waits. The first execution tells outcomes
-through the same gate as each replay does, so code that races its steps (`asyncio.wait`, `as_completed`, a TaskGroup)
-takes the same branch in all of them, also where two steps ended in one turn of the loop. While outcomes wait to be
-told, the clock of the loop stands still: no timer gives up a step that the journal has already.
+An outcome is delivered when the code has finished with the one before: every task waits. The first execution delivers
+outcomes through the same gate as each replay, so code that races its steps (`asyncio.wait`, `as_completed`, a
+TaskGroup) takes the same branch in all of them, even if two steps ended in one turn of the loop. While outcomes wait
+for delivery, the clock of the loop is stopped: no timer gives up a step that the journal already has.
 
-A step that the journal does not know begins after what it does know has been told. If what comes next in the journal is
-a step that the code has yet to reach, and timers of the code are pending (`asyncio.timeout` around a step), they were
-what led there: the clock of the loop is put forward to them.
+A step that the journal does not know begins after all known outcomes are delivered. If the next step in the journal is
+one that the code has not reached, and timers of the code are pending (`asyncio.timeout` around a step), these timers
+led there: the clock of the loop is advanced to them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import itertools
 
 from tidemill.engine.drive.replayed import Replayed
 
-LAST = 2**62  # the turn of what the journal does not remember
+LAST = 2**62  # the turn of steps that the journal does not know
 _JUMPS = 100  # a timer that a library sets again and again leads nowhere
 
 
@@ -57,7 +57,7 @@ class Gate:
         return True
 
     def open(self) -> bool:
-        """Let the first in line pass. False: there is none."""
+        """Let the first in the queue pass. False: there is none."""
         self._drop_given_up()
         if not self._line:
             return False

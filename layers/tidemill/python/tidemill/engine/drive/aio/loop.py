@@ -1,7 +1,7 @@
-"""The event loop of one execution: it says when it is idle, and forgets what was given up.
+"""The event loop of one execution: it reports when it is idle, and drops tasks that were given up.
 
-The loop asks its selector to wait in just the moment in which no callback is ready, so a selector is where to notice
-that; no private part of asyncio is touched.
+The loop calls its selector exactly when no callback is ready, so a custom selector can detect that without private
+parts of asyncio.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two clocks of an async execution: how long its code may await what is no step, and when it asks for news again."""
+"""Two timers of an async execution: how long its code may await other things than steps, and the next journal check."""
 
 from __future__ import annotations
 

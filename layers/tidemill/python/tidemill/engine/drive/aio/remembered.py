@@ -1,4 +1,4 @@
-"""What the engine's own code (a definition's graph) may ask of the journal, beyond what `ctx.step` says."""
+"""Queries of the journal for the engine's own code (a definition's graph), beyond `ctx.step`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads for what blocks, beside an event loop: whoever gives a call up need not wait for its thread.
+"""Threads for blocking calls beside an event loop: a caller that gives a call up does not wait for its thread.
 
 The threads of `concurrent.futures` are joined when a loop, or the interpreter, ends: a call that hangs would hold up
 the run that gave it up long ago. These threads are daemons. A call that is given up keeps its thread until it returns,

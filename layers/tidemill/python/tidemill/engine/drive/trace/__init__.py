@@ -1,1 +1,1 @@
-"""Where the user's code stands: frames, stacks, coverage, and the logger that relies on them."""
+"""The position of the user's code: frames, stacks, coverage, and the logger that uses them."""

@@ -1,4 +1,4 @@
-"""Which of the code an earlier execution of this attempt has been through: `ctx.logger` is silent there.
+"""Tracks which code an earlier execution of this attempt has already run: `ctx.logger` is silent there.
 
 Code goes on where it is told how a step ended. What follows an outcome is new in the execution that is first told it,
 and covered in every later one; the journal says which outcomes no execution was told (`RunState.untold`). What comes

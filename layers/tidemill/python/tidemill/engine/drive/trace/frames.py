@@ -1,4 +1,4 @@
-"""Whose code a frame runs: the platform's, a library's or the user's."""
+"""Decides whose code a frame runs: the platform's, a library's or the user's."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""`ctx.logger`: silent while the code covers ground that it has covered before.
+"""`ctx.logger`: silent while code is replayed.
 
 Each branch of the code is asked for itself. What a step says is always new: the body of a remembered step does not run.
 
 A line has a mark: where it was said (the step and its attempt; or the branch, and how many outcomes that had been told)
-and the how-many-eth it is there. Code that runs again after a crash says the same line under the same mark, so whoever
-keeps lines keeps it once.
+and the how-many-eth it is there. Code that runs again after a crash says the same line under the same mark, so the
+store of lines keeps it once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEPT = logging.INFO  # what is less is for the console alone
 
 
 class _Quiet(logging.Logger):
-    """Hands its records to the logger of the same name, and to whoever keeps them, unless the run is being replayed."""
+    """Passes its records to the logger of the same name, and to the store of lines, except during a replay."""
 
     def __init__(self, name: str, replayed: Replayed, shared: bool) -> None:
         super().__init__(name)

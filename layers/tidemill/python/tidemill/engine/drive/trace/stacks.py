@@ -1,4 +1,4 @@
-"""The stack of an error, as a run keeps it: the user's frames first of all.
+"""Formats the stack of an error for the journal, with priority for the user's frames.
 
 The platform's frames say nothing to the user and go always. Where the rest is too long the libraries' go, then the
 user's oldest; each error keeps the last frame of the user's own.
