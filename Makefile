@@ -109,12 +109,13 @@ clean: ## remove everything that is made
 # ---- the gate ---------------------------------------------------------------------------------
 
 .PHONY: check
-check: setup ## lint, format, types (mypy and pyright) and the walls between rooms
+check: setup ## lint, format, types (mypy and pyright), walls between rooms, subjects of commits
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
+	.ci/subject
 
 .PHONY: docs
 docs: setup .site/.installed ## build the documentation's site into build/docs/site; a link that leads nowhere fails
@@ -123,6 +124,11 @@ docs: setup .site/.installed ## build the documentation's site into build/docs/s
 .PHONY: test
 test: check docs .ministack/.installed .linters/.installed ## the gate: check, docs, and every test that is not slow, 1,000 simulated seeds among them
 	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow"
+
+.PHONY: hooks
+hooks: setup ## check each commit with the quick part of the gate, and its subject, by pre-commit
+	@$(PY) -m pip install --quiet "pre-commit>=4,<5"
+	.venv/bin/pre-commit install
 
 .PHONY: fmt
 fmt: setup ## format, and fix what can be fixed by itself

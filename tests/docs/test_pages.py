@@ -14,18 +14,11 @@ import botocore.session
 import pytest
 from botocore import xform_name
 from docs.pages import DOCS, KINDS, PAGES, ROOT, anchors, blocks, links, prose, words
+from docs.words import WORDS
 
 from tidemill_local.cli import VERBS, parser
 from tidemill_local.cli.stop import Stop
 
-WORDS = {  # what no page says, and what it says instead; docs/glossary.md has the words
-    r"\b(?:a|an|the|one|each|several|two|your|deployed) (?-i:mills?)\b": "deployment; Mill is the test harness",
-    r"\bmended\b": "fixed",
-    r"\brings\b": "fires, for an alarm",
-    r"\bdesk\b": "the field's term",
-    r"\bfor ever\b": "forever",
-    r"\b(?:colour|honour|favour)(?:s|ed)?\b": "American English",
-}
 MOST_WORDS = 1_500
 PROTOCOL = "docs/internals/journal.md"
 URLS = ("http://127.0.0.1:8288", "$TIDEMILL_URL")
