@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from work import cli, fan, flow, graphs, growth, kill, latency, naps, startup, steps, throughput
+from work import check, cli, fan, flow, graphs, growth, kill, latency, naps, startup, steps, throughput
 
 WORK: dict[str, ModuleType] = {
     "latency": latency,
@@ -18,4 +18,5 @@ WORK: dict[str, ModuleType] = {
     "growth": growth,
     "graphs": graphs,
     "cli": cli,
+    "check": check,
 }

@@ -29,6 +29,7 @@ VERBS = {
     "runs": "list, show, explain, cancel and rerun runs, and their logs",
     "events": "list, show, export and validate events, compare their schemas",
     "functions": "list, show, pause and resume functions",
+    "versions": "check new code against the runs that it will meet",
     "manifest": "print what apps declare, as JSON",
     "completion": "complete commands, options and names in bash, zsh or fish",
     "cost": "say what an app will cost in AWS",
