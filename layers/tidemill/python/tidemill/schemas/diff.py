@@ -1,7 +1,7 @@
 """What a change of a schema breaks, by named rules. Every change is breaking or compatible; what cannot be decided is
 breaking.
 
-Compatible means: every value that is valid under the old schema is valid under the new one, so that whoever sends the
+Compatible means: every value that is valid under the old schema is valid under the new one, so that a sender of the
 old data is not refused. The two are walked side by side, keyword by keyword; each difference is one change. A keyword
 that no rule knows, a part that is referred to in another way, or a union whose members cannot be paired is
 `undecided`, and breaking.
