@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aws_cdk import App, Stack
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from tidemill_cdk import Tidemill
 from tidemill_cdk.settings import of_context
@@ -19,7 +20,11 @@ APPS = {
     "Carrier": "examples.limits.maps:app",
     "Library": "examples.limits.search:app",
     "Studio": "examples.limits.transcripts:app",
+    "Hooks": "examples.webhooks.hooks:app",
 }
+# Of whoever signs the webhooks: the variable, and the end of the secret's name. Who deploys creates the secrets, with
+# the value that Stripe and GitHub show; until then their webhooks get a 503.
+SECRETS = {"Hooks": {"STRIPE_SECRET": "stripe", "GITHUB_SECRET": "github"}}
 
 
 def build(app: App) -> Stack:
@@ -27,8 +32,13 @@ def build(app: App) -> Stack:
     stack = Stack(app, f"Tidemill-{settings.name}", description="Tidemill: event-driven queues and durable execution")
     deployment = Tidemill(stack, "Tidemill", settings=settings)
     for name, target in APPS.items():
+        secrets = {
+            variable: secretsmanager.Secret.from_secret_name_v2(stack, variable, f"tidemill/{settings.name}/{end}")
+            for variable, end in SECRETS.get(name, {}).items()
+        }
         # A Lambda may write only to /tmp.
-        deployment.add_app(name, entry=EXAMPLES, app=target, environment={"TIDEMILL_EXAMPLES": "/tmp/examples"})  # noqa: S108
+        environment = {"TIDEMILL_EXAMPLES": "/tmp/examples"}  # noqa: S108
+        deployment.add_app(name, entry=EXAMPLES, app=target, environment=environment, secrets=secrets)
     return stack
 
 
