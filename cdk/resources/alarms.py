@@ -57,7 +57,7 @@ class Alarms(Construct):
         self.topic = _topic(self, names)
         if settings.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
-        self._some("DeadLetters", "a message could not be worked off: its function's dead-letter queue holds it")
+        self._some("DeadLetters", "a message could not be processed: its function's dead-letter queue has it")
         self._some("DeadLettersAdopted", "a Lambda could not begin at all, most likely a bad deploy")
         self._some("EventsRejected", "an event put on the bus did not fit its schema")
         self._some("SweeperFound", "runs were overdue: messages or schedules were lost", periods=3)
@@ -69,7 +69,7 @@ class Alarms(Construct):
                 f"Dead{name}", visible(queue), 0, f"there are dead letters of {name.lower()}, a queue of the platform"
             )
         for name, queue in queues.items():
-            self._alarm(f"Old{name}", oldest(queue), _OLD, f"the queue of {name} is not worked off")
+            self._alarm(f"Old{name}", oldest(queue), _OLD, f"the queue of {name} is not processed")
         self._alarm(
             "SweeperErrors",
             sweeper.metric_errors(period=_PERIOD),

@@ -66,7 +66,7 @@ def _pending(client: Client, secret: str, version: str) -> str:
 def _test(key: str) -> None:
     """A key must be unguessable, and valid in a path and a header without quoting."""
     if len(key) < KEY_BYTES or not key.isascii() or not key.replace("-", "").replace("_", "").isalnum():
-        raise ValueError("the new key is not of letters, digits, - and _, or too short; start the rotation anew")
+        raise ValueError("the new key is not of letters, digits, - and _, or too short; start the rotation again")
 
 
 def _finish(client: Client, secret: str, version: str, stages: Mapping[str, list[str]]) -> None:

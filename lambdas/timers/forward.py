@@ -31,7 +31,7 @@ def forward(records: Sequence[Mapping[str, Any]], queue: SqsQueue, again: Again)
             wake = _decode(record["body"])
             queue.remind(wake.look, wake.function_id, wake.at)
         except msgspec.DecodeError as error:
-            failed[record["messageId"]] = f"no schedule of ours sent this: {error}"
+            failed[record["messageId"]] = f"no schedule of Tidemill sent this: {error}"
         except AwsError as error:
             failed[record["messageId"]] = str(error)
         except Unavailable as error:

@@ -69,7 +69,7 @@ def read_file(name: str) -> str:
 
 def read_bytes(name: str) -> bytes:
     if not name:
-        raise Stop(USAGE, "@ stands before the name of a file, and here is none")
+        raise Stop(USAGE, "write the name of a file after @")
     try:
         return Path(name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL

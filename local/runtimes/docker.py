@@ -160,7 +160,7 @@ class DockerRuntime:
                 if stream != _STDOUT:
                     log.take(data)
                 elif not out.take(data):
-                    advice = "let it put the data somewhere, and print where"
+                    advice = "let it store the data, and print its address"
                     raise too_much(task, "its standard output", OUTPUT_BYTES, advice)
             left = max(0.0, deadline - time.monotonic())
             ended = self._engine.call("POST", f"/containers/{container}/wait", seconds=left)

@@ -130,7 +130,7 @@ def _failure(task: Task, error: BaseException, process: runtime_api.LambdaProces
             status = f"step {task.step.id!r}: its process exited before it had answered ({process.exit_status()})"
             return failed("Runtime.ExitError", status + (f": {log.last()}" if log.last() else ""))
         case AnswerTooLargeError():
-            advice = "let it put the data somewhere, and return where"
+            advice = "let it store the data, and return its address"
             return too_much(task, "what its handler returned", PAYLOAD_BYTES, advice)
         case _:
             return error

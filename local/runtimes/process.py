@@ -153,7 +153,7 @@ def _run(task: Task, folder: Path, start: dockerfile.Start, argument: str | byte
         assert timeout is not None
         raise timed_out(task, timeout, "its process")
     if stopped == "size":
-        raise too_much(task, "its standard output", OUTPUT_BYTES, "let it put the data somewhere, and print where")
+        raise too_much(task, "its standard output", OUTPUT_BYTES, "let it store the data, and print its address")
     if process.returncode:
         code = process.returncode
         how = f"exit code {code}" if code > 0 else f"signal {-code}"

@@ -189,7 +189,7 @@ class Server:
 
     def _failed(self, reason: str) -> None:
         """Nothing of this turn was committed; runs that were claimed in it are ready again."""
-        self._console.once(f"the last changes could not be stored; their senders have been told: {reason}")
+        self._console.once(f"the last changes could not be stored; their senders got an error:  {reason}")
         self._loop.call_later(_RETRY, self._timers.again)
         self._loop.call_later(_RETRY, self._delayed.again)
         self._loop.call_later(_RETRY, self._tick.arm)
@@ -247,7 +247,7 @@ class Server:
         self._watch([*self._files, *broken.files], self._places, broken.spots)
         self._console.trouble(broken.text)
         what = "the code loaded before goes on" if keeps else "no function runs"
-        self._console.trouble(f"until this is mended, {what}")
+        self._console.trouble(f"until this is fixed, {what}")
 
     def dying(self, worker: Worker, how: str) -> bool:
         return bool(self._kept(self._dispatcher.dying, worker, how))

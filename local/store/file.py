@@ -25,7 +25,7 @@ class DataFile:
             what = "is empty" if self.path.exists() else "is gone"
             raise StoreError(
                 f"the data file {self.path} {what}, and it held data: put a copy back, or remove the folder {folder} "
-                "to begin anew"
+                "to start again"
             )
         _own(self.path)
 

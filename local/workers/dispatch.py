@@ -234,7 +234,7 @@ class Dispatcher:
             self.quarantine.suspect(run.head.run_id for run in at_work)
             self.spare(worker)
             said = f"{len(at_work)} runs were at work in worker {worker.pid}, which {how}"
-            self._console.trouble(f"{said}; each goes on alone, until the one that ended it has shown")
+            self._console.trouble(f"{said}; each continues in its own worker, until it shows which one ended it")
         return bool(at_work)
 
     def spare(self, worker: Worker | None = None) -> None:

@@ -370,7 +370,7 @@ class Workers:
 
 def _fatal(target: str, how: str) -> str:
     where = target or "the targets"
-    return f"{where}: the process {how} while this was imported; mend what ends it (os._exit, a native extension)"
+    return f"{where}: the process {how} while this was imported; fix what ends it (os._exit, a native extension)"
 
 
 def _ending() -> None:

@@ -185,7 +185,7 @@ def test_code_that_ends_the_process_when_it_is_imported_stops_no_other(dev: DevS
     worker = dev.worker()
     dev.write("more.py", fatal)
     eventually(lambda: told in dev.output())
-    assert "until this is mended, the code loaded before goes on" in dev.output()
+    assert "until this is fixed, the code loaded before goes on" in dev.output()
     dev.send("item/sold")
     eventually(lambda: dev.completed(1))
     assert dev.healthy()

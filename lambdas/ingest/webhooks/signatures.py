@@ -55,7 +55,9 @@ def verify(webhook: WebhookSpec, headers: Headers, body: bytes, secrets: Sequenc
 
 def _check_time(at: str, now: int) -> None:
     if abs(now - int(at) * SECOND) > TOLERANCE:
-        raise Unproven("the signature is more than five minutes away from the time here; send it again, signed anew")
+        raise Unproven(
+            "the signature is more than five minutes away from the time here; send it again with a new signature"
+        )
 
 
 def _standard(_webhook: WebhookSpec, headers: Headers, body: bytes) -> Signed:

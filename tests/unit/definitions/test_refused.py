@@ -49,7 +49,7 @@ def of_edge(folder: Path, **keys: Any) -> list[str]:
         (b'{"n":"1e999",\n"a": ' + b"9" * 5000 + b"}", "line 2, column 6: this number is too large"),
         (b'{"id": "x", "a": [-1e999]}', "line 1, column 19: this number is too large"),
         (b"[" * 5000, "the file: is nested more than 100 deep"),
-        (b'{"id": "x", "steps": {"a": {}, "b": {}, "a": {}}}', "steps.a: stands there twice; keep one of the two"),
+        (b'{"id": "x", "steps": {"a": {}, "b": {}, "a": {}}}', "steps.a: is there twice; keep one of the two"),
         (b'{"id": "\\ud800"}', "id: holds half of a surrogate pair"),
         (b"[]", "the file: must be an object, not a list"),
     ],

@@ -43,7 +43,7 @@ def test_without_the_runtime_client_the_step_says_the_command(
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     found = failure(runtime, tmp_path, "def handler(event, context): ...")
-    assert "a lambda step needs awslambdaric, for Linux alone, which is not installed" in found.message
+    assert "a lambda step needs awslambdaric, only for Linux, which is not installed" in found.message
     assert "pip install 'tidemill[lambda]'" in found.message
     assert not found.retriable
 

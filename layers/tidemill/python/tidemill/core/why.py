@@ -103,7 +103,7 @@ def _not_yet(asked: _Asked) -> Why | None:
         return _throttled(asked, until)
     gathering = _gathering(asked)
     if gathering == "batch":
-        return Why("batch", f"The run gathers events until {until}.", _gathered(asked, until))
+        return Why("batch", f"The run collects events until {until}.", _gathered(asked, until))
     if gathering == "debounce":
         return Why(
             "debounce", f"The run begins at {until}, unless another event comes before.", _gathered(asked, until)

@@ -98,7 +98,7 @@ def _check(value: Any, where: str, depth: int, problems: Problems) -> None:
         problems.add(where, f"is nested more than {JSON_DEPTH} deep")
     elif isinstance(value, _Object):
         for key in value.repeated:
-            problems.add(join(where, key), "stands there twice; keep one of the two")
+            problems.add(join(where, key), "is there twice; keep one of the two")
         for key, one in value.items():
             _check(key, join(where, key), depth, problems)
             _check(one, join(where, key), depth + 1, problems)

@@ -12,5 +12,5 @@ def absent(kind: str) -> str | None:
     module = _MODULES.get(kind)
     if module is None or find_spec(module) is not None:
         return None
-    only = ", for Linux alone" if kind == "lambda" else ""
+    only = ", only for Linux" if kind == "lambda" else ""
     return f"a {kind} step needs {module}{only}, which is not installed: pip install 'tidemill[{kind}]'"

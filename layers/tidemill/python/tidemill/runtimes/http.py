@@ -190,7 +190,7 @@ class HttpRuntime:
         body = response.read(PAYLOAD_BYTES + 1)
         if len(body) > PAYLOAD_BYTES:
             what = f"the answer of {runtime.url} ({response.status})"
-            raise too_much(task, what, PAYLOAD_BYTES, "let it put the data somewhere, and answer where")
+            raise too_much(task, what, PAYLOAD_BYTES, "let it store the data, and answer with its address")
         if response.length:  # read(n) does not report a response that was cut off
             raise ConnectionError("the connection was closed before the answer was whole")
         return body

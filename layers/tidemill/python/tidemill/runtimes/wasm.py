@@ -128,7 +128,7 @@ class WasmRuntime:
                 problem = error
             streams.log.end()
             if full:
-                advice = "let it put the data somewhere, and print where"
+                advice = "let it store the data, and print its address"
                 raise too_much(task, "its standard output", OUTPUT_BYTES, advice)
             if problem is not None:
                 self._fail(task, runtime, problem, timeout, streams)

@@ -94,7 +94,7 @@ class Entry:
     def _failed(self, executor: Executor, record: Event, queue: str, error: Exception) -> bool:
         """Whether a message that failed for an unknown reason has failed often enough to be given up."""
         if isinstance(error, AwsError) or received(record) < PATIENCE:
-            logs.logger.exception("a message of %s comes again: working it off failed", queue)
+            logs.logger.exception("a message of %s comes again: processing it failed", queue)
             return False
         reason = f"it failed {received(record)} times: {type(error).__name__}: {error}"
         try:

@@ -199,7 +199,7 @@ class Executor:
     @cached_property
     def _ends(self) -> Ends:
         if self._made_ends is None:
-            raise message.NotAMessage("the message tells of a step that went on elsewhere; no function here has one")
+            raise message.NotAMessage("the message is about a remote step; no function here has one")
         return self._made_ends()
 
     def _go(self, opened: Opened | None, this: Turn) -> None:

@@ -26,7 +26,9 @@ def value_of(body: bytes) -> Any:
     except msgspec.DecodeError as error:
         raise TaskFailed(Failure("NoJson", f"the Lambda answered with what is no JSON: {error}")) from None
     except RecursionError:
-        said = "the Lambda answered with JSON that is nested too deep; let it put the data somewhere, and answer where"
+        said = (
+            "the Lambda answered with JSON that is nested too deep; let it store the data, and answer with its address"
+        )
         raise TaskFailed(Failure("OutputTooDeep", said, retriable=False)) from None
 
 

@@ -88,7 +88,7 @@ def read(body: str) -> StepFinished | Stopped:
             return _stopped(msgspec.json.decode(found.detail, type=_Task))
     except (msgspec.DecodeError, ValueError) as error:
         raise NotAMessage(f"the message is none of Tidemill's: {error}") from None
-    raise NotAMessage("the message is none of Tidemill's: it tells of no run, no step and no container")
+    raise NotAMessage("the message is none of Tidemill's: it names no run, no step and no container")
 
 
 def _ended(found: _Ended) -> StepFinished:

@@ -68,7 +68,7 @@ class Ends:
         except task_log.TooLong:
             said = f"step {task.step.id!r}: it has put out more than {OUTPUT_BYTES:,} bytes"
             raise failed(
-                "OutputTooLarge", f"{said}; let it put the data somewhere, and say where", retriable=False
+                "OutputTooLarge", f"{said}; let it store the data, and put out its address", retriable=False
             ) from None
         failed_exit = bool(found.codes.get(fargate.STEP))  # such a program may have no output
         if not failed_exit and not task_log.looks_whole(text) and now < stopped_at + task_log.PATIENCE:
@@ -94,4 +94,4 @@ class Ends:
             if (step_mark(step.id) == found.mark) if isinstance(found, Stopped) else (step.id == found.step_id):
                 return step
         named = found.mark if isinstance(found, Stopped) else repr(found.step_id)
-        raise NotAMessage(f"{function_id} has no step {named}, which this message tells of")
+        raise NotAMessage(f"{function_id} has no step {named}, which this message is about")

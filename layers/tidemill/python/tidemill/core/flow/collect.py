@@ -59,5 +59,5 @@ def given(events: Sequence[Event], last: bool) -> tuple[Event, ...]:
 
 def reason(name: str, declared: dict[str, Any]) -> str:
     if name == "batch":
-        return f"gathers up to {declared['max_size']} events for {declared['timeout'] / 1_000:g} s (batch)"
+        return f"collects up to {declared['max_size']} events for {declared['timeout'] / 1_000:g} s (batch)"
     return f"waits for {declared['period'] / 1_000:g} s of silence (debounce)"

@@ -37,8 +37,8 @@ class Options(TypedDict, total=False):
     """How the code is run. `stopping`: asked before each step; true hands the run over.
 
     `threads`: whether branches run in threads (they do). `stubs`: functions that stand in for the steps with these
-    ids. `snapshot_every`: so many records. `lot`: where the code of a blocked run may be parked (see `parking`), from
-    so many records on: `park_from`. `host`: where this executor has a process to itself.
+    ids. `snapshot_every`: so many records. `lot`: parks the code of a blocked run (see `parking`), from `park_from`
+    records on. `host`: for an executor with its own process.
     """
 
     stopping: Callable[[], bool]
@@ -74,14 +74,14 @@ def drive(
             body = chunk_body(function, live, threads)
         else:
             body = function_body(function, threads)
-        while not _once(live, body):  # ends: each turn has new records, and at least the step that they are for goes on
+        while not _once(live, body):  # terminates: each turn has new records, and at least their step continues
             pass
     except Left:
         pass  # another executor, or an end, took the run
     terminal = live.state.terminal
     outside = live.head.admission is not None and not isinstance(
         terminal, Ended
-    )  # its place is held until this is told
+    )  # its place is held until this is reported
     if terminal is not None and (live.head.needs_cleanup or outside):
         live.keeper.ended(live.head, live.state.begun)  # what this executor put after the end must not stay behind
     if live.failure is not None:
@@ -99,7 +99,7 @@ def _state(opened: Opened, keeper: Keeper) -> tuple[RunState, int]:
         return data
 
     state = restored(opened.head, opened.base, restore)
-    if state is None:  # what stands after the claim is not ours to know: our next append must be lost to it
+    if state is None:  # records after the claim are ignored: the next append must lose against them
         known = opened.base + len(opened.records)
         return fold(keeper.journal(opened.head.run_id)[:known]), 0
     state.add(opened.records)
@@ -136,7 +136,7 @@ def _once(live: LiveRun, body: Body) -> bool:
         return _fail(live, live.wrong)
     if leaving == "superseded":
         return True
-    if left or leaving is not None:  # also where the code swallowed the exception by which it was left
+    if left or leaving is not None:  # also if the code swallowed the exception
         return leave(live)
     return _complete(live, value) if error is None else _fail(live, error)
 
@@ -168,7 +168,7 @@ def _end(live: LiveRun, ended: Ended) -> bool:
 
 
 def _fail(live: LiveRun, error: BaseException) -> bool:
-    """An error between steps: tried again with backoff, unless it says that this cannot help."""
+    """An error between steps: retried with backoff, unless the error says that a retry cannot help."""
     now = live.clock.now()
     failure = failure_of(error, now)
     number = live.state.attempt

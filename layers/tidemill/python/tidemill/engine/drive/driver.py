@@ -187,7 +187,7 @@ class Driver:
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
         if self.replayed.coverage.left and any(map(this_branch().prefix.startswith, self.replayed.coverage.left)):
-            raise Left  # its code swallowed the first
+            raise Left  # its code swallowed the first exception
         if self._seeking is not None:
             call = self.replayed.stops(plan, key, this_branch().prefix)
             if call is not None:
@@ -199,20 +199,20 @@ class Driver:
             self._told(key)
 
     def _told(self, key: str) -> None:
-        """The code is about to go on with how this step ended."""
+        """The code is about to receive the outcome of this step."""
         if key in self.live.state.completion_order:
             self.live.give(key)
             self.replayed.coverage.told(this_branch().prefix, key)
 
     def _recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
-        """How this step ended, if it has."""
+        """The outcome of this step, if it has ended."""
         known = self.replayed.recall(key, kind, target)
         if known is not None:
             self._told(key)
         return known
 
     def _begins(self, key: str) -> None:
-        """The code begins what the journal does not know."""
+        """The code begins a step that the journal does not know."""
         if not self.replayed.ahead.begins(key, this_branch().prefix, self.replayed.place):
             raise self._leave("superseded")
 
@@ -253,7 +253,7 @@ class Driver:
             raise RuntimeError(f"the step called sys.exit({stop.code!r})") from stop
 
     def _block(self, blocked: Blocked) -> None:
-        """Wait until the step can go on, as long as another branch is at work; raises Left when none is."""
+        """Wait until the step can continue, while another branch executes; raises Left when none does."""
         live = self.live
         live.check()
         live.blocked[blocked.key] = blocked
@@ -273,7 +273,7 @@ class Driver:
         del live.blocked[blocked.key]
 
     def _rest(self, blocked: Blocked) -> None:
-        """Wait until something happens. One line of execution asks now and then whether the run was told something."""
+        """Wait until something happens. One branch at a time checks the journal for outsiders' records."""
         seconds = _seconds_until(blocked, self.live)
         if self._asking or not told_outside(blocked):
             self._turn.wait(seconds)
@@ -297,7 +297,7 @@ class Driver:
                 self._turn.notify_all()
 
     def _block_alone(self, blocked: Blocked) -> None:
-        """The same where nothing else is at work, ever."""
+        """The same without other branches."""
         trunk = not this_branch().prefix
         while not self._can_go_on(blocked):
             if not trunk or self._seeking is not None or self.live.park is None or not self.live.park():
@@ -305,7 +305,7 @@ class Driver:
         del self.live.blocked[blocked.key]
 
     def _leave_branch(self) -> Left:
-        """Leave this branch; others are still to run, unless it is the trunk."""
+        """Leave this branch; others remain, unless it is the trunk."""
         prefix = this_branch().prefix
         if not prefix:
             return self.live.leave("suspended")
@@ -320,14 +320,14 @@ class Driver:
         return blocked.until is not None and blocked.until <= self.live.clock.now()
 
     def _leave_if_idle(self) -> None:
-        """When no line of execution is at work and none can go on: suspend, and leave unless the code is kept."""
+        """If no branch executes and none can continue: suspend, and leave unless the code is kept."""
         live = self.live
         if self._active > 0 or live.leaving is not None or any(map(self._can_go_on, live.blocked.values())):
             return
         try:
             if live.park is None or self._seeking is not None or not live.park():
                 live.leave("suspended")
-        finally:  # also where the run turns out to be another's by now
+        finally:  # also if the claim was lost
             self._turn.notify_all()
 
     def _leave(self, how: Any = "suspended") -> Left:
@@ -342,7 +342,7 @@ class Driver:
 
 
 class _End:
-    """How a branch came out."""
+    """The outcome of a branch."""
 
     __slots__ = ("error", "left", "value")
 
@@ -353,7 +353,7 @@ class _End:
 
 
 class _Group:
-    """The branches of one parallel that have not come to their end."""
+    """The unfinished branches of one parallel."""
 
     __slots__ = ("open",)
 
@@ -362,7 +362,7 @@ class _Group:
 
 
 def _within(timeout: int, call: Call, context: contextvars.Context) -> Any:
-    """Call in a thread of its own, and give up on it at the timeout; the thread is left to its end."""
+    """Call in a separate thread, and give up at the timeout; the thread runs to its end."""
     end = _End()
 
     def follow() -> None:

@@ -5,7 +5,7 @@ is remembered is remembered by `ctx.step`: steps under their ids, what an edge w
 are processed one by one in the order of the journal, in a replay as at first (see `driver_async`): so a condition that
 reads outputs is asked when the same steps have ended, and gives the same answer.
 
-A step that fails for good ends the whole: nothing more begins, edges are given up, and the steps that run are let end.
+A step that fails for good ends the whole graph: nothing more begins, edges are given up, and executing steps finish.
 """
 
 from __future__ import annotations

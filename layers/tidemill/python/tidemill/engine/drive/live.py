@@ -4,7 +4,7 @@ Branches that append at the same moment share one write (group commit): the firs
 has gathered, the others wait for it. They never share a sequence number.
 
 Code is left by an exception that derives from BaseException, so that `except Exception` in a user's function does not
-swallow it; and where one does swallow it, the next step raises it again.
+swallow it; and if some code does swallow it, the next step raises it again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Leaving = Literal["suspended", "handed over", "superseded"]
 
 
 class Left(BaseException):
-    """The code of this run is left here, and will be run again from the top when the run goes on."""
+    """The execution ends here; the code runs again from the top when the run continues."""
 
 
 class AttemptTimeout(Exception):
@@ -76,18 +76,18 @@ class LiveRun:
         self.stubs: Mapping[str, Callable[..., Any]] = {}
         self.leaving: Leaving | None = None
         self.failure: Exception | None = None  # why the keeper did not answer
-        self.wrong: Exception | None = None  # why this code must not go on with its run
+        self.wrong: Exception | None = None  # why this execution must not continue
         self.say: Callable[[LogLine], object] | None = None  # who keeps what its code logs
         self.watch: Watch | None = None  # of a dry replay: it leads to no work
         self.blocked: dict[str, Blocked] = {}  # what this execution has found blocked
         self.crashes = state.crashes  # crashes to be charged to the steps that are found unfinished
         self.charged: set[str] = set()
-        self.elsewhere: dict[str, Blocked] = {}  # attempts that it has handed over, and that no record tells of yet
+        self.elsewhere: dict[str, Blocked] = {}  # remote attempts that no record mentions yet
         self.on_news: Callable[[], None] | None = None  # called when an outsider's record was folded in
         self.snapshot_every = SNAPSHOT_RECORDS
-        self.park: Callable[[], bool] | None = None  # suspend, and keep the code; whether it can go on
+        self.park: Callable[[], bool] | None = None  # suspends and keeps the code; whether it can continue
         self.began = False  # an execution has begun in this process
-        self.told: set[str] = set()  # steps whose outcome earlier executions in this process were told
+        self.told: set[str] = set()  # steps whose outcome earlier executions in this process received
         self.told_now: set[str] = set()  # and this one
         self.cut: set[str] = set()  # branches that this execution could not begin
         self.reached: set[str] = set()  # steps that earlier executions in this process have come to
@@ -113,11 +113,11 @@ class LiveRun:
         return Left()
 
     def append(self, *records: Record) -> None:
-        """Append at the next numbers. Raises Left if the run is not ours any more."""
+        """Append at the next numbers. Raises Left if the claim is lost."""
         write = _Write(list(records))
         with self._guard:
             self._queue.append(write)
-            while self._writing and not write.done:  # ends: who writes always tells, whatever comes of it
+            while self._writing and not write.done:  # terminates: the writer always notifies, also after an error
                 self._guard.wait()
             if write.done:
                 if write.error is not None:
@@ -140,11 +140,11 @@ class LiveRun:
 
     @property
     def news_every(self) -> float:
-        """Seconds between two looks for what outsiders have told the run while a step is at work."""
+        """Seconds between two reads of outsiders' records while a step executes."""
         return NEWS_LOCAL if self.host is not None and self.host.beside_store else NEWS
 
     def hear_news(self) -> None:
-        """Fold in what outsiders have told the run. Raises Left if it is not ours any more."""
+        """Fold in outsiders' records. Raises Left if the claim is lost."""
         if not self._take():
             return  # the writing branch will read it
         try:
@@ -167,16 +167,17 @@ class LiveRun:
             self._guard.notify_all()
 
     def ask(self, question: Callable[..., T], *args: Any) -> T:
-        """Ask the keeper. If it does not answer, this executor is as good as dead: Left, and `drive` raises why.
+        """Ask the keeper. If it does not answer, this execution cannot continue: it raises Left, and `drive` raises the
+        reason.
 
-        The error must not pass through the user's code as an `Exception`: code that catches it would go on with a step
-        that nobody remembers.
+        The error must not pass through the user's code as an `Exception`: code that catches it would continue
+        with a step that is not in the journal.
         """
         for left in range(_TRIES - 1, -1, -1):
             try:
                 return question(*args)
             except NonRetriableError:
-                raise  # what was asked makes no sense: that is the code's to know
+                raise  # the request is invalid: the user's code gets the error
             except Exception as error:
                 if left and isinstance(error, Unavailable):
                     continue
@@ -185,7 +186,8 @@ class LiveRun:
         raise AssertionError
 
     def write(self, records: list[Record], change: HeadChange | None = None) -> None:
-        """Append until it holds: fold in what outsiders wrote first. Raises Left if another executor or an end did."""
+        """Append until it succeeds, folding in outsiders' records. Raises Left if another executor or an end came
+        first."""
         records = [*self._pending(), *records]
         for _ in range(_LOST):  # bounded: each turn but the first has found records of others
             self._mine()
@@ -205,7 +207,7 @@ class LiveRun:
         raise self.leave("superseded")
 
     def _told_already(self, record: Record) -> bool:
-        """An outsider was first to tell what a step waited for."""
+        """An outsider has resolved the step first."""
         return isinstance(record, Resolved) and record.key in self.state.resolved
 
     def _pending(self) -> list[Record]:
@@ -213,7 +215,7 @@ class LiveRun:
         return pending
 
     def offer(self, records: list[Record], change: HeadChange) -> bool:
-        """Append once. False if outsiders wrote first: what they wrote is folded in, so look again.
+        """Append once. False if outsiders wrote first: their records are folded in, so decide again.
 
         Or another branch is at the journal: what it finds there must be folded in once, and by itself.
         """
@@ -232,12 +234,13 @@ class LiveRun:
             self._give_back()
 
     def _mine(self) -> None:
-        """Raise Left once any branch has learned that the run is not ours: the next number is free, but not for us."""
+        """Raise Left once any branch has learned that the claim is lost: the next number may be free, but not for this
+        executor."""
         if self.leaving == "superseded":
             raise Left
 
     def add(self, found: list[Record]) -> None:
-        """Fold in what somebody else wrote."""
+        """Fold in another writer's record."""
         self.state.add(found)
         if self.state.terminal is not None or any(isinstance(record, Claimed) for record in found):
             raise self.leave("superseded")
@@ -245,7 +248,7 @@ class LiveRun:
             self.on_news()
 
     def give(self, key: str) -> None:
-        """The code is given the outcome of this step."""
+        """The code receives the outcome of this step."""
         self.given.setdefault(key, len(self.given))
 
     def given_before(self, key: str, wait: str) -> bool:
@@ -253,11 +256,11 @@ class LiveRun:
         return key in self.given and self.given[key] < self.asked.get(wait, len(self.given))
 
     def charge(self, branch: str) -> int:
-        """How many crashes the first unfinished step of this branch answers for."""
+        """How many crashes are charged to the first unfinished step of this branch."""
         if self.crashes == 0 or any(branch.startswith(prefix) for prefix in self.charged):
             return 0
         if any(prefix.startswith(branch) for prefix in self.charged):
-            return 0  # a branch beneath has answered for it
+            return 0  # it was charged to a branch beneath
         self.charged.add(branch)
         return self.crashes
 

@@ -1,8 +1,8 @@
 """Detects nondeterministic code: steps in the journal that a replay passes by without reaching them.
 
-A replay has passed a step by where its code begins work that the journal does not know, or comes to its end, and has
-yet to reach the step. A branch of a sync function is asked for the steps of its own scope: the others may be on their
-way. Async code is asked once nothing else can lead to the step any more (see `driver_async`).
+A replay has passed a step by if its code begins a step that the journal does not know, or ends, before it has reached
+the step. Each branch of a sync function is checked for the steps of its own scope: other branches may still reach
+theirs. Async code is asked once nothing else can lead to the step any more (see `driver_async`).
 
 A step from before a failed attempt of the function proves nothing: the code may ask `ctx.attempt`. Nor does one that a
 rerun took over from the run before: its input may be another.
@@ -35,7 +35,7 @@ class Missed(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """`begins`: the step with which the code goes on instead; None: it came to its end. `place`: where, as file:line.
+    """`begins`: the step that the code begins instead; None: the code ended. `place`: where, as file:line.
     `changed`: the run began with other code.
     """
 
@@ -62,7 +62,7 @@ _WHY = (
 _CHANGED = "the code has changed since the run began: what the step did is done, and its result is used no more"
 
 Judge = Callable[[Passed], Exception | None]
-"""Is told of steps that were passed by. The error that it gives fails the run."""
+"""Called for steps that were passed by. An error that it returns fails the run."""
 
 
 class Ahead:
@@ -103,7 +103,7 @@ class Ahead:
         return judge(Passed(live.head.run_id, live.head.function_id, missed, key, place(), changed))
 
     def _within(self, scope: str) -> tuple[Missed, ...]:
-        """Those that this scope has yet to reach, the oldest first; each is told once."""
+        """The steps that this scope has not reached, the oldest first; each is reported once."""
         if self._by_scope is None:
             self._by_scope = _scoped(self._live.state, tuple(self._uncalled))
         ahead = self._by_scope.get(scope, [])

@@ -1,6 +1,6 @@
 """Replay: the keys of steps, and their outcomes in the journal.
 
-The code between steps runs again whenever a run goes on. Each step that it reaches gets its key in the order in which
+The code between steps runs again whenever a run continues. Each step that it reaches gets its key in the order in which
 its branch reaches it: the id, then `id:1`, `id:2`, … Branches of `parallel` have scopes of their own (`p0/2/a`), so
 that the order in which branches happen to run changes no key.
 """
@@ -138,7 +138,7 @@ class Replayed:
         self.coverage = Coverage(live, self.uncalled, seeking)
         self.ahead = Ahead(live, self.uncalled)
         self._order: list[str] | None = None
-        self.place: Callable[[], str] = users_line  # where the code stands, as file:line
+        self.place: Callable[[], str] = users_line  # the current line of the code, as file:line
         live.given, live.asked = {}, {}
         if live.watch is not None:
             live.watch.begins(self)
@@ -157,7 +157,7 @@ class Replayed:
         return self.live.watch.stops(plan, key, scope) if self.live.watch is not None else None
 
     def recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
-        """How this step ended, if it has."""
+        """The outcome of this step, if it has ended."""
         if self.live.watch is not None:
             self.live.watch.reaches(key, kind, target)
         self.uncalled.discard(key)

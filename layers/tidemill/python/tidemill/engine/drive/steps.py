@@ -1,7 +1,7 @@
 """The plans of all kinds of steps, written once for sync and async code.
 
 A plan is a generator: it reads and appends to the journal, and yields where it needs its driver to do something that
-sync and async code do differently: `Call` a function, or be `Blocked` until the step can go on. The replay of a
+sync and async code do differently: `Call` a function, or be `Blocked` until the step can continue. The replay of a
 finished step never gets here (see `replayed.Replayed.recall`).
 """
 
@@ -160,7 +160,7 @@ def sleep(live: LiveRun, key: str, until: int) -> Plan:
         )
     while live.clock.now() < until:  # the driver waits, or leaves the run
         yield Blocked(key, "sleep", started, until)
-    if key not in live.state.done:  # the claim that a parked run goes on under may have ended it
+    if key not in live.state.done:  # the claim under which a parked run continues may have ended it
         live.append(StepDone(key, "sleep", started, live.clock.now()))
 
 
@@ -211,7 +211,7 @@ def _new_wait(live: LiveRun, key: str, awaited: Awaited) -> Blocked:
 
 
 def _looking_on(live: LiveRun, wait: Wait) -> Wait:
-    """The wait, which begins to look where those for the same that the code was given an event by have come to.
+    """The wait, whose search begins after the events that earlier equal waits gave to the code.
 
     Each of them took the oldest event that there was, so all that came before is taken, or fits none of them. An event
     that the code gave up is to be found again.
@@ -226,7 +226,7 @@ def _looking_on(live: LiveRun, wait: Wait) -> Wait:
 
 
 def _look(live: LiveRun, blocked: Blocked) -> bool:
-    """Register the waits and look back; True if an event was there already."""
+    """Register the waits and look back; True if an event exists already."""
     if not blocked.waits:
         return False
     live.head.needs_cleanup = True

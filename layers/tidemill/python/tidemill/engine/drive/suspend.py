@@ -16,11 +16,11 @@ from tidemill.model import HeadChange
 
 
 def leave(live: LiveRun) -> bool:
-    """Record that the code can go no further for now, and why. False: outsiders wrote first, so look again."""
+    """Record that the code can go no further now, and why. False: outsiders wrote first, so decide again."""
     now = live.clock.now()
     blocked = tuple(live.blocked.values())
     if live.leaving != "handed over" and any(b.key in live.state.resolved for b in blocked):
-        return False  # what a branch waited for came while another one, the last at work, was appending
+        return False  # a branch was resolved while the last executing one was appending
     needs_cleanup = True if live.head.needs_cleanup else None
     if live.leaving == "handed over":
         left = HandedOver(now, _new(live), untold(live))
@@ -37,10 +37,10 @@ def leave(live: LiveRun) -> bool:
 
 
 def _suspended(live: LiveRun, now: int, due: int | None, *, whole: bool) -> Suspended:
-    """What is blocked besides what the journal knows, so that many branches are not told again at each suspension.
+    """The blocked steps that the journal does not know yet, so that many branches are not repeated at each suspension.
 
-    After a snapshot they are all told: the tail of a journal begins with this record. And the step that the run is due
-    for is told, by which the queue knows how punctual it must be.
+    After a snapshot the record has all of them, since the tail of the journal begins with it. It always has the step of
+    the due time, from which the queue knows how punctual it must be.
     """
     if whole or not live.state.blocked:
         return Suspended(now, due, tuple(live.blocked.values()))
@@ -56,7 +56,7 @@ def _new(live: LiveRun) -> tuple[Blocked, ...]:
 
 
 def _snapshot(live: LiveRun) -> int | None:
-    """Keep a snapshot where the journal has grown by enough since the last one; its number.
+    """Store a snapshot if the journal has grown enough since the last one; returns its number.
 
     Enough is also as much as the last one holds: so all snapshots of a run together are at most twice as large as its
     last one, and a wake-up reads at most as many records besides.

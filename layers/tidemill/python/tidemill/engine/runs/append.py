@@ -52,7 +52,7 @@ def _tell(world: World, run_id: str, run: tuple[Head, S] | None, decide: Callabl
         if not isinstance(answer, Lost):
             return True
         state.add(answer.found)
-    raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be told something")
+    raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row before the record of an outsider")
 
 
 def resolve(world: World, run_id: str, function_id: str, record: Resolved) -> bool:

@@ -49,13 +49,13 @@ class AsyncDriver(Remembered):
         self._blocks = Blocks(self._can_go_on)
         self._main: asyncio.Task[Any] | None = None
         self._gate = Gate(self.replayed)
-        self._turn = 0  # what the code is told next, if nothing is left out
+        self._turn = 0  # the turn of the next outcome for the code
         self._loop: Loop
         self._deadlock: Deadlock | None
         self.left_nothing = False  # the code left nothing behind that may still have come to a step
         self._threads = Threads()
         self._places = asyncio.Semaphore(BLOCKING_CALLS)
-        self._unclaimed: dict[str, BareTask] = {}  # told, but to a task that nobody may ever ask
+        self._unclaimed: dict[str, BareTask] = {}  # delivered to a task whose result may never be read
         self._certain = False  # nothing but new steps can lead to those that the code has yet to reach
         self._pauses = Pauses()
 
@@ -179,7 +179,7 @@ class AsyncDriver(Remembered):
         return steps.outcome(known) if known is not None else await self._perform(plan(), key)
 
     async def _recall(self, key: str, kind: StepKind, target: str = "") -> StepDone | Resolved | None:
-        """How this step ended, if it has, told in its turn."""
+        """The outcome of this step, if it has ended, delivered in its turn."""
         self._claim()
         known = self.replayed.recall(key, kind, target)
         if known is not None:
@@ -191,11 +191,11 @@ class AsyncDriver(Remembered):
 
     @property
     def _alone(self) -> bool:
-        """Whether the code is one task that has nobody to race with."""
+        """Whether the code is a single task without a race."""
         return self._loop.tasks == 1
 
     async def _told(self, key: str) -> None:
-        """Wait for the turn of this step's outcome; then the code is given it."""
+        """Wait for the turn of this step's outcome; then the code receives it."""
         turn = self.live.state.completion_order.get(key, 0)
         if not self._alone or turn != self._turn:
             self._loop.hold()
@@ -236,7 +236,7 @@ class AsyncDriver(Remembered):
         return value
 
     def _begins(self, key: str) -> None:
-        """The code begins what the journal does not know."""
+        """The code begins a step that the journal does not know."""
         if self._certain and not self.replayed.ahead.begins(key, "", self.replayed.place):
             raise self._leave("superseded")
 
@@ -308,14 +308,14 @@ class AsyncDriver(Remembered):
         try:
             await self._blocks.wait(blocked)
         except asyncio.CancelledError:
-            if live.leaving is None:  # the code itself gave up waiting: nothing is blocked here any more
+            if live.leaving is None:  # the code itself gave up: nothing is blocked here any more
                 del live.blocked[blocked.key]
             raise
         live.check()
         del live.blocked[blocked.key]
 
     async def _hand_over(self) -> None:
-        """Leave, but let the steps that are at work end first: what they did must be remembered."""
+        """Leave, but let the executing steps end first: their results must be recorded."""
         if not self._working:
             raise self._leave("handed over")
         self._handing = True
@@ -363,7 +363,7 @@ class AsyncDriver(Remembered):
         return wait if timeout is None else min(wait, timeout)
 
     def _until_asked(self, timeout: float | None) -> float:
-        """How long the loop may wait until the run is asked again whether it was told something. 0: it has been."""
+        """How long the loop may wait until the next check for outsiders' records. 0: there are some."""
         left = self._pauses.until_asked(self._loop.time(), self.live.news_every)
         if left > 0:
             return left if timeout is None else min(left, timeout)

@@ -1,11 +1,11 @@
 """Tracks which code an earlier execution of this attempt has already run: `ctx.logger` is silent there.
 
-Code goes on where it is told how a step ended. What follows an outcome is new in the execution that is first told it,
-and covered in every later one; the journal says which outcomes no execution was told (`RunState.untold`). What comes
-before the first outcome is new in the first execution alone.
+Code continues when it receives a step's outcome. The code after an outcome is new in the first execution that receives
+it, and covered in every later one; the journal says which outcomes no execution has received (`RunState.untold`). The
+code before the first outcome is new only in the first execution.
 
-A branch of a sync function is asked for itself. Async code is told one outcome at a time and runs on until nothing
-follows, so all of its tasks share one scope.
+Each branch of a sync function is a scope. Async code receives one outcome at a time and runs until nothing follows, so
+all of its tasks share one scope.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Coverage:
         self._new = {"": not (live.state.executed or live.began)}
         self._ahead = {key for key in live.state.untold if key in uncalled}
         self._within: dict[str, set[str]] = {}
-        self.outcomes: dict[str, int] = {}  # by scope, how many have been told
-        self.left: set[str] = set()  # branches that have been left, where others go on
+        self.outcomes: dict[str, int] = {}  # by scope, how many outcomes were delivered
+        self.left: set[str] = set()  # branches that were left while others continue
         live.began = True
 
     def covers(self, scope: str) -> bool:
@@ -33,7 +33,7 @@ class Coverage:
         return not self._new.get(scope, True) or self._leads_on(scope)
 
     def told(self, scope: str, key: str) -> None:
-        """The code of this scope is told how the step ended."""
+        """The code of this scope receives the outcome of the step."""
         live = self._live
         self.outcomes[scope] = self.outcomes.get(scope, 0) + 1
         if live.leaving is None:
@@ -69,5 +69,5 @@ class Coverage:
 
 
 def untold(live: LiveRun) -> tuple[str, ...]:
-    """The outcomes that the code has yet to be told, and the branches that have yet to begin, as the run is left."""
+    """The outcomes that the code has not received, and the branches that have not begun, when the run is left."""
     return (*sorted(live.state.untold - live.told - live.told_now), *sorted(live.cut))
