@@ -112,6 +112,7 @@ def test_an_event_keeps_its_ts_and_shows_its_receipt() -> None:
         "v": None,
         "received_at": "2026-09-21T14:13:20.000Z",
         "data_context": None,
+        "rejected": None,
     }
 
 
