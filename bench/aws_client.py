@@ -1,4 +1,4 @@
-"""What the client costs: CPU of this process per DynamoDB PutItem, and the import, ours beside boto3's.
+"""Measures the AWS client beside boto3: CPU of this process per DynamoDB PutItem, and the import.
 
     python bench/aws_client.py [--calls 3000] [--quick]
 

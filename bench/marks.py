@@ -1,4 +1,4 @@
-"""What the benched functions wrote (apps/mark.py), read while it grows."""
+"""Reads the marks that the benched functions write (apps/mark.py), while the file grows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes: start them, find their children, weigh them, end them. Linux only (/proc)."""
+"""Starts and ends processes, finds their children, and measures their memory. Linux only (/proc)."""
 
 from __future__ import annotations
 

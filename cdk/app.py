@@ -22,7 +22,7 @@ APPS = {
     "Studio": "examples.limits.transcripts:app",
     "Hooks": "examples.webhooks.hooks:app",
 }
-# Of whoever signs the webhooks: the variable, and the end of the secret's name. Who deploys creates the secrets, with
+# Of the webhooks' senders: the variable, and the end of the secret's name. Who deploys creates the secrets, with
 # the value that Stripe and GitHub show; until then their webhooks get a 503.
 SECRETS = {"Hooks": {"STRIPE_SECRET": "stripe", "GITHUB_SECRET": "github"}}
 

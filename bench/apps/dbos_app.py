@@ -1,4 +1,4 @@
-"""The benched functions on DBOS with SQLite, in one process with the door, as its guide has it."""
+"""The benched functions on DBOS with SQLite, in one process with the HTTP server, as in its guide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lean HTTP front door for the peers that have none: an array of events comes in, `send` starts their work.
+"""A lean HTTP server for the peers that have none: it receives an array of events, and `send` starts their work.
 
 Thread a connection, keep-alive, as little parsing as works: it should cost the peer next to nothing.
 """

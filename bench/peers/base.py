@@ -1,4 +1,4 @@
-"""What every peer offers to the workloads, and what most of them share."""
+"""The interface of every peer for the workloads, and the parts that most peers share."""
 
 from __future__ import annotations
 

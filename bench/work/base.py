@@ -1,4 +1,4 @@
-"""What a workload is made of: a rig that opens platforms one at a time, and the rows it fills in the table."""
+"""The parts of a workload: a rig that opens platforms one at a time, and the rows that it fills in the table."""
 
 from __future__ import annotations
 

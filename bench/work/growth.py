@@ -1,4 +1,4 @@
-"""What grows with what: nothing that a user would notice, or so it should be. Tidemill alone.
+"""Measures what should not grow: costs of long runs, many waiting runs, and many ended runs. Tidemill only.
 
 Steps in a long run, the wake-up of a run with a long journal, an event beside many waiting runs, memory after
 many runs: each against a small one of the same. Where a rate is compared that takes seconds, two servers take turns.

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of the 2,000: what is lost, and which steps ran twice?
+"""Kills processes with -9 in the middle of 2,000 runs: counts lost runs, and steps that ran twice.
 
 The client sends again what was refused or cut off, with the same ids. A supervisor's part (starting again what
 was killed) is played at once by the bench, except where the platform does it itself.

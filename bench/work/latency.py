@@ -1,4 +1,4 @@
-"""One event at a time: POST, and when is its one-step run over?
+"""Measures the latency of one event at a time: from its POST to the end of its one-step run.
 
 The end is the last act of the function's body, after its step was made durable. What the platform itself reports
 (`ended_at`, to the ms) is read afterwards as a check.

@@ -1,4 +1,4 @@
-"""1,000 runs asleep for 2 s at once: how much later than that does each go on?
+"""Measures the lateness of wakes: 1,000 runs that sleep for 2 s at once.
 
 Due is 2 s after the body reached the sleep; a peer that holds a thread for each sleeper queues before it, unseen.
 """

@@ -1,5 +1,4 @@
-"""The registry's Lambda: at each deployment it makes each function's queues, and writes its declaration into the
-table."""
+"""The registry's Lambda: at each deployment it makes the functions' queues, and writes their specs into the table."""
 
 from __future__ import annotations
 

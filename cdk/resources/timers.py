@@ -1,5 +1,4 @@
-"""Timers beyond 15 minutes: one-shot schedules send to a queue, whose Lambda sends a message with the rest of the
-delay."""
+"""Timers beyond 15 minutes: one-shot schedules send to a queue, whose Lambda sends delayed messages."""
 
 # jsii gives the parameters of its classes and of their protocols different names; mypy checks the arguments.
 # pyright: reportArgumentType=false

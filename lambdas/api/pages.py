@@ -1,5 +1,4 @@
-"""Builds the pages of lists row by row, so that a server can serve others in between, and a page fits a Lambda's
-answer.
+"""Builds the pages of lists row by row: a server can serve others in between, and a page fits a Lambda's answer.
 
 A row that cannot be read is named under `damaged`; the other rows are shown.
 """

@@ -1,5 +1,4 @@
-"""Handles every event on the deployment's bus: stores it and wakes the runs that wait for it, and stamps foreign
-events.
+"""Handles every event on the deployment's bus: stores it, wakes the runs that wait for it, stamps foreign events.
 
 This Lambda does not start functions: the event reaches them by their own queues at the same time. Everything may be
 done twice. An id that was received before, with other content or at another time, changes nothing: the first is kept.

@@ -1,4 +1,4 @@
-"""Why a stack cannot be as it asks to be."""
+"""The error for an invalid request of a stack."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ SAME = "deploy with the constructs of the same version of tidemill as the deploy
 
 
 class Refused(Exception):
-    """What a stack asks for cannot be; the sentence stands in the stack's events."""
+    """A stack's request is invalid; the stack's events show the sentence."""

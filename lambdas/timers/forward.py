@@ -1,5 +1,4 @@
-"""Forwards the messages of schedules, which fire one to two minutes early, to the functions' queues with the rest as
-delay."""
+"""Forwards the messages of schedules, which fire one to two minutes early, with the rest of the time as delay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs are checked, and what is found in them."""
+"""Chooses the runs to check, and reports the findings."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The runtime `docker` on a Docker engine of this machine: builds a step's folder, and runs each attempt in a
-container.
+"""The runtime `docker` on a Docker engine of this machine: builds a step's folder, runs each attempt in a container.
 
 The image is built once for what is in the folder (its tag is the digest of that). A container gets the input in place
 of CMD, its step's memory and share of cores, the engine's default bridge, and no port of the machine. It is always

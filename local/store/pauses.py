@@ -1,4 +1,4 @@
-"""Which functions are paused, and the runs that wait for them to be resumed, oldest first."""
+"""The store of paused functions, and of the runs that wait until they are resumed, oldest first."""
 
 from __future__ import annotations
 

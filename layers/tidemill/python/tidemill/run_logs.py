@@ -1,4 +1,4 @@
-"""What the code of runs has said through `ctx.logger`: its lines, and the port that gives them."""
+"""The log lines of runs, written with `ctx.logger`, and the port that reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the code of runs has logged, read from CloudWatch Logs: the port `Logs`.
+"""The port `Logs` on CloudWatch Logs: reads the lines that the code of runs has logged.
 
 `ctx.logger` writes lines of JSON there that name the run (`engine.drive.trace.log`). The log group is that of the app's
 Lambda, as the registry knows it. FilterLogEvents looks through a part of the group at a time: a page may be empty and

@@ -1,4 +1,4 @@
-"""Why a run's code does not run at this moment: one reason for every state that a run can be in.
+"""Explains why a run's code is not executing: one reason for every state of a run.
 
 The order is that of `next_action`, so the reason is what a check of the run would find: it has ended; its code
 runs; its time has not come; its function is gone; it waits for something; it could go on, and its function is paused,

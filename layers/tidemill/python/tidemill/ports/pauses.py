@@ -1,4 +1,4 @@
-"""Which functions are paused."""
+"""The port of paused functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version of an event's data an app's code wants, and how older data gets there."""
+"""The versions of events' data that an app's code wants, and the upcasts from older data to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How full a limit is, for people: bounded work, however many keys and runs there are.
+"""Computes the usage of a limit for people, with bounded work for any number of keys and runs.
 
 An index lists the keys of a limit that were used in the last days, and their items are read. Lines are read if there
 are any, the fullest keys first, and only the start of a long one. So for a limit with more than `KEYS` keys, or lines

@@ -1,4 +1,4 @@
-"""Which functions are paused, in DynamoDB, and the runs that wait for them to be resumed.
+"""The store of paused functions on DynamoDB, and of the runs that wait until they are resumed.
 
     PAUSES              <function id>                 how it is paused; without that: it was resumed, and runs are left
     PAUSED#<function>   <created>#<run>               a run that a paused function holds

@@ -1,5 +1,4 @@
-"""Receives an event: stores it, starts the functions that listen for it, and wakes or cancels the runs that wait for
-it.
+"""Receives an event: stores it, starts the functions that listen for it, and wakes or cancels waiting runs.
 
 All of it may be done twice. The callers decide which events come here (keys, limits, known ids).
 """

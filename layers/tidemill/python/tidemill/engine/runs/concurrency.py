@@ -1,5 +1,4 @@
-"""Places of concurrency limits: a run takes them before its code runs, passes them on afterward, and waits in line for
-them.
+"""Places of concurrency limits: a run takes them before its code runs, waits in line for them, and passes them on.
 
 *Write, then read.* A run that finds no free place puts itself in line, then checks once more; a run that gives up its
 place gives it to the first in line. The second of the two sees the other, so no place stays free while a run waits, and

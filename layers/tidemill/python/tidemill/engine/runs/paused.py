@@ -1,4 +1,4 @@
-"""What a paused function does to its runs: none of them is claimed, until it is resumed.
+"""Paused functions: none of their runs is claimed until the function is resumed.
 
 A run that could go on is noted where it is found, and its due time moves on, as that of any held run. When the function
 is resumed its runs are looked at, in the order in which they were created. Timeouts, cancellations, waits and sleeps go
