@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidemill.ports import World
 from tidemill_lambdas import router
-from tidemill_lambdas.api import about, events, export, functions, later, logs, pauses, runs, schemas, signals, why
+from tidemill_lambdas.api import about, events, export, functions, jobs, logs, pauses, runs, schemas, signals, why
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import KeyRing, Keys, api_key, check_api_key
 from tidemill_lambdas.router import Route
@@ -18,7 +18,7 @@ def handle(request: Payload, world: World, keys: Keys) -> Response:
 
 def work(request: Payload, world: World, keys: Keys) -> Work:
     """Like `handle`, in parts (see `work`)."""
-    return router.work((*ROUTES, *LATER), request, world, keys, _check)
+    return router.work(ROUTES, request, world, keys, _check)
 
 
 def keyless(request: Payload) -> Response | None:
@@ -65,13 +65,19 @@ ROUTES = (
     Route("POST", "/v1/functions/{function_id}/resume", pauses.resume),
     Route("POST", "/v1/functions/pause", pauses.pause_all),
     Route("POST", "/v1/functions/resume", pauses.resume_all),
+    Route("POST", "/v1/replays", jobs.create("replay")),
+    Route("GET", "/v1/replays", jobs.page("replay"), query=("limit", "cursor")),
+    Route("GET", "/v1/replays/{job_id}", jobs.one("replay")),
+    Route("POST", "/v1/replays/{job_id}/pause", jobs.act("replay", "paused", ("running", "paused"))),
+    Route("POST", "/v1/replays/{job_id}/resume", jobs.act("replay", "running", ("paused", "running"))),
+    Route("DELETE", "/v1/replays/{job_id}", jobs.act("replay", "stopped", ("running", "paused", "stopped"))),
+    Route("POST", "/v1/cancellations", jobs.create("cancellation")),
+    Route("GET", "/v1/cancellations", jobs.page("cancellation"), query=("limit", "cursor")),
+    Route("GET", "/v1/cancellations/{job_id}", jobs.one("cancellation")),
+    Route("POST", "/v1/cancellations/{job_id}/pause", jobs.act("cancellation", "paused", ("running", "paused"))),
+    Route("POST", "/v1/cancellations/{job_id}/resume", jobs.act("cancellation", "running", ("paused", "running"))),
+    Route(
+        "DELETE", "/v1/cancellations/{job_id}", jobs.act("cancellation", "stopped", ("running", "paused", "stopped"))
+    ),
     Route("POST", "/v1/signals", signals.send),
-)
-
-# Planned calls: openapi.json describes them once they exist.
-LATER = (
-    Route("POST", "/v1/cancellations", later.cancellations),
-    Route("GET", "/v1/cancellations/{cancellation_id}", later.cancellations),
-    Route("POST", "/v1/replays", later.replays),
-    Route("GET", "/v1/replays/{replay_id}", later.replays),
 )

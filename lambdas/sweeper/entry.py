@@ -11,7 +11,7 @@ from tidemill.aws import world
 from tidemill.aws.dynamo import held
 from tidemill.aws.dynamo.table import Table
 from tidemill_lambdas.observe import logger, metrics, observed
-from tidemill_lambdas.sweeper import delayed, resumed
+from tidemill_lambdas.sweeper import delayed, jobs, resumed
 from tidemill_lambdas.sweeper.adopt import adopt, turn
 from tidemill_lambdas.sweeper.sweep import sweep
 
@@ -37,6 +37,7 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     overdue, problems = sweep(here, more, partial(held.note, table))
     problems += delayed.sweep(here, more, _delay)
     problems += resumed.sweep(here, more)
+    problems += jobs.sweep(here, more)
     specs = turn(here.registry.functions(), here.clock.now(), _busy)
     adopted, more_problems, busy = adopt(here, world.client(), world.settings(), specs, more)
     _busy.clear()

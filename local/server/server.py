@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from tidemill import ids
 from tidemill.engine.drive.keeper import StoreKeeper
-from tidemill.engine.intake import receive
+from tidemill.engine.intake import bulk, receive
 from tidemill.engine.intake import serve_lines as serve
 from tidemill.engine.runs import paused
 from tidemill.model import AtWork, CronTrigger, FunctionSpec
@@ -89,7 +89,7 @@ class Server:
         bus = receive.DirectBus()
         self.world = World(
             db.runs, db.events, db.waits, db.blobs, queue, bus, self._registry, clock, entropy, claims, db.flow,
-            self._at_work, db.logs, db.pauses,
+            self._at_work, db.logs, db.pauses, db.jobs,
         )  # fmt: skip
         bus.world = self.world
         self._keeper = StoreKeeper(self.world)
@@ -169,6 +169,9 @@ class Server:
     def _go_on_after_pauses(self) -> None:
         """A page of the runs that each function held that has been resumed; the API begins with the first."""
         try:
+            for job in self._db.jobs.running():
+                bulk.turn(self.world, job.id)
+                self._tick.arm()
             for function_id in self._db.pauses.resumed():
                 next(paused.look_again(self.world, function_id), None)
                 self._tick.arm()

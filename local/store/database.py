@@ -27,6 +27,7 @@ from tidemill_local.store.errors import StoreError, StoreFullError
 from tidemill_local.store.events import SqliteEvents
 from tidemill_local.store.file import FILE, DataFile
 from tidemill_local.store.flow import SqliteFlow
+from tidemill_local.store.jobs import SqliteJobs
 from tidemill_local.store.logs import SqliteLogs
 from tidemill_local.store.pauses import SqlitePauses
 from tidemill_local.store.runs import SqliteRuns
@@ -72,6 +73,7 @@ class Database:
         self.flow = SqliteFlow(self)
         self.logs = SqliteLogs(self)
         self.pauses = SqlitePauses(self)
+        self.jobs = SqliteJobs(self)
 
     def write(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
         """Execute one writing statement in the open transaction. An IntegrityError undoes only this statement."""

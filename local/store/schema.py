@@ -49,6 +49,12 @@ CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
 CREATE INDEX run_held ON run (function_id) WHERE reason IS NOT NULL AND due IS NOT NULL;
 
 CREATE TABLE journal (n INTEGER, seq INTEGER, data BLOB NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID;
+CREATE TABLE job (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, created_at INTEGER NOT NULL, running INTEGER NOT NULL, data BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX job_created ON job (kind, created_at, id);
+CREATE INDEX job_running ON job (created_at, id) WHERE running;
+
 CREATE TABLE pause (function_id TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE paused_run (
     function_id TEXT, created_at INTEGER, run_id TEXT, PRIMARY KEY (function_id, created_at, run_id)

@@ -13,11 +13,12 @@ from support.stale import Copy, StaleTransport
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.jobs import DynamoJobs
 from tidemill.aws.dynamo.pauses import DynamoPauses
 from tidemill.aws.dynamo.runs import DynamoRuns
 from tidemill.aws.dynamo.table import Table
 from tidemill.aws.dynamo.waits import DynamoWaits
-from tidemill.ports import Blobs, EventStore, FlowStore, Pauses, RunStore, WaitStore
+from tidemill.ports import Blobs, EventStore, FlowStore, Jobs, Pauses, RunStore, WaitStore
 from tidemill_local.store.database import MEMORY, Database
 from tidemill_local.store.runs import SqliteRuns
 from tidemill_local.testing import moto
@@ -32,13 +33,14 @@ class Stores:
     blobs: Blobs
     flow: FlowStore
     pauses: Pauses
+    jobs: Jobs
     others: RunStore  # the same runs, as another process has them
 
 
 @contextmanager
 def _sqlite(path: str | Path) -> Iterator[Stores]:
     with Database(path) as db:
-        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow, db.pauses, SqliteRuns(db))
+        yield Stores(db.runs, db.events, db.waits, db.blobs, db.flow, db.pauses, db.jobs, SqliteRuns(db))
         db.commit()
 
 
@@ -58,6 +60,7 @@ def _dynamodb(stale: bool = False) -> Iterator[Stores]:
     table, blobs = Table(client, name), S3Blobs(client, bucket)
     runs, others = (DynamoRuns(table, blobs, VirtualClock(EPOCH)) for _ in range(2))
     events, flow, pauses = DynamoEvents(table, blobs), DynamoFlow(table), DynamoPauses(table, VirtualClock(EPOCH))
+    jobs = DynamoJobs(table)
     if copy is not None:
         lists = ("page", "counts", "idle", "overdue", "of_event")
         yield Stores(
@@ -67,11 +70,12 @@ def _dynamodb(stale: bool = False) -> Iterator[Stores]:
             blobs,
             copy.listed(flow, "usage"),
             pauses,
+            jobs,
             copy.listed(others, *lists),
         )
         copy.drop()
     else:
-        yield Stores(runs, events, DynamoWaits(table), blobs, flow, pauses, others)
+        yield Stores(runs, events, DynamoWaits(table), blobs, flow, pauses, jobs, others)
     client.call("dynamodb", "DeleteTable", {"TableName": name})
 
 
@@ -131,3 +135,8 @@ def flow(stores: Stores) -> FlowStore:
 @pytest.fixture
 def pauses(stores: Stores) -> Pauses:
     return stores.pauses
+
+
+@pytest.fixture
+def jobs(stores: Stores) -> Jobs:
+    return stores.jobs

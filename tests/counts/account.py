@@ -30,6 +30,7 @@ from tidemill.aws.calls.transport import Reply, Request
 from tidemill.aws.dynamo import webhooks
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
+from tidemill.aws.dynamo.jobs import DynamoJobs
 from tidemill.aws.dynamo.pauses import DynamoPauses
 from tidemill.aws.dynamo.registry import DynamoRegistry, register
 from tidemill.aws.dynamo.runs import DynamoRuns
@@ -47,7 +48,7 @@ from tidemill.model import CronTrigger, Event, Head, WebhookSpec
 from tidemill.ports import World
 from tidemill_lambdas import ingest
 from tidemill_lambdas.keys import AnyKey
-from tidemill_lambdas.sweeper import delayed, resumed
+from tidemill_lambdas.sweeper import delayed, jobs, resumed
 from tidemill_lambdas.sweeper.adopt import adopt
 from tidemill_lambdas.sweeper.sweep import sweep
 from tidemill_lambdas.timers.forward import forward
@@ -204,6 +205,7 @@ class Account:
         def work() -> None:
             sweep(self.world, lambda: True)
             delayed.sweep(self.world, lambda: True, lambda _body, _seconds: None)
+            jobs.sweep(replace(self.world, jobs=DynamoJobs(Table(self.client, self.settings.table))), lambda: True)
             resumed.sweep(replace(self.world, pauses=self._pauses()), lambda: True)
             self.world.registry.functions()
             self.world.runs.counts()

@@ -50,7 +50,18 @@ def make_world(database: Database) -> World:
     registry.replace(FUNCTIONS, "v1")
     bus = DirectBus()
     stores = (database.runs, database.events, database.waits, database.blobs)
-    world = World(*stores, Queue(), bus, registry, Clock(), Entropy(), Alive(), database.flow, pauses=database.pauses)
+    world = World(
+        *stores,
+        Queue(),
+        bus,
+        registry,
+        Clock(),
+        Entropy(),
+        Alive(),
+        database.flow,
+        pauses=database.pauses,
+        jobs=database.jobs,
+    )
     bus.world = world
     return world
 

@@ -162,18 +162,3 @@ def test_a_signal_that_cannot_be(call: Caller, body: Any) -> None:
 
 def test_a_signal_with_too_much(call: Caller) -> None:
     assert call.post("/v1/signals", {"signal": "x", "data": "y" * 800_000}).status == 413
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/cancellations"),
-        ("GET", "/v1/cancellations/a"),
-        ("POST", "/v1/replays"),
-        ("GET", "/v1/replays/a"),
-    ],
-)
-def test_what_is_not_there_yet_says_so(call: Caller, method: str, path: str) -> None:
-    answer = call(method, path, {} if method == "POST" else None)
-    assert (answer.status, answer.json["status"]) == (501, 501)
-    assert "yet" in answer.json["error"]

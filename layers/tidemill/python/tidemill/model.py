@@ -207,6 +207,31 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     events: Literal["keep", "drop"] = "keep"
 
 
+class Job(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A bulk replay or cancellation. `rate`: so many runs in so many milliseconds. `turn_at`: of its last turn.
+
+    `cursor`: the last run that it has been through, as (created_at, run_id).
+    """
+
+    id: str
+    kind: Literal["replay", "cancellation"]
+    function_id: str
+    statuses: tuple[RunStatus, ...]
+    created_at: int
+    before: int
+    after: int | None = None
+    condition: str | None = None
+    rate: tuple[int, int] | None = None
+    status: str = "running"
+    cursor: tuple[int, str] | None = None
+    turn_at: int = 0
+    matched: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    ended_at: int | None = None
+
+
 class Head(msgspec.Struct, omit_defaults=True):
     """The summary of a run that lists and the sweep read; the journal is the truth. Stays under 1 KB."""
 

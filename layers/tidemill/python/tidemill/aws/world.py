@@ -53,6 +53,7 @@ def build(client: Client, settings: environment.Settings) -> World:
     from tidemill.aws.dynamo.events import DynamoEvents
     from tidemill.aws.dynamo.flow import DynamoFlow
     from tidemill.aws.dynamo.held import due_now
+    from tidemill.aws.dynamo.jobs import DynamoJobs
     from tidemill.aws.dynamo.pauses import DynamoPauses
     from tidemill.aws.dynamo.registry import DynamoRegistry
     from tidemill.aws.dynamo.runs import DynamoRuns
@@ -83,4 +84,5 @@ def build(client: Client, settings: environment.Settings) -> World:
         DynamoFlow(table),
         logs=CloudWatchLogs(client, registry.log_group),
         pauses=DynamoPauses(table, clock),
+        jobs=DynamoJobs(table),
     )

@@ -8,6 +8,7 @@ a head change, which is one transaction. Times are milliseconds since the epoch.
 from __future__ import annotations
 
 from tidemill.ports.flow import FlowStore, Grant, Hold, Leaver, Usage, Waiting, Window
+from tidemill.ports.jobs import Jobs, NoJobs
 from tidemill.ports.keeper import Keeper
 from tidemill.ports.lists import Damaged, EventQuery, Page, RunQuery
 from tidemill.ports.pauses import NoPauses, Pauses
@@ -28,11 +29,13 @@ __all__ = [
     "FlowStore",
     "Grant",
     "Hold",
+    "Jobs",
     "Keeper",
     "Leaver",
     "Liveness",
     "Logs",
     "Lost",
+    "NoJobs",
     "NoPauses",
     "Page",
     "Pauses",

@@ -9,6 +9,7 @@ from typing import Protocol
 from tidemill.core.journal import Claimed
 from tidemill.model import AtWork, Event, EventSchema, FunctionSpec, WebhookSpec
 from tidemill.ports.flow import FlowStore
+from tidemill.ports.jobs import Jobs, NoJobs
 from tidemill.ports.pauses import NoPauses, Pauses
 from tidemill.ports.stores import Blobs, EventStore, RunStore, WaitStore
 from tidemill.run_logs import Logs, NoLogs
@@ -99,3 +100,4 @@ class World:
     at_work: Callable[[str], Sequence[AtWork]] = lambda _: ()  # a run's executing steps, if known
     logs: Logs = NoLogs()  # noqa: RUF009 - it holds nothing
     pauses: Pauses = NoPauses()  # noqa: RUF009 - it holds nothing
+    jobs: Jobs = NoJobs()  # noqa: RUF009 - it holds nothing
