@@ -65,4 +65,5 @@ CROWDED = {
     "tidemill": "the public face, and the plain data below every room",
     "local/workers": "the server's side of a worker, the worker's side, and what they share",
     "local/cli": "one module for each command",
+    "local/store": "one module for each port, and the file beneath them",
 }
