@@ -55,7 +55,7 @@ def _cost(options: Namespace) -> int:
     from tidemill_local.cost.beside import beside
     from tidemill_local.cost.estimate import estimate
 
-    specs, secrets = _declared(options)
+    specs, secrets, schemas = _declared(options)
     month = usage.of_manifest(
         specs,
         options.events_per_month,
@@ -64,7 +64,7 @@ def _cost(options: Namespace) -> int:
         options.memory,
         options.architecture,
     )
-    month = replace(month, secrets=secrets)
+    month = replace(month, secrets=secrets, schemas=schemas)
     lines, others = estimate(month), beside(month)
     if options.json:
         print(text.compact(_object(month, lines, others)))
@@ -73,8 +73,8 @@ def _cost(options: Namespace) -> int:
     return DONE
 
 
-def _declared(options: Namespace) -> tuple[list[FunctionSpec], int]:
-    """The functions, and how many secrets the webhooks have."""
+def _declared(options: Namespace) -> tuple[list[FunctionSpec], int, int]:
+    """The functions, how many secrets the webhooks have, and how many names of events have schemas."""
     from tidemill.manifest import specs
     from tidemill_local.load import mistakes, targets
 
@@ -85,11 +85,12 @@ def _declared(options: Namespace) -> tuple[list[FunctionSpec], int]:
             loaded.functions()
             found = specs(*loaded.apps)
             secrets = {webhook.secret for webhook in loaded.webhooks()}
+            schemas = {schema.name for schema in loaded.schemas}
     except (Exception, SystemExit) as error:
         raise Stop(mistakes.code(error), mistakes.explain(error, cwd)) from None
     for note in loaded.notes:
         print(f"tidemill: {note}", file=sys.stderr)
-    return found, len(secrets)
+    return found, len(secrets), len(schemas)
 
 
 def _object(month: Usage, lines: list[Line], others: dict[str, list[Line]]) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def idle(usage: Usage) -> list[Line]:
         line(IDLE, "dashboards", 1),
         line(IDLE, "secrets", SECRETS + usage.secrets),
         *_lines(IDLE, [(stories()["webhook"], learned)], usage, what=about),
+        *_schemas(usage),
         line(IDLE, "keys", KEYS),
         *sweeps,
     ]
@@ -113,6 +114,14 @@ def idle(usage: Usage) -> list[Line]:
 def idle_per_function() -> float:
     """The cost of one more idle function a month, in $."""
     return total(_idle_functions(Usage(1, 0, 0, 0, 0, 0, 0)))
+
+
+def _schemas(usage: Usage) -> list[Line]:
+    """The cost of reading schemas: once a minute in a process at work, so at most all month."""
+    minutes = SECONDS / 60 if usage.schemas else 0
+    read = [(stories()["schema names"], minutes), (stories()["schema"], minutes * usage.schemas)]
+    about = f"of the schemas of {usage.schemas} events, each minute in a process that accepts them, at most"
+    return _lines(IDLE, read, usage, what=about)
 
 
 def _idle_functions(usage: Usage) -> list[Line]:

@@ -28,6 +28,7 @@ class Usage(msgspec.Struct, frozen=True):
     memory: int  # MB of the app's Lambda
     architecture: str = "arm64"
     secrets: int = 0  # of webhooks
+    schemas: int = 0  # names of events that have schemas
     notes: tuple[str, ...] = ()
 
 

@@ -27,7 +27,7 @@ from support.doubles import Clock, Entropy
 from tidemill import App
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.calls.transport import Reply, Request
-from tidemill.aws.dynamo import webhooks
+from tidemill.aws.dynamo import schemas, webhooks
 from tidemill.aws.dynamo.events import DynamoEvents
 from tidemill.aws.dynamo.flow import DynamoFlow
 from tidemill.aws.dynamo.jobs import DynamoJobs
@@ -44,7 +44,7 @@ from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.engine.intake.start import takes
 from tidemill.engine.runs import end as finish
-from tidemill.model import CronTrigger, Event, Head, WebhookSpec
+from tidemill.model import CronTrigger, Event, EventSchema, Head, WebhookSpec
 from tidemill.ports import World
 from tidemill_lambdas import ingest
 from tidemill_lambdas.keys import AnyKey
@@ -158,6 +158,12 @@ class Account:
         arn = peek.call("secretsmanager", "CreateSecret", secret)["ARN"]
         webhook = WebhookSpec("orders", "hmac-sha256", arn, "'order/unheard'", header="x-signature")
         webhooks.register(Table(peek, self.settings.table), webhook, "counts")
+
+    def declare_schema(self, name: str) -> None:
+        """Of the events that `Counted.event` makes."""
+        properties = {"order_id": {"type": "string"}, "steps": {"type": "integer"}}
+        schema = json.dumps({"type": "object", "properties": properties})
+        schemas.declare(Table(moto.client(), self.settings.table), [EventSchema(name, "1", schema)], "counts")
 
     def forget_declarations(self) -> None:
         """As a process does after a minute."""

@@ -14,6 +14,7 @@ from tidemill import App, AsyncContext, Context, Cron
 
 app = App("shop")
 MINUTE = 60_000
+TYPED = "order/typed-1"  # as long a name as order/unheard
 BRANCHES, ITEMS, LISTENERS = 4, 100, 5
 
 
@@ -97,9 +98,9 @@ class Counted:
         self.account.advance(2 * MINUTE)  # a path that is newly awaited has a minute of its own
         return self.account.measured(work)
 
-    def event_alone(self, user: str = "") -> Used:
+    def event_alone(self, user: str = "", name: str = "order/unheard") -> Used:
         about = {"user": {"id": user}} if user else {}
-        return self.warm(lambda: self.account.post(self.event("order/unheard", steps=0) | about))
+        return self.warm(lambda: self.account.post(self.event(name, steps=0) | about))
 
     def webhook(self) -> tuple[Used, Used]:
         """A signed delivery, alone; and what a process learns of its webhook, once a minute."""
@@ -116,6 +117,18 @@ class Counted:
         self.account.forget_declarations()
         learned = self.account.measured(work)
         return warm, learned.minus(warm).minus(cold.minus(plain))
+
+    def post_alone(self, name: str) -> Used:
+        return self.account.measured(lambda: self.account.post(self.event(name, steps=0)))
+
+    def schemas(self) -> tuple[Used, Used]:
+        """What a process learns once a minute: which names have schemas, and the schemas of one."""
+        self.account.declare_schema(TYPED)
+        plain, typed = self.event_alone(), self.event_alone(name=TYPED)
+        self.account.forget_declarations()
+        names = self.post_alone("order/unheard").minus(plain)
+        self.account.forget_declarations()
+        return names, self.post_alone(TYPED).minus(typed).minus(names)
 
     def run(self, steps: int, user: str = "") -> Used:
         about = {"user": {"id": user}} if user else {}
@@ -191,9 +204,12 @@ def table() -> dict[str, dict[str, Any]]:
     run = whole.minus(whole.filing())
     user = counted.event_alone(user="u1").minus(event)
     step = counted.run(10).minus(ended).over(10)
+    names, schemas = counted.schemas()
     found = {
         "event": ("an event, sent alone over HTTPS and stored; nobody listens or waits for it", event),
         "webhook": ("a webhook's declaration and its secret, once a minute in each process", counted.webhook()[1]),
+        "schema names": ("which events have schemas, once a minute in each process that accepts events", names),
+        "schema": ("the schemas of an event's name, once a minute in each process that accepts the event", schemas),
         "run": ("a run that an event starts and that takes no step", run),
         "filing": ("the same run, found under its event", whole.filing()),
         "step": ("a step", step),

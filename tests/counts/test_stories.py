@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from counts import pages
-from counts.stories import LISTENERS, Counted, table
+from counts.stories import LISTENERS, TYPED, Counted, table
 
 from tidemill.aws.dynamo.keys import INDEXES, PK, SK
 from tidemill.aws.dynamo.sizes import item_size
@@ -38,6 +38,26 @@ def test_an_event_for_many_functions_is_stored_once() -> None:
     counted = Counted()
     event, one = counted.event_alone(), counted.run(0)
     assert counted.fan_out().story() == one.minus(event).times(LISTENERS).plus(event).story()
+
+
+def test_schemas_cost_a_read_a_minute_and_nothing_for_each_event() -> None:
+    """Neither the events that have none, nor, in a process that knows it, those that have one."""
+    counted = Counted()
+    without = counted.event_alone().story()
+    counted.account.declare_schema(TYPED)
+    counted.account.forget_declarations()
+    counted.post_alone(TYPED)
+    assert counted.post_alone("order/unheard").story() == without
+    assert counted.event_alone(name=TYPED).story() == without
+
+
+def test_who_has_no_schemas_pays_half_a_read_a_minute(counted: dict[str, dict[str, Any]]) -> None:
+    alone = Counted()
+    warm = alone.event_alone()
+    alone.account.forget_declarations()
+    cold = alone.post_alone("order/unheard").minus(warm)
+    assert cold.story()["calls"] == counted["schema names"]["calls"] == {"dynamodb GetItem": 1}
+    assert cold.story()["units"] == {"reads": 0.5}
 
 
 def test_a_run_that_never_suspends_is_one_invocation_and_n_plus_3_writes(counted: dict[str, dict[str, Any]]) -> None:

@@ -219,3 +219,21 @@ def test_the_secrets_of_webhooks_have_their_lines(tmp_path: Path, capsys: pytest
     assert found["secrets for a month"]["count"] == 3
     (requests,) = [line for what, line in found.items() if what.startswith("requests of webhooks")]
     assert (requests["count"], round(requests["usd"], 3)) == (86_400, 0.432)
+
+
+def test_the_schemas_of_events_have_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two versions of one name are read by one query."""
+    (tmp_path / "shop.py").write_text("from tidemill import App\napp = App('shop')\n")
+    command = ["cost", str(tmp_path / "shop.py"), "--events-per-month", "0", "--json"]
+    assert main(command) == 0
+    assert "schemas" not in "".join(line["what"] for line in json.loads(capsys.readouterr().out)["lines"])
+    placed = tmp_path / "events" / "order" / "placed"
+    placed.mkdir(parents=True)
+    for version in "12":
+        (placed / f"{version}.json").write_text('{"type": "object"}')
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["usage"]["schemas"] == 1
+    (reads,) = [line for line in found["lines"] if line["what"].startswith("read units of the schemas of 1 events")]
+    assert reads["count"] == 43_200  # half a unit for the names, and half for the name's own
+    assert 0 < reads["usd"] < 0.02
