@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tidemill import ApiError, App
+from tidemill import ApiError, App, EventError
 from tidemill.sdk import client
 from tidemill.sdk.client import post
 
@@ -83,6 +83,24 @@ def test_a_refusal_in_the_words_of_the_server(server: Server) -> None:
         post([{"name": "a"}])
     assert raised.value.status == 401
     assert len(server.came) == 1
+
+
+def test_events_that_are_refused_are_an_error_of_the_events_with_each_problem(server: Server) -> None:
+    sentence = "the event a does not fit its schema: data.n: 'x' is not of type 'integer'; nothing was taken in"
+    problem = {"index": 0, "loc": ["data", "n"], "msg": "'x' is not of type 'integer'"}
+    server.answers = [(400, {"error": sentence, "status": 400, "errors": [problem]})]
+    with pytest.raises(EventError) as raised:
+        App("shop").send("a", {"n": "x"})
+    assert str(raised.value) == sentence
+    assert raised.value.errors == ({**problem, "loc": ("data", "n")},)
+    assert len(server.came) == 1
+
+
+def test_a_request_that_is_refused_as_a_whole_is_no_error_of_events(server: Server) -> None:
+    server.answers = [(400, {"error": "the array is empty", "status": 400, "errors": []})]
+    with pytest.raises(ApiError, match="the array is empty") as raised:
+        post([{"name": "a"}])
+    assert raised.value.status == 400
 
 
 @pytest.mark.parametrize("trouble", [(503, {"error": "loading", "status": 503}), None])

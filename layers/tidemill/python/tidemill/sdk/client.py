@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from msgspec import structs
 
-from tidemill.errors import ApiError
+from tidemill.errors import ApiError, EventError
 from tidemill.ids import ulid
 
 if TYPE_CHECKING:
@@ -25,15 +26,23 @@ _PAUSES = (0.2, 0.3, 0.5, 1.0, 1.5, 2.0, 2.0, 2.5)  # seconds, before each furth
 _PATIENCE = sum(_PAUSES)  # long enough for a server to restart
 
 
+class _Error(msgspec.Struct):
+    index: int
+    loc: tuple[str | int, ...]
+    msg: str
+
+
 class _Answer(msgspec.Struct):
     ids: list[str] = []
     error: str = ""
+    errors: list[_Error] | None = None
 
 
 def post(events: list[dict[str, Any]], pauses: Sequence[float] = _PAUSES) -> list[str]:
     """Sends events to `TIDEMILL_URL` with `TIDEMILL_EVENT_KEY` and returns their ids; retries for ten seconds.
 
-    Raises ApiError with the server's sentence; its status is 0 where there was no answer at all.
+    Raises EventError where the server refused the events themselves, else ApiError with the server's sentence; its
+    status is 0 where there was no answer at all.
     """
     url = os.environ.get("TIDEMILL_URL") or DEFAULT_URL
     path = f"/e/{quote(os.environ.get('TIDEMILL_EVENT_KEY') or 'dev', safe='')}"
@@ -89,4 +98,6 @@ def _ids(url: str, status: int, body: bytes) -> list[str]:
         answer = _Answer()
     if status == 200 and answer.ids:
         return answer.ids
+    if answer.errors:
+        raise EventError(answer.error, [structs.asdict(each) for each in answer.errors])
     raise ApiError(status, answer.error or f"{url} answered {status}, and not as Tidemill does; check TIDEMILL_URL")
