@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -131,20 +132,27 @@ def _waivers(file: str | None) -> set[tuple[str, str, str, str]]:
 
 
 def _declared(cwd: Path) -> list[Use]:
-    """Of the functions here, where there are some that can be loaded."""
+    """Of the functions here. Where they cannot be loaded, it is said: nobody can tell then whom a change reaches."""
     import contextlib
     import io
 
     import msgspec
 
     from tidemill.manifest import encode, specs
-    from tidemill_local.load import targets
+    from tidemill_local.load import mistakes, targets
 
-    with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stdout(io.StringIO()):
-        loaded = targets.load((), cwd)
-        functions: list[dict[str, Any]] = msgspec.json.decode(encode(specs(*loaded.apps)))
-        return [use for function in functions for use in _of_function(function)]
-    return []
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            loaded = targets.load((), cwd)
+            functions: list[dict[str, Any]] = msgspec.json.decode(encode(specs(*loaded.apps)))
+    except (Exception, SystemExit) as error:
+        why = mistakes.explain(error, cwd)
+        print(
+            f"tidemill: whom a change reaches is not known, for the functions here were not loaded: {why}",
+            file=sys.stderr,
+        )
+        return []
+    return [use for function in functions for use in _of_function(function)]
 
 
 def _deployed(options: Namespace) -> Iterator[Use]:
@@ -155,8 +163,7 @@ def _deployed(options: Namespace) -> Iterator[Use]:
         for function in server.get("/v1/functions"):
             yield from _of_function(function)
         for run in server.pages("/v1/runs", _WAITING, status="waiting"):
-            for row in server.get(f"/v1/runs/{run['run_id']}").get("journal", ()):
-                yield from _of_wait(run, row)
+            yield from _of_waits(server.get(f"/v1/runs/{run['run_id']}"))
 
 
 def _of_function(function: dict[str, Any]) -> Iterator[Use]:
@@ -174,11 +181,13 @@ def _of_function(function: dict[str, Any]) -> Iterator[Use]:
             yield from _of_match(name, cancel.get("match"), f"{function['id']}: cancel_on match")
 
 
-def _of_wait(run: dict[str, Any], row: dict[str, Any]) -> Iterator[Use]:
-    """The waits that a journal row names: the run stands at them."""
-    for blocked in row.get("blocked", ()):
-        if blocked.get("kind") == "wait" and blocked.get("name"):
-            yield Use(blocked["name"], (), f"run {run['run_id']} waits ({blocked.get('step')})")
+def _of_waits(run: dict[str, Any]) -> Iterator[Use]:
+    """The waits at which the run stands; not those of earlier, which have ended."""
+    from tidemill_local.cli.story import rests
+
+    for rest in rests(run).values():
+        if rest["kind"] == "wait" and rest["name"]:
+            yield Use(rest["name"], (), f"run {run['run_id']} waits ({rest['step']})")
 
 
 def _expressions(flow: dict[str, Any]) -> Iterator[tuple[str, str]]:

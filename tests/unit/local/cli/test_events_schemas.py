@@ -6,11 +6,14 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_server import MemoryServer
 
+from tidemill import App, Context
 from tidemill_local.cli import main
 
 APP = """
@@ -88,6 +91,57 @@ def test_a_breaking_change_names_whom_it_reaches(folder: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert said.startswith("BREAKING")
     assert "shop.ship: when event.data.total" in said
+
+
+DEPLOYED = App("shop")
+
+
+@DEPLOYED.function(on="order/placed")
+def ship(ctx: Context) -> None:
+    ctx.step.wait_for_event("payment", "order/paid", timeout="1d")
+    ctx.step.wait_for_event("parcel", "order/parcel", timeout="1d")
+
+
+def test_a_deployment_names_its_functions_and_the_waits_of_its_open_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrower = changed(total={"type": "integer"})
+    names = ("order__placed__1", "order__paid__1", "order__parcel__1")
+    write(folder / "old", **dict.fromkeys(names, OLD))
+    write(folder / "new", **dict.fromkeys(names, narrower))
+    with closing(MemoryServer(DEPLOYED)) as server:
+        for name in ("order/placed", "order/paid"):  # so that the first of both waits has ended
+            assert main(["send", name, "{}", "--url", server.url]) == 0
+        capsys.readouterr()
+        assert main(["runs", "list", "--url", server.url, "--json"]) == 0
+        (run_id,) = [row["run_id"] for row in rows(capsys)]
+        assert main(["events", "diff", "old", "new", "--url", server.url, "--json"]) == 1
+    reached = {row["event"]: row["affects"] for row in rows(capsys)}
+    assert reached == {
+        "order/placed": ["shop.ship"],
+        "order/paid": [],
+        "order/parcel": [f"run {run_id} waits (parcel)"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import nothing_of_the_kind", "app.py, line 2: import nothing_of_the_kind\nModuleNotFoundError: No module"),
+        ("raise SystemExit(3)", "app.py, line 2: raise SystemExit(3)\nthe file ends the process"),
+    ],
+)
+def test_functions_that_cannot_be_loaded_are_said(
+    folder: Path, capsys: pytest.CaptureFixture[str], code: str, why: str
+) -> None:
+    (folder / "app.py").write_text(f"import tidemill; app = tidemill.App('shop')\n{code}\n")
+    write(folder / "old", order__placed__1=OLD)
+    write(folder / "new", order__placed__1=changed(total={"type": "integer"}))
+    assert main(["events", "diff", "old", "new", "--json"]) == 1
+    said = capsys.readouterr()
+    assert [json.loads(line)["affects"] for line in said.out.splitlines()] == [[]]
+    assert "whom a change reaches is not known, for the functions here were not loaded: " in said.err
+    assert why in said.err
 
 
 def test_the_newest_is_compared_with_the_former_newest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
