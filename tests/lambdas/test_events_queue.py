@@ -14,10 +14,11 @@ from tidemill.engine.intake import receive
 from tidemill.engine.runs import match_waits
 from tidemill.errors import Unavailable
 from tidemill.limits import EVENT_ID_MEMORY, MESSAGE_DELAY, SKEW
-from tidemill.model import REJECTED, Condition, Event, FunctionSpec, Wait
+from tidemill.model import REJECTED, Condition, Event, EventSchema, FunctionSpec, Wait
 from tidemill.ports import EventQuery, World
 from tidemill_lambdas import events
 from tidemill_lambdas.sweeper import delayed as sweeping
+from tidemill_local.server.registry import LocalRegistry
 
 SPEC = FunctionSpec("shop.charge", "shop", "charge")
 
@@ -141,6 +142,37 @@ def test_a_foreign_event_that_is_none_is_kept_as_rejected_and_starts_nothing(mil
     assert kept.rejected.body == {"name": "paid", "data": 3, "id": ""}
     assert mill.events.page(EventQuery()) == []
     assert bus.events == []  # nobody listens
+
+
+def typed(world: World) -> None:
+    """Version 1 of `paid` has a whole number `n`, and nothing else."""
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    assert isinstance(world.registry, LocalRegistry)
+    world.registry.replace([SPEC], "v1", [EventSchema("paid", "1", json.dumps(schema))])
+
+
+def test_a_foreign_event_that_does_not_fit_its_schema_is_kept_as_rejected(mill: World, bus: Published) -> None:
+    typed(mill)
+    (run_id,) = waiting(mill, 1)
+    told: list[Event] = []
+    for _ in range(2):
+        work(mill, body({"n": "one"}, source="legacy.shop"), rejected=told.append)
+    (kept,) = mill.events.page(EventQuery(rejected=True))
+    assert told == [kept, kept]
+    assert (kept.id, kept.name) == ("11111111-2222", "paid")
+    assert kept.rejected is not None
+    assert kept.rejected.error.startswith("the event paid does not fit its schema: data.n: ")
+    assert [(error["index"], error["loc"]) for error in kept.rejected.errors] == [(0, ["data", "n"])]
+    assert kept.rejected.body == {"n": "one"}
+    assert (bus.events, resolved(mill, run_id)) == ([], [])
+
+
+def test_a_foreign_event_that_fits_is_published_with_the_version_of_its_schema(mill: World, bus: Published) -> None:
+    typed(mill)
+    work(mill, body({"n": 1}, source="legacy.shop"))
+    (event,) = bus.events
+    assert (event.data, event.v) == ({"n": 1}, "1")
+    assert mill.events.page(EventQuery(rejected=True)) == []
 
 
 def test_a_rejection_is_announced_to_who_waits_for_it(mill: World, bus: Published) -> None:
