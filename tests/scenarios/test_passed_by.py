@@ -227,6 +227,29 @@ def test_races_that_were_lost_and_timeouts(serve):
         assert run.output == "done"
 
 
+def test_a_step_that_was_handed_over_unbegun_and_then_lost_its_race():
+    """The timer led to `left` before it lost: the run was handed over there, and `left` has done nothing."""
+    app = App("shop")
+
+    @app.function(on="go")
+    async def work(ctx: AsyncContext) -> str:
+        async def left() -> None:
+            try:
+                async with asyncio.timeout(0.001):
+                    await ctx.step.run("slow", asyncio.sleep, 0.05)
+            except TimeoutError:
+                await ctx.step.run("left", lambda: 1)
+
+        branches = [asyncio.ensure_future(each) for each in (left(), ctx.step.run("right", lambda: 2))]
+        _, losers = await asyncio.wait(branches, return_when=asyncio.FIRST_COMPLETED)
+        for each in losers:
+            each.cancel()
+        return await ctx.step.run("winner", lambda: "right" if branches[0] in losers else "left")
+
+    with Mill(app, replays=True) as mill:
+        assert mill.send("go").run().output == "right"
+
+
 def test_other_code_after_a_reload_is_a_warning(serve):
     def version(*ids: str) -> App:
         app = App("shop")

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tidemill import App, AsyncContext, NonRetriableError, StepError
@@ -193,6 +193,8 @@ def tell(mill: Mill, sent: list[tuple[int, str]]) -> None:
 
 @pytest.mark.parametrize("replays", [False, True])
 @given(program=programs, sent=sends)
+@example(program=("first", [("timeout", ("plain",)), ("plain",)], True), sent=[])
+@example(program=("group", [("timeout", ("any",)), ("first", [("fails", 0), ("plain",)], True)]), sent=[(2, "e1")])
 @settings(max_examples=30)
 def test_a_race_has_one_winner(replays, program, sent):
     differs: list[Any] = []

@@ -6,6 +6,10 @@ theirs. Async code is asked once nothing else can lead to the step any more (see
 
 A step from before a failed attempt of the function proves nothing: the code may ask `ctx.attempt`. Nor does one that a
 rerun took over from the run before: its input may be another.
+
+A step whose run was handed over before the step began has done nothing: once the code has cancelled a task, which may
+have led there, such a step is no fault. Nor is a wait that other code than the run began with has renamed: its event or
+signal is free for the waits of the new code.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 _BRANCH = re.compile(r"p\d+/\d+/")
 _NAMED = 3
+_FREED: tuple[StepKind, ...] = ("wait", "signal")
 
 
 class Missed(NamedTuple):
@@ -72,6 +77,7 @@ class Ahead:
         self._live = live
         self._uncalled = uncalled
         self._by_scope: dict[str, list[Missed]] | None = None
+        self.cancelled = False  # the code has cancelled a task of its own
         parent = live.head.parent
         part = parent is not None and parent.chunk is not None  # of a map: the engine's own code
         self._host = live.host if not part else None
@@ -95,11 +101,14 @@ class Ahead:
             raise error
 
     def _judged(self, judge: Judge, scope: str, key: str | None, place: Callable[[], str]) -> Exception | None:
-        missed = self._within(scope)
+        live, missed = self._live, self._within(scope)
+        changed = live.host is not None and live.host.changed(live)
+        if changed:
+            missed = tuple(each for each in missed if each.kind not in _FREED)
+        if self.cancelled:
+            missed = tuple(each for each in missed if not _unbegun(live.state, each.key))
         if not missed:
             return None
-        live = self._live
-        changed = live.host is not None and live.host.changed(live)
         return judge(Passed(live.head.run_id, live.head.function_id, missed, key, place(), changed))
 
     def _within(self, scope: str) -> tuple[Missed, ...]:
@@ -158,7 +167,13 @@ def _known(state: RunState, key: str) -> Missed | None:
     resolved = state.resolved.get(key)
     if resolved is None or _since(state) >= 0:  # when it began is not known any more
         return None
-    return Missed(key, resolved_kinds(resolved)[0], resolved.at)
+    return Missed(key, "map" if key in state.begun else resolved_kinds(resolved)[0], resolved.at)
+
+
+def _unbegun(state: RunState, key: str) -> bool:
+    """Whether the run was handed over before this step began; an attempt elsewhere, or to come, has its time."""
+    blocked = state.blocked.get(key)
+    return blocked is not None and blocked.kind == "run" and blocked.until is None and key not in state.tried
 
 
 def resolved_kinds(resolved: Resolved) -> tuple[StepKind, ...]:

@@ -74,6 +74,7 @@ class AsyncDriver(Remembered):
                 self.live.watch.stop = lambda: self._loop.call_soon_threadsafe(self._left_as, "suspended")
             value = self._loop.run_until_complete(self._main)
             self.left_nothing = self._loop.tasks == 0
+            self.replayed.ahead.cancelled = self._loop.cancelled
             return value
         except asyncio.CancelledError:
             self.live.check()
@@ -237,6 +238,7 @@ class AsyncDriver(Remembered):
 
     def _begins(self, key: str) -> None:
         """The code begins a step that the journal does not know."""
+        self.replayed.ahead.cancelled = self._loop.cancelled
         if self._certain and not self.replayed.ahead.begins(key, "", self.replayed.place):
             raise self._leave("superseded")
 

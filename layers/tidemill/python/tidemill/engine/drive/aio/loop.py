@@ -64,6 +64,7 @@ class Loop(asyncio.SelectorEventLoop):
         self._late: list[tuple[Callable[[], None], contextvars.Context]] = []  # timers that came due meanwhile
         super().__init__(_IdleSelector(self))
         self.tasks = 0  # that have not ended
+        self.cancelled = False  # whether a task was
         self.idle = idle
         self._bare = bare
         self._blocking = Threads()
@@ -123,8 +124,9 @@ class Loop(asyncio.SelectorEventLoop):
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, _: object) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks -= 1
+        self.cancelled = self.cancelled or task.cancelled()
 
     def wind_up(self) -> None:
         """End what the code left behind: tasks that nobody awaited, generators. Threads are left to themselves."""
