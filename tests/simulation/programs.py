@@ -53,13 +53,27 @@ def _declare(app: App, program: Program, probe: Probe) -> None:
     if program.is_async:
 
         async def code(ctx: Any) -> list[Any]:
-            return await Code(ctx, probe, True).run(program.ops)
+            _patched(ctx, "begin", probe)
+            found = await Code(ctx, probe, True).run(program.ops)
+            _patched(ctx, "end", probe)
+            return found
     else:
 
         def code(ctx: Any) -> list[Any]:
-            return finished(Code(ctx, probe, False).run(program.ops))
+            _patched(ctx, "begin", probe)
+            found = finished(Code(ctx, probe, False).run(program.ops))
+            _patched(ctx, "end", probe)
+            return found
 
     app.function(**options)(code)
+
+
+def _patched(ctx: Any, id: str, probe: Probe) -> None:
+    """Code that never changes goes the new way from its first line on, whatever became of the executions before."""
+    new = ctx.patched(id)
+    probe.saw(ctx.run_id, f"patched {id}", new)
+    if id == "begin" and not new:
+        probe.wrong(f"run {ctx.run_id} was sent the old way at its first line")
 
 
 def _seconds(ms: int | None) -> float | None:

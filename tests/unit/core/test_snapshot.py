@@ -89,7 +89,7 @@ def test_format_1():
         [[2, "a", "run", 4, 5, 1, None, None]],
         [], [], [], [], None, ["a"],
     ]  # fmt: skip
-    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0, None, [], {}, {}, None]
+    assert msgspec.msgpack.decode(snapshot.encode(state)) == [*known, 0, None, [], {}, {}, None, []]
     without_timer = snapshot.decode(msgspec.msgpack.encode(known))  # as it was first written
     assert (without_timer.done, without_timer.timer) == (state.done, 0)
 

@@ -22,6 +22,7 @@ from tidemill.core.journal import (
     Ended,
     Gathered,
     HandedOver,
+    Patched,
     Record,
     Resolved,
     Skipped,
@@ -308,6 +309,7 @@ GOLDEN: list[tuple[Record, list[Any]]] = [
     (WindowSet(1, False), [13, 1, False]),
     (Begun(1, "each", 3), [14, 1, "each", 3]),
     (Validated(1, (b"{}",)), [15, 1, [b"{}"]]),
+    (Patched(1, "check first", True), [16, 1, "check first", True]),
 ]  # fmt: skip
 
 

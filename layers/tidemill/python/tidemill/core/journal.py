@@ -19,6 +19,7 @@ that append is the only lock. The writers of each type:
     Begun        the claim's executor           the chunks of a map are started from here on
     WindowSet    the intake of an event         a debounced or batched run collects from now on, or takes no more
     Validated    the claim's executor           the events' data as the model first validated it
+    Patched      the claim's executor           what `ctx.patched` answered: the new way of the code, or the old
 
 Values are bytes, as `tidemill.values` makes them. Records that are decided together may be appended together;
 each still has its number.
@@ -201,9 +202,19 @@ class Validated(_Record, frozen=True, tag=15):
     data: tuple[bytes, ...]
 
 
+class Patched(_Record, frozen=True, tag=16):
+    """Whether the run goes the new way of its code at this change, by the change's id. The first record counts.
+    Appended with the first record that the code writes after it asked.
+    """
+
+    at: int
+    id: str
+    new: bool
+
+
 Record = (
     Started | Claimed | StepDone | StepTried | AttemptFailed | Suspended | HandedOver | Resolved
-    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet | Begun | Validated
+    | Ended | Cancelled | Skipped | Admitted | Gathered | WindowSet | Begun | Validated | Patched
 )  # fmt: skip
 Terminal = (Ended, Cancelled, Skipped)
 

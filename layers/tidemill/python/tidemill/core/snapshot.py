@@ -17,6 +17,7 @@ from tidemill.core.journal import (
     Blocked,
     Claimed,
     Gathered,
+    Patched,
     Resolved,
     Started,
     StepDone,
@@ -46,6 +47,7 @@ class _Snapshot(msgspec.Struct, Generic[Done, Heard], frozen=True, array_like=Tr
     begun: dict[str, int] = {}
     takers: dict[str, int] = {}  # the numbers of the records by which events were taken, by step
     validated: Validated | None = None
+    patched: list[Patched] = []
 
 
 Whole = _Snapshot[list[StepDone], list[str]]
@@ -75,6 +77,7 @@ def encode(state: RunState) -> bytes:
             state.begun,
             {taken.key: taken.seq for several in state.taken.values() for taken in several},
             state.validated,
+            list(state.patched.values()),
         )
     )
 
@@ -98,6 +101,7 @@ def decode(data: bytes) -> RunState:
         timer=found.timer,
         begun=found.begun,
         validated=found.validated,
+        patched={record.id: record for record in found.patched},
     )
 
 

@@ -30,6 +30,7 @@ from tidemill.core.journal import (
     Ended,
     Gathered,
     HandedOver,
+    Patched,
     Record,
     Resolved,
     Skipped,
@@ -81,6 +82,7 @@ class Tail(msgspec.Struct):
     timer: int = 0  # the latest time for which a suspension needed a schedule
     admitted: Admitted | None = None
     validated: Validated | None = None
+    patched: dict[str, Patched] = {}  # by the change's id
     gathered: list[Gathered] = []
     closed: bool = False  # it takes no more events, though nothing else has been decided on it yet
     overtaken: Claimed | None = None  # the claim under which code ran when the run was cancelled
@@ -245,6 +247,10 @@ def _validated(state: Tail, record: Validated) -> None:
     state.validated = state.validated or record
 
 
+def _patched(state: Tail, record: Patched) -> None:
+    state.patched.setdefault(record.id, record)
+
+
 def _begun(state: Tail, record: Begun) -> None:
     if record.key not in state.done:
         state.begun[record.key] = record.parts
@@ -273,5 +279,6 @@ _FOLDS: dict[type, Callable[[Tail, Any], None]] = {
     Gathered: _gathered,
     WindowSet: _window_set,
     Validated: _validated,
+    Patched: _patched,
     Begun: _begun,
 }

@@ -34,8 +34,8 @@ else:
 
 class _Run(Generic[S, D_co]):
     __slots__ = (
-        "_attempt", "_data_type", "_events", "_logger", "_make_logger", "_memory", "_newer", "_views", "function_id",
-        "run_id", "step",
+        "_attempt", "_data_type", "_events", "_logger", "_make_logger", "_memory", "_newer", "_patched", "_views",
+        "function_id", "run_id", "step",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +50,9 @@ class _Run(Generic[S, D_co]):
         data_type: type[BaseModel] | None = None,
         memory: Memory | None = None,
         newer: Newer | None = None,
+        patched: Callable[[str], bool],
     ) -> None:
+        self._patched = patched
         self.run_id = run_id
         self.function_id = function_id
         self.step = step
@@ -86,6 +88,14 @@ class _Run(Generic[S, D_co]):
     def attempt(self) -> int:
         """Counts from 1; inside a step, that step's."""
         return self._attempt()
+
+    def patched(self, id: str) -> bool:
+        """Whether this run goes the new way of a change of its code. Never awaited.
+
+        False where the run remembers a step that the code has yet to come to again: it went the old way. Else True.
+        The first answer for an `id` is remembered: the run gets the same one whenever it goes on.
+        """
+        return self._patched(id)
 
 
 class Context(_Run[Step, D_co]):

@@ -21,6 +21,7 @@ from tidemill.core.journal import (
     Ended,
     Gathered,
     HandedOver,
+    Patched,
     Record,
     Resolved,
     Skipped,
@@ -138,6 +139,7 @@ _TYPES: dict[type, str] = {
     WindowSet: "window_set",
     Begun: "begun",
     Validated: "validated",
+    Patched: "patched",
 }
 
 
@@ -200,6 +202,8 @@ def _details(record: Record) -> View:
             return {"step": record.key, "parts": record.parts}
         case Validated():
             return {}
+        case Patched():
+            return {"id": record.id, "new": record.new}
         case WindowSet():
             return {"open": record.open}
 

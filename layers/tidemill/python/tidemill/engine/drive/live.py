@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from tidemill.core.journal import Blocked, Claimed, Record, Resolved, StepDone
+from tidemill.core.journal import Blocked, Claimed, Patched, Record, Resolved, StepDone
 from tidemill.core.state import RunState
 from tidemill.errors import NonRetriableError, Unavailable
 from tidemill.limits import NEWS, NEWS_LOCAL, SNAPSHOT_RECORDS
@@ -94,6 +94,7 @@ class LiveRun:
         self.called: set[str] = set()  # steps that this execution has come to
         self.given: dict[str, int] = {}  # steps whose outcome this execution's code was given, in order
         self.asked: dict[str, int] = {}  # how many those were when the code came to a wait
+        self.patched: dict[str, Patched] = {}  # what this execution has answered about changes of the code
         self.pending: list[Record] = []  # to be appended before the next record
         self.host: Host | None = None  # where this executor has a process to itself
         self.weight = 0  # bytes of values that this executor has appended
@@ -189,6 +190,8 @@ class LiveRun:
         """Append until it succeeds, folding in outsiders' records. Raises Left if another executor or an end came
         first."""
         records = [*self._pending(), *records]
+        if not records:
+            return  # another branch has settled
         for _ in range(_LOST):  # bounded: each turn but the first has found records of others
             self._mine()
             numbered = _renumbered(change, self.state, records)
@@ -211,8 +214,19 @@ class LiveRun:
         return isinstance(record, Resolved) and record.key in self.state.resolved
 
     def _pending(self) -> list[Record]:
-        pending, self.pending = self.pending, []
+        with self._guard:
+            pending, self.pending = self.pending, []
         return pending
+
+    def remember(self, record: Record) -> None:
+        """Append it together with the next record."""
+        with self._guard:
+            self.pending.append(record)
+
+    def settle(self) -> None:
+        """Others may append from here on: what the code was answered about its changes must stand before that."""
+        if any(isinstance(record, Patched) for record in self.pending):
+            self.append()
 
     def offer(self, records: list[Record], change: HeadChange) -> bool:
         """Append once. False if outsiders wrote first: their records are folded in, so decide again.
@@ -223,11 +237,14 @@ class LiveRun:
         if not self._take():
             return False
         try:
-            records = [*self._pending(), *records]
+            pending = self._pending()
+            records = [*pending, *records]
             answer = self.ask(self.keeper.append, self.head, self.state.seq + 1, records, change)
             if not isinstance(answer, Lost):
                 self.state.add(records)
                 return True
+            with self._guard:
+                self.pending = [*pending, *self.pending]
             self.add(answer.found)
             return False
         finally:

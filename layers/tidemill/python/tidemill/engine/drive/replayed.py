@@ -134,6 +134,7 @@ class Replayed:
 
     def __init__(self, live: LiveRun, *, seeking: bool = False) -> None:
         self.live = live
+        self.leads = seeking and live.watch is None  # to a map's part
         self.uncalled = _reached(live)  # steps that an earlier execution has reached, and this one not yet
         self.coverage = Coverage(live, self.uncalled, seeking)
         self.ahead = Ahead(live, self.uncalled)

@@ -230,6 +230,7 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
     if not blocked.waits:
         return False
     live.head.needs_cleanup = True
+    live.settle()
     found = live.ask(live.keeper.wait, blocked.waits, [each for wait in blocked.waits for each in _taken(live, wait)])
     if found is None:
         return False
@@ -254,6 +255,7 @@ def invoke(live: LiveRun, key: str, function_id: str, data: Any, timeout: int | 
         now = live.clock.now()
         parent = Parent(live.head.run_id, live.spec.id, key)
         encoded = step_arguments.passed(key, data)
+        live.settle()
         if not live.ask(live.keeper.invoke, parent, function_id, encoded, _user(live)):
             raise NonRetriableError(f"step {key!r} invokes {function_id!r}, but no function has that id")
         blocked = Blocked(key, "invoke", now, now + timeout if timeout is not None else None, function_id)

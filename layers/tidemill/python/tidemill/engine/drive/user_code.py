@@ -13,6 +13,7 @@ from tidemill.core.journal import Validated
 from tidemill.engine.drive.calls import Calls
 from tidemill.engine.drive.driver import Driver
 from tidemill.engine.drive.live import LiveRun
+from tidemill.engine.drive.patches import Patches
 from tidemill.engine.drive.replayed import Branch, Found, attempt, branch
 from tidemill.engine.drive.trace.frames import declared_at
 from tidemill.engine.drive.trace.log import logger
@@ -103,6 +104,7 @@ def _about(function: AnyFunction, live: LiveRun, step: Any, replayed: Any) -> di
         "data_type": function.data_type,
         "memory": _Validations(live) if function.data_type is not None or newer is not None else None,
         "newer": newer,
+        "patched": Patches(live, replayed),
     }
 
 
@@ -125,7 +127,9 @@ class _Validations:
         return validated.data if validated is not None else None
 
     def keep(self, data: tuple[bytes, ...]) -> None:
-        self._live.pending = [Validated(self._live.clock.now(), data)]
+        live = self._live
+        if not any(isinstance(record, Validated) for record in live.pending):
+            live.remember(Validated(live.clock.now(), data))
 
 
 def events_of(live: LiveRun) -> tuple[Event, ...]:

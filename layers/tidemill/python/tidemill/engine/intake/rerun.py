@@ -75,7 +75,8 @@ def _before(records: Sequence[Record], run_id: str, step: str) -> list[Record]:
             maps = _maps(records)  # the parts of a map belong to the run that started them
             waited = {key: told for key, told in state.resolved.items() if key not in maps}
             told: dict[str, StepDone | Resolved] = {**waited, **state.done}
-            return [told[key] for key in sorted(told, key=lambda key: state.completion_order.get(key, len(told)))]
+            steps = [told[key] for key in sorted(told, key=lambda key: state.completion_order.get(key, len(told)))]
+            return [*state.patched.values(), *steps]
     raise LookupError(f"run {run_id} has no step {step!r}; it has: {', '.join(sorted(keys)) or 'none'}")
 
 

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -37,12 +37,14 @@ SECONDS = 5.0
 
 class Outcome(NamedTuple):
     """`difference`: the first; None: there is none. `goes_on`: the step with which an open run goes on, and where;
-    None: the code came to its end. `reached`: how many steps the code came to.
+    None: the code came to its end. `reached`: how many steps the code came to. `patched`: how
+    `ctx.patched` answers.
     """
 
     difference: Difference | None
     goes_on: tuple[str, str] | None
     reached: int
+    patched: Mapping[str, bool] = {}
 
 
 def replay(
@@ -63,7 +65,7 @@ def replay(
     end = _run(function, recorded, state, watch, seconds)
     if until is None:
         _judge(function, state, watch, end)
-    return Outcome(watch.difference, watch.new, watch.reached)
+    return Outcome(watch.difference, watch.new, watch.reached, end.patched)
 
 
 class _End:
@@ -73,6 +75,7 @@ class _End:
         self.value: Any = None
         self.error: BaseException | None = None
         self.left = False
+        self.patched: dict[str, bool] = {}
         self.stuck: str | None = None  # where it stood when its time was over
 
 
@@ -121,6 +124,7 @@ def _run(function: AnyFunction, recorded: Recorded, state: RunState, watch: DryW
         except BaseException as error:
             end.error = error
         end.left = end.left or live.leaving is not None
+        end.patched = {id: record.new for id, record in {**live.patched, **state.patched}.items()}
 
     if seconds is None:
         work()
