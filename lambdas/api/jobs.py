@@ -1,4 +1,4 @@
-"""`/v1/replays` and `/v1/cancellations`: the same for many runs of a function, worked off in the background."""
+"""`/v1/replays` and `/v1/cancellations`: the same for many runs of a function, processed in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk jobs: replays and cancellations of many runs, worked off in turns."""
+"""Bulk jobs: replays and cancellations of many runs, processed in turns."""
 
 from __future__ import annotations
 
