@@ -37,11 +37,14 @@ class Finding(NamedTuple):
 
 
 class Check:
-    """`runs`, `open`: how many were replayed so far, and how many of these have not ended."""
+    """`runs`, `open`: how many were replayed so far, and how many of these have not ended. `changes`: by the id of
+    each `ctx.patched` that was asked, whether an open run goes the old way there.
+    """
 
     def __init__(self, server: Api, pair: Pair, last: int) -> None:
         self.runs = 0
         self.open = 0
+        self.changes: dict[str, bool] = {}
         self._server = server
         self._pair = pair
         self._last = last
@@ -53,6 +56,8 @@ class Check:
             for (run, is_open), answers in zip(sent, self._pair.answers(len(sent)), strict=True):
                 self.runs += 1
                 self.open += is_open
+                for id, new in answers[0].get("patched", {}).items():
+                    self.changes[id] = self.changes.get(id, False) or (is_open and not new)
                 found = _found(run, *answers)
                 if found is not None:
                     yield Finding(**found, open=is_open)

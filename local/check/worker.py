@@ -61,15 +61,17 @@ def _judged(line: bytes, functions: dict[str, Any], sandbox: Sandbox, seed: int)
     """What is found in the run or in one of the parts of its maps, and how far the code came."""
     content = msgspec.json.decode(line)
     reached: list[Any] = []
+    patched: dict[str, bool] = {}
     try:
         for each in bundle_of(content).all():
             found, outcome = _replayed(each, functions, sandbox, seed)
+            patched |= outcome.patched if not each.kind else {}
             reached.append([outcome.reached, outcome.goes_on and outcome.goes_on[0]])
             if found is not None:
                 return {"finding": found, "reached": reached}
     except (BundleError, JournalError) as error:
         return {"finding": _finding(content["run"], "unjudged", "a journal", str(error)), "reached": reached}
-    return {"finding": None, "reached": reached}
+    return {"finding": None, "reached": reached, "patched": patched}
 
 
 def _replayed(

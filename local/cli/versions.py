@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidemill_local.cli.parser import Parser, asks, count, group, prints_json
 from tidemill_local.cli.stop import DONE, FAILED
+from tidemill_local.console.terminal import clean
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,6 +49,9 @@ def _check(options: Namespace, server: Api) -> int:
     finally:
         pair.close()
     print(_summary(check, count, time.monotonic() - began), file=sys.stderr)
+    for id, needed in sorted(check.changes.items()):
+        if not needed:
+            print(clean(f"ctx.patched({id!r}) is needed by no open run any more"), file=sys.stderr)
     return FAILED if fails else DONE
 
 

@@ -143,3 +143,15 @@ def test_code_that_comes_to_no_end(shop, capsys, monkeypatch):
     capsys.readouterr()
     assert shop.between("time.sleep(30) if not ctx.event.data else None", "--json", "--last", "1") == 0
     assert {each["kind"] for each in findings(capsys)} == {"unjudged"}
+
+
+def test_changes_that_no_open_run_needs_any_more(shop, capsys):
+    code = CODE.replace("# between", 'ctx.patched("soon")')
+    code = code.replace(
+        "    last =", '    ctx.patched("later")\n    last ='
+    )
+    capsys.readouterr()
+    assert shop.check(code, "--strict") == 0
+    said = capsys.readouterr().err
+    assert "ctx.patched('later') is needed by no open run any more" in said
+    assert "ctx.patched('soon')" not in said
