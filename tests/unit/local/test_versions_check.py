@@ -147,9 +147,7 @@ def test_code_that_comes_to_no_end(shop, capsys, monkeypatch):
 
 def test_changes_that_no_open_run_needs_any_more(shop, capsys):
     code = CODE.replace("# between", 'ctx.patched("soon")')
-    code = code.replace(
-        "    last =", '    ctx.patched("later")\n    last ='
-    )
+    code = code.replace("    last =", '    ctx.patched("later")\n    last =')
     capsys.readouterr()
     assert shop.check(code, "--strict") == 0
     said = capsys.readouterr().err
