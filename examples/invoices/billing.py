@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from examples.desk import folder, letter, post, write
 from examples.invoices import bank
 from tidemill import App, Context, StepError, duration
@@ -18,17 +20,32 @@ app = App("billing")
 REMINDERS = 5  # one a day; after the last, the invoice is given up
 
 
-@app.function(on="invoice/issued", retries=3)
-def collect(ctx: Context) -> dict[str, Any]:
+class Invoice(BaseModel):
+    """What the data of `invoice/issued` is; an event that does not fit is refused where it is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+    number: str
+    account: str
+    email: str
+    cents: int
+    days_to_pay: int
+    day: str = "1d"
+
+
+issued = app.event("invoice/issued", Invoice, v="1")
+
+
+@app.function(on=issued, retries=3)
+def collect(ctx: Context[Invoice]) -> dict[str, Any]:
     invoice = ctx.event.data
-    day = duration.parse(invoice.get("day", "1d")) / 1000  # seconds
-    due = datetime.fromtimestamp(ctx.event.ts / 1000 + invoice["days_to_pay"] * day, UTC)
+    day = duration.parse(invoice.day) / 1000  # seconds
+    due = datetime.fromtimestamp(ctx.event.ts / 1000 + invoice.days_to_pay * day, UTC)
     ctx.step.sleep_until("due date", due)
 
     reminders = 0
     while True:
         try:
-            payment = ctx.step.run("charge", bank.charge, invoice["account"], invoice["cents"], invoice["number"])
+            payment = ctx.step.run("charge", bank.charge, invoice.account, invoice.cents, invoice.number)
             break
         except StepError as error:  # declined: the function goes on, as with any exception
             if reminders == REMINDERS:
@@ -51,19 +68,19 @@ def deposit(ctx: Context) -> int:
     return balance
 
 
-def remind(invoice: dict[str, Any], number: int) -> str:
-    text = f"Dear customer,\n\ninvoice {invoice['number']} over {euros(invoice['cents'])} is due.\n"
-    subject = f"Reminder {number}: invoice {invoice['number']}"
-    return post(letter(invoice["email"], subject, text), f"{invoice['number']}-reminder-{number}")
+def remind(invoice: Invoice, number: int) -> str:
+    text = f"Dear customer,\n\ninvoice {invoice.number} over {euros(invoice.cents)} is due.\n"
+    subject = f"Reminder {number}: invoice {invoice.number}"
+    return post(letter(invoice.email, subject, text), f"{invoice.number}-reminder-{number}")
 
 
-def write_receipt(invoice: dict[str, Any], payment: str) -> str:
-    lines = [f"Receipt for invoice {invoice['number']}", f"Paid: {euros(invoice['cents'])}", f"Payment: {payment}"]
-    return str(write(folder("receipts") / f"{invoice['number']}.txt", "\n".join(lines) + "\n"))
+def write_receipt(invoice: Invoice, payment: str) -> str:
+    lines = [f"Receipt for invoice {invoice.number}", f"Paid: {euros(invoice.cents)}", f"Payment: {payment}"]
+    return str(write(folder("receipts") / f"{invoice.number}.txt", "\n".join(lines) + "\n"))
 
 
-def give_up(invoice: dict[str, Any], why: str) -> str:
-    return str(write(folder("written-off") / f"{invoice['number']}.txt", f"{invoice['number']}: {why}\n"))
+def give_up(invoice: Invoice, why: str) -> str:
+    return str(write(folder("written-off") / f"{invoice.number}.txt", f"{invoice.number}: {why}\n"))
 
 
 def euros(cents: int) -> str:
