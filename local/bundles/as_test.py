@@ -43,7 +43,7 @@ def in_order(*results: object) -> Callable[..., object]:
 '''
 
 
-def test_of(bundle: Bundle, app: str) -> str:
+def pytest_of(bundle: Bundle, app: str) -> str:
     """Raises Stop for a run that no test can bring about."""
     module, _, name = app.partition(":")
     birth = bundle.records[0] if bundle.records else None
@@ -59,9 +59,6 @@ def test_of(bundle: Bundle, app: str) -> str:
     made = {"module": module, "app": name or "app", "at": duration.iso(birth.at)}
     head = _HEAD.format(**about, **made, imports=imports, helpers=helpers)
     return head + "".join(f"        {line}\n" for line in body)
-
-
-test_of.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test where a test imports it
 
 
 def _stubs(bundle: Bundle) -> Iterator[str]:

@@ -69,7 +69,8 @@ class Redactor:
                 return ["url", kind, f"https://text-{self._number(text)}.invalid/"]
             case ["ip", kind, _]:
                 return ["ip", kind, "::" if "6" in str(kind) else "192.0.2.1"]
-            case ["model", path, fields, dict(rest)]:
+            case ["model", path, fields, told]:
+                rest = cast("dict[str, Any]", told)
                 more = {each: self.value(rest.get(each)) for each in ("extra", "private")}
                 return ["model", path, self.value(fields), {**rest, **more}]
             case ["dict" | "tuple" | "set" | "frozenset" as kind, *content]:

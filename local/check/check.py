@@ -96,7 +96,7 @@ def _found(run: dict[str, Any], first: dict[str, Any], second: dict[str, Any]) -
         return None if first["finding"] is None else first["finding"]
     one, other = _said(first), _said(second)
     about = {"function_id": run["function_id"], "run_id": run["run_id"], "kind": "nondeterministic"}
-    either = first["finding"] or second["finding"] or {}
+    either: dict[str, Any] = first["finding"] or second["finding"] or {}
     told = {"step": either.get("step"), "place": either.get("place", "")}
     return {**about, **told, "expected": one, "found": other if other != one else "takes another way the second time"}
 

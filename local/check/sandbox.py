@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -31,7 +31,7 @@ class Sandbox:
         sys.addaudithook(self._hook)
 
     @contextmanager
-    def closed(self) -> Iterator[None]:
+    def closed(self) -> Generator[None]:
         self.refused = []
         self._closed = True
         try:

@@ -28,10 +28,10 @@ def export(options: Namespace, server: Api) -> int:
     run_id = run["run"]["run_id"]
     content, name = sealed(run, options.redact), f"{run_id}.tidemill.json"
     if options.as_test:
-        from tidemill_local.bundles.as_test import test_of
+        from tidemill_local.bundles.as_test import pytest_of
         from tidemill_local.bundles.file import parse
 
-        content = test_of(parse(content, run_id), options.app or "app:app").encode()
+        content = pytest_of(parse(content, run_id), options.app or "app:app").encode()
         name = f"test_run_{run_id[-8:].lower()}.py"
     return _write(content, options.output or name)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -83,12 +83,12 @@ class Packer:
         self._part.blobs[name] = msgspec.Raw(value)
         return {"$": ["blob", name]}  # a value of the user's with a key "$" is tagged, and never looks like this
 
-    _pack_event, _pack_value = _event, _value
+    pack_event, pack_value = _event, _value
 
 
 _Pack = Callable[[Packer, Any], Any]
-_ONE: dict[Any, _Pack] = {bytes | None: Packer._pack_value, Event | None: Packer._pack_event}
-_EACH: dict[Any, _Pack] = {tuple[bytes, ...]: Packer._pack_value, tuple[Event, ...]: Packer._pack_event}
+_ONE: dict[Any, _Pack] = {bytes | None: Packer.pack_value, Event | None: Packer.pack_event}
+_EACH: dict[Any, _Pack] = {tuple[bytes, ...]: Packer.pack_value, tuple[Event, ...]: Packer.pack_event}
 
 
 class Unpacker:
@@ -102,10 +102,11 @@ class Unpacker:
         return [self._record(each, f"record {number}") for number, each in enumerate(packed)]
 
     def _record(self, packed: Any, what: str) -> Record:
-        name = packed.get("type") if isinstance(packed, dict) else None
+        told = cast("dict[str, Any]", packed) if isinstance(packed, dict) else {}
+        name = told.get("type", "")
         if name not in _TYPES:
             raise BundleError(f"{what} has no type that this version of Tidemill knows")
-        given = {field: value for field, value in packed.items() if field != "type"}  # pyright: ignore
+        given = {field: value for field, value in told.items() if field != "type"}
         fields = {field: self._field(name, field, value, what) for field, value in given.items()}
         try:
             record: Record = _TYPES[name](**fields)
