@@ -110,7 +110,7 @@ def a_key_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nobody_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A singleton that does not look who is there."""
-    monkeypatch.setattr(held, "take_alone", lambda world, head, place, token: None)
+    monkeypatch.setattr(held, "take_singleton", lambda world, head, place, token: None)
 
 
 def begun_before_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,10 +56,10 @@ def test_what_layers_found_stays_mended(world: str, seed: int) -> None:
 
 def without_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     """Executors take no notice of each other's claims, and lose nothing by them."""
-    monkeypatch.setattr(opening, "look", _ignoring_claims)
+    monkeypatch.setattr(opening, "next_action", _ignoring_claims)
 
 
-def _ignoring_claims(*args: Any) -> next_action.Wake:
+def _ignoring_claims(*args: Any) -> next_action.Action:
     state, head, spec, _, now = args
     return next_action.next_action(state, head, spec, False, now)
 
