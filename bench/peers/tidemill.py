@@ -20,7 +20,7 @@ class Tidemill(Peer):
     name = "tidemill"
     label = "Tidemill"
     work = frozenset(
-        {"latency", "steps", "throughput", "fan", "flow", "naps", "startup", "kill", "growth", "graphs", "cli"}
+        {"latency", "steps", "throughput", "fan", "flow", "naps", "startup", "kill", "growth", "graphs", "cli", "check"}
     )
     targets: tuple[Path, ...] = (proc.APPS / "bench_app.py",)
     limited = frozenset({"bench/ten", "bench/keyed", "bench/single", "bench/line"})
