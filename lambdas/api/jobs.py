@@ -127,7 +127,7 @@ def _stored(kind: Kind, job_id: str) -> str:
 
 
 def _statuses(kind: Kind, found: Mapping[str, Any]) -> tuple[RunStatus, ...]:
-    open_ = tuple(status for status in RUN_STATUSES if status not in ENDED)
+    open_: tuple[RunStatus, ...] = tuple(status for status in RUN_STATUSES if status not in ENDED)
     fitting = open_ if kind == "cancellation" else tuple(status for status in RUN_STATUSES if status in ENDED)
     if "status" not in found:
         return open_ if kind == "cancellation" else ("failed",)
