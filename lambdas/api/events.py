@@ -64,11 +64,11 @@ def resend(call: Call) -> Response:
     """Accept a rejected event after all, under its own id."""
     events, now = call.world.events, call.world.clock.now()
     event_id = given_id(call.path, call.query, "event_id")
+    given = bodies.fields(call, "data", "v", optional=True)
     rejected = events.rejected(event_id)
     if rejected is None:
         _event(call)
         raise Refused(409, f"the event {event_id[:300]!r} was never rejected; send a new event to start its runs again")
-    given = bodies.fields(call, "data", "v", optional=True)
     taken = events.get(event_id)
     try:
         reject.resend(call.world, taken or accept.again(rejected, given, now, call.world.entropy), known=bool(taken))

@@ -30,8 +30,8 @@ _PERIODS = {"s": SECOND, "m": MINUTE, "h": HOUR}
 def create(kind: Kind) -> Callable[[Call], Work]:
     def answer(call: Call) -> Work:
         found = bodies.fields(call, *_FIELDS)
-        job = _job(call, kind, found)
-        if _flag(found):
+        dry, job = _flag(found), _job(call, kind, found)
+        if dry:
             return (yield from _dry(call, job))
         call.world.jobs.put(job)
         return respond(202, {"data": {"id": _shown(job)}})
@@ -107,14 +107,15 @@ def _job(call: Call, kind: Kind, found: Mapping[str, Any]) -> Job:
         raise Refused(400, "function_id must be the id of a function, as text; GET /v1/functions lists them")
     if "id" in found and (problem := text_problem(given, "id", EVENT_ID_CHARS)) is not None:
         raise Refused(400, problem)
-    if call.world.registry.function(function_id) is None and kind == "replay":
-        raise Refused(409, f"function {function_id[:300]!r} is not declared at present; bring it back, then replay")
     own = cast("str", given) if "id" in found else ids.ulid(now, call.world.entropy.bytes(10))
     before = _time(found, "started_before")
-    return Job(
+    job = Job(
         _stored(kind, own), kind, function_id, _statuses(kind, found), now, min(before or now + 1, now + 1),
         _time(found, "started_after"), _condition(found), _rate(found), turn_at=now,
     )  # fmt: skip
+    if call.world.registry.function(function_id) is None and kind == "replay":
+        raise Refused(409, f"function {function_id[:300]!r} is not declared at present; bring it back, then replay")
+    return job
 
 
 def _shown(job: Job) -> str:

@@ -107,7 +107,8 @@ def test_only_what_was_rejected_can_be_sent_again(call: Caller) -> None:
     call.send({"name": NAME, "id": "mine"})
     assert call("POST", "/v1/events/mine/resend").status == 409
     assert call("POST", "/v1/events/nobody/resend").status == 404
-    assert call("POST", "/v1/events/mine/resend", {"name": "x"}).status == 409
+    assert call("POST", "/v1/events/mine/resend", {"data": {"id": "x"}}).status == 409
+    assert call("POST", "/v1/events/mine/resend", {"name": "x"}).status == 400
 
 
 @pytest.mark.parametrize("body", ["no JSON", [1], 3])
