@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tidemill_cdk import Settings, Tidemill  # chooses a Node before aws_cdk is imported
 
-from aws_cdk import App, Duration, Stack, aws_lambda  # isort: skip
+from aws_cdk import App, Duration, RemovalPolicy, Stack, aws_lambda, aws_secretsmanager  # isort: skip
 
 HERE = Path(__file__).parent
 TIMEOUT = 10  # seconds: short, so that crashes are noticed and Lambdas end while a test looks on
@@ -25,7 +25,17 @@ def build(app: App, python: str, graphs: Path) -> Stack:
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     settings = Settings(name="e2e", python=python, architecture=architecture, removal="destroy")
     deployment = Tidemill(stack, "Tidemill", settings=settings)
-    deployment.add_app("Stories", entry=HERE / "app", app="stories:app", timeout=Duration.seconds(TIMEOUT))
+    # The emulator makes a value only where something is said of it.
+    said = aws_secretsmanager.SecretStringGenerator(exclude_punctuation=True)
+    store = aws_secretsmanager.Secret(stack, "Store", secret_name="tidemill/e2e/store", generate_secret_string=said)
+    store.apply_removal_policy(RemovalPolicy.DESTROY)
+    deployment.add_app(
+        "Stories",
+        entry=HERE / "app",
+        app="stories:app",
+        timeout=Duration.seconds(TIMEOUT),
+        secrets={"STORE_SECRET": store},
+    )
     legacy = aws_lambda.Function(
         stack,
         "Legacy",

@@ -6,7 +6,8 @@ dead letters, and every call of a Lambda is signed, its signature checked, and w
 
 Where it differs from AWS (version 1.5.33, read in its source and tried):
 - It takes nulls, policies of any size and kept names: cloudformation.py refuses them.
-- A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, no secret rotates.
+- A template may hold nothing of LEFT_OUT: `fitting` takes it out. So nothing is archived, no secret rotates,
+  and no schema is published.
   Nor an alarm on a formula of several metrics.
 - A Lambda runs under the Python that ministack runs under, whatever its `Runtime` says, on this machine's architecture,
   with as much memory and CPU as there is. A time-out kills the process, as AWS does. Its `/opt` and `/var/task` are
@@ -45,7 +46,12 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 _LAUNCHER = Path(__file__).with_name("ministack_run.py")
 _BOOTSTRAP_VERSION = "30"
-LEFT_OUT = {"AWS::Events::Archive", "AWS::SecretsManager::RotationSchedule"}
+LEFT_OUT = {
+    "AWS::EventSchemas::Registry",
+    "AWS::EventSchemas::Schema",
+    "AWS::Events::Archive",
+    "AWS::SecretsManager::RotationSchedule",
+}
 T = TypeVar("T")
 
 

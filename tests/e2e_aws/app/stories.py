@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from tidemill import (
     App,
     Batch,
@@ -294,3 +296,18 @@ def huge(ctx: Context) -> int:
 @app.function(on="story/hundred")
 def hundred(ctx: Context) -> int:
     return sum(ctx.step.run(f"step {number}", lambda: 1) for number in range(100))
+
+
+# ---- typed events, and webhooks that are signed -------------------------------------------------
+
+app.webhook("store", scheme="hmac-sha256", secret="STORE_SECRET", header="x-signature", name="'story/sold'")
+
+
+class Sold(BaseModel):
+    article: str
+    pieces: int
+
+
+@app.function(on=app.event("story/sold", Sold, v="1"))
+def sold(ctx: Context[Sold]) -> str:
+    return f"{ctx.event.data.pieces} {ctx.event.data.article}"
