@@ -39,6 +39,8 @@ ELSEWHERE = {
     ("app", "s3:GetObject", "/blobs/"): "tests/unit/aws/test_runs_calls.py: a process that does not hold the value yet",
     ("events", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: more waiters than one can wake",
     ("sweeper", "sqs:SendMessage", "EventsQueues"): "tests/lambdas/test_events_queue.py: a delayed event is due",
+    ("app", "secretsmanager:GetSecretValue", r"/store-\*$"): "add_app(secrets=): the app's own code may read it",
+    ("app", "secretsmanager:DescribeSecret", r"/store-\*$"): "the same",
     ("registry", "sqs:SetQueueAttributes", r"-\*$"): "tests/lambdas/test_registry_queues.py: a queue that is there",
     ("registry", "sqs:ReceiveMessage", r"-\*$"): "the same: the queue of a function that is gone",
     ("registry", "sqs:SendMessage", r"-\*$"): "the same",
