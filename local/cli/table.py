@@ -48,7 +48,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], indent: str =
     made = Table(box=None, show_header=head, header_style="dim", pad_edge=False, padding=(0, _GAP, 0, 0))
     for name in header:
         narrowed = name in cut or name in wrap
-        made.add_column(name, no_wrap=not narrowed, overflow="fold", justify="right" if name in right else "left")
+        title = Text(name, no_wrap=True, overflow="ellipsis")  # one line, however narrow: callers pair lines with rows
+        made.add_column(title, no_wrap=not narrowed, overflow="fold", justify="right" if name in right else "left")
     for row in cells:
         made.add_row(*(_cell(name, cell, name in wrap) for name, cell in zip(header, row, strict=True)))
     return _drawn(made, indent)

@@ -14,6 +14,7 @@ import pytest
 from tidemill_local.cli import events, functions, main, story, text
 from tidemill_local.cli.runs import table
 from tidemill_local.cli.screen import Appended, Redrawn, screen
+from tidemill_local.cli.screen import _steps as steps_of
 from tidemill_local.cli.table import table as plain_table
 
 NOW = 1_790_000_000_000
@@ -364,3 +365,33 @@ def test_the_end_of_a_cost_page_says_for_what_and_how_much(
     screenful = tty.lines[-10:]
     assert any(line.startswith("1,000,000 events and 1,000,000 runs a month") for line in screenful)
     assert any(line.startswith("In all: $") for line in screenful)
+
+
+@pytest.mark.parametrize("columns", range(10, 61))
+def test_a_row_is_one_line_on_a_narrow_terminal(
+    terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Callers pair the lines of a table with its rows."""
+    terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    event = {"id": "e", "name": "n" * 90, "data": {"z": "w" * 300}, "received_at": NOW_ISO, "user": None}
+    function = {
+        "id": "f" * 70,
+        "running": 1,
+        "idle": 0,
+        "backlog": 3,
+        "flow": {},
+        "retries": 4,
+        "places": [],
+        "triggers": [],
+    }
+    runs = [
+        a_run("completed", step("x", "completed")),
+        a_run("running", *[step("s" * 40, "completed", output="y" * 90)] * 3),
+    ]
+    for run in (*runs, troubled()):
+        assert story.timeline(run, NOW, event)
+        assert len(story._steps_table(run, NOW).split("\n")) > len(run["steps"])
+        assert len(steps_of(run, NOW)) >= len(run["steps"])
+    for page in (table(runs, NOW), events._table([event] * 2, NOW), functions._table([function] * 2)):
+        assert page.count("\n") == 2, page
