@@ -6,7 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal
 
-from tidemill import App, Concurrency, Context, Cron, Event, Timeouts
+import pytest
+
+from tidemill import App, Batch, Concurrency, Context, Cron, Debounce, Event, StepError, Timeouts
 from tidemill.engine.runs.paused import LATER_TICK, look_again
 from tidemill.engine.runs.why import explain
 from tidemill.model import Pause
@@ -69,6 +71,58 @@ def test_dropped_events_leave_skipped_runs_and_those_before_stay(serve: Callable
         assert (head.due, head.reason) == (None, "its function was paused, and drops events")
         _resume(mill)
         assert (kept.status, dropped.status) == ("completed", "skipped")
+
+
+@pytest.mark.parametrize("flow", [{"debounce": Debounce("10s")}, {"batch": Batch(10, "10s")}], ids=str)
+@pytest.mark.parametrize("kept", [False, True], ids=["gathers", "is kept"])
+def test_a_dropped_event_joins_no_run_that_gathers(
+    serve: Callable[..., Mill], flow: dict[str, Any], kept: bool
+) -> None:
+    app, ran = App("shop"), []
+
+    @app.function(on="pay", **flow)
+    def pay(ctx: Context) -> None:
+        ran.append([event.id for event in ctx.events])
+
+    with serve(app) as mill:
+        before = mill.send("pay", id="before").run(PAY)
+        if kept:
+            _pause(mill)
+            mill.advance(seconds=30)
+        _pause(mill, "drop")
+        dropped = [mill.send("pay", id=f"dropped {n}").run(PAY) for n in range(2)]
+        mill.advance(minutes=1)
+        assert {run.status for run in dropped} == {"skipped"}
+        assert before.run_id not in {run.run_id for run in dropped}
+        _resume(mill)
+        after = mill.send("pay", id="after").run(PAY)
+        mill.advance(minutes=1)
+        assert ran == [["before"], ["after"]]
+        assert (before.status, after.status) == ("completed", "completed")
+        assert {run.status for run in dropped} == {"skipped"}
+
+
+def test_a_dropped_invocation_fails_the_step_at_once(serve: Callable[..., Mill]) -> None:
+    app = App("shop")
+
+    @app.function(on="never")
+    def pay(ctx: Context) -> None: ...
+
+    @app.function(on="order")
+    def order(ctx: Context) -> str:
+        try:
+            ctx.step.invoke("pay", PAY, {})
+        except StepError as error:
+            return str(error)
+        return "paid"
+
+    with serve(app) as mill:
+        _pause(mill, "drop")
+        run = mill.send("order").run("shop.order")
+        assert run.output == "the invoked run was skipped: its function was paused, and drops events"
+        assert [head.status for head in mill._machine.world.runs.page(_all())] == ["skipped"]
+        _resume(mill)
+        assert mill.send("order").run("shop.order").output == "paid"
 
 
 def test_a_running_run_stops_before_its_next_step(serve: Callable[..., Mill]) -> None:

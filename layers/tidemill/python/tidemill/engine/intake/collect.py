@@ -32,7 +32,7 @@ from tidemill.core.next_action import bounded
 from tidemill.core.state import RunState
 from tidemill.engine.runs import append as outside
 from tidemill.engine.runs import end as finish
-from tidemill.engine.runs.create import NewRun, create_run, first_id, restore_waits
+from tidemill.engine.runs.create import NewRun, create_run, drop_reason, first_id, restore_waits
 from tidemill.engine.runs.load import load
 from tidemill.errors import Unavailable
 from tidemill.limits import DROPPED_EVENTS, EVENT_ID_MEMORY, MESSAGE_DELAY
@@ -92,7 +92,10 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
         return had.run_id, False
     if collect.ahead(event, world.clock.now()):
         return _delayed(world, spec, event)
-    return _placed(_intake(world, spec, event), first_id(world, spec, event))
+    it, own = _intake(world, spec, event), first_id(world, spec, event)
+    if drop_reason(world, spec.id) is not None and _home(it, 0, own) == own:
+        return own, _created(it, own)  # skipped at its creation; where another delivery was in time, the event joins
+    return _placed(it, own)
 
 
 def delayed(head: Head, state: RunState) -> bool:
@@ -198,7 +201,7 @@ def _created(it: _Intake, run_id: str) -> bool:
     if not run.created:
         run = restore_waits(it.world, it.spec, run)
     finish.cancel_created(it.world, run)
-    if run.created:
+    if run.created and run.head.status != "skipped":
         it.world.queue.wake(run_id, it.spec.id, run.head.not_before)
     return run.created
 

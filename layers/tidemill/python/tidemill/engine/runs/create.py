@@ -25,7 +25,7 @@ from tidemill.engine.runs import match_waits
 from tidemill.engine.runs.ids import chunk_id
 from tidemill.engine.runs.load import load
 from tidemill.limits import EVENT_ID_MEMORY, RECHECK
-from tidemill.model import Event, FunctionSpec, Head, Parent, Pause, Wait, event_fields, user_key
+from tidemill.model import Event, FunctionSpec, Head, Parent, Wait, event_fields, user_key
 from tidemill.ports import World
 
 
@@ -75,7 +75,7 @@ def create_run(world: World, new: NewRun) -> CreatedRun:
     waits = _cancel_waits(spec, head, first, new.since if new.since is not None else first.received_at)
     match_waits.register(world, waits)
     records = _first_records(new, head, now)
-    if new.parent is None and not new.again and (why := _dropped(world.pauses.of(spec.id))) is not None:
+    if not new.again and (why := drop_reason(world, spec.id)) is not None:
         _skip_at_birth(head, records, why, now)
     created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
@@ -116,8 +116,9 @@ def _first_records(new: NewRun, head: Head, now: int) -> list[Record]:
     return records
 
 
-def _dropped(pause: Pause | None) -> str | None:
-    """Why the run is skipped, if its function is paused and drops what comes meanwhile."""
+def drop_reason(world: World, function_id: str) -> str | None:
+    """Why a new run is skipped, if its function is paused and drops what comes meanwhile."""
+    pause = world.pauses.of(function_id)
     return "its function was paused, and drops events" if pause is not None and pause.events == "drop" else None
 
 

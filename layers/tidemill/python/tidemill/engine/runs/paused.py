@@ -5,7 +5,8 @@ is resumed its runs are looked at, in the order in which they were created. Time
 on meanwhile: they end, and only the code does not.
 
 Of the ticks of a cron trigger that come meanwhile the latest stays; the others are skipped. `events="drop"`: a run that
-is created meanwhile by an event is skipped at its creation (see `create`).
+is created meanwhile, by an event or an invocation, is skipped at its creation (see `create`), and no event joins a run
+that gathers.
 """
 
 from __future__ import annotations
