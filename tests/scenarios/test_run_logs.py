@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from typing import Any
 
 import pytest
+from awslambdaric.bootstrap import FramedTelemetryLogSink, LambdaLoggerHandlerWithFrameType
+from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 
 from tidemill import App, AsyncContext, Context
 from tidemill.testing import Mill
@@ -165,7 +169,7 @@ def test_pages(serve):
 
 
 def test_lines_that_do_not_fit_their_arguments_and_errors(serve, caplog):
-    caplog.set_level("CRITICAL", logger="tidemill")  # pytest's handler raises for what does not fit
+    caplog.set_level("INFO", logger="tidemill")  # pytest's handler raises for what does not fit
     app = App("shop")
 
     @app.function(on="go")
@@ -182,6 +186,60 @@ def test_lines_that_do_not_fit_their_arguments_and_errors(serve, caplog):
         assert first["message"].startswith("%d of %d (its arguments do not fit")
         assert second["level"] == "error"
         assert "KeyError: 'lost'" in second["message"]
+
+
+class _Mute:
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.fixture
+def lambda_log(tmp_path):
+    """The file that Lambda's own handler and formatter write to."""
+    file = tmp_path / "log"
+    with FramedTelemetryLogSink(os.open(file, os.O_CREAT | os.O_WRONLY)) as sink:
+        handler = LambdaLoggerHandlerWithFrameType(sink)
+        handler.setFormatter(JsonFormatter())
+        logging.getLogger("tidemill").addHandler(handler)
+        yield file
+        logging.getLogger("tidemill").removeHandler(handler)
+
+
+def test_no_line_fails_a_run(serve, caplog, lambda_log):
+    caplog.set_level("INFO", logger="tidemill")
+    app = App("shop")
+
+    def step(ctx: Context) -> None:
+        ctx.logger.info("file \udc80.txt")
+        ctx.logger.info("file %s", "\udc81.txt")
+        ctx.logger.warning(_Mute())
+        ctx.logger.info("of %s", _Mute())
+        ctx.logger.info("beside", extra={"file": "\udc82"})
+        try:
+            raise OSError("\udc83")
+        except OSError:
+            ctx.logger.exception("failed")
+        ctx.logger.info("é is kept")
+
+    @app.function(on="go", retries=0)
+    def work(ctx: Context) -> None:
+        ctx.step.run("a", step, ctx)
+        step(ctx)
+
+    with serve(app) as mill:
+        run = mill.send("go").run()
+        assert run.status == "completed", run.error
+        kept = [line["message"] for line in lines(mill, run.id)]
+        assert kept[:7] == kept[7:]
+        assert kept[:2] == [r"file \udc80.txt", r"file \udc81.txt"]
+        assert kept[2].startswith("<_Mute, whose text raises ValueError> (its arguments do not fit")
+        assert kept[3].startswith("of %s (its arguments do not fit: no text)")
+        assert kept[4] == "beside"
+        assert kept[5].endswith(r"OSError: \udc83")
+        assert kept[6] == "é is kept"
+        written = lambda_log.read_bytes().decode(errors="replace")
+        assert r"file \\udc80.txt" in written
+        assert "é is kept" in written
 
 
 @pytest.mark.parametrize("level", ["info", "warning"])

@@ -42,11 +42,18 @@ class _Quiet(logging.Logger):
         number = attempt.get(0) or live.state.attempt
         step = at_step.get((None, ""))[0]
         record.__dict__.update(step=step, attempt=number, mark=mark)
+        _mend(record)
         if live.say is not None and record.levelno >= _KEPT:
             level = record.levelname.lower()
             live.say(LogLine(live.head.run_id, live.clock.now(), level, _text(record), step, number, mark))
         if logging.getLogger(self.name).isEnabledFor(record.levelno):
+            self._hand_on(record)
+
+    def _hand_on(self, record: logging.LogRecord) -> None:
+        try:
             super().callHandlers(record)
+        except Exception:  # Lambda's handler raises for a line that it cannot write, which must not fail the run
+            logging.Handler().handleError(record)
 
     def _scope(self) -> str:
         here = branch.get(None)
@@ -67,13 +74,34 @@ class _Quiet(logging.Logger):
         return f"{place[0]} {place[1]} {count}"
 
 
-def _text(record: logging.LogRecord) -> str:
+def _mend(record: logging.LogRecord) -> None:
+    """Afterwards the message can be formatted and encoded: no line of a log fails a run."""
     try:
         text = record.getMessage()
-    except Exception as error:  # its format and arguments do not fit
-        text = f"{record.msg} (its arguments do not fit: {error})"
+    except Exception as error:  # its format and arguments do not fit, or one of them has no text
+        text = f"{_shown(record.msg)} (its arguments do not fit: {_shown(error)})"
+    else:
+        if text.isascii():
+            return
+    record.msg, record.args = _escaped(text), ()
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose text raises {type(error).__name__}>"
+
+
+def _escaped(text: str) -> str:
+    """Halves of surrogate pairs, which are in no encoding, as \\udc80."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _text(record: logging.LogRecord) -> str:
+    text = record.getMessage()
     if record.exc_info and record.exc_info[1] is not None:
-        text += "\n" + logging.Formatter().formatException(record.exc_info)
+        text += "\n" + _escaped(logging.Formatter().formatException(record.exc_info))
     return text if len(text) <= LOG_MESSAGE else text[: LOG_MESSAGE - 1] + "…"
 
 
