@@ -18,11 +18,12 @@ def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
         return {}
     value = loads(body)
     if not isinstance(value, dict):
-        raise Refused(400, f"the body must be a JSON object with {_listed(known)}")
+        wanted = f"a JSON object with {_listed(known)}" if known else "{} or empty"
+        raise Refused(400, f"the body must be {wanted}")
     found = cast("dict[str, Any]", value)
     unknown = next((name for name in found if name not in known), None)
     if unknown is not None:
-        raise Refused(400, f"the body has no field {unknown[:100]!r}; it has {_listed(known)}")
+        raise Refused(400, f"the body has no field {unknown[:100]!r}; it has {_listed(known) or 'none'}")
     place = large_number(found)
     if place is not None:
         where = ".".join(map(str, place))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidemill import duration
 from tidemill.core.view.values import View
 from tidemill.limits import LOG_BYTES, LOG_LINES
+from tidemill.model import Head
 from tidemill.run_logs import LogLine, LogPage
 from tidemill_lambdas import params
 from tidemill_lambdas.api import cursors, runs
@@ -19,7 +20,7 @@ def page(call: Call) -> Response:
         found = call.world.logs.page(head, params.limit(call.query), cursors.read(of, call.query))
     except LookupError as error:
         raise Refused(400, str(error.args[0])) from None
-    lines = [*_dropped(found), *map(_view, found.lines)]
+    lines = [*_dropped(found, head), *map(_view, found.lines)]
     cursor = cursors.write(of, call.query, *found.cursor) if found.cursor is not None else None
     return respond(200, {"data": lines, "cursor": cursor})
 
@@ -34,13 +35,13 @@ def _view(line: LogLine) -> View:
     }
 
 
-def _dropped(found: LogPage) -> list[View]:
+def _dropped(found: LogPage, head: Head) -> list[View]:
     """A line from the platform which says that earlier lines are gone."""
-    if not found.dropped or not found.lines:
+    if not found.dropped:
         return []
-    first = found.lines[0]
+    at, attempt = (found.lines[0].at, found.lines[0].attempt) if found.lines else (head.created_at, 1)
     message = (
         f"{found.dropped:,} earlier lines are gone: of each run its latest {LOG_LINES:,} lines are kept, at most "
         f"{LOG_BYTES // 1024} KiB"
     )
-    return [_view(LogLine(first.run_id, first.at, "warning", message, None, first.attempt, ""))]
+    return [_view(LogLine(head.run_id, at, "warning", message, None, attempt, ""))]

@@ -62,6 +62,8 @@ class SqliteLogs:
             "ORDER BY number LIMIT ?"
         )
         rows = self._db.rows(sql, (head.run_id, begin, limit + 1))
-        lines = [_unpack(data) for _, data in rows[:limit]]
-        following = (rows[limit][0], "") if len(rows) > limit else None
-        return LogPage(lines, following, rows[0][0] - begin if rows else 0)
+        dropped = rows[0][0] - begin if rows else 0
+        room = limit - bool(dropped)
+        lines = [_unpack(data) for _, data in rows[:room]]
+        following = (rows[room][0], "") if len(rows) > room else None
+        return LogPage(lines, following, dropped)

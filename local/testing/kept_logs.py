@@ -23,5 +23,7 @@ class KeptLogs:
         dropped = self._dropped.get(head.run_id, 0)
         begin = max(cursor[0] if cursor is not None else 0, dropped)
         lines = list(self._lines.get(head.run_id, {}).values())[begin - dropped :]
-        following = (begin + limit, "") if len(lines) > limit else None
-        return LogPage(lines[:limit], following, dropped if cursor is None else 0)
+        said = dropped if cursor is None else 0
+        room = limit - bool(said)
+        following = (begin + room, "") if len(lines) > room else None
+        return LogPage(lines[:room], following, said)

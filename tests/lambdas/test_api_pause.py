@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import Caller
 
@@ -51,3 +53,12 @@ def test_a_pause_of_nothing_and_a_wrong_word_change_nothing(call: Caller) -> Non
     assert (answer.status, "'keep'" in answer.json["error"]) == (400, True)
     assert call.post("/v1/functions/shop.welcome/pause", {"for": "1h"}).status == 400
     assert call.get("/v1/functions/shop.welcome").data["paused"] is None
+
+
+@pytest.mark.parametrize("path", ["/v1/functions/shop.welcome/resume", "/v1/functions/resume"])
+def test_a_resume_takes_no_fields(call: Caller, path: str) -> None:
+    for body in ([], 1, '"x"'):
+        answer = call.post(path, body)
+        assert (answer.status, answer.json["error"]) == (400, "the body must be {} or empty")
+    assert call.post(path, {"all": True}).json["error"] == "the body has no field 'all'; it has none"
+    assert call.post(path, {}).status == 200

@@ -21,6 +21,18 @@ def lines(mill: Mill, run_id: str, query: str = "") -> list[Any]:
     return answer.json["data"]
 
 
+def every_line(mill: Mill, run_id: str, limit: int) -> list[Any]:
+    found: list[Any] = []
+    cursor = ""
+    while True:
+        answer = mill.http("GET", f"/v1/runs/{run_id}/logs?limit={limit}{cursor}").json
+        assert len(answer["data"]) <= limit
+        found += answer["data"]
+        if answer["cursor"] is None:
+            return found
+        cursor = f"&cursor={answer['cursor']}"
+
+
 def said(mill: Mill, run_id: str) -> list[tuple[str, str | None, int]]:
     return [(line["message"], line["step"], line["attempt"]) for line in lines(mill, run_id)]
 
@@ -123,10 +135,15 @@ def test_the_latest_lines_are_kept_and_what_is_gone_is_said(serve):
 
     with serve(app) as mill:
         run = mill.send("go").run()
-        first, *rest = lines(mill, run.id, "?limit=1000")
+        first, *rest = every_line(mill, run.id, 1_000)
         assert first["level"] == "warning"
         assert first["message"].startswith("10 earlier lines are gone: of each run its latest 1,000 lines")
         assert [line["message"] for line in rest] == [f"line {n}" for n in range(10, 1_010)]
+        for limit in (1, 7):
+            page = mill.http("GET", f"/v1/runs/{run.id}/logs?limit={limit}").json
+            assert len(page["data"]) == limit, "the line that says it counts"
+            assert page["data"][0]["message"] == first["message"]
+        assert every_line(mill, run.id, 7) == [first, *rest]
 
 
 def test_their_bytes_are_bounded():

@@ -37,7 +37,10 @@ class LogPage(NamedTuple):
 
 class Logs(Protocol):
     def page(self, head: Head, limit: int, cursor: Cursor | None) -> LogPage:
-        """The next lines of a run, oldest first. Raises LookupError for a cursor that is not good any more."""
+        """The next lines of a run, oldest first. Raises LookupError for a cursor that is not good any more.
+
+        `limit`: where some are `dropped`, the line that says so is one of them.
+        """
         ...
 
 
