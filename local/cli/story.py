@@ -108,6 +108,7 @@ def _facts(run: Run, now: int, event: Run | None) -> list[tuple[str, str]]:
         ("event id" if event is not None else "event", ", ".join(text.clean(id) for id in run["event_ids"])),
         ("user", text.clean(run["user"]) if run.get("user") else ""),
         ("parent", run.get("parent_run_id") or ""),
+        ("rerun of", run.get("rerun_of") or ""),
         ("created", _at(run["created_at"], now)),
         ("started", _at(run["started_at"], now)),
         ("ended", _at(run["ended_at"], now)),

@@ -40,12 +40,12 @@ _standing = msgspec.msgpack.Decoder(Admission).decode
 
 _COLUMNS = (  # the fields of Head, in order
     "run_id, function_id, status, created_at, due, version, reason, event_ids, user, attempt, parent, started_at, "
-    'ended_at, "end", snapshot, finish_by, start_by, not_before, needs_cleanup, admission, gathers'
+    'ended_at, "end", snapshot, finish_by, start_by, not_before, needs_cleanup, admission, gathers, rerun_of'
 )
 _EVENT_IDS, _PARENT, _TIES, _STANDING, _GATHERS = 7, 10, 18, 19, 20
 _HEADS = f"SELECT {_COLUMNS} FROM run "  # noqa: S608  (constants)
 _HEAD = _HEADS + "WHERE n = ?"
-_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 21}?) ON CONFLICT DO NOTHING"  # noqa: S608
+_CREATE = f"INSERT INTO run ({_COLUMNS}, chunk) VALUES ({'?, ' * 22}?) ON CONFLICT DO NOTHING"  # noqa: S608
 _CHANGE = """
 UPDATE run SET status = ?, due = ?, reason = ?, attempt = coalesce(?, attempt), version = coalesce(?, version),
     started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), "end" = coalesce(?, "end"),
@@ -350,7 +350,7 @@ def _row(head: Head) -> tuple[Value, ...]:
         head.run_id, head.function_id, head.status, head.created_at, head.due, head.version, head.reason,
         _pack(head.event_ids), head.user, head.attempt, parent, head.started_at, head.ended_at, head.end,
         head.snapshot, head.finish_by, head.start_by, head.not_before, head.needs_cleanup,
-        None if head.admission is None else _pack(head.admission), head.gathers,
+        None if head.admission is None else _pack(head.admission), head.gathers, head.rerun_of,
         head.parent is not None and head.parent.chunk is not None,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ import sqlite3
 
 from tidemill.model import SIGNAL
 
-VERSION = 7  # the version of the tables below, stored in the file as `user_version`
+VERSION = 8  # the version of the tables below, stored in the file as `user_version`
 
 _TABLES = f"""
 CREATE TABLE run (
@@ -39,6 +39,7 @@ CREATE TABLE run (
     needs_cleanup INTEGER NOT NULL,
     admission BLOB,
     gathers INTEGER NOT NULL,
+    rerun_of TEXT,
     chunk INTEGER NOT NULL
 );
 CREATE INDEX run_created ON run (created_at) WHERE NOT chunk;

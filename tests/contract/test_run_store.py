@@ -54,7 +54,7 @@ def test_every_field_of_a_head_comes_back(runs: RunStore) -> None:
         run_id="r1", function_id="shop.pay", status="waiting", created_at=1, due=2, version="v3", reason="held",
         event_ids=("a\x1fb", "ü"), user="u1", attempt=4, parent=Parent("p", "shop.all", "p0/2/a", 7, 9), started_at=5,
         ended_at=6, end=7, snapshot=8, finish_by=9, start_by=10, not_before=11, needs_cleanup=True,
-        admission=Admission(7, (Place("k", 2, "runs", "u1"),), Place("s", 1)), gathers=True,
+        admission=Admission(7, (Place("k", 2, "runs", "u1"),), Place("s", 1)), gathers=True, rerun_of="r0",
     )  # fmt: skip
     defaults = Head("", "", "scheduled", 0, None)
     same = [f for f in Head.__struct_fields__ if getattr(made, f) == getattr(defaults, f)]

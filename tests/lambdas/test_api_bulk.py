@@ -55,6 +55,8 @@ def test_failed_runs_are_replayed_once_however_often_it_is_asked_for(call: Calle
     job = work(call, "again")
     assert (job["status"], job["matched"], job["done"], job["failed"]) == ("completed", 250, 250, 0)
     assert count(call, "scheduled") == 250
+    rows = call.get(f"/v1/runs?function={WELCOME}&limit=1000").data
+    assert {row["rerun_of"] for row in rows} == {None, *(row["run_id"] for row in rows if row["status"] == "failed")}
     work(call, "again")
     assert (count(call, "scheduled"), count(call, "failed")) == (250, 250)
 

@@ -64,6 +64,7 @@ def test_a_run_has_exactly_the_fields_of_the_contract() -> None:
         "user": "u1",
         "attempt": 1,
         "parent_run_id": None,
+        "rerun_of": None,
         "created_at": "2026-09-21T14:13:20.000Z",
         "started_at": None,
         "ended_at": None,

@@ -256,6 +256,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     needs_cleanup: bool = False  # it has registered waits or chunks, which its end must delete
     admission: Admission | None = None  # None: its function has no flow control, or nothing was decided yet
     gathers: bool = False  # the run still collects events (debounce, batch)
+    rerun_of: str | None = None  # the run that this one repeats
     kept: int | None = None  # nothing of the run expires before this; None: nothing ever expires
 
 

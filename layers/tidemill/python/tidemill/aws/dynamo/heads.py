@@ -57,6 +57,7 @@ _PLAIN = {  # attributes of a head that are omitted at their default
     "not_before": "nb",
     "needs_cleanup": "ti",
     "gathers": "ga",
+    "rerun_of": "ro",
     "kept": "kp",
 }
 _PACKED: dict[str, tuple[str, Any]] = {

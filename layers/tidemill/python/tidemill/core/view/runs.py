@@ -73,6 +73,7 @@ def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline:
         "user": head.user,
         "attempt": head.attempt,
         "parent_run_id": head.parent.run_id if head.parent is not None else None,
+        "rerun_of": head.rerun_of,
         "created_at": iso(head.created_at),
         "started_at": time_view(head.started_at if head.started_at is not None else _began(records)),
         "ended_at": time_view(ended_at),

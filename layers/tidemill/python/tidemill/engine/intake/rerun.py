@@ -51,7 +51,7 @@ def rerun(
             user=head.user,
             copied=copied,
             since=world.clock.now(),
-            again=True,
+            rerun_of=run_id,
         ),
     )
     return new_id

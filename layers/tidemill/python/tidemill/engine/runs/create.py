@@ -34,8 +34,8 @@ class NewRun(msgspec.Struct, frozen=True):
 
     `parent`, `input`: the step that invoked it, and with what. `user` overrides the responsible user. `copied`: records
     of an earlier run that it begins with. `since`: events received before this cancel nothing (the receipt of the run's
-    own event). `again`: a rerun by hand. `claim`: the run is created claimed, unless it must not begin yet: its event
-    lies in the future, or it collects events until `begin`, which is the `reason`.
+    own event). `rerun_of`: the run that this one repeats. `claim`: the run is created claimed, unless it must not begin
+    yet: its event lies in the future, or it collects events until `begin`, which is the `reason`.
     """
 
     spec: FunctionSpec
@@ -46,7 +46,7 @@ class NewRun(msgspec.Struct, frozen=True):
     user: str | None = None
     copied: Sequence[Record] = ()
     since: int | None = None
-    again: bool = False
+    rerun_of: str | None = None
     claim: Claimed | None = None
     begin: int | None = None
     reason: str | None = None
@@ -75,7 +75,7 @@ def create_run(world: World, new: NewRun) -> CreatedRun:
     waits = _cancel_waits(spec, head, first, new.since if new.since is not None else first.received_at)
     match_waits.register(world, waits)
     records = _first_records(new, head, now)
-    if not new.again and (why := drop_reason(world, spec.id)) is not None:
+    if new.rerun_of is None and (why := drop_reason(world, spec.id)) is not None:
         _skip_at_birth(head, records, why, now)
     created = world.runs.create(head, records)
     if not created and derived and not spec.cancel_on:
@@ -100,7 +100,7 @@ def _first_records(new: NewRun, head: Head, now: int) -> list[Record]:
             version=head.version,
             parent=new.parent,
             input=new.input,
-            again=new.again,
+            again=new.rerun_of is not None,
             escapes=True,
             notes=keys.notes(spec, new.events[0]) if spec.flow else (),
         ),
@@ -197,6 +197,7 @@ def _head(world: World, new: NewRun, run_id: str, now: int) -> Head:
         not_before=not_before,
         needs_cleanup=bool(spec.cancel_on),
         gathers=new.begin is not None,
+        rerun_of=new.rerun_of,
     )
     head.due = bounded(head, head.due or now)
     return head
