@@ -72,7 +72,7 @@ def _known(call: Call, kind: Kind) -> Job:
     job_id = call.path["job_id"]
     job = call.world.jobs.get(_stored(kind, job_id))
     if job is None:
-        raise Refused(404, f"no {kind} has the id {job_id[:300]!r}; GET /v1/{kind}s lists them")
+        raise Refused(404, f"no {kind} has the id {job_id[:300]!r}; check it against the list of {kind}s")
     return job
 
 
