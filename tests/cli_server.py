@@ -17,7 +17,7 @@ from tidemill.core.journal import Claimed
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.drive.keeper import StoreKeeper
-from tidemill.engine.intake import delayed
+from tidemill.engine.intake import bulk, delayed
 from tidemill.engine.intake.receive import DirectBus
 from tidemill.ports import World
 from tidemill_lambdas.keys import AnyKey
@@ -69,6 +69,7 @@ class MemoryServer:
             Nobody(),
             self.database.flow,
             pauses=self.database.pauses,
+            jobs=self.database.jobs,
         )
         self._world = bus.world
         self._handlers = Handlers(self._world, AnyKey())
@@ -88,6 +89,8 @@ class MemoryServer:
         """Move the clock, and let whatever is due go on."""
         with self._lock:
             self.clock.ms += round(seconds * 1_000)
+            for job in self.database.jobs.running():
+                bulk.turn(self._world, job.id)
             for event_id, _ in self._world.events.delayed(self.clock.ms, 1_000):
                 event = self._world.events.get(event_id)
                 assert event is not None

@@ -135,3 +135,19 @@ def _explained(error: json.JSONDecodeError) -> str:
     after = error.doc[error.pos : error.pos + _AROUND].partition("\n")[0]
     said = (error.msg[0].lower() + error.msg[1:]).removesuffix(" starting at").rstrip(": ")
     return f"{said} at {_place(error.doc, error.pos)}, here: {before}>>>{after}"
+
+
+def moment(given: str | None, now: int, option: str) -> int | None:
+    """Milliseconds since the epoch, of ISO 8601 or an age such as 2h."""
+    from tidemill import duration
+
+    if given is None:
+        return None
+    try:
+        return now - duration.parse(given)
+    except ValueError:
+        pass
+    try:
+        return duration.parse_time(given)
+    except (ValueError, OverflowError):
+        raise Stop(USAGE, f"{option} must be a time (2026-11-01T09:00:00Z) or an age (2h, 3d), not {given!r}") from None

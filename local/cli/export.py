@@ -9,8 +9,9 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from tidemill_local.cli import text
+from tidemill_local.cli.arguments import moment
 from tidemill_local.cli.http import MOST, Refusal, Unreachable
-from tidemill_local.cli.stop import DONE, FAILED, USAGE, Stop
+from tidemill_local.cli.stop import DONE, FAILED, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,8 +25,8 @@ _PAUSES = (0.2, 1.0, 3.0)  # seconds, before a page is asked for again
 
 def export(options: Namespace, server: Api) -> int:
     now = text.now_ms()
-    since = _moment(options.since, now, "--since")
-    until = _moment(options.until, now, "--until") if options.until is not None else now + 1
+    since = moment(options.since, now, "--since")
+    until = moment(options.until, now, "--until") if options.until is not None else now + 1
     query = {"name": options.name, "order": "oldest", "after": None if since is None else since - 1, "before": until}
     progress = _Progress()
     try:
@@ -90,19 +91,3 @@ def _again(server: Api, query: dict[str, Any]) -> dict[str, Any]:
                 raise
         sleep(pause)
     return server.answer("/v1/events", **query)
-
-
-def _moment(given: str | None, now: int, option: str) -> int | None:
-    """Milliseconds since the epoch, of ISO 8601 or an age such as 2h."""
-    from tidemill import duration
-
-    if given is None:
-        return None
-    try:
-        return now - duration.parse(given)
-    except ValueError:
-        pass
-    try:
-        return duration.parse_time(given)
-    except (ValueError, OverflowError):
-        raise Stop(USAGE, f"{option} must be a time (2026-11-01T09:00:00Z) or an age (2h, 3d), not {given!r}") from None

@@ -49,7 +49,7 @@ def of_event(api: Api, event_id: str, pace: Pace) -> list[str]:
     deadline = monotonic() + (0 if api.local else _APPEARS)
     while True:
         try:
-            runs: list[Run] = _patiently(api, event_path(event_id, "/runs"), pace)
+            runs: list[Run] = patiently(api, event_path(event_id, "/runs"), pace)
         except Refusal as refusal:
             if refusal.status != 404 or monotonic() >= deadline:
                 raise
@@ -83,7 +83,7 @@ def _looks(api: Api, run_ids: list[str], runs: dict[str, Run], pace: Pace) -> It
     while open_:
         before = monotonic()
         for run_id in open_:
-            now: Run = _patiently(api, f"/v1/runs/{part(run_id)}", pace)
+            now: Run = patiently(api, f"/v1/runs/{part(run_id)}", pace)
             if _mark(now) != _mark(runs.get(run_id)):
                 pace.changed()
             runs[run_id] = now
@@ -93,7 +93,7 @@ def _looks(api: Api, run_ids: list[str], runs: dict[str, Run], pace: Pace) -> It
             pace.rest((monotonic() - before) / len(open_))
 
 
-def _patiently(api: Api, path: str, pace: Pace) -> Any:
+def patiently(api: Api, path: str, pace: Pace) -> Any:
     """Call the server, with retries while it restarts."""
     deadline = monotonic() + _PATIENCE
     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidemill_local.cli.parser import Parser, asks, group, lists, prints_json
-from tidemill_local.cli.stop import DONE
+from tidemill_local.cli.stop import DONE, USAGE, Stop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -53,9 +53,12 @@ def fill(parser: Parser) -> None:
     export.add_argument("--app", metavar="MODULE:APP", help="with --as-test: what the test imports (app:app)")
     asks(export, _export, "tidemill runs export 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --redact")
 
-    cancel = add("cancel", "cancel a run that has not ended")
-    cancel.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
-    prints_json(cancel, "the cancelled run")
+    from tidemill_local.cli import runs_bulk
+
+    cancel = add("cancel", "cancel a run that has not ended, or many runs of a function")
+    cancel.add_argument("run", metavar="RUN", nargs="?", help="the run's id, or its last 8 characters")
+    runs_bulk.options(cancel, "cancel", "every open one")
+    prints_json(cancel, "the cancelled run; of many, the job, with --dry-run the count")
     asks(cancel, _cancel, "tidemill runs cancel 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     rerun = add("rerun", "start a run again as a new run")
@@ -67,6 +70,11 @@ def fill(parser: Parser) -> None:
     rerun.add_argument("--wait", action="store_true", help="follow the new run to its end; 1 if it failed")
     prints_json(rerun, 'the new run\'s id as {"run_id": ...}, with --wait the ended run')
     asks(rerun, _rerun, "tidemill runs rerun 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --wait")
+
+    replay = add("replay", "start many runs of a function again, each as a new run")
+    runs_bulk.options(replay, "replay", "failed")
+    prints_json(replay, "the job, with --dry-run the count")
+    asks(replay, _replay, "tidemill runs replay --function shop.checkout --since 2h --rate 50/s --dry-run")
 
 
 def _list(options: Namespace, server: Api) -> int:
@@ -155,12 +163,24 @@ def _event_of(server: Api, run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _cancel(options: Namespace, server: Api) -> int:
-    from tidemill_local.cli import text
+    from tidemill_local.cli import runs_bulk, text
     from tidemill_local.cli.run_id import asked
 
+    if runs_bulk.chosen(options) == (options.run is not None) or (options.run is None and options.function is None):
+        raise Stop(
+            USAGE, "name one run, or --function for many: tidemill runs cancel --function shop.checkout --dry-run"
+        )
+    if options.run is None:
+        return runs_bulk.start(options, server, "cancel")
     run = asked(server, options.run, server.delete)
     print(text.compact(run) if options.json else f"{run['run_id']} is {run['status']}")
     return DONE
+
+
+def _replay(options: Namespace, server: Api) -> int:
+    from tidemill_local.cli import runs_bulk
+
+    return runs_bulk.start(options, server, "replay")
 
 
 def _rerun(options: Namespace, server: Api) -> int:

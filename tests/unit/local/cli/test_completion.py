@@ -47,7 +47,7 @@ def words(*given: str) -> list[str]:
 def test_commands_and_those_below_them() -> None:
     assert words("") == list(VERBS)
     assert words("r") == ["runs"]
-    assert words("runs", "") == ["list", "show", "logs", "why", "export", "cancel", "rerun"]
+    assert words("runs", "") == ["list", "show", "logs", "why", "export", "cancel", "rerun", "replay"]
     assert words("nothing", "") == []
 
 
@@ -113,7 +113,7 @@ _ASKING = {
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("runs ", ["list", "show", "logs", "why", "export", "cancel", "rerun"]),
+        ("runs ", ["list", "show", "logs", "why", "export", "cancel", "rerun", "replay"]),
         ("functions show shop.s", ["shop.ship"]),
         ("dev --no-r", ["--no-reload"]),
     ],
