@@ -328,6 +328,14 @@ def test_a_rejected_event_is_kept_apart_from_all_others(events: EventStore) -> N
     assert events.page(EventQuery(rejected=True)) == [kept]
 
 
+def test_a_rejected_event_may_be_larger_than_an_item(events: EventStore) -> None:
+    why = Rejected("it does not fit", [], {"name": "order/placed", "data": "x" * 700_000})
+    kept = Event("r1", "order/placed", {}, NOW, NOW, None, rejected=why)
+    assert events.reject(kept)
+    assert events.reject(kept)  # what is kept is read again, to see that it is the same
+    assert events.rejected("r1") == kept
+
+
 def test_rejected_events_are_listed_newest_first_with_filters(events: EventStore) -> None:
     kept = [rejection(f"r{n}", NOW + n, "a" if n % 2 else "b", {"id": "u1"} if n < 2 else None) for n in range(5)]
     for one in kept:
