@@ -261,7 +261,7 @@ def given_up(rng: random.Random, made: Scenario) -> None:
     won: list[Op] = [["sleep", "won", 1_500]]
     again: list[Op] = [
         ["sleep", "rest", 10_000],
-        ["wait", "again", "e/news", "all", rng.choice([30_000, 400_000]), True],
+        ["wait", "anew", "e/news", "all", rng.choice([30_000, 400_000]), True],
     ]
     program.ops[:0] = [["race", "gives", [loser, won]], *again]
     made.sent.append(Sent(0, EVENTS[0], USERS[0], 8_000))
