@@ -132,7 +132,7 @@ def test_a_segfault_charges_no_neighbour_and_keeps_nobody_waiting(shop: DevServe
     shop.write("go", "")
     run = ended(shop, innocent)
     assert (run["status"], run["output"]) == ("completed", 1), "its first attempt was not charged"
-    assert "each goes on alone" in shop.output()
+    assert "each continues in its own worker" in shop.output()
 
 
 def test_a_function_that_crashes_at_once_delays_no_other(shop: DevServer) -> None:

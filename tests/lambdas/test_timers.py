@@ -83,7 +83,7 @@ def test_a_schedule_that_fires_far_too_early_is_held_back_as_long_as_can_be(here
 def test_what_is_none_of_ours_fails_alone(here: Here):
     failed = here.forward(wake("R1", NOW), {"hello": 1}, wake("R2", NOW))
     assert list(failed) == ["m1"]
-    assert "no schedule of ours" in failed["m1"]
+    assert "no schedule of Tidemill" in failed["m1"]
     assert [body["look"] for body, _ in here.delays()] == ["R1", "R2"]
 
 
