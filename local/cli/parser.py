@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Ask = Callable[[argparse.Namespace, Api], int]
 
 DEFAULT_URL = "http://127.0.0.1:8288"
+_LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
 
 class Parser(argparse.ArgumentParser):
@@ -138,8 +139,10 @@ def prints_json(parser: Parser, what: str) -> None:
 
 
 def lists(parser: Parser) -> None:
-    parser.add_argument("--after", metavar="TIME", help="only what is newer (ISO 8601, or epoch milliseconds)")
-    parser.add_argument("--before", metavar="TIME", help="only what is older")
+    parser.add_argument(
+        "--after", type=_time, metavar="TIME", help="only what is newer (ISO 8601, or epoch milliseconds)"
+    )
+    parser.add_argument("--before", type=_time, metavar="TIME", help="only what is older")
     parser.add_argument("--order", choices=("newest", "oldest"), help="which come first (newest)")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
 
@@ -151,6 +154,21 @@ def _given(text: str) -> str:
     if "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} has a NUL character, which no name has")
     return text
+
+
+def _time(text: str) -> str:
+    """The type of a time that the API reads: ISO 8601, or milliseconds since the epoch."""
+    from tidemill import duration
+
+    try:
+        whole = _given(text).isascii() and text.isdigit()
+        if (int(text) if whole else duration.parse_time(text)) <= _LATEST:
+            return text
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a time, in ISO 8601 (2026-11-01T09:00:00Z) or in milliseconds since the epoch"
+    )
 
 
 def count(text: str) -> int:

@@ -23,7 +23,11 @@ def fill(parser: Parser) -> None:
     )
     parser.add_argument("--user", metavar="ID", help="the id of the user who is responsible")
     parser.add_argument("--id", help="an id that makes the event idempotent: sent again, it starts nothing")
-    parser.add_argument("--file", metavar="F.ndjson", help="many events, one JSON object a line (- for standard input)")
+    parser.add_argument(
+        "--file",
+        metavar="F.ndjson",
+        help="many events, one JSON object a line (- for standard input); with NAME, lines of data of such events",
+    )
     parser.add_argument(
         "--speed", type=speed, metavar="10x|max", help="of a file: as far apart as their ts, 10 times faster (max)"
     )

@@ -21,8 +21,9 @@ def explain(error: BaseException, cwd: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         return _at(error.filename, error.lineno or 0, (error.text or "").strip(), cwd) + f"\n{_named(error)}"
     frame = _own_frame(error, cwd)
-    where = _at(frame.filename, frame.lineno or 0, frame.line or "", cwd) if frame else "while it was imported"
-    return f"{where}\n{_named(error)}"
+    if frame is None:  # no line of the code is wrong: a schema's file is, or the way to the code
+        return _named(error) if isinstance(error, TidemillError) else f"the code cannot be loaded: {_named(error)}"
+    return _at(frame.filename, frame.lineno or 0, frame.line or "", cwd) + f"\n{_named(error)}"
 
 
 def code(error: BaseException) -> int:

@@ -180,6 +180,14 @@ def test_slacks_challenge_is_answered_and_leaves_nothing(call: Caller) -> None:
     refused(call, post(call, "chat", body, {}), 401, "x-slack-request-timestamp")
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"challenge": {"a": 1}}, {"challenge": 1}, {"challenge": None}, {"challenge": ""}]
+)
+def test_a_challenge_that_is_no_text_is_refused(call: Caller, given: dict[str, Any]) -> None:
+    body = json.dumps({"type": "url_verification", **given}).encode()
+    refused(call, post(call, "chat", body, slack(body)), 400, "has a challenge, a text")
+
+
 def test_an_event_of_slack_has_its_own_id(call: Caller) -> None:
     body = b'{"type": "event_callback", "event_id": "Ev0PV52K21", "event": {"type": "message"}}'
     event = event_of(call, post(call, "chat", body, slack(body)))

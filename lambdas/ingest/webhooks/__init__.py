@@ -39,11 +39,14 @@ class Delivery:
 
     @property
     def challenge(self) -> str | None:
-        """What Slack wants to hear before it sends anything."""
+        """What Slack wants to hear before it sends anything. Raises Refused if it is no text."""
         fields = _object(self.body)
         if self.webhook.scheme != "slack" or fields.get("type") != "url_verification":
             return None
-        return str(fields.get("challenge", ""))
+        challenge = fields.get("challenge")
+        if not isinstance(challenge, str) or not challenge:
+            raise refuse.none("a url_verification has a challenge, a text that is not empty; send it with one")
+        return challenge
 
     def event(self) -> _Json | None:
         """The event as its own sender would write it. None: it is to be ignored."""

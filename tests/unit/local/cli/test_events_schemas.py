@@ -226,3 +226,20 @@ def test_the_whole_manifest(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [one["id"] for one in found["functions"]] == ["shop.ship"]
     assert found["events"] == [{"name": "order/placed", "v": "1", "schema": OLD}]
     assert found["webhooks"] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [("{", "is not JSON"), ('{"$ref": "#"}', "the schema refers to itself"), ('{"type": "txt"}', "#/type")],
+)
+def test_a_bad_schema_beside_an_app_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], written: str, says: str
+) -> None:
+    (folder / "app.py").write_text(APP)
+    (folder / "events" / "x").mkdir(parents=True)
+    (folder / "events" / "x" / "1.json").write_text(written)
+    assert main(["manifest", "app.py", "--all"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"tidemill: {folder / 'events'}: x/1.json: ")
+    assert says in said
+    assert said.count("\n") == 1
