@@ -104,5 +104,6 @@ def _live(server: MemoryServer, event: str) -> None:
 
 
 def _tested(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_home.py"]
+    # Without bytecode: code of one length that is written twice in a second would be taken for the same.
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_home.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)

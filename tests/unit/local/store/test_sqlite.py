@@ -149,8 +149,9 @@ def plan(db: Database, sql: str, values: list[int | str | float | bytes | None])
     ],
 )
 def test_run_lists_use_their_index(db: Database, query: RunQuery, index: str) -> None:
-    where, values = run_rows._conditions(query)
-    used = plan(db, f"SELECT * FROM run {where} ORDER BY created_at DESC, n DESC LIMIT 50", values)
+    where, order, values = run_rows._conditions(query)
+    assert order == "ORDER BY created_at DESC, n DESC"
+    used = plan(db, f"SELECT * FROM run {where} {order} LIMIT 50", values)
     assert index in used
     assert "TEMP B-TREE FOR ORDER BY" not in used
 
@@ -165,8 +166,9 @@ def test_run_lists_use_their_index(db: Database, query: RunQuery, index: str) ->
     ],
 )
 def test_event_lists_use_their_index(db: Database, query: EventQuery, index: str) -> None:
-    where, values = event_rows._conditions(query)
-    used = plan(db, f"SELECT data FROM event WHERE {where} ORDER BY received_at DESC, n DESC LIMIT 50", values)
+    where, order, values = event_rows._conditions(query)
+    assert order == "ORDER BY received_at DESC, n DESC"
+    used = plan(db, f"SELECT data FROM event WHERE {where} {order} LIMIT 50", values)
     assert index in used
     assert "TEMP B-TREE FOR ORDER BY" not in used
 
