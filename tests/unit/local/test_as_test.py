@@ -34,10 +34,10 @@ def child(ctx: Context) -> str:
 @app.function(on="order", retries=0)
 def work(ctx: Context):
     paid = ctx.step.run("charge", CHARGE, ctx.event.data["card"])
-    both = ctx.step.parallel(
-        lambda: ctx.step.run("side", lambda: "l"),
-        lambda: ctx.step.run("side", lambda: "r"),
-    )
+    both = [
+        *ctx.step.parallel(lambda: ctx.step.run("side", lambda: "l"), lambda: ctx.step.run("other", lambda: "o")),
+        *ctx.step.parallel(lambda: ctx.step.run("side", lambda: "r")),
+    ]
     ctx.step.sleep("nap", "1h")
     event = ctx.step.wait_for_event("paid", "paid", timeout="9h")
     words = ctx.step.map("upper", str.upper, ["a", "b", "c"])
