@@ -100,6 +100,7 @@ def context(*events: Event, data_type: type[BaseModel] | None = None, attempts: 
         step=Step(Recorder()),
         logger=lambda: logging.getLogger("test"),
         data_type=data_type,
+        patched=lambda id: id == "new",
     )
 
 
@@ -111,6 +112,7 @@ def test_what_a_function_sees() -> None:
     assert [one.id for one in ctx.events] == ["e1", "e2"]
     assert ctx.event is ctx.events[0]
     assert (ctx.run_id, ctx.function_id, ctx.attempt, ctx.logger.name) == ("r1", "shop.pay", 1, "test")
+    assert (ctx.patched("new"), ctx.patched("old")) == (True, False)
     attempts.append(3)
     assert ctx.attempt == 3
 
