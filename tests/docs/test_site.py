@@ -35,6 +35,12 @@ def test_every_page_is_in_the_navigation() -> None:
     assert len([page for page in flat if page.startswith("decisions/")]) == len([*(DOCS / "decisions").glob("*.md")])
 
 
+def test_decisions_are_numbered_from_one_each_once() -> None:
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == [*range(1, len(pages) + 1)]
+    assert [page.name for page in pages if not page.read_text("utf-8").startswith(f"# {int(page.name[:4])}. ")] == []
+
+
 def test_every_link_of_a_page_leads_to_a_page_of_the_site(pages: Path) -> None:
     for page in pages.rglob("*.md"):
         for link, _anchor in build._LINK.findall(build._FENCED.sub("", page.read_text("utf-8"))):
