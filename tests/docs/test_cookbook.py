@@ -25,6 +25,6 @@ def test_there_are_twenty_at_least() -> None:
 def test_a_recipe_shows_a_function_and_its_outcome_is_asserted_in_a_mill(recipe: str) -> None:
     shown = "\n".join(re.findall(r"^```python\n(.*?)^```$", recipe, re.MULTILINE | re.DOTALL))
     hidden = "\n".join(re.findall(r"^<!-- run\n(.*?)^-->$", recipe, re.MULTILINE | re.DOTALL))
-    assert "async def " in shown or "def " in shown
+    assert "def " in shown
     assert "with Mill(" in hidden
     assert "assert " in hidden
