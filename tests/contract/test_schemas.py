@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import pytest
+from support.doubles import Clock
 
 from tidemill.aws.dynamo.registry import DynamoRegistry
 from tidemill.aws.dynamo.schemas import declare, withdraw
@@ -19,14 +19,6 @@ from tidemill_local.testing import moto
 Declare = Callable[[Sequence[EventSchema]], Registry]
 PAID = [EventSchema("paid", v, f'{{"title":"{v}"}}') for v in ("1", "2", "ü/10")]
 LEFT = EventSchema("user/left", "1", "{}")
-
-
-@dataclass
-class Clock:
-    ms: int = 0
-
-    def now(self) -> int:
-        return self.ms
 
 
 @pytest.fixture
@@ -95,7 +87,7 @@ def test_a_different_declaration_is_refused_and_nothing_changes(table: Table) ->
 
 
 def test_a_process_follows_within_a_minute_and_asks_for_names_without_schemas_once_a_minute(table: Table) -> None:
-    clock = Clock()
+    clock = Clock(0)
     registry = DynamoRegistry(table, clock)
     assert registry.schemas("paid") == {}
     declare(table, PAID, "a/1")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
+from support.doubles import Entropy
 
 from tidemill.aws.messages import envelope
 from tidemill.json_numbers import SENTENCE
@@ -16,14 +16,6 @@ from tidemill_lambdas.ingest import accept
 
 NOW = 1_790_000_000_000
 TIME = 1_789_999_999_000  # 2026-09-21T14:13:19Z
-
-
-class Entropy:
-    def random(self) -> float:
-        return 0.5
-
-    def bytes(self, count: int) -> bytes:
-        return random.Random(1).randbytes(count)
 
 
 def foreign(detail: Any, detail_type: str = "order/placed", text: str = "") -> Event:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.doubles import Clock
 
 from tidemill.aws.dynamo import held
 from tidemill.aws.dynamo.registry import DynamoRegistry
@@ -266,7 +267,7 @@ def test_a_run_whose_function_is_gone_is_held_with_its_reason_and_due_when_it_is
     due = here.world.runs.head(run_id).due
     assert now <= due <= here.world.clock.now()
 
-    later = replace(build(here.client, here.settings), clock=Later(now + MINUTE))  # the sweep's own process
+    later = replace(build(here.client, here.settings), clock=Clock(now + MINUTE))  # the sweep's own process
     assert sweep(later, lambda: True, partial(held.note, table)) == (1, [])
     head = here.world.runs.head(run_id)
     assert head.reason == "function shop.pay is not declared at present"
@@ -279,11 +280,3 @@ def test_a_run_whose_function_is_gone_is_held_with_its_reason_and_due_when_it_is
     assert head.due <= here.world.clock.now()
     assert head.reason is None
     assert list(table.query("HELD#shop.pay")) == []
-
-
-class Later:
-    def __init__(self, ms: int) -> None:
-        self._ms = ms
-
-    def now(self) -> int:
-        return self._ms

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from support import http_api
+from support.doubles import Clock
 
 from tidemill.aws.dynamo.registry import DynamoRegistry
 from tidemill.aws.dynamo.table import Table
@@ -21,13 +22,6 @@ from tidemill_local.testing import moto
 
 STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/Shop/0001"
 GITHUB = WebhookSpec("github", "github", "arn")
-
-
-class Clock:
-    ms = 1_790_000_000_000
-
-    def now(self) -> int:
-        return self.ms
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from support.doubles import Clock
 
 from tidemill import App, AsyncContext, CancelOn, Context
 from tidemill import Wait as WaitFor
@@ -250,32 +251,22 @@ def test_it_is_listed_and_shown_from_its_receipt_on(serve):
             mill.advance(days=2)
 
 
-@dataclass
-class Hand:
-    """A clock that is set by hand: nothing that is due comes by itself."""
-
-    at: int
-
-    def now(self) -> int:
-        return self.at
-
-
 @pytest.mark.parametrize("delayed", [1, 2])
 def test_a_timeout_gets_an_event_whose_path_was_first_awaited_after_its_receipt(serve, delayed):
     """Its message is late: nobody has seen to the event when the wait comes to its timeout."""
     with serve(following()) as mill:
         now = int(mill.now.timestamp() * 1_000)
-        clock = Hand(now)
+        clock = Clock(now)  # set by hand: nothing that is due comes by itself
         world = replace(mill._machine.world, clock=clock)
         hour = 3_600_000
         events = [Event(f"p{n}", "order/paid", {"n": n}, now + 2 * hour + n, now) for n in range(delayed)]
         for event in events:
             receive.receive(world, event)
-        clock.at += hour
+        clock.ms += hour
         last = events[-1]
         condition = match.resolve(event_fields(last), match="data.n", when=None)
         wait = Wait("run", "shop.follow", "w", "order/paid", condition, after=now, until=last.ts + 1_000)
         match_waits.register(world, [wait])
         assert match_waits.oldest(world, [wait], set(), last=True) is None, "it has not taken effect"
-        clock.at = last.ts + 2_000
+        clock.ms = last.ts + 2_000
         assert match_waits.oldest(world, [wait], set(), last=True) == (wait, last)

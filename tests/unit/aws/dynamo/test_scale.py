@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.doubles import Queue
 
 from tidemill.aws.blobs import S3Blobs
 from tidemill.aws.dynamo.events import DynamoEvents
@@ -30,14 +31,6 @@ from tidemill_local.testing.meter import Meter
 
 FEW = (10, 10)
 MANY = [pytest.param((200, 100), id="200-100"), pytest.param((5_000, 10_000), id="5000-10000", marks=pytest.mark.slow)]
-
-
-class Quiet:
-    """A queue that nobody reads."""
-
-    def wake(self, run_id: str, function_id: str, at: int | None = None) -> None: ...
-
-    def forget(self, *given: Any) -> None: ...
 
 
 @dataclass
@@ -66,7 +59,7 @@ def place(waiting: int, functions: int) -> Place:
     table = Table(metered, name)
     blobs = S3Blobs(metered, bucket)
     world = World(
-        DynamoRuns(table, blobs, clock), DynamoEvents(table, blobs), DynamoWaits(table), blobs, Quiet(), DirectBus(),
+        DynamoRuns(table, blobs, clock), DynamoEvents(table, blobs), DynamoWaits(table), blobs, Queue(), DirectBus(),
         DynamoRegistry(table, clock), clock, SeededEntropy(0), None, DynamoFlow(table),
     )  # type: ignore[arg-type]  # fmt: skip
     return Place(world, table, meter)
