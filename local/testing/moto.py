@@ -18,6 +18,7 @@ from tidemill.aws.calls.client import Client
 from tidemill.aws.calls.sign import Credentials
 from tidemill.aws.calls.transport import Reply, Request, Transport
 from tidemill.aws.dynamo.keys import INDEXES, PK, SK
+from tidemill.aws.dynamo.table import Table
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's own
@@ -119,6 +120,13 @@ def create_table(client: Client, name: str) -> None:
             ],
         },
     )
+
+
+def fresh_table(prefix: str) -> Table:
+    """A new table with a name of its own."""
+    table = Table(client(), fresh(prefix))
+    create_table(table.client, table.name)
+    return table
 
 
 def create_bucket(client: Client, name: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tidemill.aws.dynamo.registry import DynamoRegistry, register, unregister
-from tidemill.aws.dynamo.table import Table
 from tidemill.model import FINISHED, SIGNAL, Backoff, CancelSpec, CronTrigger, EventTrigger, FunctionSpec, TimeoutSpec
 from tidemill.ports import Registry
 from tidemill_local.server.registry import LocalRegistry
@@ -26,8 +25,7 @@ def _local() -> Iterator[Declare]:
 
 
 def _moto() -> Iterator[Declare]:
-    table = Table(moto.client(), moto.fresh("registry"))
-    moto.create_table(table.client, table.name)
+    table = moto.fresh_table("registry")
     before: list[FunctionSpec] = []
 
     def declare(specs: list[FunctionSpec]) -> Registry:

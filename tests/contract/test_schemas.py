@@ -23,9 +23,7 @@ LEFT = EventSchema("user/left", "1", "{}")
 
 @pytest.fixture
 def table() -> Table:
-    found = Table(moto.client(), moto.fresh("schemas"))
-    moto.create_table(found.client, found.name)
-    return found
+    return moto.fresh_table("schemas")
 
 
 @pytest.fixture(params=["local", "moto"])

@@ -49,9 +49,7 @@ def asked(kind: str, declared: FunctionSpec | str | None = None, **fields: Any) 
 
 @pytest.fixture
 def table() -> Table:
-    table = Table(moto.client(), moto.fresh("registry"))
-    moto.create_table(table.client, table.name)
-    return table
+    return moto.fresh_table("registry")
 
 
 def ids(table: Table) -> list[str]:

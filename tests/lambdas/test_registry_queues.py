@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tidemill.aws.calls.client import AwsError, Client
-from tidemill.aws.dynamo.table import Table
 from tidemill.errors import Unavailable
 from tidemill_lambdas.registry import handle
 from tidemill_lambdas.registry.queues import Queues, make
@@ -25,9 +24,8 @@ class Account:
     """A table and queues in moto; what stacks ask of the registry."""
 
     def __init__(self) -> None:
-        self.client: Client = moto.client()
-        self.table = Table(self.client, moto.fresh("registry"))
-        moto.create_table(self.client, self.table.name)
+        self.table = moto.fresh_table("registry")
+        self.client: Client = self.table.client
         self.name = moto.fresh("q")
         self.keep = "true"
 

@@ -17,9 +17,7 @@ from tidemill_local.testing import moto
 
 @pytest.fixture
 def table() -> Table:
-    found = Table(moto.client(), moto.fresh("schemas"))
-    moto.create_table(found.client, found.name)
-    return found
+    return moto.fresh_table("schemas")
 
 
 def asked(

@@ -26,9 +26,7 @@ GITHUB = WebhookSpec("github", "github", "arn")
 
 @pytest.fixture
 def table() -> Table:
-    table = Table(moto.client(), moto.fresh("webhooks"))
-    moto.create_table(table.client, table.name)
-    return table
+    return moto.fresh_table("webhooks")
 
 
 def asked(kind: str, webhook: WebhookSpec | str, logical: str = "Hook", **fields: Any) -> dict[str, Any]:

@@ -24,10 +24,9 @@ values = st.one_of(
 
 @pytest.fixture(scope="module")
 def table() -> Iterator[Table]:
-    client, name = moto.client(), moto.fresh("table")
-    moto.create_table(client, name)
-    yield Table(client, name)
-    client.call("dynamodb", "DeleteTable", {"TableName": name})
+    table = moto.fresh_table("table")
+    yield table
+    table.client.call("dynamodb", "DeleteTable", {"TableName": table.name})
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ OTHER = _spec(Concurrency(1, key="event.data.user"))
 
 
 @contextmanager
-def _in_line() -> Iterator[tuple[World, str, str]]:
-    """One run has the only place, the other one stands in line for it: the world, the other's id, the line's key."""
+def _one_of_two() -> Iterator[tuple[World, str, str]]:
+    """Two runs for one place, which the first one has: the world, and the ids of the two."""
     spec = _spec(Concurrency(1))
     with Mill(App("shop")) as mill:
         world = mill._machine.world
@@ -56,6 +56,13 @@ def _in_line() -> Iterator[tuple[World, str, str]]:
         assert first is not None
         assert second is not None
         assert open_run(world, first, "first", UNTIL) is not None
+        yield world, first, second
+
+
+@contextmanager
+def _in_line() -> Iterator[tuple[World, str, str]]:
+    """One run has the only place, the other one stands in line for it: the world, the other's id, the line's key."""
+    with _one_of_two() as (world, _, second):
         assert open_run(world, second, "second", UNTIL) is None
         head = world.runs.head(second)
         assert head is not None
@@ -110,17 +117,8 @@ def test_a_delivery_that_comes_to_the_line_late_leaves_it(monkeypatch: pytest.Mo
 
 
 def test_a_cancelled_run_whose_code_still_runs_keeps_its_place_when_it_is_looked_at() -> None:
-    spec = _spec(Concurrency(1))
-    with Mill(App("shop")) as mill:
-        world = mill._machine.world
-        world.registry.replace([spec], "1")  # type: ignore[attr-defined]
-        first, second = (
-            start(world, NewRun(spec, (Event(f"e{n}", "go", {"user": n}, EPOCH, EPOCH),))).began for n in (1, 2)
-        )
-        assert first is not None
-        assert second is not None
-        assert open_run(world, first, "first", UNTIL) is not None
-        world = replace(world, liveness=_Lease())
+    with _one_of_two() as (shared, first, second):
+        world = replace(shared, liveness=_Lease())
         assert end.cancel(world, first, "enough")
         assert open_run(world, first, "another", UNTIL) is None
         assert attend(world, first)
