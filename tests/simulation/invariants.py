@@ -147,9 +147,15 @@ def _effects(system: System, head: Head, journals: dict[str, list[Record]]) -> l
     spec = system.registry.function(head.function_id)
     if head.status == "failed" and spec is not None and spec.on_failure is not None:
         handled = ids.derived(spec.on_failure, ids.derived(head.run_id, FAILED))
-        if system.stores.runs.head(handled) is None:
+        if system.stores.runs.head(handled) is None and not _unhandled(system, head):
             problems.append(f"{where}: its failure was not handled")
     return problems
+
+
+def _unhandled(system: System, head: Head) -> bool:
+    """Whether a failure may go unhandled: its function, and with it the handler, was gone between end and close."""
+    ended = head.ended_at or 0
+    return system.gone(head.function_id, ended - system.skew, system.closed.get(head.run_id, ended))
 
 
 def birth_name(records: list[Record]) -> str | None:

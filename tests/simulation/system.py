@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from simulation import acts, graphs, states
@@ -107,6 +108,8 @@ class System:
         self.reruns: dict[str, str] = {}  # with the same input: the new run, and the old
         self.edited: dict[str, int] = {}  # with another input: the new run, and its `n`
         self.declared: dict[str, list[FunctionSpec | None]] = {}  # each function, as each deploy declared it
+        self.served: list[int] = []  # when each deploy came
+        self.closed: dict[str, int] = {}  # when each run's head was closed after the effects of its end
         self._names = 0
         self.entropy = SimEntropy(self.loop)
         self.world = self._world()
@@ -152,6 +155,7 @@ class System:
         self.app = build(programs, self)
         graphs.declare(self.app, self.scenario.graphs, self)
         specs = {fn.spec.id: fn.spec for fn in self.app.functions.values()}
+        self.served.append(self.loop.now)
         for function_id in {*self.declared, *specs}:
             self.declared.setdefault(function_id, []).append(specs.get(function_id))
         before = self.registry.functions()
@@ -178,6 +182,13 @@ class System:
         versions = self.declared.get(function_id, [None])
         return any(each != versions[0] for each in versions)
 
+    def gone(self, function_id: str, since: int, until: int) -> bool:
+        """Whether the function was not declared at some time in between."""
+        versions = self.declared[function_id]
+        times = [*self.served[-len(versions) :], self.loop.now]
+        spans = zip(versions, pairwise(times), strict=True)
+        return any(spec is None and began < until and since < ended for spec, (began, ended) in spans)
+
     def close(self) -> None:
         self.stores.close()
 
@@ -192,6 +203,8 @@ class System:
             self._claimed(args[0], args[2])
         elif name == "create" and result:
             self._claimed(args[0].run_id, args[1])
+        elif name == "change" and args[1].due is None:
+            self.closed.setdefault(args[0], self.loop.now)
         elif name == "put_snapshot":
             self.meter[args[0]]["snapshot bytes"] += len(args[2])
         elif name == "read":
