@@ -22,10 +22,10 @@ from tidemill.core.journal import (
     Started,
     StepDone,
     Suspended,
+    Terminal,
 )
-from tidemill.core.state import fold
+from tidemill.core.state import fold, status_of
 from tidemill.engine.intake import start
-from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
 from tidemill.model import ENDED, ENDS, FAILED, FINISHED, INVOKED, TIMER, Head
 from tidemill.ports import EventQuery
@@ -63,12 +63,12 @@ def _run(system: System, head: Head, records: list[Record]) -> list[str]:
     if head.status not in ENDED or head.due is not None:
         problems.append(f"{where} has not ended: {head.status}, due {head.due}, last {records[-1]}")
         return problems
-    terminal = [n for n, record in enumerate(records) if isinstance(record, finish.TERMINAL)]
+    terminal = [n for n, record in enumerate(records) if isinstance(record, Terminal)]
     if terminal != [len(records) - 1]:
         problems.append(f"{where}: terminal records at {terminal} of {len(records)}")
         return problems
     end = records[-1]
-    if finish.status_of(end) != head.status or head.end != len(records) - 1:  # type: ignore[arg-type]
+    if status_of(end) != head.status or head.end != len(records) - 1:  # type: ignore[arg-type]
         problems.append(f"{where}: the head says {head.status} at {head.end}, the journal {end}")
     done = Counter(record.key for record in records if isinstance(record, StepDone))
     problems += [f"{where}: step {key} is recorded {n} times" for key, n in done.items() if n > 1]

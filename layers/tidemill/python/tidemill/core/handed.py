@@ -12,8 +12,6 @@ from tidemill.core.journal import Blocked, Resolved
 from tidemill.core.state import RunState
 from tidemill.core.step_keys import attempt_key, is_handed, step_of
 
-__all__ = ["attempt_key", "concerns", "is_handed", "knows", "step_of", "told_outside", "under_way"]
-
 
 def told_outside(blocked: Blocked) -> bool:
     """Whether an outsider resolves what the step waits for."""

@@ -136,6 +136,13 @@ def fold(records: Iterable[Record]) -> RunState:
     return state
 
 
+def status_of(terminal: Ended | Cancelled | Skipped) -> RunStatus:
+    """The status of a run that has ended like this."""
+    if isinstance(terminal, Ended):
+        return terminal.status
+    return "cancelled" if isinstance(terminal, Cancelled) else "skipped"
+
+
 def suspended_status(blocked: Iterable[Blocked]) -> RunStatus:
     """The status of a run with these blocked steps: waiting, sleeping, or between two attempts of a step."""
     kinds = {b.kind for b in blocked}

@@ -14,10 +14,10 @@ import msgspec
 
 from tidemill import duration
 from tidemill.core.flow import collect, keys
-from tidemill.core.handed import is_handed, step_of
 from tidemill.core.journal import Blocked, Ended
 from tidemill.core.next_action import OVERDUE, UNBEGUN, next_action
 from tidemill.core.state import RunState, suspended_status
+from tidemill.core.step_keys import is_handed, step_of
 from tidemill.core.view.values import error_view, time_view
 from tidemill.model import Failure, FunctionSpec, Head, Pause, Place
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from tidemill.core.handed import step_of
 from tidemill.core.journal import (
     Admitted,
     AttemptFailed,
@@ -33,13 +32,15 @@ from tidemill.core.journal import (
     Validated,
     WindowSet,
 )
+from tidemill.core.state import status_of
+from tidemill.core.step_keys import step_of
 from tidemill.core.view.steps import end_status, steps_view
 from tidemill.core.view.values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.limits import PAGE_MOST, VALUE_INLINE
-from tidemill.model import AtWork, Event, Head, RunStatus, event_fields
+from tidemill.model import AtWork, Event, Head, event_fields
 
-__all__ = ["error_view", "event_view", "journal_view", "run_view", "steps_view", "whole_run_view"]
+__all__ = ["event_view", "journal_view", "run_view", "steps_view", "whole_run_view"]
 
 
 def event_view(event: Event) -> View:
@@ -59,7 +60,7 @@ def run_view(head: Head, records: Sequence[Record] = (), base: str = "", inline:
     status, reason, ended_at, output, failure = head.status, head.reason, head.ended_at, None, None
     if found is not None:
         seq, end = found
-        status, ended_at = _status(end), end.at
+        status, ended_at = status_of(end), end.at
         reason = None if isinstance(end, Ended) else end.reason
         output = shown(head.run_id, head.end if head.end is not None else seq, end, base, inline)
         failure = end.failure if isinstance(end, Ended) else None
@@ -100,12 +101,6 @@ def whole_run_view(
         "steps": steps[:PAGE_MOST],
         "more": max(len(journal), len(steps)) > PAGE_MOST,
     }
-
-
-def _status(end: Ended | Cancelled | Skipped) -> RunStatus:
-    if isinstance(end, Ended):
-        return end.status
-    return "cancelled" if isinstance(end, Cancelled) else "skipped"
 
 
 def _began(records: Iterable[Record]) -> int | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidemill.core.handed import is_handed, step_of
 from tidemill.core.journal import (
     Blocked,
     Cancelled,
@@ -21,7 +20,7 @@ from tidemill.core.journal import (
     StepTried,
     Suspended,
 )
-from tidemill.core.step_keys import unscoped
+from tidemill.core.step_keys import is_handed, step_of, unscoped
 from tidemill.core.view.values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.limits import VALUE_INLINE

@@ -11,12 +11,11 @@ import msgspec
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.core.next_action import UNBEGUN, Action, bounded, next_action
 from tidemill.core.state import RunState, Tail
-from tidemill.engine.drive import keeper as keep
+from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.intake import admit, collect
-from tidemill.engine.runs import concurrency as places
-from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import paused, renew
+from tidemill.engine.runs import concurrency, paused, renew
 from tidemill.engine.runs.append import append
+from tidemill.engine.runs.end import cancel, closing, finish
 from tidemill.engine.runs.load import first, tail
 from tidemill.errors import Unavailable
 from tidemill.limits import RECHECK
@@ -49,7 +48,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         return None
     head, records = whole
     if head.due is None:
-        places.end(world, head)
+        concurrency.end(world, head)
         return None
     base = first(head)
     state = tail(base, records)
@@ -63,7 +62,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
         if decision.do != "claim" or spec is None:
             _otherwise(world, head, state, decision, now)
             if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
-                places.pause(world, head, state.seq + (decision.do == "hold"))
+                concurrency.pause(world, head, state.seq + (decision.do == "hold"))
             return None
         if isinstance(state, RunState) and collect.gathers(spec) and collect.delayed(head, state):
             collect.join_window(world, spec, head, state)
@@ -97,7 +96,7 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
                 admit.too_late(world, head, state, spec, taken, answer.found)
             if state.terminal is not None:  # its places were taken for a claim that comes too late
                 head.admission = head.admission or taken
-                places.leave(world, head, state, gone=False)
+                concurrency.leave(world, head, state, gone=False)
     raise Unavailable(f"run {run_id}: others appended {_TRIES} times in a row while it was to be claimed")
 
 
@@ -116,7 +115,7 @@ def attend(world: World, run_id: str) -> bool:
         return False
     _otherwise(world, head, state, decision, now)
     if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
-        places.pause(world, head, state.seq + (decision.do == "hold"))
+        concurrency.pause(world, head, state.seq + (decision.do == "hold"))
     return True
 
 
@@ -141,9 +140,9 @@ def settle(world: World, run_id: str) -> bool:
 def _otherwise(world: World, head: Head, state: Tail, decision: Action, now: int) -> None:
     """What a run needs whose code cannot go on now."""
     if decision.do == "finish":
-        finish.finish(world, head.run_id)
+        finish(world, head.run_id)
     elif decision.do == "cancel":
-        finish.cancel(world, head.run_id, decision.reason, unbegun=decision.reason == UNBEGUN)
+        cancel(world, head.run_id, decision.reason, unbegun=decision.reason == UNBEGUN)
     elif decision.do == "hold":
         _hold(world, head, decision.reason, now)
     elif decision.do == "fail":
@@ -169,4 +168,4 @@ def _fail(world: World, head: Head, state: Tail, reason: str, now: int) -> None:
     """A run whose process dies again and again between its steps."""
     failure = Failure(type="Crashed", message=reason, retriable=False)
     ended = Ended(now, "failed", failure=failure)
-    keep.StoreKeeper(world).append(head, state.seq + 1, [ended], finish.closing(ended, state.seq + 1))
+    StoreKeeper(world).append(head, state.seq + 1, [ended], closing(ended, state.seq + 1))

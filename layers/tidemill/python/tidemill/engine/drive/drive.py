@@ -23,7 +23,7 @@ from tidemill.engine.drive.live import Leaving, Left, LiveRun
 from tidemill.engine.drive.parking import Lot, park
 from tidemill.engine.drive.suspend import leave
 from tidemill.engine.drive.user_code import AnyFunction, Body, function_body
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.end import closing
 from tidemill.engine.runs.load import restored
 from tidemill.limits import PARK_RECORDS, SNAPSHOT_RECORDS
 from tidemill.model import HeadChange
@@ -163,7 +163,7 @@ def _complete(live: LiveRun, value: Any) -> bool:
 
 
 def _end(live: LiveRun, ended: Ended) -> bool:
-    live.write([ended], finish.closing(ended, live.state.seq + 1))
+    live.write([ended], closing(ended, live.state.seq + 1))
     return True
 
 

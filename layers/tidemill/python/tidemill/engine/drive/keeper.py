@@ -7,16 +7,15 @@ from typing import Any
 
 import msgspec
 
-from tidemill.core.handed import is_handed
 from tidemill.core.journal import Ended, HandedOver, Record, Suspended, Terminal
 from tidemill.core.next_action import OVERDUE
+from tidemill.core.step_keys import is_handed
 from tidemill.engine.intake import receive
 from tidemill.engine.intake.fit import fitting
-from tidemill.engine.runs import concurrency as places
-from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import match_waits, renew
+from tidemill.engine.runs import concurrency, match_waits, renew
 from tidemill.engine.runs.append import append
 from tidemill.engine.runs.create import start_chunk
+from tidemill.engine.runs.end import cancel, cancel_parts, finish, quiet
 from tidemill.engine.runs.ids import child_id, chunk_id
 from tidemill.engine.runs.load import load
 from tidemill.model import Event, Head, HeadChange, Parent, Wait
@@ -33,7 +32,7 @@ class StoreKeeper:
         self, head: Head, seq: int, records: Sequence[Record], change: HeadChange | None = None
     ) -> Appended | Lost:
         if head.finish_by is not None and head.finish_by <= self._world.clock.now():
-            finish.cancel(self._world, head.run_id, OVERDUE)  # the append then finds the end, and the code stops
+            cancel(self._world, head.run_id, OVERDUE)  # the append then finds the end, and the code stops
         if change is None:
             return append(self._world, head.run_id, seq, records)
         last = records[-1]
@@ -45,7 +44,7 @@ class StoreKeeper:
         found = append(self._world, head.run_id, seq, records, change)
         if isinstance(found, Appended):
             if not isinstance(last, HandedOver):
-                places.pause(self._world, head, seq + len(records) - 1)
+                concurrency.pause(self._world, head, seq + len(records) - 1)
             at = None if isinstance(last, HandedOver) else change.due
             recheck = isinstance(last, Suspended) and _patient(last) and at not in (head.finish_by, head.start_by)
             self._world.queue.wake(head.run_id, head.function_id, at, recheck)
@@ -58,18 +57,18 @@ class StoreKeeper:
 
         In between come the run's places: they are passed on before the head is closed, and with it the way back here.
         """
-        if finish.quiet(self._world, head, ended):
+        if quiet(self._world, head, ended):
             renew.at_end(self._world, head, ended.at)
             if head.admission is None:
                 return append(self._world, head.run_id, seq, records, change)
             found = append(self._world, head.run_id, seq, records)
             if isinstance(found, Appended):
-                places.end(self._world, head)
+                concurrency.end(self._world, head)
                 self._world.runs.change(head.run_id, change)
             return found
         found = append(self._world, head.run_id, seq, records)
         if isinstance(found, Appended):
-            finish.finish(self._world, head.run_id)
+            finish(self._world, head.run_id)
         return found
 
     def wait(self, waits: Sequence[Wait], taken: Sequence[tuple[str, str]]) -> tuple[Wait, Event] | None:
@@ -116,9 +115,9 @@ class StoreKeeper:
         current = self._world.runs.head(head.run_id)
         if current is not None and current.due is None:
             self._world.waits.drop(head.run_id)
-            finish.cancel_parts(self._world, head.run_id, maps)
+            cancel_parts(self._world, head.run_id, maps)
         elif head.admission is not None:
-            finish.finish(self._world, head.run_id, gone=True)
+            finish(self._world, head.run_id, gone=True)
 
     def chunks(self, run_id: str, key: str, count: int) -> list[Record]:
         ends: list[Record] = []

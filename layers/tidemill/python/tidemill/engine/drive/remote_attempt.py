@@ -8,8 +8,9 @@ from typing import Any
 from tidemill import values
 from tidemill.core import handed
 from tidemill.core.journal import Blocked, Resolved
+from tidemill.core.step_keys import attempt_key
 from tidemill.engine.drive.live import LiveRun
-from tidemill.engine.runs import append as outside
+from tidemill.engine.runs.append import tell
 from tidemill.errors import TaskFailed
 from tidemill.model import Failure
 from tidemill.ports import World
@@ -18,7 +19,7 @@ from tidemill.task import Handed
 
 def outcome(live: LiveRun, key: str, attempt: int, since: int, until: int) -> Generator[Blocked, None, Any]:
     """Wait for the end of this attempt, and return its value. Raises TaskFailed, also if no end came in time."""
-    own = handed.attempt_key(key, attempt)
+    own = attempt_key(key, attempt)
     blocked = live.elsewhere[own] = Blocked(own, "run", since, until)
     while (resolved := live.state.resolved.get(own)) is None:
         if until <= live.clock.now():
@@ -31,7 +32,7 @@ def outcome(live: LiveRun, key: str, attempt: int, since: int, until: int) -> Ge
 
 def taken_up(live: LiveRun, key: str, attempt: int) -> tuple[Handed, int] | None:
     """The attempt that the journal knows to be under way, and since when; None: it has yet to be begun."""
-    known = handed.under_way(live.state, key, attempt) or live.elsewhere.get(handed.attempt_key(key, attempt))
+    known = handed.under_way(live.state, key, attempt) or live.elsewhere.get(attempt_key(key, attempt))
     if known is None:
         return None
     if isinstance(known, Resolved):
@@ -44,7 +45,7 @@ def ended(world: World, run_id: str, key: str, attempt: int, end: bytes | Failur
 
     False: the run does not need it. The caller wakes the run.
     """
-    own = handed.attempt_key(key, attempt)
+    own = attempt_key(key, attempt)
     now = world.clock.now()
     record = Resolved(own, now, failure=end) if isinstance(end, Failure) else Resolved(own, now, end)
-    return outside.tell(world, run_id, lambda state: ([record], None) if handed.concerns(state, key, attempt) else None)
+    return tell(world, run_id, lambda state: ([record], None) if handed.concerns(state, key, attempt) else None)

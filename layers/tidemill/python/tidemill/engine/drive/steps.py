@@ -16,14 +16,13 @@ import msgspec
 
 from tidemill import duration, ids, values
 from tidemill.core import match, retry
-from tidemill.core.journal import Begun, Blocked, Ended, Record, Resolved, StepDone, StepTried
-from tidemill.engine.drive import remote_attempt
-from tidemill.engine.drive import replayed as replayed
+from tidemill.core.journal import Begun, Blocked, Ended, Record, Resolved, StepDone, StepTried, Terminal
+from tidemill.engine.drive import remote_attempt, replayed
 from tidemill.engine.drive.failures import failure_of
 from tidemill.engine.drive.live import LiveRun
-from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
+from tidemill.engine.runs.append import taken_before
+from tidemill.engine.runs.end import failure_for_parent
 from tidemill.errors import EventError, NonRetriableError, StepError
 from tidemill.limits import DELAY, MAP_CHUNKS, SKEW, SLEEP
 from tidemill.model import SIGNAL, Condition, Event, Failure, Parent, StepKind, Wait, event_fields
@@ -217,7 +216,7 @@ def _looking_on(live: LiveRun, wait: Wait) -> Wait:
     that the code gave up is to be found again.
     """
     reached = wait.after
-    for taken in outside.taken_before(live.state, wait, match_waits.digest(wait)):
+    for taken in taken_before(live.state, wait, match_waits.digest(wait)):
         if not live.given_before(taken.key, wait.key):
             reached = min(reached, taken.at - 1)
         elif taken.after is not None and taken.after <= reached:
@@ -242,7 +241,7 @@ def _look(live: LiveRun, blocked: Blocked) -> bool:
 def _taken(live: LiveRun, wait: Wait) -> list[tuple[str, str]]:
     """What the code was given before it came to this wait, by a wait for the same. What it gave up is not taken."""
     digest = match_waits.digest(wait)
-    earlier = outside.taken_before(live.state, wait, digest)
+    earlier = taken_before(live.state, wait, digest)
     given = (taken for taken in earlier if taken.at > wait.after and live.given_before(taken.key, wait.key))
     return [(digest, taken.event_id) for taken in given]
 
@@ -355,7 +354,7 @@ def _gathered(ends: list[Record], chunks: int, key: str) -> tuple[list[Any], Fai
         return [], Failure("StepError", f"{chunks - len(ends)} parts of this map were lost", step_id=key)
     for end in ends:
         if not isinstance(end, Ended) or end.value is None:
-            failed = finish.failure_of(end) if isinstance(end, finish.TERMINAL) else None
+            failed = failure_for_parent(end) if isinstance(end, Terminal) else None
             return [], failed or Failure("StepError", "a part of this map was lost", step_id=key)
         for item in values.decode(end.value):
             if "failure" in item:

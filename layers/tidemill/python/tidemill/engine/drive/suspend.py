@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import islice
 
 from tidemill.core import snapshot
-from tidemill.core.handed import is_handed
 from tidemill.core.journal import Blocked, HandedOver, Suspended
 from tidemill.core.next_action import bounded
 from tidemill.core.state import suspended_status
+from tidemill.core.step_keys import is_handed
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.trace.coverage import untold
 from tidemill.limits import RECHECK, SNAPSHOT_BYTES

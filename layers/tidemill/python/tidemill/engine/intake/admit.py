@@ -5,7 +5,7 @@
     rate limit    over it: skipped
     singleton     ("cancel") another run is under way: that one is cancelled
     throttle      when it may begin
-    concurrency   its places: see `places`
+    concurrency   its places: see `engine.runs.concurrency`
 
 A throttle and a rate limit bound starts, not plans: a run that is about to begin checks both again, while it holds its
 places. It then waits for another turn, or is skipped after all.
@@ -39,9 +39,9 @@ from tidemill.core.flow.throttle import Turn
 from tidemill.core.journal import Admitted, Gathered, Record, Skipped
 from tidemill.core.next_action import bounded
 from tidemill.core.state import RunState, Tail
-from tidemill.engine.runs import concurrency as held
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs import concurrency
 from tidemill.engine.runs.append import append
+from tidemill.engine.runs.end import cancel, finish
 from tidemill.engine.runs.load import load, whole
 from tidemill.limits import IDEMPOTENCY_MEMORY, RECHECK
 from tidemill.model import Admission, Event, FunctionSpec, Head, HeadChange, Place
@@ -78,7 +78,7 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
         if isinstance(decision, Skipped) or (decision.begin or 0) > now:
             _record(world, head, state, spec, decision, now)
             return None
-        place = held.hold(world, head, decision.admission, spec, Hold(head.run_id, state.seq + 2, until))
+        place = concurrency.hold(world, head, decision.admission, spec, Hold(head.run_id, state.seq + 2, until))
         if place is None:
             if not _starts_now(world, head, state, spec, decision, now):
                 return None
@@ -91,17 +91,17 @@ def admit(world: World, head: Head, state: Tail, spec: FunctionSpec, until: int,
     elif places.outdated(spec, head.admission.places, is_part(head)) and not _stood_anew(world, head, state, spec, now):
         return None
     assert head.admission is not None
-    place = held.hold_or_stand(world, head, head.admission, spec, Hold(head.run_id, state.seq + 1, until), place)
+    place = concurrency.hold_or_stand(world, head, head.admission, spec, Hold(head.run_id, state.seq + 1, until), place)
     if place is None:
         return [] if _starts_now(world, head, state, spec, None, now) else None
     found = world.runs.read(head.run_id, state.seq)
     state.add(found)
     if state.terminal is not None:  # another delivery was faster: the end passed by before the run stood in line
-        held.leave(world, head, state, gone=False)
+        concurrency.leave(world, head, state, gone=False)
         return None
     for record in found:
         if isinstance(record, Admitted):  # or it has found other limits: these lines are not the run's any more
-            held.leave_places(world, head, _without(head.admission, record.admission))
+            concurrency.leave_places(world, head, _without(head.admission, record.admission))
             return None
     due, reason = bounded(head, now + RECHECK), places.reason(place)
     if (due, reason) != (head.due, head.reason):
@@ -133,10 +133,10 @@ def _stood_anew(world: World, head: Head, state: Tail, spec: FunctionSpec, now: 
     before = all_.admitted
     kept = (before.begin, before.put_off, before.throttle) if before is not None else (None, 0, "")
     left = _without(was, admission)
-    held.leave_places(world, head, left, state.seq)  # after the record these lines would be unknown
+    concurrency.leave_places(world, head, left, state.seq)  # after the record these lines would be unknown
     if not _record(world, head, state, spec, Admitted(now, admission, *kept), now):
         return False
-    held.leave_places(world, head, left)  # given in between, for the claim that would have come next
+    concurrency.leave_places(world, head, left)  # given in between, for the claim that would have come next
     return True
 
 
@@ -169,7 +169,7 @@ def _starts_now(world: World, head: Head, state: Tail, spec: FunctionSpec, decid
     number = state.seq + 1 + (decided is not None)
     again = Admitted(now, admitted.admission, later.at, later.number, admitted.throttle)
     if _record(world, head, state, spec, again, now):  # else another delivery was faster, and may be at work
-        held.step_back(world, head, admitted.admission, number)
+        concurrency.step_back(world, head, admitted.admission, number)
     return False
 
 
@@ -194,7 +194,7 @@ def too_late(
     keys_now = held_keys(spec, event)
     for place in (*taken.places, taken.singleton):
         if place is not None and place.key not in keys_now:
-            held.give_back(world, head, place)
+            concurrency.give_back(world, head, place)
 
 
 def _record(world: World, head: Head, state: Tail, spec: FunctionSpec, decision: Admitted | Skipped, now: int) -> bool:
@@ -217,12 +217,12 @@ def _record(world: World, head: Head, state: Tail, spec: FunctionSpec, decision:
         too_late(world, head, state, spec, taken, answer.found)
         if state.terminal is not None and isinstance(decision, Admitted):
             head.admission = decision.admission  # nobody else knows of the place that it may have as a singleton
-            held.leave(world, head, state, gone=False)
+            concurrency.leave(world, head, state, gone=False)
         world.queue.wake(head.run_id, head.function_id)
         return False
     state.add([decision])
     if isinstance(decision, Skipped):
-        finish.finish(world, head.run_id)
+        finish(world, head.run_id)
         return True
     head.admission, head.due, head.reason = decision.admission, change.due, change.reason
     head.not_before = decision.begin if decision.begin is not None else head.not_before
@@ -274,12 +274,12 @@ def _other_singleton(world: World, spec: FunctionSpec, head: Head, singleton: Pl
     """Why the run is turned away, if it is; where a newcomer cancels the old run, it does so here."""
     of = f" of {singleton.label!r}" if singleton.label else ""
     for _ in range(_PATIENCE):
-        other = held.take_singleton(world, head, singleton, token)
+        other = concurrency.take_singleton(world, head, singleton, token)
         if other is None:
             return None
         if spec.flow["singleton"]["mode"] == "skip":
             return f"run {other}{of} is under way (singleton)"
-        finish.cancel(world, other, f"run {head.run_id}{of} has come (singleton)")
+        cancel(world, other, f"run {head.run_id}{of} has come (singleton)")
     return f"run after run{of} came at once (singleton)"
 
 

@@ -30,9 +30,9 @@ from tidemill.core.flow import collect, keys
 from tidemill.core.journal import Gathered, Record, Skipped, WindowSet
 from tidemill.core.next_action import bounded
 from tidemill.core.state import RunState
-from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.append import Decision, append, tell
 from tidemill.engine.runs.create import NewRun, create_run, drop_reason, first_id, restore_waits
+from tidemill.engine.runs.end import cancel_created, finish
 from tidemill.engine.runs.load import load
 from tidemill.errors import Unavailable
 from tidemill.limits import DROPPED_EVENTS, EVENT_ID_MEMORY, MESSAGE_DELAY
@@ -119,14 +119,14 @@ def join_window(world: World, spec: FunctionSpec, head: Head, state: RunState) -
 def _skip(world: World, run_id: str, reason: str) -> None:
     now = world.clock.now()
 
-    def decide(state: RunState) -> outside.Decision:
+    def decide(state: RunState) -> Decision:
         if state.terminal is not None:
             return None
         change = HeadChange("skipped", now, reason, ended_at=now, end=state.seq + 1)
         return [Skipped(now, reason)], change
 
-    outside.tell(world, run_id, decide)
-    finish.finish(world, run_id)
+    tell(world, run_id, decide)
+    finish(world, run_id)
 
 
 def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _Intake:
@@ -139,7 +139,7 @@ def _intake(world: World, spec: FunctionSpec, event: Event, own: str = "") -> _I
 def _delayed(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     own = first_id(world, spec, event)
     run = create_run(world, NewRun(spec, (event,), run_id=own, begin=event.ts, reason=_DELAYED))
-    finish.cancel_created(world, run)
+    cancel_created(world, run)
     world.queue.wake(own, spec.id, event.ts)
     return own, run.created
 
@@ -200,7 +200,7 @@ def _created(it: _Intake, run_id: str) -> bool:
     run = create_run(it.world, NewRun(it.spec, (it.event,), run_id=run_id, begin=begin, reason=reason))
     if not run.created:
         run = restore_waits(it.world, it.spec, run)
-    finish.cancel_created(it.world, run)
+    cancel_created(it.world, run)
     if run.created and run.head.status != "skipped":
         it.world.queue.wake(run_id, it.spec.id, run.head.not_before)
     return run.created
@@ -284,7 +284,7 @@ def _write(it: _Intake, head: Head, known: _Known, record: Gathered | WindowSet,
     dropped = _dropped(it, head, known) if came else []
     if dropped:
         change = msgspec.structs.replace(change, snapshot=known.seq)
-    answer = outside.append(world, run_id, known.seq + 1, [record], change)
+    answer = append(world, run_id, known.seq + 1, [record], change)
     if isinstance(answer, Lost):
         return answer
     for each in dropped:

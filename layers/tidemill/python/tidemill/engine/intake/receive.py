@@ -15,10 +15,9 @@ from tidemill import ids, values
 from tidemill.core import match
 from tidemill.core.journal import Claimed
 from tidemill.engine.intake.start import Arrival, begin, start
-from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import end as finish
-from tidemill.engine.runs import match_waits
+from tidemill.engine.runs import append, match_waits
 from tidemill.engine.runs.create import NewRun
+from tidemill.engine.runs.end import cancel
 from tidemill.limits import EVENT_ID_MEMORY
 from tidemill.model import (
     INVOKED,
@@ -233,10 +232,10 @@ def _waits(world: World, name: str, path: str, hash_: str, after: tuple[str, str
 
 def _wake_one(world: World, wait: Wait, event: Event) -> bool:
     if wait.cancel:
-        finish.cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
+        cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
         return False
     record = match_waits.resolved(wait, event, world.clock.now())
-    found = outside.match(world, wait, record)
+    found = append.match(world, wait, record)
     if found != "kept":
         world.waits.drop(wait.run_id, wait.key)
     return found == "told"

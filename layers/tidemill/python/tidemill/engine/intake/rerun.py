@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from tidemill import ids, values
-from tidemill.core.handed import step_of
 from tidemill.core.journal import Begun, HandedOver, Record, Resolved, StepDone, StepTried, Suspended
 from tidemill.core.state import RunState, fold
-from tidemill.core.step_keys import escaped
+from tidemill.core.step_keys import escaped, step_of
 from tidemill.engine.intake.start import start
 from tidemill.engine.runs.create import NewRun
 from tidemill.model import Event

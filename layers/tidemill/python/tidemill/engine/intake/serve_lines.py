@@ -12,7 +12,7 @@ from typing import Any
 
 from tidemill.core.flow import concurrency as places
 from tidemill.engine.intake import admit
-from tidemill.engine.runs import concurrency as held
+from tidemill.engine.runs import concurrency
 from tidemill.model import FunctionSpec, Place
 from tidemill.ports import RunQuery, World
 
@@ -53,7 +53,7 @@ def at_start(world: World, families: Sequence[str], planned: Collection[str]) ->
 def _served(world: World, family: str, declared: dict[str, Any] | None) -> Iterator[None]:
     for key, label in world.flow.lines(family):
         if declared is not None:
-            held.serve(world, Place(key, declared["limit"], declared["counts"], label))
+            concurrency.serve(world, Place(key, declared["limit"], declared["counts"], label))
             yield
             continue
         for run_id, function_id in list(world.flow.in_line(key)):

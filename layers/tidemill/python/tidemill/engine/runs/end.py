@@ -13,11 +13,10 @@ import msgspec
 
 from tidemill import ids, values
 from tidemill.core.journal import Cancelled, Ended, Resolved, Skipped
-from tidemill.core.state import RunState
+from tidemill.core.state import RunState, status_of
 from tidemill.core.view.values import error_view
-from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import concurrency as places
-from tidemill.engine.runs import renew
+from tidemill.engine.runs import concurrency, renew
+from tidemill.engine.runs.append import Decision, resolve, tell
 from tidemill.engine.runs.create import CreatedRun, NewRun, create_run
 from tidemill.engine.runs.ids import chunk_id
 from tidemill.engine.runs.load import opened
@@ -30,12 +29,9 @@ from tidemill.model import (
     FunctionSpec,
     Head,
     HeadChange,
-    RunStatus,
     event_fields,
 )
 from tidemill.ports import World
-
-TERMINAL = (Ended, Cancelled, Skipped)
 
 
 def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bool = False) -> bool:
@@ -46,7 +42,7 @@ def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bo
     """
     now = world.clock.now()
 
-    def decide(state: RunState) -> outside.Decision:
+    def decide(state: RunState) -> Decision:
         if state.terminal is not None or (unbegun and state.first_claim is not None):
             return None
         if own and state.birth.events and state.birth.events[0].id != own:
@@ -55,7 +51,7 @@ def cancel(world: World, run_id: str, reason: str, *, own: str = "", unbegun: bo
             status="cancelled", due=now, reason=reason, ended_at=now, end=state.seq + 1
         )
 
-    cancelled = outside.tell(world, run_id, decide)
+    cancelled = tell(world, run_id, decide)
     if cancelled:
         finish(world, run_id)
     return cancelled
@@ -84,8 +80,8 @@ def finish(world: World, run_id: str, gone: bool = False) -> None:
     if _timer(head, state) > world.clock.now():
         world.queue.forget(run_id)
     if isinstance(state.terminal, Skipped):
-        places.turned_away(world, head, state.terminal)
-    again = places.leave(world, head, state, gone)
+        concurrency.turned_away(world, head, state.terminal)
+    again = concurrency.leave(world, head, state, gone)
     _cancel_chunks(world, head, state)
     _tell_parent(world, head, state.terminal)
     _announce(world, head, state)
@@ -125,13 +121,7 @@ def closing(terminal: Ended | Cancelled | Skipped, number: int) -> HeadChange:
     )
 
 
-def status_of(terminal: Ended | Cancelled | Skipped) -> RunStatus:
-    if isinstance(terminal, Ended):
-        return terminal.status
-    return "cancelled" if isinstance(terminal, Cancelled) else "skipped"
-
-
-def failure_of(terminal: Ended | Cancelled | Skipped) -> Failure | None:
+def failure_for_parent(terminal: Ended | Cancelled | Skipped) -> Failure | None:
     """The failure that a parent sees if this run did not complete."""
     if isinstance(terminal, Ended):
         return terminal.failure
@@ -160,11 +150,11 @@ def _tell_parent(world: World, head: Head, terminal: Ended | Cancelled | Skipped
         record = Resolved(parent.key, terminal.at)
     else:
         value = terminal.value if isinstance(terminal, Ended) else None
-        failure = failure_of(terminal)
+        failure = failure_for_parent(terminal)
         if failure is not None:  # the parent's step failed; the id of the child's step means nothing to the parent
             failure = msgspec.structs.replace(failure, step_id=parent.key)
         record = Resolved(parent.key, terminal.at, value=value, failure=failure)
-    outside.resolve(world, parent.run_id, parent.function_id, record)
+    resolve(world, parent.run_id, parent.function_id, record)
 
 
 def _announcements(terminal: Ended | Cancelled | Skipped) -> tuple[str, ...]:

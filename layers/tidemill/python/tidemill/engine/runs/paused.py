@@ -17,8 +17,8 @@ from tidemill import ids
 from tidemill.core.journal import Record, Skipped
 from tidemill.core.next_action import Action
 from tidemill.core.state import RunState
-from tidemill.engine.runs import append as outside
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.append import tell
+from tidemill.engine.runs.end import finish
 from tidemill.model import TIMER, Head, HeadChange
 from tidemill.ports import World
 
@@ -63,8 +63,8 @@ def skip(world: World, run_id: str, why: str) -> None:
         end = HeadChange("skipped", now, why, ended_at=now, end=state.seq + 1)
         return [Skipped(now, why)], end
 
-    if outside.tell(world, run_id, decide):
-        finish.finish(world, run_id)
+    if tell(world, run_id, decide):
+        finish(world, run_id)
 
 
 def look_again(world: World, function_id: str) -> Iterator[None]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from tidemill.core import why
 from tidemill.core.flow import concurrency as places
+from tidemill.core.state import status_of
 from tidemill.core.why import Facts, Line, Why
-from tidemill.engine.runs.end import status_of
 from tidemill.engine.runs.load import current
 from tidemill.model import FunctionSpec, Head, Place, RunStatus
 from tidemill.ports import World
