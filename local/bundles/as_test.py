@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemill import duration, values
 from tidemill.core.journal import Begun, Cancelled, Ended, Record, Resolved, Started, StepDone
-from tidemill.engine.drive.dry.until import BRANCH
+from tidemill.core.step_keys import unscoped
 from tidemill.limits import MINUTE
 from tidemill.model import PLATFORM, SIGNAL, Event, Failure
 from tidemill_local.bundles.file import Bundle
@@ -65,7 +65,7 @@ def _stubs(bundle: Bundle) -> Iterator[str]:
     """By the id of a step; several with one id, as branches have, give their results in order."""
     results: dict[str, list[StepDone | Resolved]] = defaultdict(list)
     for record in _steps(bundle):
-        results[BRANCH.sub("", record.key)].append(record)
+        results[unscoped(record.key)].append(record)
     for step, records in results.items():
         failure = records[0].failure
         if len(records) > 1 and all(record.failure is None for record in records):

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tidemill.core.journal import Record, StepDone
+from tidemill.core.step_keys import unscoped
 from tidemill.engine.drive.host import ExecutorGone
 from tidemill.model import Head
 
 Raised = BaseException | type[BaseException]
 
-_BRANCH = re.compile(r"^(?:p\d+/\d+/)+")
 _REPETITION = re.compile(r":\d+$")
 
 
 def called(key: str) -> tuple[str, str]:
     """The ids that may name a step with this key: without its branch, and without `:1` if that is a repetition."""
-    name = _BRANCH.sub("", key)
+    name = unscoped(key)
     return name, _REPETITION.sub("", name)
 
 

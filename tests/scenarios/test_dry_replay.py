@@ -275,6 +275,21 @@ def test_the_first_difference(code, kind, step, expected, found, line):
     assert line_of(code, line) in str(difference)
 
 
+def paid(ctx: Context) -> None:
+    ctx.step.run("pay/a", do, "a")
+    ctx.step.run("b", do, "b")
+
+
+def paid_last(ctx: Context) -> None:
+    ctx.step.run("b", do, "b")
+    ctx.step.run("pay/a", do, "a")
+
+
+def test_an_id_with_a_slash_is_no_branch():
+    difference = check(paid_last, journal_of(paid)).difference
+    assert (difference.kind, difference.step) == ("order", "pay/a")
+
+
 def waits(ctx: Context) -> Any:
     event = ctx.step.wait_for_event("answer", "answered", timeout="1h")
     return event and event.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.core.step_keys import escaped, unscoped
+from tidemill.core.step_keys import branch_of, escaped, scopes_of, unscoped
 from tidemill.engine.drive.replayed import Branch
 
 pieces = st.sampled_from(["p0/", "0/", "p", "1/", "~", "~p0/0/", "p12/3/", "a", "/", ":1"])
@@ -36,6 +36,13 @@ def test_two_branches_never_share_a_key(one, id_one, two, id_two):
 @given(scopes, ids)
 def test_the_id_can_be_read_from_the_key(scope, id):
     assert unscoped(branch_at(scope).key(id)) == id
+
+
+@given(scopes, ids)
+def test_the_branch_and_those_around_it_can_be_read_from_the_key(scope, id):
+    key = branch_at(scope).key(id)
+    assert branch_of(key) == branch_at(scope).prefix
+    assert scopes_of(key) == [branch_at(scope[:depth]).prefix for depth in range(len(scope) + 1)]
 
 
 def test_an_ordinary_id_is_its_own_key():

@@ -31,15 +31,22 @@ def unscoped(key: str) -> str:
 
 def beside(one: str, other: str) -> bool:
     """Whether these steps are in two branches of one parallel, so that neither comes before the other."""
-    for mine, its in zip(_BRANCHES.findall(_scope(one)), _BRANCHES.findall(_scope(other)), strict=False):
+    for mine, its in zip(_BRANCHES.findall(branch_of(one)), _BRANCHES.findall(branch_of(other)), strict=False):
         if mine != its:
             return bool(mine[0] == its[0])
     return False
 
 
-def _scope(key: str) -> str:
+def branch_of(key: str) -> str:
+    """The branch that a step with this key is in; empty: the trunk."""
     found = _BRANCH.match(key)
     return found[0] if found is not None else ""
+
+
+def scopes_of(key: str) -> list[str]:
+    """The trunk, and the branches that a step with this key is in, from the outermost on."""
+    inner = branch_of(key)
+    return ["", *(inner[: found.end()] for found in _BRANCHES.finditer(inner))]
 
 
 def attempt_key(key: str, attempt: int) -> str:

@@ -2,7 +2,7 @@
 
 A replay has passed a step by if its code begins a step that the journal does not know, or ends, before it has reached
 the step. Each branch of a sync function is checked for the steps of its own scope: other branches may still reach
-theirs. Async code is asked once nothing else can lead to the step any more (see `driver_async`).
+theirs. Async code is asked once nothing else can lead to the step any more (see `aio.driver`).
 
 A step from before a failed attempt of the function proves nothing: the code may ask `ctx.attempt`. Nor does one that a
 rerun took over from the run before: its input may be another.
@@ -14,19 +14,17 @@ signal is free for the waits of the new code.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from tidemill.core.journal import Resolved
 from tidemill.core.state import RunState
-from tidemill.core.step_keys import is_handed
+from tidemill.core.step_keys import is_handed, scopes_of
 from tidemill.model import StepKind
 
 if TYPE_CHECKING:
     from tidemill.engine.drive.live import LiveRun
 
-_BRANCH = re.compile(r"p\d+/\d+/")
 _NAMED = 3
 _FREED: tuple[StepKind, ...] = ("wait", "signal")
 
@@ -130,18 +128,9 @@ def _scoped(state: RunState, uncalled: Collection[str]) -> dict[str, list[Missed
     latest = len(order)
     found = sorted(remembered(state, uncalled), key=lambda each: (each.since, order.get(each.key, latest)))
     for missed in reversed(found):
-        for scope in _scopes(missed.key):
+        for scope in scopes_of(missed.key):
             scoped.setdefault(scope, []).append(missed)
     return scoped
-
-
-def _scopes(key: str) -> list[str]:
-    """The branches that a step with this key is in, and the trunk."""
-    scopes, end = [""], 0
-    while (found := _BRANCH.match(key, end)) is not None:
-        end = found.end()
-        scopes.append(key[:end])
-    return scopes
 
 
 def remembered(state: RunState, keys: Collection[str]) -> list[Missed]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tidemill.core.journal import Blocked
 from tidemill.core.state import RunState
+from tidemill.core.step_keys import unscoped
 from tidemill.engine.drive.steps import Call
-
-BRANCH = re.compile(r"^(?:p\d+/\d+/)+")
 
 
 class Until:
@@ -42,7 +40,7 @@ class Until:
         return dataclasses.replace(step, fn=self._kept(step.fn), timeout=None)
 
     def _names(self, key: str) -> bool:
-        return self.step in (key, BRANCH.sub("", key))
+        return self.step in (key, unscoped(key))
 
     def _kept(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         async def run_async(*args: Any, **kwargs: Any) -> None:

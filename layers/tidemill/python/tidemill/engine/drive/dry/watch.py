@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.core.journal import Blocked
 from tidemill.core.state import RunState
+from tidemill.core.step_keys import branch_of
 from tidemill.engine.drive.dry.difference import About, Difference, Kind
 from tidemill.engine.drive.dry.journal import NewWork, Recorded
 from tidemill.engine.drive.dry.until import Until
@@ -62,7 +63,7 @@ class DryWatch:
         turn = self._state.completion_order.get(key)
         if turn is None:
             return
-        scope = key[: key.rfind("/") + 1] if key.startswith("p") else ""
+        scope = branch_of(key)
         last = self._last.get(scope)
         if last is not None and turn < last[0]:
             self._step("order", key, kind, f"step {key!r} before {last[1]!r}", f"comes to {last[1]!r} first")
