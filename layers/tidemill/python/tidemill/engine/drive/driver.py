@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tidemill import model
@@ -48,13 +49,8 @@ class Driver:
     ) -> Any:
         here = this_branch()
         key = here.key(id)
-        done = self._recall(key, "run")
-        if done is not None:
-            return steps.outcome(done)
-        return self._perform(
-            steps.run(self.live, here.prefix, key, Code(self.live.stubs.get(id, fn), args, kwargs, retries, timeout)),
-            key,
-        )
+        code = Code(self.live.stubs.get(id, fn), args, kwargs, retries, timeout)
+        return self._outcome(key, "run", partial(steps.run, self.live, here.prefix, key, code))
 
     def sleep(self, id: str, ms: int) -> None:
         self._sleep(id, ms, None)
@@ -70,30 +66,21 @@ class Driver:
 
     def wait(self, id: str, waits: Asked, timeout: int | None, lookback: bool) -> tuple[str, model.Event] | None:
         key = this_branch().key(id)
-        known = self._recall(key, "wait", waits[0][1])
-        if known is not None:
-            found: tuple[str, model.Event] | None = steps.outcome(known)
-            return found
-        found = self._perform(steps.wait(self.live, key, Awaited("wait", waits, timeout, lookback)), key)
+        plan = partial(steps.wait, self.live, key, Awaited("wait", waits, timeout, lookback))
+        found: tuple[str, model.Event] | None = self._outcome(key, "wait", plan, waits[0][1])
         return found
 
     def signal(self, id: str, signal: str, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self._recall(key, "signal", signal)
         asked = (("", signal, None, None),)
-        found = (
-            steps.outcome(known)
-            if known is not None
-            else self._perform(steps.wait(self.live, key, Awaited("signal", asked, timeout, True)), key)
-        )
+        plan = partial(steps.wait, self.live, key, Awaited("signal", asked, timeout, True))
+        found = self._outcome(key, "signal", plan, signal)
         return view(found[1]).data["data"] if found is not None else None
 
     def invoke(self, id: str, function_id: str, data: Any, timeout: int | None) -> Any:
         key = this_branch().key(id)
-        known = self._recall(key, "invoke", function_id)
-        if known is not None:
-            return steps.outcome(known)
-        return self._perform(steps.invoke(self.live, key, function_id, data, timeout), key)
+        plan = partial(steps.invoke, self.live, key, function_id, data, timeout)
+        return self._outcome(key, "invoke", plan, function_id)
 
     def send(self, id: str, events: list[dict[str, Any]]) -> list[str]:
         key = this_branch().key(id)
@@ -108,12 +95,8 @@ class Driver:
         if key == self._seeking:
             self.found = Found(fn, contextvars.copy_context())
             raise self._leave()
-        known = self._recall(key, "map")
-        results: list[Any] = (
-            steps.outcome(known)
-            if known is not None
-            else self._perform(steps.map_items(self.live, key, items, max_concurrency), key)
-        )
+        plan = partial(steps.map_items, self.live, key, items, max_concurrency)
+        results: list[Any] = self._outcome(key, "map", plan)
         return results
 
     def parallel(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
@@ -183,6 +166,10 @@ class Driver:
                     end.left = True
                 except BaseException as error:  # the keeper's
                     end.error = error
+
+    def _outcome(self, key: str, kind: StepKind, plan: Callable[[], Plan], target: str = "") -> Any:
+        known = self._recall(key, kind, target)
+        return steps.outcome(known) if known is not None else self._perform(plan(), key)
 
     def _perform(self, plan: Plan, key: str) -> Any:
         self.live.check()
