@@ -57,12 +57,9 @@ def open_run(world: World, run_id: str, by: str, until: int) -> Opened | None:
     renew.before(world, head, world.clock.now())
     for _ in range(_TRIES):
         now = world.clock.now()
-        alive = state.claim is not None and world.liveness.alive(state.claim, now)
-        decision = paused.checked(world, head, next_action(state, head, spec, alive, now))
+        decision, alive = _decision(world, head, state, spec, now)
         if decision.do != "claim" or spec is None:
-            _otherwise(world, head, state, decision, now)
-            if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
-                concurrency.pause(world, head, state.seq + (decision.do == "hold"))
+            _not_now(world, head, state, decision, alive, now)
             return None
         if isinstance(state, RunState) and collect.gathers(spec) and collect.delayed(head, state):
             collect.join_window(world, spec, head, state)
@@ -108,14 +105,10 @@ def attend(world: World, run_id: str) -> bool:
     head, records = whole
     state = tail(first(head), records)
     now = world.clock.now()
-    alive = state.claim is not None and world.liveness.alive(state.claim, now)
-    spec = world.registry.function(head.function_id)
-    decision = paused.checked(world, head, next_action(state, head, spec, alive, now))
+    decision, alive = _decision(world, head, state, world.registry.function(head.function_id), now)
     if decision.do == "claim":
         return False
-    _otherwise(world, head, state, decision, now)
-    if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
-        concurrency.pause(world, head, state.seq + (decision.do == "hold"))
+    _not_now(world, head, state, decision, alive, now)
     return True
 
 
@@ -129,12 +122,24 @@ def settle(world: World, run_id: str) -> bool:
         return True
     head, records = whole
     state, now = tail(first(head), records), world.clock.now()
-    alive = state.claim is not None and world.liveness.alive(state.claim, now)
-    decision = next_action(state, head, None, alive, now)
+    decision, _ = _decision(world, head, state, None, now)
     if decision.do not in ("finish", "cancel"):
         return False
     _otherwise(world, head, state, decision, now)
     return True
+
+
+def _decision(world: World, head: Head, state: Tail, spec: FunctionSpec | None, now: int) -> tuple[Action, bool]:
+    """The run's next action, and whether the executor that claimed it may still be at work."""
+    alive = state.claim is not None and world.liveness.alive(state.claim, now)
+    return paused.checked(world, head, next_action(state, head, spec, alive, now)), alive
+
+
+def _not_now(world: World, head: Head, state: Tail, decision: Action, alive: bool, now: int) -> None:
+    """Do what the run needs, and have it leave the places that it does not need meanwhile."""
+    _otherwise(world, head, state, decision, now)
+    if not alive and state.terminal is None:  # an end gives up its places where its code is known to be gone
+        concurrency.pause(world, head, state.seq + (decision.do == "hold"))
 
 
 def _otherwise(world: World, head: Head, state: Tail, decision: Action, now: int) -> None:
