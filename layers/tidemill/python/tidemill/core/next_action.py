@@ -21,11 +21,14 @@ class Action(msgspec.Struct, frozen=True):
     """`claim`: the run's code can go on. `later`: not before `at`. `hold`: its function is not declared now.
 
     `finish`: it has ended, but not all of the end's effects are known to be done. `cancel` and `fail`: with a reason.
+    `awaits`: what a run waits for that can go on `later`: the executor that claimed it, its beginning, the function's
+    next attempt, its blocked steps.
     """
 
     do: Literal["claim", "later", "hold", "finish", "cancel", "fail"]
     at: int = 0
     reason: str = ""
+    awaits: Literal["", "executor", "beginning", "attempt", "steps"] = ""
 
 
 def next_action(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive: bool, now: int) -> Action:
@@ -36,9 +39,9 @@ def next_action(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive:
     if head.started_at is None and head.start_by is not None and head.start_by <= now:
         return Action("cancel", reason=UNBEGUN)
     if state.claim is not None and claim_alive:
-        return Action("later", at=state.claim.until)
+        return Action("later", at=state.claim.until, awaits="executor")
     if head.not_before is not None and head.not_before > now:
-        return Action("later", at=head.not_before)
+        return Action("later", at=head.not_before, awaits="beginning")
     if spec is None:
         return Action("hold", reason=f"function {head.function_id} is not declared at present")
     # Even without retries the code runs once more: the crash is charged to the unfinished step, and the
@@ -50,11 +53,11 @@ def next_action(state: Tail, head: Head, spec: FunctionSpec | None, claim_alive:
 
 def _when_ready(state: Tail, now: int) -> Action:
     if state.failed is not None and state.failed.retry_at > now and state.suspended is None and state.claim is None:
-        return Action("later", at=state.failed.retry_at)
+        return Action("later", at=state.failed.retry_at, awaits="attempt")
     if state.suspended is not None and not state.ready:
         due = state.suspended.due
         if due is None or due > now:
-            return Action("later", at=due if due is not None else 0)
+            return Action("later", at=due if due is not None else 0, awaits="steps")
     return Action("claim")
 
 

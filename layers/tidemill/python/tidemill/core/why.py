@@ -1,8 +1,7 @@
 """Explains why a run's code is not executing: one reason for every state of a run.
 
-The order is that of `next_action`, so the reason is what a check of the run would find: it has ended; its code
-runs; its time has not come; its function is gone; it waits for something; it could go on, and its function is paused,
-or its limits are full, or its turn has not come.
+It explains the `next_action`, so the reason is what a check of the run would find. A run whose code could go on may
+have a function that is paused, or limits that are full; else it waits for a worker.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import msgspec
 from tidemill import duration
 from tidemill.core.flow import collect, keys
 from tidemill.core.journal import Blocked, Ended
-from tidemill.core.next_action import OVERDUE, UNBEGUN, next_action
+from tidemill.core.next_action import next_action
 from tidemill.core.state import RunState, suspended_status
 from tidemill.core.step_keys import is_handed, step_of
 from tidemill.core.view.values import error_view, time_view
@@ -64,41 +63,42 @@ class _Asked(msgspec.Struct, frozen=True):
 
 def why(head: Head, state: RunState, spec: FunctionSpec | None, facts: Facts) -> Why:
     asked = _Asked(head, state, spec, facts)
-    return next(found for reason in _REASONS if (found := reason(asked)) is not None)
+    action = next_action(state, head, spec, facts.alive, facts.now)
+    match action.do:
+        case "finish":
+            return _ended(asked)
+        case "cancel":
+            return Why("queued", f"The run is about to be cancelled: {action.reason}.")
+        case "fail":
+            return Why("queued", f"The run is about to fail: {action.reason}.")
+        case "hold":
+            return _held(asked)
+        case "later":
+            return _LATER[action.awaits](asked)
+        case "claim":
+            return _paused(asked) or _in_line(asked) or _queued(asked)
 
 
-def _ended(asked: _Asked) -> Why | None:
+def _ended(asked: _Asked) -> Why:
     terminal = asked.state.terminal
-    if terminal is None:
-        return None
+    assert terminal is not None
     if not isinstance(terminal, Ended):
         return Why("ended", f"The run has ended: {terminal.reason}.", {"reason": terminal.reason})
     error = error_view(terminal.failure)
     return Why("ended", f"The run has {terminal.status}.", {} if error is None else {"error": error})
 
 
-def _timed_out(asked: _Asked) -> Why | None:
-    found = next_action(asked.state, asked.head, asked.spec, asked.facts.alive, asked.facts.now)
-    if found.do == "cancel" and found.reason in (OVERDUE, UNBEGUN):
-        return Why("queued", f"The run is about to be cancelled: {found.reason}.")
-    if found.do == "fail":
-        return Why("queued", f"The run is about to fail: {found.reason}.")
-    return None
-
-
-def _running(asked: _Asked) -> Why | None:
+def _running(asked: _Asked) -> Why:
     claim = asked.state.claim
-    if claim is None or not asked.facts.alive:
-        return None
+    assert claim is not None
     details = _details(by=claim.by, until=time_view(claim.until), attempt=asked.state.attempt)
     return Why("running", f"The run's code runs, claimed by {claim.by}.", details)
 
 
-def _not_yet(asked: _Asked) -> Why | None:
-    at = asked.head.not_before
-    if at is None or at <= asked.facts.now:
-        return None
-    until, admitted = duration.iso(at), asked.state.admitted
+def _not_yet(asked: _Asked) -> Why:
+    at, admitted = asked.head.not_before, asked.state.admitted
+    assert at is not None
+    until = duration.iso(at)
     if admitted is not None and admitted.begin is not None:
         return _throttled(asked, until)
     gathering = _gathering(asked)
@@ -136,17 +136,14 @@ def _gathered(asked: _Asked, until: str) -> dict[str, Any]:
     return {"until": until, "events": len(asked.head.event_ids)}
 
 
-def _held(asked: _Asked) -> Why | None:
-    if asked.spec is not None:
-        return None
+def _held(asked: _Asked) -> Why:
     name = asked.head.function_id
     return Why("held", f"Function {name} is not declared at present; deploy it, or cancel the run.", {"name": name})
 
 
-def _retries(asked: _Asked) -> Why | None:
-    failed, state = asked.state.failed, asked.state
-    if failed is None or failed.retry_at <= asked.facts.now or state.suspended is not None or state.claim is not None:
-        return None
+def _retries(asked: _Asked) -> Why:
+    failed = asked.state.failed
+    assert failed is not None
     until = duration.iso(failed.retry_at)
     return _retry(f"Attempt {failed.attempt} of the function failed", failed.attempt, failed.failure, until)
 
@@ -157,11 +154,8 @@ def _retry(what: str, attempt: int, failure: Failure | None, until: str | None, 
     return Why("retry", f"{what}{error}; the next one is at {until}.", details)
 
 
-def _blocked(asked: _Asked) -> Why | None:
-    state, suspended = asked.state, asked.state.suspended
-    if suspended is None or state.ready or (suspended.due is not None and suspended.due <= asked.facts.now):
-        return None
-    steps = sorted(state.blocked.values(), key=_first)
+def _blocked(asked: _Asked) -> Why:
+    steps = sorted(asked.state.blocked.values(), key=_first)
     if not steps:
         return Why("queued", "The run is about to go on.")
     reasons = [_step(asked, step) for step in steps[:WAITING]]
@@ -239,6 +233,9 @@ def _details(**said: Any) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None and value != ""}
 
 
-_REASONS: tuple[Callable[[_Asked], Why | None], ...] = (
-    _ended, _timed_out, _running, _not_yet, _held, _retries, _blocked, _paused, _in_line, _queued,
-)  # fmt: skip
+_LATER: dict[str, Callable[[_Asked], Why]] = {
+    "executor": _running,
+    "beginning": _not_yet,
+    "attempt": _retries,
+    "steps": _blocked,
+}
