@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tidemill.core import expression
+from tidemill.core.journal import Started
 from tidemill.core.view.runs import run_view
 from tidemill.engine.intake.rerun import rerun
 from tidemill.engine.runs.end import cancel
@@ -111,8 +112,8 @@ def _matches(world: World, job: Job, head: Head) -> bool:
     if job.condition is None:
         return True
     records = world.runs.read(head.run_id)
-    birth = world.runs.birth(head.run_id)
-    event = birth.events[0] if birth is not None and birth.events else None
+    birth = records[0] if records else None
+    event = birth.events[0] if isinstance(birth, Started) and birth.events else None
     variables = {"run": run_view(head, records), "event": event_fields(event) if event is not None else {}}
     return expression.compile(job.condition, ROOTS).holds(variables)
 
