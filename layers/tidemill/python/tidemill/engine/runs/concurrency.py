@@ -32,7 +32,7 @@ _TRIES = 20  # to take a place that others take first each time
 
 def hold(world: World, head: Head, admission: Admission, spec: FunctionSpec, hold: Hold) -> Place | None:
     """Take all of the run's places. Else return the first that is not free."""
-    return next((each for each in admission.places if not _take(world, head, _as_declared(spec, each), hold)), None)
+    return next((each for each in admission.places if not _take(world, head, as_declared(spec, each), hold)), None)
 
 
 def hold_or_stand(
@@ -46,7 +46,7 @@ def hold_or_stand(
     for number, each in enumerate(admission.places):
         known = full is not None and each.key == full.key
         taken = taken and not known
-        place = _as_declared(spec, each)
+        place = as_declared(spec, each)
         if taken or (not known and _take(world, head, place, hold)):
             continue
         if _stand(world, head, place, admission.rank, hold):
@@ -57,7 +57,8 @@ def hold_or_stand(
     return None
 
 
-def _as_declared(spec: FunctionSpec, place: Place) -> Place:
+def as_declared(spec: FunctionSpec | None, place: Place) -> Place:
+    """The place with the limit that is declared at present."""
     return Place(place.key, places.limit_now(spec, place), place.counts, place.label)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tidemill.core import why
-from tidemill.core.flow import concurrency as places
 from tidemill.core.state import status_of
 from tidemill.core.why import Facts, Line, Why
+from tidemill.engine.runs.concurrency import as_declared
 from tidemill.engine.runs.load import current
-from tidemill.model import FunctionSpec, Head, Place, RunStatus
+from tidemill.model import FunctionSpec, Head, RunStatus
 from tidemill.ports import World
 
 
@@ -38,7 +38,7 @@ def _line(world: World, head: Head, spec: FunctionSpec | None, now: int) -> Line
     """The first place that the run lacks and cannot take."""
     rank = head.admission.rank if head.admission is not None else 0
     for each in head.admission.places if head.admission is not None else ():
-        place = Place(each.key, places.limit_now(spec, each), each.counts, each.label)
+        place = as_declared(spec, each)
         holders = tuple(
             holder.run_id
             for holder in world.flow.holders(place.key)
