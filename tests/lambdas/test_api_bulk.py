@@ -8,6 +8,7 @@ import pytest
 
 from tidemill.engine.intake import bulk
 from tidemill.model import Failure
+from tidemill_local.store.runs import SqliteRuns
 
 if TYPE_CHECKING:
     from conftest import Caller
@@ -130,6 +131,34 @@ def test_open_runs_are_cancelled(call: Caller) -> None:
     job = work(call, create(call, "cancellations"), "cancellation")
     assert (job["done"], job["status"]) == (120, "completed")
     assert (count(call, "cancelled"), count(call, "failed")) == (120, 1)
+
+
+def damage(call: Caller, sql: str) -> None:
+    runs = call.world.runs
+    assert isinstance(runs, SqliteRuns)
+    assert runs._db.write(sql).rowcount == 1
+    runs.forget()
+
+
+@pytest.mark.parametrize("at", [0, 50, 149])
+def test_a_row_that_cannot_be_read_ends_no_job_too_soon(call: Caller, at: int) -> None:
+    runs = failed(call, 150)
+    damage(call, f"UPDATE run SET event_ids = x'c1' WHERE run_id = '{runs[at]}'")
+    assert call.post("/v1/replays", {"function_id": WELCOME, "dry_run": True}).data["count"] == 149
+    job = work(call, create(call))
+    assert (job["status"], job["matched"], job["done"]) == ("completed", 149, 149)
+
+
+@pytest.mark.parametrize("asked", [{}, {"if": "event.data.plan == 'free'"}])
+def test_a_journal_that_cannot_be_read_stops_no_job(call: Caller, asked: dict[str, Any]) -> None:
+    for _ in range(3):
+        call.send({"name": "user/signed.up", "data": {"plan": "free"}})
+    run_id = call.get(f"/v1/runs?function={WELCOME}").data[1]["run_id"]
+    damage(call, f"UPDATE journal SET data = x'c1' WHERE seq = 0 AND n = (SELECT n FROM run WHERE run_id = '{run_id}')")
+    body = {"function_id": WELCOME, "dry_run": True, **asked}
+    assert call.post("/v1/cancellations", body).data["count"] == 3
+    job = work(call, create(call, "cancellations", **asked), "cancellation")
+    assert (job["status"], job["matched"], job["done"], job["failed"]) == ("completed", 3, 2, 1)
 
 
 def test_jobs_are_listed_newest_first(call: Caller) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -56,3 +56,9 @@ class Page(list[Row]):
         super().__init__(rows)
         self.damaged = tuple(damaged)
         self.cut = cut
+
+    def next_cursor(self, limit: int, key: Callable[[Row], tuple[int, str]]) -> tuple[int, str] | None:
+        """Where the next page begins, if there is one; `limit`: of this one. Damaged rows may be named there again."""
+        if not self.cut and len(self) + len(self.damaged) < limit:
+            return None
+        return key(self[-1]) if self else (self.damaged[-1].at, self.damaged[-1].id)

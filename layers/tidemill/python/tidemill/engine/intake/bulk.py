@@ -10,6 +10,7 @@ What the job makes is newer than where it begins, so it never meets its own runs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -21,7 +22,7 @@ from tidemill.engine.runs.end import cancel
 from tidemill.errors import JournalError
 from tidemill.limits import SECOND
 from tidemill.model import Head, Job, event_fields
-from tidemill.ports import RunQuery, World
+from tidemill.ports import Page, RunQuery, World
 
 PAGE = 100
 ROOTS = frozenset({"run", "event"})
@@ -43,16 +44,17 @@ def dry(world: World, job: Job) -> Iterator[Dry | None]:
     while True:  # ends: each page begins after the one before
         page = _page(world, job)
         for head in page:
-            if _matches(world, job, head):
+            if _matches(world, job, head) is not False:
                 if count == COUNTED:
                     yield Dry(count, True, heads)
                     return
                 count += 1
                 heads += [head] if len(heads) < SHOWN else []
-        if len(page) < PAGE:
+        cursor = page.next_cursor(PAGE, _key)
+        if cursor is None:
             yield Dry(count, False, heads)
             return
-        job = msgspec.structs.replace(job, cursor=(page[-1].created_at, page[-1].run_id))
+        job = msgspec.structs.replace(job, cursor=cursor)
         yield None
 
 
@@ -71,11 +73,17 @@ def turn(world: World, job_id: str) -> bool:
     for head in page:
         if done.matched - job.matched >= most:
             break
-        done = _acted(world, done, head) if _matches(world, job, head) else done
-        done = msgspec.structs.replace(done, cursor=(head.created_at, head.run_id))
+        matches = _matches(world, job, head)
+        if matches is not False:
+            outcome = _act(world, job, head) if matches else "failed"
+            done = msgspec.structs.replace(done, matched=done.matched + 1, **{outcome: getattr(done, outcome) + 1})
+        done = msgspec.structs.replace(done, cursor=_key(head))
     else:
-        if len(page) < PAGE:
+        cursor = page.next_cursor(PAGE, _key)
+        if cursor is None:
             done = msgspec.structs.replace(done, status="completed", ended_at=now)
+        else:
+            done = msgspec.structs.replace(done, cursor=cursor)
     return world.jobs.change(job, msgspec.structs.replace(done, turn_at=now)) and done.status == "running"
 
 
@@ -101,32 +109,37 @@ def _allowed(job: Job, now: int) -> int:
     return min(PAGE, (min(now - job.turn_at, 60 * SECOND) * count) // period)
 
 
-def _page(world: World, job: Job) -> list[Head]:
+def _page(world: World, job: Job) -> Page[Head]:
     query = RunQuery(function_id=job.function_id, after=job.after, before=job.before, limit=PAGE, cursor=job.cursor)
-    return list(world.runs.page(query))
+    return world.runs.page(query)
 
 
-def _matches(world: World, job: Job, head: Head) -> bool:
+def _key(head: Head) -> tuple[int, str]:
+    return head.created_at, head.run_id
+
+
+def _matches(world: World, job: Job, head: Head) -> bool | None:
+    """None: the run cannot be read."""
     if head.status not in job.statuses or (job.kind == "cancellation" and head.due is None):
         return False
     if job.condition is None:
         return True
-    records = world.runs.read(head.run_id)
+    try:
+        records = world.runs.read(head.run_id)
+    except JournalError:
+        return None
     birth = records[0] if records else None
     event = birth.events[0] if isinstance(birth, Started) and birth.events else None
     variables = {"run": run_view(head, records), "event": event_fields(event) if event is not None else {}}
     return expression.compile(job.condition, ROOTS).holds(variables)
 
 
-def _acted(world: World, job: Job, head: Head) -> Job:
-    matched = job.matched + 1
-    if job.kind == "cancellation":
-        done = cancel(world, head.run_id, f"cancelled by the bulk cancellation {job.id}")
-        name = "done" if done else "skipped"
-    else:
-        try:
-            rerun(world, head.run_id, id=job.id)
-            name = "done"
-        except (LookupError, JournalError):  # one run that cannot be read must not stop the others
-            name = "failed"
-    return msgspec.structs.replace(job, matched=matched, **{name: getattr(job, name) + 1})
+def _act(world: World, job: Job, head: Head) -> Literal["done", "skipped", "failed"]:
+    try:
+        if job.kind == "cancellation":
+            reason = f"cancelled by the bulk cancellation {job.id}"
+            return "done" if cancel(world, head.run_id, reason) else "skipped"
+        rerun(world, head.run_id, id=job.id)
+    except (LookupError, JournalError):  # one run that cannot be read must not stop the others
+        return "failed"
+    return "done"

@@ -68,9 +68,9 @@ def _planned_anew(world: World, spec: FunctionSpec) -> Iterator[None]:
         page = world.runs.page(RunQuery(function_id=spec.id, status="scheduled", limit=_PAGE, cursor=cursor))
         waiting += [(head.not_before or 0, head.run_id) for head in page if head.admission is not None]
         yield
-        if len(page) < _PAGE:
+        cursor = page.next_cursor(_PAGE, lambda head: (head.created_at, head.run_id))
+        if cursor is None:
             break
-        cursor = (page[-1].created_at, page[-1].run_id)
     for _, run_id in sorted(waiting):
         admit.plan_anew(world, spec, run_id)
         yield
