@@ -50,7 +50,7 @@ from tidemill.aws.dynamo.keys import (
 )
 from tidemill.aws.dynamo.large_values import kept, restored
 from tidemill.aws.dynamo.rejected import RejectedEvents
-from tidemill.aws.dynamo.span import Span, span
+from tidemill.aws.dynamo.span import in_order, span
 from tidemill.aws.dynamo.table import Item, Table, attributes, item_of
 from tidemill.aws.dynamo.wait_keys import awaited_key, quoted
 from tidemill.errors import Unavailable
@@ -121,7 +121,7 @@ class DynamoEvents:
         """A list shows an event within about a second."""
         if query.rejected:
             return self._rejected.page(query)
-        events = self._events(self._in_order(query, span(query)), min(query.limit, _CHUNK))
+        events = self._events(self._in_order(query), min(query.limit, _CHUNK))
         found = (event for event in events if query.name in (None, event.name) and event.name != SIGNAL)
         return Page(islice(found, query.limit))
 
@@ -230,8 +230,8 @@ class DynamoEvents:
         merged = heapq.merge(*[_pointers(items) for items in found])
         return list(islice(self._events(merged, limit, effective=True), limit))
 
-    def _in_order(self, query: EventQuery, part: Span) -> Iterator[Pointer]:
-        """The pointers of this part of a list."""
+    def _in_order(self, query: EventQuery) -> Iterator[Pointer]:
+        """The pointers of a list."""
         index: Index | None = None
         if query.user is not None:
             index, partitions = BY_USER, [_user_key(query.user, number) for number in range(USER_SHARDS)]
@@ -239,15 +239,7 @@ class DynamoEvents:
             partitions = [_name_key(query.name, number) for number in range(NAME_SHARDS)]
         else:
             index, partitions = BY_TIME, [_time_key(number) for number in range(SHARDS)]
-        if part.empty:
-            return iter(())
-        page = min(query.limit, _CHUNK)
-        found = [
-            self._table.query(pk, low=part.low, high=part.high, index=index, newest_first=part.newest_first, page=page)
-            for pk in partitions
-        ]
-        merged = heapq.merge(*[_pointers(items, index) for items in found], reverse=part.newest_first)
-        return (pointer for pointer in merged if pointer[0] != part.last)
+        return _pointers(in_order(self._table, partitions, span(query), min(query.limit, _CHUNK), index), index)
 
     def _events(self, pointers: Iterator[Pointer], wanted: int, effective: bool = False) -> Iterator[Event]:
         """The events of the pointers, in order, without invalid pointers. `effective`: pointers by the time at which an

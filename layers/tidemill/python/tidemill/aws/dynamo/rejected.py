@@ -8,7 +8,6 @@ They expire after RETENTION_REJECTED.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -17,7 +16,7 @@ import msgspec
 
 from tidemill.aws.dynamo.keys import HEAD, PK, SK, TTL, fitting, shard, time_key
 from tidemill.aws.dynamo.large_values import kept, restored
-from tidemill.aws.dynamo.span import span
+from tidemill.aws.dynamo.span import in_order, span
 from tidemill.aws.dynamo.table import Item, Table
 from tidemill.limits import RETENTION_REJECTED, SECOND
 from tidemill.model import Event, user_key
@@ -60,17 +59,7 @@ class RejectedEvents:
         return Page(islice(found, query.limit))
 
     def _in_order(self, query: EventQuery) -> Iterator[Event]:
-        part = span(query)
-        if part.empty:
-            return
-        lists = [
-            self._table.query(
-                _list_key(number), low=part.low, high=part.high, newest_first=part.newest_first, page=_CHUNK
-            )
-            for number in range(_SHARDS)
-        ]
-        merged = heapq.merge(*lists, key=lambda item: str(item[SK]), reverse=part.newest_first)
-        pointers = (item for item in merged if item[SK] != part.last)
+        pointers = in_order(self._table, map(_list_key, range(_SHARDS)), span(query), _CHUNK)
         while some := list(islice(pointers, min(query.limit, _CHUNK))):
             keys = [(_event_key(item["id"]), HEAD) for item in some]
             items = self._table.get_many(keys, strong=True)

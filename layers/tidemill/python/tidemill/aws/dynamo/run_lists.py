@@ -38,7 +38,7 @@ from tidemill.aws.dynamo.keys import (
     time_key,
     user_key,
 )
-from tidemill.aws.dynamo.span import span
+from tidemill.aws.dynamo.span import in_order, span
 from tidemill.aws.dynamo.table import Item, Table
 from tidemill.errors import TidemillError
 from tidemill.model import Head, RunStatus
@@ -143,16 +143,8 @@ def _source(table: Table, query: RunQuery) -> Iterator[str]:
 
 def _merged(table: Table, query: RunQuery, index: Index, keys: list[str]) -> Iterator[str]:
     """All these partitions, which are in the order of their creation, as one."""
-    part = span(query)
-    size = max(query.limit, _BATCH) // len(keys) + 1
-
-    def one(pk: str) -> Iterator[str]:
-        found = table.query(pk, low=part.low, high=part.high, index=index, newest_first=part.newest_first, page=size)
-        for item in found:
-            if item[index.sk] != part.last and _of_function(item, query):
-                yield item[index.sk]
-
-    return heapq.merge(*[one(pk) for pk in keys if not part.empty], reverse=part.newest_first)
+    found = in_order(table, keys, span(query), max(query.limit, _BATCH) // len(keys) + 1, index)
+    return (item[index.sk] for item in found if _of_function(item, query))
 
 
 def _open(table: Table, query: RunQuery, kind: str) -> list[str]:

@@ -1,10 +1,14 @@
-"""Which part of a list in time is asked for, as sort keys: `<time>#<id>` in the order of time."""
+"""Which part of a list in time is asked for, as sort keys: `<time>#<id>` in the order of time. A list is in several
+partitions, which are read as one."""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tidemill.aws.dynamo.keys import fitting, stamp, time_key
+from tidemill.aws.dynamo.keys import SK, Index, fitting, stamp, time_key
+from tidemill.aws.dynamo.table import Item, Table
 from tidemill.ports import EventQuery, RunQuery
 
 _END = "~"  # sorts after every time
@@ -36,3 +40,18 @@ def span(query: RunQuery | EventQuery) -> Span:
     elif last:
         high = min(high, last)
     return Span(low, high, last, not query.oldest)
+
+
+def in_order(
+    table: Table, partitions: Iterable[str], part: Span, page: int, index: Index | None = None
+) -> Iterator[Item]:
+    """The items of this part in all these partitions, in one order. `page`: so many are read at a time."""
+    if part.empty:
+        return iter(())
+    sk = SK if index is None else index.sk
+    found = [
+        table.query(pk, low=part.low, high=part.high, index=index, newest_first=part.newest_first, page=page)
+        for pk in partitions
+    ]
+    merged = heapq.merge(*found, key=lambda item: str(item[sk]), reverse=part.newest_first)
+    return (item for item in merged if item[sk] != part.last)
