@@ -10,22 +10,20 @@ remembers what it read for a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from tidemill.aws.dynamo.declarations import Memory, owners
 from tidemill.aws.dynamo.keys import PK, SK
 from tidemill.aws.dynamo.schemas import Schemas
 from tidemill.aws.dynamo.table import Item, Key, Table
 from tidemill.aws.dynamo.wait_keys import quoted
 from tidemill.aws.dynamo.webhooks import Webhooks
 from tidemill.aws.system import SystemClock
-from tidemill.limits import MINUTE
 from tidemill.model import PLATFORM, EventSchema, EventTrigger, FunctionSpec, WebhookSpec, name_matches
 from tidemill.ports import Clock
 
-FRESH = MINUTE
 _REMEMBERED = 4_096
 
 _FUNCTIONS = "FUNCTIONS"
@@ -33,7 +31,6 @@ _WILD = "LISTENS*"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FunctionSpec).decode
-_T = TypeVar("_T")
 
 
 class DynamoRegistry:
@@ -41,11 +38,11 @@ class DynamoRegistry:
 
     def __init__(self, table: Table, clock: Clock | None = None) -> None:
         self._table = table
-        self._clock = clock or SystemClock()
-        self._functions: dict[str, tuple[int, tuple[FunctionSpec, str]]] = {}
-        self._listeners: dict[str, tuple[int, list[str]]] = {}
-        self._schemas = Schemas(table, self._clock)
-        self._webhooks = Webhooks(table, self._clock)
+        clock = clock or SystemClock()
+        self._functions: Memory[tuple[FunctionSpec, str]] = Memory(clock, _REMEMBERED)
+        self._listeners: Memory[list[str]] = Memory(clock, _REMEMBERED)
+        self._schemas = Schemas(table, clock)
+        self._webhooks = Webhooks(table, clock)
 
     def function(self, function_id: str) -> FunctionSpec | None:
         known = self._known(function_id)
@@ -56,7 +53,7 @@ class DynamoRegistry:
         return [_decode(item["spec"]) for item in self._table.query(_FUNCTIONS, strong=False)]
 
     def listeners(self, name: str) -> list[FunctionSpec]:
-        ids = self._remembered(self._listeners, name, lambda: self._listening(name)) or ()
+        ids = self._listeners.get(name, lambda: self._listening(name)) or ()
         return [spec for function_id in ids if (spec := self.function(function_id)) is not None]
 
     def log_group(self, function_id: str) -> str | None:
@@ -87,7 +84,7 @@ class DynamoRegistry:
             item = self._table.get(_FUNCTIONS, function_id, strong=False)
             return (_decode(item["spec"]), item["version"]) if item is not None else None
 
-        return self._remembered(self._functions, function_id, read)
+        return self._functions.get(function_id, read)
 
     def _listening(self, name: str) -> list[str]:
         """The ids of the functions that listen for this name, each once, sorted."""
@@ -99,18 +96,6 @@ class DynamoRegistry:
                 found.add(item["id"])
         return sorted(found)
 
-    def _remembered(self, memory: dict[str, tuple[int, _T]], key: str, read: Callable[[], _T | None]) -> _T | None:
-        now = self._clock.now()
-        kept = memory.get(key)
-        if kept is not None and now - kept[0] < FRESH:
-            return kept[1]
-        found = read()
-        if found is not None:
-            if len(memory) >= _REMEMBERED:
-                memory.clear()
-            memory[key] = now, found
-        return found
-
 
 def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: str = "", log_group: str = "") -> None:
     """Write what a function declares. `owner`: the resource of a stack that declares it. Harmless to do twice."""
@@ -118,7 +103,6 @@ def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: st
     wanted = list(_entries(spec))
     for entry in wanted:
         table.put(entry)
-    owners: frozenset[str] = before["owners"] if before is not None else frozenset()
     table.put(
         {
             PK: _FUNCTIONS,
@@ -128,7 +112,7 @@ def register(table: Table, spec: FunctionSpec, owner: str, now: int, version: st
             "version": version,
             "log_group": log_group,
             "deployed_at": now,
-            "owners": owners | {owner},
+            "owners": owners(before) | {owner},
         }
     )
     if before is not None:

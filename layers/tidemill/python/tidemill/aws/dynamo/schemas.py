@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tidemill.aws.dynamo.declarations import Memory, leave, owners
 from tidemill.aws.dynamo.keys import HEAD, PK, SK, fitting
 from tidemill.aws.dynamo.table import Item, Table, attributes
-from tidemill.limits import MINUTE
 from tidemill.model import EventSchema
 from tidemill.ports import Clock
 
@@ -23,34 +23,21 @@ _NONE: Mapping[str, str] = {}
 
 
 class Schemas:
-    """What is declared, as a process remembers it for a minute."""
+    """What is declared, as a process remembers it."""
 
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
-        self._clock = clock
-        self._names: tuple[int, frozenset[str]] | None = None
-        self._known: dict[str, tuple[int, dict[str, str]]] = {}
+        self._names: Memory[frozenset[str]] = Memory(clock, 1)
+        self._known: Memory[Mapping[str, str]] = Memory(clock, _REMEMBERED)
 
     def of(self, name: str) -> Mapping[str, str]:
-        now = self._clock.now()
-        if name not in self._with_schemas(now):
+        if name not in (self._names.get(_NAMES, lambda: _names(self._table)) or ()):
             return _NONE
-        kept = self._known.get(name)
-        if kept is None or now - kept[0] >= MINUTE:
-            kept = now, {one.v: one.schema for one in _stored(self._table, name)}
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[name] = kept
-        return kept[1]
+        return self._known.get(name, lambda: {one.v: one.schema for one in _stored(self._table, name)}) or _NONE
 
     def all(self) -> list[EventSchema]:
         """Read anew at each call."""
         return sorted(one for name in _names(self._table) for one in _stored(self._table, name))
-
-    def _with_schemas(self, now: int) -> frozenset[str]:
-        if self._names is None or now - self._names[0] >= MINUTE:
-            self._names = now, _names(self._table)
-        return self._names[1]
 
 
 def declare(table: Table, schemas: Iterable[EventSchema], owner: str) -> str | None:
@@ -72,31 +59,21 @@ def declare(table: Table, schemas: Iterable[EventSchema], owner: str) -> str | N
             )
     for one in wanted:
         item = before.pop((one.name, fitting(one.v)), None)
-        owners: frozenset[str] = (item["owners"] if item is not None else frozenset[str]()) | {owner}
-        table.put({PK: _key(one.name), SK: fitting(one.v), "v": one.v, "schema": one.schema, "owners": owners})
+        made = {PK: _key(one.name), SK: fitting(one.v), "v": one.v, "schema": one.schema}
+        table.put({**made, "owners": owners(item) | {owner}})
     if names:
         _change_names(table, "ADD", names)
-    for (name, _), item in before.items():
-        _leave(table, name, item, owner)
+    for item in before.values():
+        leave(table, item, owner)
     return None
 
 
 def withdraw(table: Table, name: str, owner: str) -> None:
     """This resource declares nothing of the event any more. Harmless to do twice."""
     for item in _items(table, name):
-        _leave(table, name, item, owner)
+        leave(table, item, owner)
     if not _items(table, name):
         _change_names(table, "DELETE", {name})
-
-
-def _leave(table: Table, name: str, item: Item, owner: str) -> None:
-    others = item["owners"] - {owner}
-    if owner not in item["owners"]:
-        return
-    if others:
-        table.put({**item, "owners": others})
-    else:
-        table.delete(_key(name), item[SK])
 
 
 def _change_names(table: Table, how: str, names: Iterable[str]) -> None:
