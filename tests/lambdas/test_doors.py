@@ -18,7 +18,6 @@ from tidemill.aws.calls.transport import Request
 from tidemill.aws.dynamo.registry import register
 from tidemill.aws.dynamo.table import Table
 from tidemill.aws.function import app_send as sending
-from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.settings import settings
 from tidemill.core.journal import StepDone
 from tidemill.engine.drive.claim import open_run
@@ -115,13 +114,12 @@ def mill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
     moto.create_rule(client, name, "all", {"source": ["tidemill"]}, moto.queue_arn(f"{name}-all"))
     register(Table(client, name), SPEC, "test", 0, "1")
     world = worlds.build(client, found)
-    for cached in (worlds.world, worlds.client, worlds.settings, event_keys, api_keys, sending._bus):
+    for cached in (worlds.world, worlds.client, worlds.settings, event_keys, api_keys):
         cached.cache_clear()
     monkeypatch.setattr("tidemill_lambdas.ingest.entry.world", lambda: world)
     monkeypatch.setattr("tidemill_lambdas.api.entry.world", lambda: world)
     monkeypatch.setattr("tidemill_lambdas.keys.stored.client", lambda: client)
     monkeypatch.setattr(sending, "world", lambda: world)
-    monkeypatch.setattr(sending, "_bus", lambda: EventBridgeBus(client, name))
     yield Mill(client, world, found.queue_url(SPEC.id), base + f"{name}-all")
     for cached in (worlds.world, worlds.client, worlds.settings, event_keys, api_keys):
         cached.cache_clear()

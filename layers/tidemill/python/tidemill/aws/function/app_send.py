@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from tidemill.aws.messages.bus import EventBridgeBus
-from tidemill.aws.world import client, world
+from tidemill.aws.world import world
 from tidemill.engine.intake.fit import fitting
 from tidemill.errors import ApiError, Unavailable
 from tidemill.ids import ulid
 from tidemill.model import Event
-from tidemill.ports import Bus, Registry
 
 
-@cache
-def _bus() -> Bus:
-    return EventBridgeBus(client(), os.environ["TIDEMILL_BUS"])
-
-
-def publish(events: Sequence[dict[str, Any]], bus: Bus | None = None, registry: Registry | None = None) -> list[str]:
+def publish(events: Sequence[dict[str, Any]]) -> list[str]:
     """Publish events that `payload.plain_events` has checked; their ids. Raises ApiError, and EventError where data
     does not fit its schema."""
     now = time.time_ns() // 1_000_000
@@ -39,8 +31,8 @@ def publish(events: Sequence[dict[str, Any]], bus: Bus | None = None, registry: 
         for event in events
     ]
     try:
-        made = fitting(registry or world().registry, made)
-        (bus or _bus()).publish(made)
+        made = fitting(world().registry, made)
+        world().bus.publish(made)
     except Unavailable as error:
         raise ApiError(503, f"the bus did not take the events: {error}; send them again with the same ids") from None
     return [event.id for event in made]
