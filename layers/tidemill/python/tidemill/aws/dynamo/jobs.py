@@ -55,12 +55,17 @@ class DynamoJobs:
     def page(self, kind: str, limit: int, cursor: tuple[int, str] | None) -> list[Job]:
         high = time_key(*cursor) if cursor is not None else ""
         found = self._table.query(_list(kind), high=high, newest_first=True, limit=limit + 1)
-        ids = [item["id"] for item in found if item[SK] != high][:limit]
-        return [job for job_id in ids if (job := self.get(job_id)) is not None]
+        return self._all([item["id"] for item in found if item[SK] != high][:limit])
 
     def running(self) -> list[Job]:
-        found = [self.get(item["id"]) for item in self._table.query(_RUNNING)]
-        return [job for job in found if job is not None and job.status == "running"]
+        found = self._all([item["id"] for item in self._table.query(_RUNNING)])
+        return [job for job in found if job.status == "running"]
+
+    def _all(self, ids: list[str]) -> list[Job]:
+        """Those of them that exist, in this order."""
+        keys = [(_own(job_id), HEAD) for job_id in ids]
+        items = self._table.get_many(keys, strong=True)
+        return [_decode(items[key]["data"]) for key in keys if key in items]
 
 
 def _own(job_id: str) -> str:
