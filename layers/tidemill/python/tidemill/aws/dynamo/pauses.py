@@ -4,7 +4,7 @@
     PAUSED#<function>   <created>#<run>               a run that a paused function holds
     PAUSED#<function>   T#<trigger>                   the latest tick of a cron trigger that came meanwhile
 
-All pauses are read at once, at most once a minute by each process: so a run costs nothing more, and a pause takes
+All pauses are read at once, at most twice a minute by each process: so a run costs nothing more, and a pause takes
 effect within the minute.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tidemill.aws.dynamo.keys import PK, SK, TTL, stamp
+from tidemill.aws.dynamo.keys import PK, SK, TTL, time_key
 from tidemill.aws.dynamo.table import Table
 from tidemill.limits import MINUTE, RUN_RETENTION, SECOND
 from tidemill.model import Pause
@@ -57,14 +57,14 @@ class DynamoPauses:
 
     def hold(self, function_id: str, run_id: str, created_at: int) -> None:
         ttl = (self._clock.now() + RUN_RETENTION) // SECOND
-        self._table.put({PK: _key(function_id), SK: _held(created_at, run_id), TTL: ttl})
+        self._table.put({PK: _key(function_id), SK: time_key(created_at, run_id), TTL: ttl})
 
     def held(self, function_id: str, limit: int) -> list[tuple[int, str]]:
         found = [item[SK].partition("#") for item in self._table.query(_key(function_id), high="9~", limit=limit)]
         return [(int(created_at), run_id) for created_at, _, run_id in found]
 
     def release(self, function_id: str, runs: Iterable[tuple[int, str]]) -> None:
-        keys = [(_key(function_id), _held(created_at, run_id)) for created_at, run_id in runs]
+        keys = [(_key(function_id), time_key(created_at, run_id)) for created_at, run_id in runs]
         self._table.write_many(deletes=keys)
 
     def resumed(self) -> list[str]:
@@ -93,7 +93,3 @@ class DynamoPauses:
 
 def _key(function_id: str) -> str:
     return f"PAUSED#{function_id}"
-
-
-def _held(created_at: int, run_id: str) -> str:
-    return f"{stamp(created_at)}#{run_id}"
