@@ -18,7 +18,7 @@ from tidemill.engine.intake.fit import fitting
 from tidemill.engine.runs import match_waits
 from tidemill.errors import EventError
 from tidemill.limits import EVENT_NAME_CHARS, MESSAGE_DELAY, SECOND, VALUE_INLINE
-from tidemill.model import Event, Rejected
+from tidemill.model import Event
 from tidemill.ports import World
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.ingest import accept
@@ -109,7 +109,6 @@ def _more(event: Event, mark: receive.Mark | None, later: Callable[[str], object
 
 def _reject(world: World, found: envelope.Envelope, error: str, errors: Sequence[Mapping[str, Any]]) -> Event:
     now = world.clock.now()
-    detail = bytes(found.detail)
     return reject.keep(
         world,
         Event(
@@ -118,7 +117,7 @@ def _reject(world: World, found: envelope.Envelope, error: str, errors: Sequence
             {},
             round(found.time.timestamp() * SECOND),
             now,
-            rejected=Rejected(error, [{**each, "loc": list(each["loc"])} for each in errors], _body(detail)),
+            rejected=reject.why(error, errors, _body(bytes(found.detail))),
         ),
         found.source,
     )

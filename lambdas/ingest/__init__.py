@@ -15,7 +15,7 @@ from tidemill.engine.intake import reject
 from tidemill.engine.intake.fit import fitting
 from tidemill.engine.intake.receive import known, receive_in_parts
 from tidemill.errors import EventError
-from tidemill.model import PLATFORM, Event, Rejected, WebhookSpec
+from tidemill.model import PLATFORM, Event, WebhookSpec
 from tidemill.ports import World
 from tidemill_lambdas import router
 from tidemill_lambdas.http import Payload, Refused, Response, respond
@@ -39,9 +39,9 @@ def take_in(world: World, events: Sequence[Event]) -> Parts[None]:
     full, may have done a part of it. What was done is not done twice.
     """
     for event in events:
-        admission = known(world, event.id, event.received_at)
-        if admission is None or not admission.name.startswith(PLATFORM):
-            yield from receive_in_parts(world, admission or event)
+        first = known(world, event.id, event.received_at)
+        if first is None or not first.name.startswith(PLATFORM):
+            yield from receive_in_parts(world, first or event)
             yield
 
 
@@ -75,10 +75,11 @@ def routes(take: Take, rejected: Told = nobody) -> tuple[Route, ...]:
         )
 
     def webhook(call: Call) -> Response | Work:
-        body, now, entropy = _body(call), call.world.clock.now(), call.world.entropy
+        body = _body(call)
         declared = call.world.registry.webhook(call.path["name"].partition("/")[0])
         if declared is None:
-            return taken(call, [accept.webhook(call.path["name"], body, now, entropy)])
+            event = accept.webhook(call.path["name"], body, call.world.clock.now(), call.world.entropy)
+            return taken(call, [event])
         return signed(call, declared, body)
 
     def signed(call: Call, declared: WebhookSpec, body: bytes) -> Response | Work:
@@ -86,19 +87,19 @@ def routes(take: Take, rejected: Told = nobody) -> tuple[Route, ...]:
             raise Refused(
                 404, f"the webhook {declared.name!r} is at /w/{{event_key}}/{declared.name}, and nothing below"
             )
-        now, entropy = call.world.clock.now(), call.world.entropy
+        now = call.world.clock.now()
         delivery = webhooks.delivery(declared, call.request, body, call.world.registry, now)
         if delivery.challenge is not None:
             return respond(200, {"challenge": delivery.challenge})
         sent = delivery.event()
         if sent is None:
             return _answer([])
-        event = accept.proven(sent, now, entropy)
+        event = accept.of_fields(sent, now, call.world.entropy)
         try:
             (event,) = fitting(call.world.registry, [event])
         except EventError as error:
             # Its sender can do nothing about it, and would send it again and again.
-            why = Rejected(str(error), [{**each, "loc": list(each["loc"])} for each in error.errors], delivery.body)
+            why = reject.why(str(error), error.errors, delivery.body)
             kept = reject.keep(call.world, structs.replace(event, rejected=why), f"webhook {declared.name}")
             rejected(kept)
             return _answer([kept])

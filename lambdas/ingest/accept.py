@@ -57,12 +57,11 @@ def cloud(request: Request, body: bytes, now: int, entropy: Entropy) -> list[Eve
 
 def webhook(name: str, body: bytes, now: int, entropy: Entropy) -> Event:
     """The event of a webhook: its name from the path, any JSON object as its data. Raises Refused."""
-    (sent,) = refuse.checked({"name": name, "data": refuse.object_of(refuse.value_of(body, JSON_DEPTH))}, now)
-    return _event(msgspec.convert(sent, _Sent), now, entropy)
+    return of_fields({"name": name, "data": refuse.object_of(refuse.value_of(body, JSON_DEPTH))}, now, entropy)
 
 
-def proven(told: dict[str, Any], now: int, entropy: Entropy) -> Event:
-    """The event of a webhook that has proven who sent it. Raises Refused."""
+def of_fields(told: dict[str, Any], now: int, entropy: Entropy) -> Event:
+    """The event that these fields tell. Raises Refused."""
     (sent,) = refuse.checked(told, now)
     return _event(msgspec.convert(sent, _Sent), now, entropy)
 
@@ -76,9 +75,7 @@ def foreign(envelope: Envelope, now: int, entropy: Entropy) -> Event:
     detail = refuse.object_of(refuse.value_of(bytes(envelope.detail), JSON_DEPTH))
     if detail.get("name") != envelope.detail_type:
         detail = {"name": envelope.detail_type, "data": detail}
-    told = {"id": envelope.id, "ts": round(envelope.time.timestamp() * 1_000), **detail}
-    (sent,) = refuse.checked(told, now)
-    return _event(msgspec.convert(sent, _Sent), now, entropy)
+    return of_fields({"id": envelope.id, "ts": round(envelope.time.timestamp() * 1_000), **detail}, now, entropy)
 
 
 def again(event: Event, given: Mapping[str, Any], now: int, entropy: Entropy) -> Event:
@@ -93,8 +90,7 @@ def again(event: Event, given: Mapping[str, Any], now: int, entropy: Entropy) ->
     )
     if not body and not event.data and "data" not in given:
         raise Refused(400, "what was rejected is no JSON object; give the data that the event is to have", errors=[])
-    (checked,) = refuse.checked({"ts": event.ts, **detail, **given, "id": event.id}, now)
-    return _event(msgspec.convert(checked, _Sent), now, entropy)
+    return of_fields({"ts": event.ts, **detail, **given, "id": event.id}, now, entropy)
 
 
 def _user_of(event: Event) -> dict[str, Any]:

@@ -170,12 +170,12 @@ class DynamoEvents:
         """Whether this event is the one stored under its id; stores it if there is none."""
         item = self._item(event)
         for _ in range(_TRIES):  # bounded: another event with the same old id may be faster each time
-            admission = self._table.put_or_found(item)
-            if admission is None:
+            stored = self._table.put_or_found(item)
+            if stored is None:
                 return True
-            if event.received_at - _effective(admission) <= EVENT_ID_MEMORY:
-                return bool(admission["d"] == item["d"])
-            self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": admission["at"]})
+            if event.received_at - _effective(stored) <= EVENT_ID_MEMORY:
+                return bool(stored["d"] == item["d"])
+            self._table.delete(item[PK], HEAD, when="#at = :was", values={"was": stored["at"]})
         raise Unavailable(f"the id of event {event.id} was taken by others {_TRIES} times in a row")
 
     def _item(self, event: Event) -> Item:

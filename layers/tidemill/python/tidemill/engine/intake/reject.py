@@ -7,11 +7,19 @@ the same call gives the same answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from tidemill import ids
 from tidemill.engine.intake import receive
 from tidemill.engine.intake.fit import fitting
-from tidemill.model import REJECTED, Event
+from tidemill.model import REJECTED, Event, Rejected
 from tidemill.ports import World
+
+
+def why(error: str, errors: Iterable[Mapping[str, Any]], body: Any) -> Rejected:
+    """The reason, as it is stored: places are lists. `body`: what was sent."""
+    return Rejected(error, [{**each, "loc": list(each["loc"])} for each in errors], body)
 
 
 def keep(world: World, event: Event, source: str = "") -> Event:
