@@ -80,6 +80,11 @@ class Request:
         return self.payload.get("headers") or {}
 
     @property
+    def media_type(self) -> str:
+        """What its content-type names, without parameters; empty if the request does not say."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
     def body(self) -> bytes:
         """Raises Refused if it is marked as base64 and is not."""
         body: str = self.payload.get("body") or ""

@@ -35,12 +35,12 @@ _Json = dict[str, Any]
 
 def is_cloud(request: Request) -> bool:
     """Whether the request carries CloudEvents: its content type says so, or its headers do."""
-    return _kind(request.headers).startswith(_ANY) or any(name.startswith(_PREFIX) for name in request.headers)
+    return request.media_type.startswith(_ANY) or any(name.startswith(_PREFIX) for name in request.headers)
 
 
 def events(request: Request, body: bytes, now: int) -> list[_Json]:
     """The events of a request, as our own form has them, with `data_context`. Raises Refused if any is not right."""
-    kind = _kind(request.headers)
+    kind = request.media_type
     if kind == _BATCH:
         return _converted(_batch(body), now, array=True)
     if kind == _STRUCTURED:
@@ -48,10 +48,6 @@ def events(request: Request, body: bytes, now: int) -> list[_Json]:
     if kind.startswith(_ANY):
         raise refuse.none(f"CloudEvents are taken as {_STRUCTURED}, {_BATCH} or with ce- headers, not as {kind[:100]}")
     return _converted([_binary(request.headers, body)], now, array=False)
-
-
-def _kind(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _batch(body: bytes) -> list[object]:

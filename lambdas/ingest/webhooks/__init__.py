@@ -123,8 +123,7 @@ def _again(webhook: WebhookSpec, request: Request, raw: bytes, secrets: Sequence
 
 
 def _body(request: Request, raw: bytes) -> Any:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return _form(raw) if kind == _FORM else refuse.value_of(raw, JSON_DEPTH)
+    return _form(raw) if request.media_type == _FORM else refuse.value_of(raw, JSON_DEPTH)
 
 
 def _form(raw: bytes) -> Any:
