@@ -31,13 +31,13 @@ def pause_all(call: Call) -> Response:
 def resume(call: Call) -> Work:
     spec = functions.spec_of(call)
     bodies.fields(call, optional=True)
-    yield from _resumed(call.world, [spec.id])
+    yield from _resumed(call.world, spec.id)
     return functions.one(call)
 
 
 def resume_all(call: Call) -> Work:
     bodies.fields(call, optional=True)
-    yield from _resumed(call.world, call.world.pauses.all())
+    yield from _resumed(call.world)
     return functions.page(call)
 
 
@@ -54,11 +54,12 @@ def _pause(call: Call, function_ids: Iterable[str]) -> None:
             call.world.pauses.pause(function_id, Pause(at, _BY, events))
 
 
-def _resumed(world: World, function_ids: Iterable[str]) -> Iterator[None]:
-    known = list(function_ids)
+def _resumed(world: World, one: str | None = None) -> Iterator[None]:
+    """Without `one`, all that are paused."""
     paused = world.pauses.all()
-    for function_id in known:
+    wanted = [one] if one is not None else list(paused)
+    for function_id in wanted:
         if function_id in paused:
             world.pauses.resume(function_id)
-    for function_id in known:
+    for function_id in wanted:
         yield from islice(look_again(world, function_id), _PAGES)
