@@ -47,9 +47,13 @@ def loads(body: bytes, levels: int = JSON_DEPTH) -> Any:
     return value
 
 
-def large_number(value: object) -> tuple[str | int, ...] | None:
-    """The place of a number that is too large to store, if any: ("data", "items", 3)."""
-    return None if fits_words(value) else _find(value, ())
+def unstorable(value: object) -> tuple[characters.Place, str] | None:
+    """What cannot be stored, if anything: its place, ("data", "items", 3), and a sentence."""
+    place = None if fits_words(value) else _find(value, ())
+    if place is not None:
+        return place, json_numbers.SENTENCE
+    place = characters.place_of(value)
+    return (place, characters.SENTENCE) if place is not None else None
 
 
 def too_deep(body: bytes, levels: int = JSON_DEPTH) -> bool:
@@ -75,7 +79,7 @@ def fits_words(value: object) -> bool:
 
 
 def _marked(body: bytes, error: msgspec.DecodeError) -> Any:
-    """The value of a body with a number that is too large, for `large_number` to find."""
+    """The value of a body with a number that is too large, for `unstorable` to find."""
     try:
         # A syntax error that the decoder had not reached yet is reported first.
         return json.loads(body, parse_int=json_numbers.whole, parse_float=json_numbers.real, parse_constant=_refuse)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tidemill import characters, json_numbers, values
+from tidemill import values
 from tidemill.limits import EVENT_BYTES, KIB
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.router import Call
-from tidemill_lambdas.strict_json import large_number, loads
+from tidemill_lambdas.strict_json import loads, unstorable
 
 
 def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
@@ -24,14 +24,9 @@ def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
     unknown = next((name for name in found if name not in known), None)
     if unknown is not None:
         raise Refused(400, f"the body has no field {unknown[:100]!r}; it has {_listed(known) or 'none'}")
-    place = large_number(found)
-    if place is not None:
-        where = ".".join(map(str, place))
-        raise Refused(400, f"{where[:200]}: {json_numbers.SENTENCE}")
-    place = characters.place_of(found)
-    if place is not None:
-        where = ".".join(map(str, place))
-        raise Refused(400, f"{where[:200]}: {characters.SENTENCE}")
+    if (problem := unstorable(found)) is not None:
+        where = ".".join(map(str, problem[0]))
+        raise Refused(400, f"{where[:200]}: {problem[1]}")
     return found
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from tidemill import characters
 from tidemill.aws.messages import envelope
 from tidemill.engine.intake import delayed, receive, reject
 from tidemill.engine.intake.fit import fitting
@@ -22,7 +21,7 @@ from tidemill.model import Event
 from tidemill.ports import World
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.ingest import accept
-from tidemill_lambdas.strict_json import fits_words, loads
+from tidemill_lambdas.strict_json import loads, unstorable
 
 Told = Callable[[Event], object]  # called for each rejected event
 Delay = Callable[[str, int], object]  # sends a message to this queue with a delay in seconds
@@ -129,6 +128,6 @@ def _body(detail: bytes) -> Any:
         value = loads(detail)
     except Refused:
         value = None
-    if value is None or not fits_words(value) or characters.place_of(value) is not None:
+    if value is None or unstorable(value) is not None:
         return detail.decode("utf-8", "replace")[:VALUE_INLINE]
     return value

@@ -7,12 +7,11 @@ from typing import Any, cast
 
 import msgspec
 
-from tidemill import characters, json_numbers
 from tidemill.limits import DAY, DELAY, EVENT_BYTES, EVENT_ID_CHARS, EVENT_NAME_CHARS, KIB, REQUEST_EVENTS
 from tidemill.model import PLATFORM
 from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas.http import Refused
-from tidemill_lambdas.strict_json import large_number, loads
+from tidemill_lambdas.strict_json import loads, unstorable
 
 _Json = dict[str, Any]
 _Place = tuple[str | int, ...]
@@ -85,10 +84,8 @@ def _problems(event: object, now: int, checks: Mapping[str, Check]) -> list[tupl
         problem = check(value, now) if check else f"an event has no {key[:100]!r}, only {', '.join(_KEYS)}; use data"
         if problem is not None:
             found.append(((key,), problem))
-        elif (place := large_number(value)) is not None:
-            found.append(((key, *place), json_numbers.SENTENCE))
-        elif (place := characters.place_of(value)) is not None:
-            found.append(((key, *place), characters.SENTENCE))
+        elif (inside := unstorable(value)) is not None:
+            found.append(((key, *inside[0]), inside[1]))
     return found
 
 
