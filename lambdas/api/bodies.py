@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from tidemill import values
-from tidemill.limits import EVENT_BYTES, KIB
+from tidemill.limits import EVENT_BYTES, EVENT_ID_CHARS, KIB
+from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas.http import Refused
 from tidemill_lambdas.router import Call
 from tidemill_lambdas.strict_json import loads, unstorable
@@ -28,6 +30,16 @@ def fields(call: Call, *known: str, optional: bool = False) -> dict[str, Any]:
         where = ".".join(map(str, problem[0]))
         raise Refused(400, f"{where[:200]}: {problem[1]}")
     return found
+
+
+def own_id(found: Mapping[str, Any]) -> str | None:
+    """The `id` that the caller gives to what the call makes; None if it is missing."""
+    if "id" not in found:
+        return None
+    problem = text_problem(found["id"], "id", EVENT_ID_CHARS)
+    if problem is not None:
+        raise Refused(400, problem)
+    return cast("str", found["id"])
 
 
 def json_object(found: dict[str, Any], name: str) -> bytes | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from tidemill import duration, ids
 from tidemill.core import expression
 from tidemill.core.view.values import time_view
 from tidemill.engine.intake import bulk
-from tidemill.limits import EVENT_ID_CHARS, HOUR, MINUTE, SECOND
+from tidemill.limits import HOUR, MINUTE, SECOND
 from tidemill.model import ENDED, RUN_STATUSES, Job, RunStatus
 from tidemill.ports import Page
-from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas import params
 from tidemill_lambdas.api import bodies, cursors, pages, runs
 from tidemill_lambdas.http import Refused, Response, respond
@@ -102,12 +101,10 @@ def _dry(call: Call, job: Job) -> Work:
 
 def _job(call: Call, kind: Kind, found: Mapping[str, Any]) -> Job:
     now = call.world.clock.now()
-    function_id, given = found.get("function_id"), found.get("id")
+    function_id = found.get("function_id")
     if not isinstance(function_id, str):
         raise Refused(400, "function_id must be the id of a function, as text; GET /v1/functions lists them")
-    if "id" in found and (problem := text_problem(given, "id", EVENT_ID_CHARS)) is not None:
-        raise Refused(400, problem)
-    own = cast("str", given) if "id" in found else ids.ulid(now, call.world.entropy.bytes(10))
+    own = bodies.own_id(found) or ids.ulid(now, call.world.entropy.bytes(10))
     before = _time(found, "started_before")
     job = Job(
         _stored(kind, own), kind, function_id, _statuses(kind, found), now, min(before or now + 1, now + 1),
@@ -142,10 +139,7 @@ def _time(found: Mapping[str, Any], name: str) -> int | None:
         return None
     if not isinstance(found[name], str | int) or isinstance(found[name], bool):
         raise Refused(400, f"{name} must be a time, in ISO 8601 or in milliseconds since the epoch")
-    try:
-        return params.after({"after": str(found[name])})
-    except Refused as refused:
-        raise Refused(400, refused.sentence.replace("after", name, 1)) from None
+    return params.after({name: str(found[name])}, name)
 
 
 def _condition(found: Mapping[str, Any]) -> str | None:

@@ -9,11 +9,10 @@ from tidemill.core.journal import Record
 from tidemill.core.view.runs import journal_view, run_view, steps_view, whole_run_view
 from tidemill.core.view.values import View, encoded_value, has_value
 from tidemill.engine.intake.rerun import rerun as run_again
-from tidemill.engine.runs import end as finish
-from tidemill.limits import ANSWER_BYTES, EVENT_ID_CHARS, VALUE_INLINE
+from tidemill.engine.runs import end
+from tidemill.limits import ANSWER_BYTES, VALUE_INLINE
 from tidemill.model import Head
 from tidemill.ports import Page, RunQuery
-from tidemill.sdk.name_rules import text_problem
 from tidemill_lambdas import params
 from tidemill_lambdas.api import bodies, cursors, pages
 from tidemill_lambdas.http import Refused, Response, raw, respond
@@ -61,7 +60,7 @@ def one(call: Call) -> Response:
 
 def cancel(call: Call) -> Response:
     head = head_of(call)
-    if not finish.cancel(call.world, head.run_id, "cancelled by a call of the API"):
+    if not end.cancel(call.world, head.run_id, "cancelled by a call of the API"):
         status = run_view(head_of(call), call.world.runs.read(head.run_id))["status"]
         raise Refused(409, f"run {head.run_id} has ended already ({status}), so there is nothing to cancel")
     return _whole(call, head_of(call))
@@ -70,8 +69,7 @@ def cancel(call: Call) -> Response:
 def rerun(call: Call) -> Response:
     head = head_of(call)
     found = bodies.fields(call, "from_step", "input", "id", optional=True)
-    if "id" in found and (problem := text_problem(found["id"], "id", EVENT_ID_CHARS)) is not None:
-        raise Refused(400, problem)
+    own = bodies.own_id(found)
     step = found.get("from_step")
     if not isinstance(step, str) and "from_step" in found:
         raise Refused(400, "from_step must be the id of a step, as text")
@@ -80,7 +78,7 @@ def rerun(call: Call) -> Response:
         sentence = f"function {head.function_id!r} is not declared at present; bring it back, then run this again"
         raise Refused(409, sentence)
     try:
-        run_id = run_again(call.world, head.run_id, step, data, found.get("id"))
+        run_id = run_again(call.world, head.run_id, step, data, own)
     except LookupError as error:
         raise Refused(400, str(error.args[0])) from None
     return respond(200, {"data": {"run_id": run_id}})
