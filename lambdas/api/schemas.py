@@ -6,30 +6,24 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidemill.model import EventSchema
-from tidemill.schemas.versions import newest, order
+from tidemill.model import schemas_by_name
+from tidemill.schemas.versions import order
 from tidemill_lambdas.http import Response, respond
 from tidemill_lambdas.router import Call
 
 
 def page(call: Call) -> Response:
     registry, name = call.world.registry, call.query.get("name")
-    found = registry.all_schemas() if name is None else _of(name, registry.schemas(name))
-    by_name: dict[str, list[EventSchema]] = {}
-    for one in found:
-        by_name.setdefault(one.name, []).append(one)
-    rows = [row for each in sorted(by_name) for row in _rows(by_name[each])]
+    found: Mapping[str, Mapping[str, str]] = (
+        schemas_by_name(registry.all_schemas()) if name is None else {name: registry.schemas(name)}
+    )
+    rows = [row for each in sorted(found) for row in _rows(each, found[each])]
     return respond(200, {"data": rows, "cursor": None})
 
 
-def _of(name: str, schemas: Mapping[str, str]) -> list[EventSchema]:
-    return [EventSchema(name, v, schema) for v, schema in schemas.items()]
-
-
-def _rows(schemas: list[EventSchema]) -> list[dict[str, object]]:
+def _rows(name: str, schemas: Mapping[str, str]) -> list[dict[str, object]]:
     """The newest version first."""
-    latest = newest(one.v for one in schemas)
+    versions = sorted(schemas, key=order, reverse=True)
     return [
-        {"name": one.name, "v": one.v, "schema": msgspec.Raw(one.schema.encode()), "newest": one.v == latest}
-        for one in sorted(schemas, key=lambda one: order(one.v), reverse=True)
+        {"name": name, "v": v, "schema": msgspec.Raw(schemas[v].encode()), "newest": v == versions[0]} for v in versions
     ]
