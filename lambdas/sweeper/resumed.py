@@ -11,7 +11,7 @@ from tidemill.ports import World
 
 
 def sweep(world: World, more: Callable[[], bool]) -> list[str]:
-    """Have runs looked at, a page of each function in turn, as long as `more()` says; what went wrong."""
+    """Have runs looked at, one function after the other, page by page, as long as `more()` says; what went wrong."""
     problems: list[str] = []
     for function_id in world.pauses.resumed():
         try:
