@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Pause).decode
 
+# From one function to the next in the index: SELECT DISTINCT would read every run of a function that is paused.
+_RESUMED = """
+WITH RECURSIVE noted (function_id) AS (
+    SELECT min(function_id) FROM paused_run
+    UNION ALL SELECT (SELECT min(function_id) FROM paused_run AS later WHERE later.function_id > noted.function_id)
+    FROM noted WHERE function_id IS NOT NULL
+)
+SELECT function_id FROM noted WHERE function_id IS NOT NULL AND function_id NOT IN (SELECT function_id FROM pause)
+"""
+
 
 class SqlitePauses:
     """The port `Pauses`. `changed` is told of each change of what is paused, with the ids of the paused functions."""
@@ -52,8 +62,7 @@ class SqlitePauses:
             self._db.write(sql, (function_id, created_at, run_id))
 
     def resumed(self) -> list[str]:
-        sql = "SELECT DISTINCT function_id FROM paused_run WHERE function_id NOT IN (SELECT function_id FROM pause)"
-        return [row[0] for row in self._db.rows(sql)]
+        return [row[0] for row in self._db.rows(_RESUMED)]
 
     def swap_tick(self, function_id: str, tick: str, at: int, run_id: str) -> str | None:
         row = self._db.row("SELECT at, run_id FROM paused_tick WHERE function_id = ? AND tick = ?", (function_id, tick))
