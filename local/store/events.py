@@ -177,10 +177,7 @@ def _conditions(query: EventQuery) -> tuple[str, str, list[Value]]:
     if query.name is not None:
         where.append("name = ?" if query.user is None else "+name = ?")
         values.append(query.name)
-    part, order = span(query, "received_at", "n", "(SELECT n FROM event WHERE id = ?)")
-    where += [condition for condition, _ in part]
-    values += [value for _, given in part for value in given]
-    return " AND ".join(where), order, values
+    return span(query, "received_at", "n", "(SELECT n FROM event WHERE id = ?)", where, values)
 
 
 def _events(rows: list[Row]) -> list[Event]:

@@ -35,13 +35,13 @@ class SqliteJobs:
         return bool(self._db.write(sql, (_encode(job), job.status == "running", job.id, _encode(was))).rowcount)
 
     def page(self, kind: str, limit: int, cursor: tuple[int, str] | None) -> list[Job]:
-        where, values = "kind = ?", [kind]
-        given: list[Value] = [*values]
+        where = "kind = ?"
+        values: list[Value] = [kind]
         if cursor is not None:
             where += " AND (created_at, id) < (?, ?)"
-            given += cursor
+            values += cursor
         sql = f"SELECT data FROM job WHERE {where} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608  (constants)
-        return [_decode(row[0]) for row in self._db.rows(sql, (*given, limit))]
+        return [_decode(row[0]) for row in self._db.rows(sql, (*values, limit))]
 
     def running(self) -> list[Job]:
         return [_decode(row[0]) for row in self._db.rows("SELECT data FROM job WHERE running ORDER BY created_at, id")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -11,25 +11,32 @@ from tidemill.errors import JournalError
 from tidemill.limits import ANSWER_BYTES
 from tidemill.ports import Damaged, EventQuery, Page, RunQuery
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from tidemill_local.store.database import Value
 
-Condition = tuple[str, tuple[Any, ...]]  # of a WHERE, and its values
+T = TypeVar("T")
 
 DAMAGE = (JournalError, msgspec.MsgspecError, ValueError, TypeError)
 
 
-def span(query: RunQuery | EventQuery, at: str, tie: str, last: str) -> tuple[list[Condition], str]:
-    """Which part of the list is asked for, and its ORDER BY. `at` is the column of its times, `tie` puts those of one
-    time in order, `last` is the tie of the row with which the page before ended."""
-    found: list[Condition] = []
+def span(
+    query: RunQuery | EventQuery, at: str, tie: str, last: str, where: list[str], values: list[Value]
+) -> tuple[str, str, list[Value]]:
+    """The part of the list that is asked for: its conditions after those of `where`, its ORDER BY, and its values.
+    `at` is the column of its times, `tie` puts those of one time in order, `last` is the tie of the row with which the
+    page before ended."""
+    where, values = [*where], [*values]
     if query.after is not None:
-        found.append((f"{at} > ?", (query.after,)))
+        where.append(f"{at} > ?")
+        values.append(query.after)
     if query.before is not None:
-        found.append((f"{at} < ?", (query.before,)))
+        where.append(f"{at} < ?")
+        values.append(query.before)
     if query.cursor is not None:
-        found.append((f"({at}, {tie}) {'>' if query.oldest else '<'} (?, {last})", query.cursor))
+        where.append(f"({at}, {tie}) {'>' if query.oldest else '<'} (?, {last})")
+        values += query.cursor
     way = "ASC" if query.oldest else "DESC"
-    return found, f"ORDER BY {at} {way}, {tie} {way}"
+    return " AND ".join(where), f"ORDER BY {at} {way}, {tie} {way}", values
 
 
 def paged(

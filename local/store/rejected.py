@@ -53,7 +53,4 @@ def _conditions(query: EventQuery) -> tuple[str, str, list[Value]]:
     asked: list[tuple[str, Value | None]] = [("user = ?", query.user), ("name = ?", query.name)]
     where = ["listed", *(condition for condition, value in asked if value is not None)]
     values: list[Value] = [value for _, value in asked if value is not None]
-    part, order = span(query, "received_at", "id", "?")
-    where += [condition for condition, _ in part]
-    values += [value for _, given in part for value in given]
-    return " AND ".join(where), order, values
+    return span(query, "received_at", "id", "?", where, values)

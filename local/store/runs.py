@@ -325,7 +325,7 @@ class SqliteRuns:
 
 def _conditions(query: RunQuery) -> tuple[str, str, list[Value]]:
     """`+` prevents an index where another one is narrower: a user has few runs, and only `completed` is common."""
-    where = ["NOT chunk"]  # lists omit the chunks of a map
+    where = ["WHERE NOT chunk"]  # lists omit the chunks of a map
     values: list[Value] = []
     rare = query.status is not None and query.status != "completed"
     if query.user is not None:
@@ -338,10 +338,7 @@ def _conditions(query: RunQuery) -> tuple[str, str, list[Value]]:
         indexed = rare and query.user is None
         where.append("status = ? AND status <> 'completed'" if indexed else "+status = ?")
         values.append(query.status)
-    part, order = span(query, "created_at", "n", "(SELECT n FROM run WHERE run_id = ?)")
-    where += [condition for condition, _ in part]
-    values += [value for _, given in part for value in given]
-    return "WHERE " + " AND ".join(where), order, values
+    return span(query, "created_at", "n", "(SELECT n FROM run WHERE run_id = ?)", where, values)
 
 
 def _row(head: Head) -> tuple[Value, ...]:
