@@ -14,11 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
-from tidemill.schemas.walk import Pointer, Where, at, inner, target
+from tidemill.schemas.walk import REFERENCES, Pointer, Where, at, inner, shown, target
 
 MOST_APPLIED = 20_000  # schemas that one value, with all of its parts named by the schema, may be held against
-
-_REFERENCES = ("$ref", "$dynamicRef")
 
 
 class _Arrow(NamedTuple):
@@ -53,10 +51,6 @@ def problem(root: Any) -> str | None:
     return None
 
 
-def shown(place: Pointer) -> str:
-    return "#" + "".join(f"/{part}" for part in place)
-
-
 def _graph(root: Any) -> Graph:
     graph: Graph = {}
     waiting: list[Pointer] = [()]
@@ -76,7 +70,7 @@ def _arrows(root: Any, place: Pointer) -> Iterator[_Arrow]:
             yield _Arrow((*place, *found.place), found.where, part)
     if isinstance(schema, dict):
         given = cast("dict[str, object]", schema)
-        for reference in (given[key] for key in _REFERENCES if key in given):
+        for reference in (given[key] for key in REFERENCES if key in given):
             if (to := target(root, str(reference))) is not None:
                 yield _Arrow(to, "here", "")
 

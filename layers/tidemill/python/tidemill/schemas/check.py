@@ -59,12 +59,12 @@ def _never(uri: str) -> Any:
 
 def _asserting(schema: dict[str, Any]) -> dict[str, Any]:
     """A copy without the formats that are remarks, and without a name that would change what references mean."""
-    copy = msgspec.json.decode(msgspec.json.encode(schema))
+    copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
     for _, each in every(copy):
         if each.get("format") not in FORMATS:
             each.pop("format", None)
     copy.pop("$id", None)
-    return dict(copy)
+    return copy
 
 
 def _problem(error: Any) -> Problem:

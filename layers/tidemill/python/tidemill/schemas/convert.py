@@ -11,8 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tidemill.schemas.bounds import shown
-from tidemill.schemas.walk import Pointer, target
+from tidemill.schemas.walk import Pointer, at, shown, target
 
 _SAME = frozenset(
     {
@@ -129,11 +128,8 @@ class _Parts:
             raise CannotConvert(f"{shown(place)}: refers to {reference!r}, and nothing is there")
         if to not in self._names:
             name = self._names[to] = _name(to, self._names.values())
-            here: Any = self._root
-            for part in to:
-                here = here[part]
             self._made[name] = {}
-            self._made[name] = self.convert(here, to)
+            self._made[name] = self.convert(at(self._root, to), to)
         return {"$ref": f"#/components/schemas/{self._names[to]}"}
 
 

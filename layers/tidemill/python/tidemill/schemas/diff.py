@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from tidemill.schemas.bounds import shown
 from tidemill.schemas.check import FORMATS
-from tidemill.schemas.walk import Pointer, at, every, target
+from tidemill.schemas.walk import REFERENCES, Pointer, at, every, shown, target
 
 DataPath = tuple[str, ...]
 
@@ -293,5 +292,5 @@ def _refers(schema: Any) -> bool:
     """Whether anything in it refers to elsewhere, where something may have changed."""
     if isinstance(schema, dict):
         given = cast("dict[str, Any]", schema)
-        return "$ref" in given or "$dynamicRef" in given or any(map(_refers, given.values()))
+        return any(key in given for key in REFERENCES) or any(map(_refers, given.values()))
     return isinstance(schema, list) and any(_refers(each) for each in cast("list[object]", schema))

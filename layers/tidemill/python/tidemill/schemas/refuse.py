@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
 from tidemill.limits import EVENT_ID_CHARS, EVENT_NAME_CHARS, JSON_DEPTH, KIB, SCHEMA_BYTES
 from tidemill.model import PLATFORM
 from tidemill.schemas import bounds
-from tidemill.schemas.walk import every, target
+from tidemill.schemas.walk import REFERENCES, Pointer, every, inner, shown, target
 from tidemill.sdk.name_rules import text_problem
-
-if TYPE_CHECKING:
-    from tidemill.schemas.walk import Pointer
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NAMED = 20  # problems of one schema
@@ -87,16 +84,16 @@ def _said(error: Any) -> str:
     message = str(getattr(error, "message", error))[:300]
     if message.endswith('is not a "regex"'):
         message = _PATTERN
-    return f"{bounds.shown(place)}: {message}"
+    return f"{shown(place)}: {message}"
 
 
 def _references(root: dict[str, Any]) -> list[str]:
     found: list[str] = []
     for place, schema in every(root):
-        given = {key: _reference(root, str(schema[key])) for key in ("$ref", "$dynamicRef") if key in schema}
-        found += [f"{bounds.shown((*place, key))}: {problem}" for key, problem in given.items() if problem is not None]
+        given = {key: _reference(root, str(schema[key])) for key in REFERENCES if key in schema}
+        found += [f"{shown((*place, key))}: {problem}" for key, problem in given.items() if problem is not None]
         if place and "$id" in schema:
-            found.append(f"{bounds.shown((*place, '$id'))}: only the whole schema has an $id; give the part an $anchor")
+            found.append(f"{shown((*place, '$id'))}: only the whole schema has an $id; give the part an $anchor")
     return found
 
 
@@ -112,8 +109,6 @@ def _reference(root: dict[str, Any], reference: str) -> str | None:
 
 
 def _is_schema(root: dict[str, Any], place: Pointer) -> bool:
-    from tidemill.schemas.walk import at, inner
-
     here: object = root
     rest = place
     while rest:
@@ -121,7 +116,7 @@ def _is_schema(root: dict[str, Any], place: Pointer) -> bool:
         if step is None:
             return False
         here, rest = step.schema, rest[len(step.place) :]
-    return isinstance(at(root, place), (dict, bool))
+    return isinstance(here, (dict, bool))
 
 
 def _patterns(root: dict[str, Any]) -> list[str]:

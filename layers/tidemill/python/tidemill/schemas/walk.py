@@ -20,6 +20,7 @@ KEPT_NAMED = ("$defs", "definitions")
 
 Where = Literal["here", "member", "item", "kept"]
 Pointer = tuple[str | int, ...]
+REFERENCES = ("$ref", "$dynamicRef")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
 
 _ONE: dict[str, Where] = {
@@ -94,6 +95,10 @@ def at(root: Any, place: Pointer) -> Any:
     for part in place:
         root = root[part]
     return root
+
+
+def shown(place: Pointer) -> str:
+    return "#" + "".join(f"/{part}" for part in place)
 
 
 def _anchor(root: object, name: str) -> Pointer | None:
