@@ -11,7 +11,7 @@ ways from one schema back into the cycle that may meet at the same part are what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from tidemill.schemas.walk import REFERENCES, Pointer, Where, at, inner, shown, target
@@ -32,11 +32,13 @@ def problem(root: Any) -> str | None:
     """Why checking data against this schema would not end, or take too long. Its references lead somewhere."""
     graph = _graph(root)
     groups = _groups(graph)
-    ring = next((group for group in _cycles(graph, groups, here=True)), None)
-    if ring is not None:
-        return f"refers to itself at {shown(ring)} without going down into the data, so that it would never end"
-    for group in _cycles(graph, groups, here=False):
-        doubled = _doubled(graph, frozenset(group))
+    cycles = [group for group in groups if len(group) > 1 or _leads_to_itself(graph, group[0])]
+    for cycle in cycles:
+        ring = _ring(graph, cycle)
+        if ring is not None:
+            return f"refers to itself at {shown(ring)} without going down into the data, so that it would never end"
+    for cycle in cycles:
+        doubled = _doubled(graph, frozenset(cycle))
         if doubled is not None:
             return (
                 f"comes back to {shown(doubled)} along two ways for the same data, so that each level of the data would"
@@ -113,23 +115,15 @@ def _groups(graph: Graph) -> list[list[Pointer]]:
     return groups
 
 
-def _cycles(graph: Graph, groups: Iterable[list[Pointer]], *, here: bool) -> Iterator[Any]:
-    """The cycles; with `here`, a place in each that leads back to itself without a part of the data between."""
-    for group in groups:
-        members = frozenset(group)
-        if len(group) == 1 and all(arrow.to != group[0] for arrow in graph[group[0]]):
-            continue
-        if not here:
-            yield group
-            continue
-        same = {place: [arrow.to for arrow in graph[place] if arrow.where == "here"] for place in group}
-        if (stuck := _ring(same, members)) is not None:
-            yield stuck
+def _leads_to_itself(graph: Graph, place: Pointer) -> bool:
+    return any(arrow.to == place for arrow in graph[place])
 
 
-def _ring(same: dict[Pointer, list[Pointer]], members: frozenset[Pointer]) -> Pointer | None:
-    """A place on a ring of arrows: what is left when those that lead nowhere are taken away again and again."""
-    left = {place: {to for to in tos if to in members} for place, tos in same.items()}
+def _ring(graph: Graph, cycle: list[Pointer]) -> Pointer | None:
+    """A place that leads back to itself without a part of the data between: what is left of those arrows when places
+    that lead nowhere are taken away again and again."""
+    inside = frozenset(cycle)
+    left = {place: {each.to for each in graph[place] if each.where == "here" and each.to in inside} for place in cycle}
     while ends := [place for place, tos in left.items() if not tos]:
         for place in ends:
             del left[place]
