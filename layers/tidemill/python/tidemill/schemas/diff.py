@@ -28,11 +28,10 @@ _MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"
 _EXACT = ("pattern", "multipleOf", "enum", "const", "type", "required", "format", "uniqueItems")
 _SCHEMAS = ("properties", "items", "additionalProperties", "prefixItems")
 _RULED = frozenset((*_LEAST, *_MOST, *_EXACT, *_SCHEMAS, "$ref"))
-_INTEGER = {"number": {"integer"}}
 
 
 class Change(NamedTuple):
-    """`place`: in the schema; `data`: the part of the data that it is about; `narrows`: whether it breaks."""
+    """`place`: in the schema; `data`: the part of the data that it is about."""
 
     rule: str
     place: Pointer
@@ -46,6 +45,8 @@ class Change(NamedTuple):
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """Every change from the old schema to the new one, in the order of the schema."""
+    if _equal(old, new):
+        return []
     found = list(dict.fromkeys(_Walk(old, new).compare(old, new, (), ())))
     if _unevaluated(old) or _unevaluated(new):  # what such a keyword lets in hangs on all that stands beside it
         return [each._replace(rule=each.rule if each.breaking else "undecided", breaking=True) for each in found]
@@ -64,11 +65,10 @@ def _equal(one: Any, other: Any) -> bool:
 class _Walk:
     def __init__(self, old: Any, new: Any) -> None:
         self._old, self._new = old, new
-        self._same = _equal(old, new)
         self._seen: set[tuple[str, str]] = set()  # pairs of references that are compared already
 
     def compare(self, old: Any, new: Any, place: Pointer, data: DataPath) -> Iterator[Change]:
-        if self._same or (_equal(old, new) and not (_refers(old) or _refers(new))):
+        if _equal(old, new) and not _refers(old):
             return
         if new is True or new == {}:
             yield Change("constraint-removed", place, data, False)
@@ -91,8 +91,7 @@ class _Walk:
         alone = [set(each) - _REMARKS <= {"$ref"} or "$ref" not in each for each in (old, new)]
         ends = self._end(self._old, old), self._end(self._new, new)
         if not all(alone) or None in ends:
-            if not self._same:
-                yield Change("undecided", (*place, "$ref"), data, True)
+            yield Change("undecided", (*place, "$ref"), data, True)
             return
         pair = (shown(place) if "$ref" not in old else str(old["$ref"]), str(new.get("$ref", shown(place))))
         if pair not in self._seen:
@@ -264,7 +263,7 @@ def _listed(types: Any) -> list[str] | None:
 
 
 def _has(types: list[str], name: str) -> bool:
-    return name in types or any(name in _INTEGER.get(each, ()) for each in types)
+    return name in types or (name == "integer" and "number" in types)
 
 
 def _allowed(schema: dict[str, Any]) -> list[Any] | None:
