@@ -12,13 +12,11 @@ Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 Steps = Mapping[str, tuple[str, Upcast]]  # of one event's name: from which version to which, and how
 
 
-def upcast(name: str, data: dict[str, Any], version: str | None, wanted: str | None, steps: Steps) -> Any:
-    """The data as the version `wanted`. Data of that version, of a newer one, or of none passes as it is.
+def upcast(name: str, data: dict[str, Any], version: str, wanted: str, steps: Steps) -> dict[str, Any]:
+    """The data as the version `wanted`. Data of that version, or of a newer one, passes as it is.
 
     Raises NonRetriableError where no upcast leads on: the same event would meet the same gap again.
     """
-    if version is None or wanted is None:
-        return data
     here = version
     while order(here) < order(wanted):  # ends: each step leads to a newer version
         step = steps.get(here)

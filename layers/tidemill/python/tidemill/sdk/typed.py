@@ -50,7 +50,7 @@ class Typed:
 
         return declares
 
-    def version(self, name: str, wanted: tuple[Wanted, ...]) -> str | None:
+    def _version(self, name: str, wanted: tuple[Wanted, ...]) -> str | None:
         """The version that the code wants of an event of this name; None: it takes what comes."""
         for one in wanted:
             if name_matches(one.name, name):
@@ -61,17 +61,17 @@ class Typed:
 
     def changes(self, name: str, version: str | None, wanted: tuple[Wanted, ...]) -> bool:
         """Whether data of this version is not what the code wants."""
-        to = self.version(name, wanted) if version is not None and wanted else None
+        to = self._version(name, wanted) if version is not None else None
         return to is not None and to != version
 
     def newer(self, name: str, data: dict[str, Any], version: str | None, wanted: tuple[Wanted, ...]) -> dict[str, Any]:
         """The data as the code wants it. Raises NonRetriableError at a gap."""
-        if not self.changes(name, version, wanted):
+        to = self._version(name, wanted)
+        if version is None or to is None or to == version:
             return data
         from tidemill.schemas.upcasts import upcast  # most data is what the code wants
 
-        changed: dict[str, Any] = upcast(name, data, version, self.version(name, wanted), self._steps.get(name, {}))
-        return changed
+        return upcast(name, data, version, to, self._steps.get(name, {}))
 
 
 def _problem(older: str, newer: str, steps: Steps) -> str | None:
