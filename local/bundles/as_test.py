@@ -69,7 +69,7 @@ def _stubs(bundle: Bundle) -> Iterator[str]:
     for step, records in results.items():
         failure = records[0].failure
         if len(records) > 1 and all(record.failure is None for record in records):
-            given = ", ".join(_literal(_value(record)) for record in records)
+            given = ", ".join(repr(_value(record)) for record in records)
             yield f"mill.stub({step!r}, in_order({given}))"
         elif failure is not None:
             yield f"mill.stub({step!r}, raises={_error(failure)})"
@@ -100,7 +100,7 @@ def _start(birth: Started, bundle: Bundle) -> Iterator[str]:
         yield from _lines(f"run = mill.invoke({bundle.function_id!r}, ", _input(birth), ")")
         return
     data = values.plain(birth.input) if birth.input is not None else event.data
-    user = f", user={_literal(event.user)}" if event.user is not None else ""
+    user = f", user={event.user!r}" if event.user is not None else ""
     yield from _lines(f"run = mill.send({event.name!r}, ", data, f"{user}).run({bundle.function_id!r})")
 
 
@@ -156,10 +156,6 @@ def _value(record: StepDone | Resolved) -> Any:
 
 def _error(failure: Failure) -> str:
     return f"failed({failure.type!r}, {failure.message!r})"
-
-
-def _literal(value: Any) -> str:
-    return repr(value)
 
 
 def _lines(before: str, value: Any, after: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ def pages_of(server: Api, path: str) -> dict[str, Any]:
     run: dict[str, Any] = {}
     cursor: str | None = None
     while True:  # ends: each page begins after the one before
-        page, cursor = server.document(f"{path}/export", cursor=cursor)
+        page, cursor = server.page(f"{path}/export", cursor=cursor)
         if not run:
             run = page
         else:

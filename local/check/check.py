@@ -93,7 +93,8 @@ class Check:
 def _found(run: dict[str, Any], first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any] | None:
     """What both seeds find; what they find differently is a finding of its own."""
     if first == second:
-        return None if first["finding"] is None else first["finding"]
+        finding: dict[str, Any] | None = first["finding"]
+        return finding
     one, other = _said(first), _said(second)
     about = {"function_id": run["function_id"], "run_id": run["run_id"], "kind": "nondeterministic"}
     either: dict[str, Any] = first["finding"] or second["finding"] or {}

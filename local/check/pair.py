@@ -21,17 +21,14 @@ _Answer = dict[str, Any] | None
 
 
 class Pair:
-    """`functions`: what the code declares. Raises Stop where it cannot be loaded."""
+    """Raises Stop where the code cannot be loaded."""
 
     def __init__(self, targets: tuple[str, ...]) -> None:
         self._workers = [_Worker(seed, targets) for seed in _SEEDS]
-        problems: list[str] = []
-        for worker in self._workers:
-            self.functions, problem = worker.hello()
-            problems += [problem] if problem else []
-        if problems:
+        problems = [worker.answer()["problem"] for worker in self._workers]
+        if any(problems):
             self.close()
-            raise Stop(FAILED, problems[0])
+            raise Stop(FAILED, problems[0] or problems[1])
 
     def send(self, run: bytes) -> None:
         for worker in self._workers:
@@ -63,10 +60,6 @@ class _Worker:
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()  # small ones, one a run
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    def hello(self) -> tuple[list[str], str]:
-        said = self.answer()
-        return said["functions"], said["problem"]
 
     def send(self, run: bytes) -> None:
         try:

@@ -82,12 +82,17 @@ def _python(schemas: list[EventSchema]) -> str:
 
 def _add(whole: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
     """Take a schema in as a part of one that holds all: what it refers to is within itself, further down now."""
-    from tidemill.schemas.walk import every
+    from tidemill.schemas.walk import every, target
 
     for _, each in every(schema):
-        if str(each.get("$ref", "")).startswith("#"):
-            each["$ref"] = f"#/$defs/{name}{each['$ref'][1:].rstrip('/')}"
+        place = target(schema, each["$ref"]) if "$ref" in each else None
+        if place is not None:
+            each["$ref"] = "/".join(["#/$defs", name, *map(_escaped, place)])
     for key in ("$schema", "$id"):
         schema.pop(key, None)
     whole["$defs"][name] = schema
     whole["properties"][name] = {"$ref": f"#/$defs/{name}"}
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

@@ -170,7 +170,7 @@ def _of_function(function: dict[str, Any]) -> Iterator[Use]:
     names = [one["name"] for one in function["triggers"] if one["type"] == "event"]
     for trigger in function["triggers"]:
         if trigger["type"] == "event":
-            yield Use(trigger["name"], (), f"{function['id']}")
+            yield Use(trigger["name"], (), function["id"])
             yield from _of_expression(trigger["name"], trigger.get("when"), f"{function['id']}: when")
     for name in names:
         for feature, text in _expressions(function.get("flow") or {}):

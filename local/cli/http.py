@@ -69,7 +69,7 @@ class Api:
 
     def get(self, path: str, **query: Any) -> Any:
         """The `data` of the answer. Raises Refusal or Unreachable."""
-        return self._call("GET", path + _query(query))["data"]
+        return self.answer(path, **query)["data"]
 
     def answer(self, path: str, **query: Any) -> dict[str, Any]:
         """The whole answer: of a list, with its cursor and what is damaged."""
@@ -79,21 +79,15 @@ class Api:
         """The rows of a list, at most `limit`, page after page."""
         cursor = None
         while limit > 0:
-            answer = self._call("GET", path + _query({**query, "limit": min(limit, MOST), "cursor": cursor}))
-            yield from answer["data"]
-            limit -= len(answer["data"])
-            cursor = answer.get("cursor")
+            rows, cursor = self.page(path, **query, limit=min(limit, MOST), cursor=cursor)
+            yield from rows
+            limit -= len(rows)
             if cursor is None:
                 return
 
-    def page(self, path: str, **query: Any) -> tuple[list[Any], str | None]:
-        """The rows of one page of a list, and where the next one begins."""
-        answer = self._call("GET", path + _query(query))
-        return answer["data"], answer.get("cursor")
-
-    def document(self, path: str, **query: Any) -> tuple[Any, str | None]:
-        """The `data` of one page of what is too large for one answer, and where the next page begins."""
-        answer = self._call("GET", path + _query(query))
+    def page(self, path: str, **query: Any) -> tuple[Any, str | None]:
+        """The `data` of one page, of a list or of what is too large for one answer, and where the next one begins."""
+        answer = self.answer(path, **query)
         return answer["data"], answer.get("cursor")
 
     def post(self, path: str, body: object) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from time import monotonic, sleep, time_ns
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -26,8 +25,7 @@ def speed(text: str) -> float | None:
     return factor
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):  # no dataclass, whose import takes a fifth of the time of `tidemill send`
     monotonic: Callable[[], float] = monotonic
     sleep: Callable[[float], None] = sleep
     now: Callable[[], int] = lambda: time_ns() // 1_000_000

@@ -30,23 +30,23 @@ def fill(parser: Parser) -> None:
     asks(listing, _list, "tidemill runs list --status failed --limit 20")
 
     show = add("show", "show one run with its steps")
-    show.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    _names_run(show)
     prints_json(show, "the run with its journal and steps")
     asks(show, _show, "tidemill runs show 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     logs = add("logs", "show what the code of a run has logged")
-    logs.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    _names_run(logs)
     logs.add_argument("--follow", action="store_true", help="go on until the run has ended")
     prints_json(logs, "one line of the log a line")
     asks(logs, _logs, "tidemill runs logs 01KAN5YJ4CPD9DQ5WX1QZ7M0GV --follow")
 
     why = add("why", "say why a run does not go on at this moment")
-    why.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    _names_run(why)
     prints_json(why, "the reason, with its code and details")
     asks(why, _why, "tidemill runs why 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     export = add("export", "write one run, with all that it remembers, to a file")
-    export.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    _names_run(export)
     export.add_argument("-o", "--output", metavar="FILE", help="the file (<id>.tidemill.json); - is standard output")
     export.add_argument("--redact", action="store_true", help="put placeholders in place of all text")
     export.add_argument("--as-test", action="store_true", help="write a pytest that holds what the run came to")
@@ -56,13 +56,13 @@ def fill(parser: Parser) -> None:
     from tidemill_local.cli import runs_bulk
 
     cancel = add("cancel", "cancel a run that has not ended, or many runs of a function")
-    cancel.add_argument("run", metavar="RUN", nargs="?", help="the run's id, or its last 8 characters")
+    _names_run(cancel, nargs="?")
     runs_bulk.options(cancel, "cancel", "every open one")
     prints_json(cancel, "the cancelled run; of many, the job, with --dry-run the count")
     asks(cancel, _cancel, "tidemill runs cancel 01KAN5YJ4CPD9DQ5WX1QZ7M0GV")
 
     rerun = add("rerun", "start a run again as a new run")
-    rerun.add_argument("run", metavar="RUN", help="the run's id, or its last 8 characters")
+    _names_run(rerun)
     rerun.add_argument("--from-step", metavar="STEP", help="keep what the steps before this one have done")
     rerun.add_argument(
         "--input", metavar="JSON", type=str, help="data in place of its event's, @file, or - for standard input"
@@ -75,6 +75,10 @@ def fill(parser: Parser) -> None:
     runs_bulk.options(replay, "replay", "failed")
     prints_json(replay, "the job, with --dry-run the count")
     asks(replay, _replay, "tidemill runs replay --function shop.checkout --since 2h --rate 50/s --dry-run")
+
+
+def _names_run(parser: Parser, nargs: str | None = None) -> None:
+    parser.add_argument("run", metavar="RUN", nargs=nargs, help="the run's id, or its last 8 characters")
 
 
 def _list(options: Namespace, server: Api) -> int:

@@ -164,10 +164,10 @@ class Server:
     def _each_second(self, now: int) -> None:
         self._workers.set_time(self._clock.offset)
         self._hanging.look(now)
-        self._go_on_after_pauses()
+        self._go_on()
 
-    def _go_on_after_pauses(self) -> None:
-        """A page of the runs that each function held that has been resumed; the API begins with the first."""
+    def _go_on(self) -> None:
+        """A page of each running job, and of the runs that a resumed function held: the API begins with the first."""
         try:
             for job in self._db.jobs.running():
                 bulk.turn(self.world, job.id)
@@ -210,8 +210,7 @@ class Server:
         return Slot(self._loop, pipes, worker, self._dispatcher, self._keeper, self._tick)
 
     def logged(self, line: LogLine) -> None:
-        self._db.logs.keep(line)
-        self._tick.arm()
+        self._kept(self._db.logs.keep, line)
 
     def loaded(self, worker: Worker, loaded: wire.Loaded) -> None:
         again = bool(self._registry.version(""))
@@ -262,7 +261,7 @@ class Server:
         self._dispatcher.quarantine.joined(worker, loaded=loaded)
 
     def _kept(self, write: Callable[..., T], *args: Any) -> T | None:
-        """Write the consequences of a process's end; a failure of the store fails this turn."""
+        """Write what a process has said, or the consequences of its end; a failure of the store fails this turn."""
         self._tick.arm()
         try:
             return write(*args)

@@ -112,7 +112,7 @@ class Drain(_Message, frozen=True, tag=13):
     """Begin nothing new: hand each run over at its next step boundary."""
 
 
-class Paused(_Message, frozen=True, tag=16):
+class Paused(_Message, frozen=True, tag=18):
     """These functions are paused: hand their runs over at their next step boundary."""
 
     functions: tuple[str, ...]

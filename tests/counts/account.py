@@ -43,7 +43,7 @@ from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.messages.queue import SqsQueue
 from tidemill.aws.settings import Settings, queue_name
 from tidemill.engine.intake.start import takes
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.end import cancel
 from tidemill.model import CronTrigger, Event, EventSchema, Head, WebhookSpec
 from tidemill.ports import World
 from tidemill_lambdas import ingest
@@ -192,7 +192,7 @@ class Account:
         self.clock.ms = max(end, self.clock.ms)
 
     def cancel(self, run_id: str) -> None:
-        assert self._invoked("api", lambda: finish.cancel(self.world, run_id, "enough"))
+        assert self._invoked("api", lambda: cancel(self.world, run_id, "enough"))
         self.settle()
 
     def tick(self, function_id: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from contract.programs import Kind, clock, folders, task_of
 from contract.test_runtimes import *  # noqa: F403  its tests, on this module's `kind`
 from e2e.devserver import DevServer, eventually
+from support.first_definition import DEFINITION
 
 from tidemill.core.definition import Docker
 from tidemill_local.runtimes import Containers
@@ -22,39 +23,6 @@ from tidemill_local.runtimes.engine import Engine, EngineError, address
 pytestmark = pytest.mark.slow
 IMAGE = "python:3.11"
 
-# As it stands in the text in which such definitions were first described.
-DEFINITION = """
-{
-  "name": "A beautiful background function",
-  "id": "prompt-deer-ede40d",
-  "triggers": [
-    {
-      "event": "user/signed.up",
-      "expression": "user.created_at > '2020-01-01'"
-    }
-  ],
-
-  "steps": {
-    "step-1": {
-      "id": "step-1",
-      "path": "file://./steps/send-sms-dispatch",
-      "name": "Send SMS",
-      "runtime": {
-        "type": "docker"
-      }
-    },
-    "step-2": {
-      "id": "step-2",
-      "path": "file://./steps/add-to-intercom",
-      "name": "Add user to Intercom",
-      "runtime": {
-        "type": "lambda"
-      },
-      "after": [{ "step": "step-1" }]
-    }
-  }
-}
-"""
 SMS = """
 import json, os, sys, urllib.request
 

@@ -17,7 +17,7 @@ from support.doubles import Clock, Entropy, Queue
 from tidemill.core.journal import Claimed, Ended, Record
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.intake.receive import DirectBus
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.end import finish
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, Failure, FunctionSpec
 from tidemill.ports import APPENDED, World
 from tidemill_lambdas import api, ingest
@@ -158,7 +158,7 @@ class Caller:
     def end(self, run_id: str, value: bytes | None = b"null", failure: Failure | None = None) -> None:
         ended = Ended(self.world.clock.now(), "failed" if failure else "completed", None if failure else value, failure)
         self.append(run_id, ended)
-        finish.finish(self.world, run_id)
+        finish(self.world, run_id)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from lambdas.conftest import Caller
 
 from tidemill.core.journal import Ended
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.end import finish
 from tidemill_local.store.runs import SqliteRuns
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_run_is_named_beside_the_others(call: Caller, sql: str) -> Non
     for run_id in runs:
         call.claim(run_id)
         call.append(run_id, Ended(7, "completed", b'"done"'))
-        finish.finish(call.world, run_id)
+        finish(call.world, run_id)
     damage(call, sql.format(runs[1]))
     rows, damaged = listed(call, "/v1/runs")
     if "DELETE" in sql:

@@ -109,10 +109,10 @@ def test_it_stops_when_its_time_is_up_and_goes_on_in_the_next_minute(world: Worl
 
 
 def test_an_ended_run_is_never_overdue(world: World):
-    from tidemill.engine.runs import end as finish
+    from tidemill.engine.runs.end import cancel
 
     (run_id,) = started(world, 1)
-    finish.cancel(world, run_id, "enough")
+    cancel(world, run_id, "enough")
     pass_(world, 10 * HOUR)
     assert sweep(world, always) == (0, [])
 

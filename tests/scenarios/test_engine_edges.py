@@ -618,7 +618,7 @@ def test_a_moment_awaited_between_steps_is_no_reason_to_leave():
 
 def test_a_run_cancelled_as_its_last_branch_at_work_ends_is_left(monkeypatch):
     from tidemill.engine.drive.drive import drive
-    from tidemill.engine.runs import end as finish
+    from tidemill.engine.runs.end import cancel
     from tidemill_local.testing import machine
 
     def parking(*args: Any, **given: Any) -> None:
@@ -631,7 +631,7 @@ def test_a_run_cancelled_as_its_last_branch_at_work_ends_is_left(monkeypatch):
     def work(ctx: Context) -> None:
         def ends() -> None:
             ctx.step.run("a", lambda: 1)
-            finish.cancel(mill._machine.world, ctx.run_id, "why not")
+            cancel(mill._machine.world, ctx.run_id, "why not")
 
         ctx.step.parallel(lambda: ctx.step.wait_for_event("w", "never"), ends)
 

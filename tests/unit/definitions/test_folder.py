@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.first_definition import DEFINITION
 
 from tidemill import DeclarationError
 from tidemill.core.definition import Definition, Docker, Http, Lambda, StepSpec, Wasm
@@ -15,39 +16,6 @@ from tidemill.core.graph import Awaited, Edge, Node
 from tidemill.definitions import folder as definitions
 from tidemill.model import CancelSpec, CronTrigger, EventTrigger, FunctionSpec, TimeoutSpec
 from tidemill.testing import Mill
-
-SEED = """
-{
-  "name": "A beautiful background function",
-  "id": "prompt-deer-ede40d",
-  "triggers": [
-    {
-      "event": "user/signed.up",
-      "expression": "user.created_at > '2020-01-01'"
-    }
-  ],
-
-  "steps": {
-    "step-1": {
-      "id": "step-1",
-      "path": "file://./steps/send-sms-dispatch",
-      "name": "Send SMS",
-      "runtime": {
-        "type": "docker"
-      }
-    },
-    "step-2": {
-      "id": "step-2",
-      "path": "file://./steps/add-to-intercom",
-      "name": "Add user to Intercom",
-      "runtime": {
-        "type": "lambda"
-      },
-      "after": [{ "step": "step-1" }]
-    }
-  }
-}
-"""
 
 SIGNUP = """
 {"name": "Signup", "id": "prompt-deer-ede40d",
@@ -96,7 +64,7 @@ def edge(folder: Path, source: str = "a", **keys: Any) -> Edge:
 
 
 def test_the_first_definition_of_the_seed(tmp_path: Path) -> None:
-    assert definitions.read(write(tmp_path, SEED)) == [
+    assert definitions.read(write(tmp_path, DEFINITION)) == [
         Definition(
             FunctionSpec(
                 id="prompt-deer-ede40d",
@@ -307,7 +275,7 @@ def test_the_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_definition_runs_on_mill(tmp_path: Path) -> None:
-    write(tmp_path, SEED)
+    write(tmp_path, DEFINITION)
     with Mill(definitions.app(tmp_path)) as mill:
         sms = mill.stub("step-1", returns={"sent": True})
         mill.stub("step-2", returns={"ok": True})
@@ -318,7 +286,7 @@ def test_a_definition_runs_on_mill(tmp_path: Path) -> None:
 
 
 def test_a_step_that_no_test_has_stubbed_says_so(tmp_path: Path) -> None:
-    write(tmp_path, SEED)
+    write(tmp_path, DEFINITION)
     with Mill(definitions.app(tmp_path)) as mill:
         run = mill.invoke("prompt-deer-ede40d")
         assert run.status == "failed"

@@ -12,7 +12,7 @@ from tidemill import App, Concurrency, Context, RateLimit, Singleton, Timeouts
 from tidemill.core.flow.admission import singleton_place
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.drive.keeper import StoreKeeper
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.end import cancel
 from tidemill.limits import RECHECK
 from tidemill.model import Head
 from tidemill.ports import Hold, World
@@ -125,7 +125,7 @@ def test_a_run_that_ends_as_it_steps_into_line_leaves_it() -> None:
 
         def late(*asked: Any) -> Any:
             world.flow.park = park  # type: ignore[method-assign]
-            assert finish.cancel(world, asked[1].run_id, "by another delivery")
+            assert cancel(world, asked[1].run_id, "by another delivery")
             return park(*asked)
 
         world.flow.park = late  # type: ignore[method-assign]
@@ -149,7 +149,7 @@ def test_a_run_cancelled_as_it_becomes_the_only_one_lets_the_next_begin() -> Non
         def then_cancelled(*asked: Any, **known: bool) -> bool:
             world.flow.take = take  # type: ignore[method-assign]
             taken = take(*asked, **known)
-            assert finish.cancel(world, asked[1].run_id, "at that very moment")
+            assert cancel(world, asked[1].run_id, "at that very moment")
             return taken
 
         world.flow.take = then_cancelled  # type: ignore[method-assign]
@@ -214,7 +214,7 @@ def test_code_that_still_runs_keeps_its_place_until_it_is_known_to_be_gone(leave
         mill._machine.clock.time += 86_400_000
         opened = open_run(world, born.id, "slow", FOREVER)
         assert opened is not None
-        assert finish.cancel(world, born.id, "while its code runs")
+        assert cancel(world, born.id, "while its code runs")
         assert held(world, opened.head) == [born.id]
         if leaves:
             StoreKeeper(world).ended(opened.head, {})

@@ -14,7 +14,7 @@ from tidemill.core.journal import Gathered, Record, Resolved, Started
 from tidemill.engine.drive.claim import open_run
 from tidemill.engine.intake import start
 from tidemill.engine.runs import concurrency as places
-from tidemill.engine.runs import end as finish
+from tidemill.engine.runs.end import cancel
 from tidemill.errors import Unavailable
 from tidemill.model import Event, Head, HeadChange, Place
 from tidemill.ports import APPENDED, World
@@ -56,7 +56,7 @@ def test_a_cancel_and_a_claim_to_which_others_are_always_faster():
         run = mill.send("go").run()
         crowded = replace(_world(mill), runs=Crowded(_world(mill).runs))
         with pytest.raises(Unavailable, match=run.run_id):
-            finish.cancel(crowded, run.run_id, "why")
+            cancel(crowded, run.run_id, "why")
         with pytest.raises(Unavailable, match=run.run_id):
             open_run(crowded, run.run_id, "me", NOW + 1_000_000)
         assert run.cancel(), "nothing is lost: it is done by who comes next"

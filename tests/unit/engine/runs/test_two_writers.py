@@ -18,9 +18,9 @@ from tidemill.engine.drive.keeper import StoreKeeper
 from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.intake import receive
 from tidemill.engine.intake.start import begin, start
-from tidemill.engine.runs import end as finish
 from tidemill.engine.runs import match_waits
 from tidemill.engine.runs.create import NewRun
+from tidemill.engine.runs.end import cancel
 from tidemill.errors import Unavailable
 from tidemill.model import Condition, Event, FunctionSpec, Head, Wait
 from tidemill.ports import APPENDED
@@ -111,7 +111,7 @@ def test_a_cancel_that_another_one_was_faster_than_has_not_cancelled(sleeping: A
 
         def late(*asked: Any) -> Any:
             runs.append = append  # type: ignore[method-assign]
-            assert finish.cancel(mill._machine.world, run.id, "the other one") is True
+            assert cancel(mill._machine.world, run.id, "the other one") is True
             return append(*asked)
 
         runs.append = late  # type: ignore[method-assign]
@@ -173,7 +173,7 @@ def test_an_executor_that_reads_the_whole_journal_knows_nothing_after_its_claim(
         assert run_id is not None
         opened = open_run(world, run_id, "late", EPOCH + 40_000)
         assert opened is not None
-        assert finish.cancel(world, run_id, "it is not needed any more")
+        assert cancel(world, run_id, "it is not needed any more")
         behind = msgspec.structs.replace(opened, records=opened.records[1:], base=1)
         drive(work, behind, StoreKeeper(world), world.clock, world.entropy)
         assert [type(record) for record in world.runs.read(run_id)] == [Started, Claimed, Cancelled]
