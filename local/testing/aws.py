@@ -149,7 +149,12 @@ class InMoto:
         """Each write was kept when it was made."""
 
     def close(self) -> None:
-        self._client.call("dynamodb", "DeleteTable", {"TableName": self._name})
+        """Delete the table, which is gone already where moto was reset before the Mill was collected."""
+        try:
+            self._client.call("dynamodb", "DeleteTable", {"TableName": self._name})
+        except AwsError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
 
 
 def _create_bucket(client: Client) -> None:
