@@ -17,6 +17,11 @@ PREFIX = "tidemill:"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 ARCHITECTURES = ("arm64", "x86_64")
 _NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
+# AWS for Fluent Bit 3.4.15, the list of its images for both architectures: a digest cannot be moved, as a tag can.
+ROUTER_IMAGE = (
+    "public.ecr.aws/aws-observability/aws-for-fluent-bit"
+    "@sha256:88e1b56cedb230486afeca6eeb26c5f6bd59c48879d0054d1674d5a58838c607"
+)
 _IMAGE = re.compile(r"[a-z0-9][^\s]*")
 _EMAIL = re.compile(r"|[^@\s]+@[^@\s]+")
 # The retentions that CloudWatch allows, in days.
@@ -51,7 +56,7 @@ class Settings:
     events_reserved: int = 0
     alarm_email: str = ""  # receives alarms; without it, subscribe to the topic
     alarms: Literal["deployment", "function"] = "deployment"  # "function" adds two per function ($0.20 a month)
-    router_image: str = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"  # beside containers
+    router_image: str = ROUTER_IMAGE  # beside containers
     function_stacks: int = 0  # nested stacks, among which ids divide the functions; 0: none
     files: Literal["quiet", "list"] = "quiet"  # "list": each synth lists the deployed files of apps and steps
     rules: int = 300  # your account's quota of rules on a bus: raise it when AWS has

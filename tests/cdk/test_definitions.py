@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -205,6 +206,12 @@ def test_a_containers_log_says_which_of_its_two_streams_a_line_is_of(defined: An
     assert log["Options"]["log_stream_prefix"] == f"{SMS}/"
     assert "log_key" not in log["Options"]  # else the line alone would be kept
     assert found["router"]["FirelensConfiguration"]["Type"] == "fluentbit"
+
+
+def test_the_images_beside_a_step_are_named_by_a_digest_that_nobody_can_move(defined: Any) -> None:
+    found = containers(defined, SMS)
+    for name in ("router", fargate.CLOCK):
+        assert re.fullmatch(r"public\.ecr\.aws/[a-z/-]+@sha256:[0-9a-f]{64}", found[name]["Image"])
 
 
 def test_a_clock_ends_a_task_whose_time_is_up(defined: Any) -> None:
