@@ -302,7 +302,7 @@ class Driver:
     def _can_go_on(self, blocked: Blocked) -> bool:
         if self.live.leaving is not None or self._seeking is not None:
             return False  # a part of a map only looks for its code in here: nothing of the whole is its to do
-        if blocked.key in self.live.state.resolved:
+        if blocked.key in self.live.state.completion_order:
             return True
         return blocked.until is not None and blocked.until <= self.live.clock.now()
 

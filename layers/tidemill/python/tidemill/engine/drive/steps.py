@@ -157,9 +157,10 @@ def sleep(live: LiveRun, key: str, until: int) -> Plan:
         raise NonRetriableError(
             f"step {key!r} would sleep until {duration.iso(until)}; the longest sleep is {duration.text(SLEEP)}"
         )
-    while live.clock.now() < until:  # the driver waits, or leaves the run
+    # The claim under which a parked run continues may have ended it, by a clock that is ahead of this one.
+    while key not in live.state.done and live.clock.now() < until:  # the driver waits, or leaves the run
         yield Blocked(key, "sleep", started, until)
-    if key not in live.state.done:  # the claim under which a parked run continues may have ended it
+    if key not in live.state.done:
         live.append(StepDone(key, "sleep", started, live.clock.now()))
 
 

@@ -65,7 +65,7 @@ class AsyncDriver(Remembered):
         self._deadlock = Deadlock(self._loop) if self.live.host is not None and self.live.host.deadlocks else None
         if self.replayed.uncalled:
             self._loop.hold()
-        self.live.on_news = self._blocks.hear
+        self.live.on_news = self._hear
         try:
             self._main = self._loop.create_task(main)
             self._loop.watching = True
@@ -186,21 +186,16 @@ class AsyncDriver(Remembered):
         if known is not None:
             await self._told(key)
         elif self._gate.closed:
-            await self._gate.passed(LAST)
+            await self._gate.passed(LAST, key)
             self.live.check()
         return known
-
-    @property
-    def _alone(self) -> bool:
-        """Whether the code is a single task without a race."""
-        return self._loop.tasks == 1
 
     async def _told(self, key: str) -> None:
         """Wait for the turn of this step's outcome; then the code receives it."""
         turn = self.live.state.completion_order.get(key, 0)
-        if not self._alone or turn != self._turn:
+        if self._loop.tasks > 1 or turn != self._turn:  # else the code is a single task without a race
             self._loop.hold()
-            await self._gate.passed(turn)
+            await self._gate.passed(turn, key)
             self.live.check()
         self._turn = turn + 1
         self.replayed.coverage.told("", key)
@@ -376,6 +371,10 @@ class AsyncDriver(Remembered):
             self._main.cancel()
         return 0
 
+    def _hear(self) -> None:
+        self._blocks.hear()
+        self._gate.hear()
+
     def _suspend(self) -> float:
         self._pauses.at_steps()
         kept = self.live.park is not None and self._seeking is None and self.live.park()
@@ -391,7 +390,7 @@ class AsyncDriver(Remembered):
     def _can_go_on(self, blocked: Blocked) -> bool:
         if self._seeking is not None:
             return False  # a part of a map only looks for its code in here: nothing of the whole is its to do
-        if blocked.key in self.live.state.resolved:
+        if blocked.key in self.live.state.completion_order:
             return True
         return blocked.until is not None and blocked.until <= self.live.clock.now()
 

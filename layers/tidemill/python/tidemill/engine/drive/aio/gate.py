@@ -25,7 +25,7 @@ _JUMPS = 100  # a timer that a library sets again and again leads nowhere
 class Gate:
     def __init__(self, replayed: Replayed) -> None:
         self._replayed = replayed
-        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._line: list[tuple[int, int, asyncio.Future[None], str]] = []  # turn, arrival, who waits, its step
         self._count = itertools.count()
         self._jumps = 0
 
@@ -40,10 +40,17 @@ class Gate:
         self._drop_given_up()
         return bool(self._line) and self._line[0][0] < LAST
 
-    async def passed(self, turn: int) -> None:
+    async def passed(self, turn: int, key: str) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._line, (turn, next(self._count), future))
+        heapq.heappush(self._line, (turn, next(self._count), future, key))
         await future
+
+    def hear(self) -> None:
+        """Outsiders may have ended steps that wait to begin: each now has the turn that the journal gives it."""
+        turns = self._replayed.live.state.completion_order
+        if any(turn == LAST and key in turns for turn, _, _, key in self._line):
+            self._line = [(turns.get(each[3], LAST) if each[0] == LAST else each[0], *each[1:]) for each in self._line]
+            heapq.heapify(self._line)
 
     def untimely(self) -> bool:
         """Whether something that the code has not reached comes before the first in line."""
