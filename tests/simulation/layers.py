@@ -321,11 +321,11 @@ LAYERS: Sequence[Layer] = (
     Layer(timeouts, 0.15),
     Layer(cancels, 0.3),
     Layer(reruns, 0.25),
-    Layer(deploys, 0.25),
+    Layer(years, 0.5, ("moto",)),
+    Layer(deploys, 0.25),  # last of those that change a program: what it deploys are copies
     Layer(calm, 0.05),
     Layer(clocks, 0.2, ("sync",)),
     Layer(lids, 0.2, ("sync",)),
-    Layer(years, 0.5, ("moto",)),
 )
 
 # What the engine does not hold yet, and `--all` draws all the same.

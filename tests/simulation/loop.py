@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 
 import greenlet
 
+from tidemill.engine.drive.host import ExecutorGone
 
-class Killed(BaseException):
-    """The process of this actor is gone."""
+
+class Killed(ExecutorGone):
+    """The process of this actor is gone, so the engine must not take this for an error of the code that it runs."""
 
 
 @dataclass

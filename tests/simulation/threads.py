@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from simulation.loop import Actor, Loop
+from simulation.loop import Actor, Killed, Loop
 
 from tidemill.engine.drive import driver, live
 
@@ -47,6 +47,8 @@ class SimThread:
             self._joining.append(self._loop.actor)
         while self.is_alive() and (end is None or self._loop.now < end):
             self._loop.pause(_LONG if end is None else max(1, min(_LONG, int(end - self._loop.now))))
+        if self._loop.actor is not None and self._loop.actor.gone:  # the thread may have ended because its process did
+            raise Killed
 
 
 class SimCondition:
