@@ -193,7 +193,7 @@ class AsyncDriver(Remembered):
     async def _told(self, key: str) -> None:
         """Wait for the turn of this step's outcome; then the code receives it."""
         turn = self.live.state.completion_order.get(key, 0)
-        if self._loop.tasks > 1 or turn != self._turn:  # else the code is a single task without a race
+        if self._loop.tasks != 1 or turn != self._turn:  # else the code is a single task without a race
             self._loop.hold()
             await self._gate.passed(turn, key)
             self.live.check()
