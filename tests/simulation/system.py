@@ -243,10 +243,8 @@ class System:
         execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.root.claim_until or 0)
         self.executions.append(execution)
         self.actors[actor.name] = actor.root
-        try:
-            self.pause()
-        finally:
-            execution.ended = self.loop.now
+        self.pause()  # where the process dies meanwhile, its code has no end
+        execution.ended = self.loop.now
 
     def wrong(self, problem: str) -> None:
         self.differs.append(problem)
@@ -457,7 +455,7 @@ class System:
         parked.actor.root.claim_until = me.claim_until
         parked.resumed = Resumed(self.keeper(), opened)
         self.loop.wake(parked.actor)
-        while not parked.actor.over and opened.head.run_id not in self.parked:
+        while not parked.actor.root.over and opened.head.run_id not in self.parked:
             self.loop.pause(500)
         if parked.actor.gone:
             raise Failed
