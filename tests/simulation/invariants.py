@@ -14,6 +14,7 @@ from tidemill import ids, limits, values
 from tidemill.core.journal import (
     AttemptFailed,
     Blocked,
+    Cancelled,
     Claimed,
     Ended,
     HandedOver,
@@ -174,13 +175,19 @@ def _unheard(system: System, function_id: str, began_by: str | None) -> bool:
 def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]) -> list[str]:
     """Every event is in exactly the runs that it should be in."""
     problems = []
-    started = Counter(
-        (h.function_id, event_id)
+    started = [
+        (h, event_id)
         for h in heads
         if h.parent is None and not _joined(h) and not again(journals[h.run_id])
         for event_id in all_events(journals[h.run_id])
+    ]
+    times = Counter(
+        (h.function_id, event_id)
+        for h, event_id in started
+        if not _cut_short(journals[h.run_id]) and not system.gathered_once(h.function_id)
     )
-    problems += [f"{key} was started {n} times" for key, n in started.items() if n > 1]
+    problems += [f"{key} was started {n} times" for key, n in times.items() if n > 1]
+    there = {(h.function_id, event_id) for h, event_id in started}
     sent = system.stores.events.page(EventQuery(limit=1_000))
     events = {event.id: event for event in [*system.accepted, *sent]}
     for event in events.values():
@@ -191,7 +198,7 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
             if _unheard(system, str(event.data.get("function_id")), began.get("name")):
                 continue
             should = start.takes(spec, event)
-            has = (spec.id, event.id) in started
+            has = (spec.id, event.id) in there
             if should and not has:
                 problems.append(f"event {event.id} ({event.name}) did not start {spec.id}")
             if has and not should and not spec.id.endswith("-failure") and event.name not in (INVOKED, TIMER):
@@ -202,6 +209,13 @@ def _starts(system: System, heads: list[Head], journals: dict[str, list[Record]]
 def _joined(head: Head) -> bool:
     """Whether this is the run of a delayed event that has joined another one's."""
     return head.status == "skipped" and "has joined run" in (head.reason or "")
+
+
+def _cut_short(records: list[Record]) -> bool:
+    """Whether this is the run of a delayed event that was cancelled before it was known whose run the event joins."""
+    birth = records[0]
+    assert isinstance(birth, Started)
+    return isinstance(records[-1], Cancelled) and len(records) == 2 and any(e.ts > birth.at for e in birth.events)
 
 
 def again(records: list[Record]) -> bool:

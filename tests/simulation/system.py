@@ -35,6 +35,7 @@ from tidemill.engine.drive.live import LiveRun
 from tidemill.engine.drive.parking import Resumed, follows
 from tidemill.engine.drive.passed_by import Passed
 from tidemill.engine.intake import delayed, receive, start
+from tidemill.engine.intake.collect import gathers
 from tidemill.engine.intake.serve_lines import changed
 from tidemill.errors import Unavailable
 from tidemill.model import Event, FunctionSpec, Wait
@@ -181,6 +182,11 @@ class System:
         """Whether deploys have changed what this function declares."""
         versions = self.declared.get(function_id, [None])
         return any(each != versions[0] for each in versions)
+
+    def gathered_once(self, function_id: str) -> bool:
+        """Whether a deploy has taken its debounce or batch away: an event that comes again starts a run of its own."""
+        versions = [each for each in self.declared.get(function_id, []) if each is not None]
+        return len({gathers(each) for each in versions}) > 1
 
     def gone(self, function_id: str, since: int, until: int) -> bool:
         """Whether the function was not declared at some time in between."""
