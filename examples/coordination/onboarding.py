@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from examples.desk import database, letter, post
 from tidemill import App, Context
 
@@ -13,13 +15,20 @@ TABLES = """
 """
 
 
-@app.function(on="trial/started")
-def onboard(ctx: Context) -> str:
+class Trial(BaseModel):
+    patience: str = "3d"
+
+
+started = app.event("trial/started", Trial, v="1")
+
+
+@app.function(on=started)
+def onboard(ctx: Context[Trial]) -> str:
     user = ctx.event.user or {}
     ctx.step.run("A: send the guide", send_guide, user["id"], user["email"])
     # A project that was made while A ran, or while this machine was off, is found all the same.
     project = ctx.step.wait_for_event(
-        "first project", "project/created", match="user.id", timeout=ctx.event.data.get("patience", "3d")
+        "first project", "project/created", match="user.id", timeout=ctx.event.data.patience
     )
     if project is not None:
         ctx.step.run("B: give the badge", give_badge, user["id"], "first project")

@@ -32,7 +32,13 @@ class Invoice(BaseModel):
     day: str = "1d"
 
 
+class Deposit(BaseModel):
+    account: str
+    cents: int
+
+
 issued = app.event("invoice/issued", Invoice, v="1")
+deposited = app.event("account/deposited", Deposit, v="1")
 
 
 @app.function(on=issued, retries=3)
@@ -60,11 +66,11 @@ def collect(ctx: Context[Invoice]) -> dict[str, Any]:
     return {"status": "paid", "reminders": reminders, "receipt": receipt}
 
 
-@app.function(on="account/deposited")
-def deposit(ctx: Context) -> int:
+@app.function(on=deposited)
+def deposit(ctx: Context[Deposit]) -> int:
     paid = ctx.event.data
-    balance = ctx.step.run("book", bank.credit, paid["account"], paid["cents"], ctx.event.id)
-    ctx.step.send_event("tell", {"name": "account/credited", "data": {"account": paid["account"]}})
+    balance = ctx.step.run("book", bank.credit, paid.account, paid.cents, ctx.event.id)
+    ctx.step.send_event("tell", {"name": "account/credited", "data": {"account": paid.account}})
     return balance
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from pydantic import BaseModel
+
 from examples.desk import database
 from tidemill import App, Context, NonRetriableError, RetryAfterError, Throttle
 
@@ -22,9 +24,17 @@ PLACES = {
 
 # One start every 100 ms, in the order in which the events came; none is lost. A throttle spaces starts. It cannot know
 # how long each call is on its way, so now and then the service counts eleven, and the step is tried again.
-@app.function(on="delivery/planned", throttle=Throttle(10, "1s"))
-def locate(ctx: Context) -> list[float]:
-    return ctx.step.run("look up", look_up, ctx.event.data["city"])
+class Delivery(BaseModel):
+    delivery_id: str
+    city: str
+
+
+planned = app.event("delivery/planned", Delivery, v="1")
+
+
+@app.function(on=planned, throttle=Throttle(10, "1s"))
+def locate(ctx: Context[Delivery]) -> list[float]:
+    return ctx.step.run("look up", look_up, ctx.event.data.city)
 
 
 def look_up(city: str) -> list[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from examples.desk import database
 from examples.limits import model
 from examples.video.words import significant
@@ -16,11 +18,19 @@ TABLES = """
 
 
 # Whoever never stops typing is in the index a minute after they began.
-@app.function(on="document/edited", debounce=Debounce("5s", key="event.data.doc_id", timeout="1m"))
-def index(ctx: Context) -> int:
+class Edit(BaseModel):
+    doc_id: str
+    text: str
+
+
+edited = app.event("document/edited", Edit, v="1")
+
+
+@app.function(on=edited, debounce=Debounce("5s", key="event.data.doc_id", timeout="1m"))
+def index(ctx: Context[Edit]) -> int:
     edit = ctx.event.data  # the last one
-    words = ctx.step.run("update", update, edit["doc_id"], edit["text"], ctx.run_id)
-    ctx.step.send_event("tell", {"name": "document/indexed", "data": edit})
+    words = ctx.step.run("update", update, edit.doc_id, edit.text, ctx.run_id)
+    ctx.step.send_event("tell", {"name": "document/indexed", "data": edit.model_dump()})
     return words
 
 

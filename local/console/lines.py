@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from asyncio import AbstractEventLoop
 from collections import Counter
@@ -34,10 +35,11 @@ class Console:
             print(clean_lines(text), file=self._out, flush=True)
 
     def _red(self, text: str) -> None:
-        """Something that a person has to see to; in red where the output is a terminal."""
+        """Something that a person has to see to; in red where the output is a terminal, unless NO_COLOR is set."""
         line = clean_lines(text)
         with contextlib.suppress(OSError, ValueError):
-            print(f"\x1b[31m{line}\x1b[0m" if self._out.isatty() else line, file=self._out, flush=True)
+            red = self._out.isatty() and not os.environ.get("NO_COLOR")
+            print(f"\x1b[31m{line}\x1b[0m" if red else line, file=self._out, flush=True)
 
     def trouble(self, text: str) -> None:
         """Report an error after which the server goes on."""

@@ -120,7 +120,8 @@ def _schemas(usage: Usage) -> list[Line]:
     """The cost of reading schemas: once a minute in a process at work, so at most all month."""
     minutes = SECONDS / 60 if usage.schemas else 0
     read = [(stories()["schema names"], minutes), (stories()["schema"], minutes * usage.schemas)]
-    about = f"of the schemas of {usage.schemas} events, each minute in a process that accepts them, at most"
+    events = "1 event" if usage.schemas == 1 else f"{usage.schemas} events"
+    about = f"of the schemas of {events}, each minute in a process that accepts them, at most"
     return _lines(IDLE, read, usage, what=about)
 
 

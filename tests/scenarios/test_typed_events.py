@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tidemill import App, Context, Event, EventError
+from tidemill import App, AsyncContext, Context, Event, EventError
 from tidemill.errors import DeclarationError
 from tidemill.testing import Mill
 
@@ -160,10 +160,44 @@ def test_older_data_is_brought_to_what_the_code_declares() -> None:
 
     with Mill(app) as mill:
         sent = mill.send("user/signed.up", {"user": "u1"}, v="1")
-        assert sent.run("shop.typed").output == [{"user_id": "u1", "plan": "old"}, "1"]
+        assert sent.run("shop.typed").output == [{"user_id": "u1", "plan": "old"}, "3"]
         assert sent.run("shop.plain").output == {"user_id": "u1", "plan": "old"}  # `when` saw the data as stored
         assert sent.run("shop.raw").output == {"user": "u1"}
         assert mill.send("user/signed.up", {"user": "u2"}, v="2").run("shop.typed").output[0]["plan"] == "new"
+
+
+@pytest.mark.parametrize("replays", [False, True])
+@pytest.mark.parametrize("lookback", [False, True])
+def test_a_wait_with_a_model_is_given_the_version_of_that_model(replays: bool, lookback: bool) -> None:
+    app = shop()
+
+    @app.upcast("user/signed.up", "1", "2")
+    def _newer(data: dict[str, Any]) -> dict[str, Any]:
+        return {"user_id": data["user"]}
+
+    @app.function(on="go")
+    def plain(ctx: Context) -> Any:
+        if lookback:
+            ctx.step.sleep("the event comes first", "1h")
+        event = ctx.step.wait_for_event("signup", "user/signed.up", model=SignedUp)
+        assert event is not None
+        ctx.step.sleep("a while", "1d")
+        return [event.data.user_id, event.v]
+
+    @app.function(on="go")
+    async def later(ctx: AsyncContext) -> Any:
+        if lookback:
+            await ctx.step.sleep("the event comes first", "1h")
+        event = await ctx.step.wait_for_event("signup", "user/signed.up", model=SignedUp)
+        assert event is not None
+        return [event.data.user_id, event.v]
+
+    with Mill(app, replays=replays) as mill:
+        sent = mill.send("go", {"user": "u9"})
+        mill.send("user/signed.up", {"user": "u1"}, v="1")
+        mill.advance(days=2)
+        assert sent.run("shop.plain").output == ["u1", "2"]
+        assert sent.run("shop.later").output == ["u1", "2"]
 
 
 def test_a_gap_fails_the_run_at_once_and_newer_data_passes() -> None:

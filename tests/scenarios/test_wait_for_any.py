@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tidemill import App, AsyncContext, Context, Wait
 
 WAITS = {
@@ -82,3 +84,30 @@ def test_the_loser_is_still_there_for_another_wait(serve):
         assert run.status == "waiting"
         mill.send("b")
         assert run.output == ["a", "b"]
+
+
+ALL = {
+    "z": Wait("user/moved", when="async.data.n >= event.data.n"),
+    "b": Wait("user/moved", match="data.user_id"),
+    "a": Wait("user/moved", when="async.data.n >= 0"),
+}
+
+
+@pytest.mark.parametrize("first", ALL)
+@pytest.mark.parametrize("before", [False, True])
+def test_of_several_waits_that_an_event_fits_the_first_in_the_code_gets_it(serve, first, before):
+    app = App("shop")
+    waits = {first: ALL[first], **ALL}
+
+    @app.function(on="go")
+    def work(ctx: Context) -> object:
+        if before:
+            ctx.step.sleep("the event comes first", "1h")
+        found = ctx.step.wait_for_any("which", waits)
+        return found[0] if found is not None else None
+
+    with serve(app) as mill:
+        run = mill.send("go", {"n": 1, "user_id": "u1"}).run()
+        mill.send("user/moved", {"n": 2, "user_id": "u1"})
+        mill.advance("2h")
+        assert run.output == first

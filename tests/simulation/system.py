@@ -249,8 +249,10 @@ class System:
         execution = Execution(run_id, step, attempt, actor.name, self.loop.now, actor.root.claim_until or 0)
         self.executions.append(execution)
         self.actors[actor.name] = actor.root
-        self.pause()  # where the process dies meanwhile, its code has no end
-        execution.ended = self.loop.now
+        try:
+            self.pause()
+        finally:
+            execution.ended = self.loop.now
 
     def wrong(self, problem: str) -> None:
         self.differs.append(problem)

@@ -227,7 +227,7 @@ def test_an_eleventh_call_within_a_second_is_refused_and_made_again(mill: Mill) 
         db.execute("DELETE FROM calls")
     mill.advance(seconds=1)
     assert run.output == [44.84, -0.58]
-    lost = mill.send("delivery/planned", {"city": "Ys"}).run()
+    lost = mill.send("delivery/planned", {"delivery_id": "d9", "city": "Ys"}).run()
     assert lost.status == "failed"
     assert lost.step("look up").attempts == 1
 

@@ -314,6 +314,7 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
     own: str = ""  # the id of the run's own event, which never satisfies the wait
     shares: bool = False  # it may receive an event that another wait of the run has already received
     begun: int = 0  # the number of the first record after the wait began
+    before: tuple[tuple[str, Condition], ...] = ()  # the step's waits for the same name that come first in the code
 
 
 def user_key(user: dict[str, Any] | None) -> str | None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tidemill import model
-    from tidemill.sdk.event_view import EventView, Memory, Newer
+    from tidemill.sdk.event_view import EventView, Memory
+    from tidemill.sdk.typed import Newer
 
     S = TypeVar("S")
     D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)

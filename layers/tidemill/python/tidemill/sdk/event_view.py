@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tidemill import model
+    from tidemill.sdk.typed import Newer
 
     D_co = TypeVar("D_co", default=dict[str, Any], covariant=True)
 else:
@@ -46,10 +46,6 @@ class Memory(Protocol):
     def keep(self, data: tuple[bytes, ...]) -> None: ...
 
 
-Newer = Callable[["model.Event"], dict[str, Any]]
-"""The data of an event as the version that the code wants."""
-
-
 def views(
     events: tuple[model.Event, ...],
     data_type: type[BaseModel] | None,
@@ -67,7 +63,7 @@ def views(
     if data is None:
         data = [_made(event, data_type, newer) for event in events]
         _keep(memory, events, data, data_type, newer)
-    return tuple(_view(event, each) for event, each in zip(events, data, strict=True))
+    return tuple(_view(event, each, newer) for event, each in zip(events, data, strict=True))
 
 
 def _recalled(memory: Memory, data_type: type[BaseModel] | None) -> list[Any] | None:
@@ -101,17 +97,18 @@ def view(event: model.Event, data_type: type[BaseModel] | None = None, newer: Ne
 
     Raises NonRetriableError where the data does not fit the model: the same event never will.
     """
-    return _view(event, _made(event, data_type, newer))
+    return _view(event, _made(event, data_type, newer), newer)
 
 
 def _made(event: model.Event, data_type: type[BaseModel] | None, newer: Newer | None) -> Any:
     """The data as the code is given it: brought to its version, then to its model."""
-    data: Any = event.data if newer is None else newer(msgspec.structs.replace(event, data=_copied(event.data)))
+    data: Any = event.data if newer is None else newer.data(msgspec.structs.replace(event, data=_copied(event.data)))
     return _copied(data) if data_type is None else _parsed(event, data, data_type)
 
 
-def _view(event: model.Event, data: Any) -> EventView[Any]:
-    return EventView(event.id, event.name, data, _copied(event.user), event.ts, event.v)
+def _view(event: model.Event, data: Any, newer: Newer | None) -> EventView[Any]:
+    v = event.v if newer is None else newer.version(event)
+    return EventView(event.id, event.name, data, _copied(event.user), event.ts, v)
 
 
 def plain(event: EventView[Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tidemill.sdk.step_arguments import (
     time_of,
     timeout_of,
 )
+from tidemill.sdk.typed import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tidemill.sdk.event_view import EventView
     from tidemill.sdk.function import Function
     from tidemill.sdk.triggers import Duration, Wait
+    from tidemill.sdk.typed import Typed
 
     Waits = tuple[tuple[str, str, str | None, str | None], ...]  # label, event name, match, when
 
@@ -77,10 +79,11 @@ class StepDriver(Protocol):
 class Step:
     """The steps of a `def` function. Each is remembered under its id; one used again gets `:1`, `:2`, …"""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_driver", "_typed")
 
-    def __init__(self, driver: StepDriver) -> None:
+    def __init__(self, driver: StepDriver, typed: Typed | None = None) -> None:
         self._driver = driver
+        self._typed = typed
 
     def run(self, id: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `fn` once and remembers its result. Raises StepError once it has failed for good."""
@@ -139,7 +142,7 @@ class Step:
         """The first matching event received since the run's own, or None at the timeout. `model` types its data."""
         data_type = model_of(id, model)
         found = self._driver.wait(id, one_wait(id, name, match, when), timeout_of(id, timeout), lookback)
-        return None if found is None else view(found[1], data_type)
+        return None if found is None else view(found[1], data_type, awaited(self._typed, name, data_type))
 
     def wait_for_any(
         self, id: str, waits: Mapping[str, Wait], *, timeout: Duration | None = None

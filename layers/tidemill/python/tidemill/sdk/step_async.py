@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from tidemill.sdk.event_view import parsed, view
@@ -22,6 +23,7 @@ from tidemill.sdk.step_arguments import (
     time_of,
     timeout_of,
 )
+from tidemill.sdk.typed import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tidemill.sdk.event_view import EventView
     from tidemill.sdk.function import Function
     from tidemill.sdk.triggers import Duration, Wait
+    from tidemill.sdk.typed import Typed
 
     Made = Callable[[str, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
     """Called with each coroutine that the code receives, and with its step; returns the coroutine."""
@@ -87,11 +90,12 @@ class AsyncStepDriver(Protocol):
 class AsyncStep:
     """The steps of an `async def` function: like `Step`, each awaited (or given to gather or a TaskGroup)."""
 
-    __slots__ = ("_driver", "_made")
+    __slots__ = ("_driver", "_made", "_typed")
 
-    def __init__(self, driver: AsyncStepDriver, made: Made | None = None) -> None:
+    def __init__(self, driver: AsyncStepDriver, made: Made | None = None, typed: Typed | None = None) -> None:
         self._driver = driver
         self._made = made or _unwatched
+        self._typed = typed
 
     @overload
     async def run(self, id: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -153,7 +157,8 @@ class AsyncStep:
         """The first matching event received since the run's own, or None at the timeout. `model` types its data."""
         data_type = model_of(id, model)
         waits = one_wait(id, name, match, when)
-        found = _the_event(self._driver, id, waits, timeout_of(id, timeout), lookback, data_type)
+        seen = partial(view, data_type=data_type, newer=awaited(self._typed, name, data_type))
+        found = _the_event(self._driver, id, waits, timeout_of(id, timeout), lookback, seen)
         return self._made(f"step {id!r}", found)
 
     def wait_for_any(
@@ -258,10 +263,10 @@ async def _the_event(
     waits: Waits,
     timeout: int | None,
     lookback: bool,
-    data_type: type[BaseModel] | None,
+    seen: Callable[[model.Event], EventView[Any]],
 ) -> EventView[Any] | None:
     found = await driver.wait(id, waits, timeout, lookback)
-    return None if found is None else view(found[1], data_type)
+    return None if found is None else seen(found[1])
 
 
 async def _the_signal(

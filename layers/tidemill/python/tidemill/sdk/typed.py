@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tidemill.errors import DeclarationError
-from tidemill.model import name_matches
+from tidemill.model import Event, name_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,34 @@ class Typed:
         from tidemill.schemas.upcasts import upcast  # most data is what the code wants
 
         return upcast(name, data, version, to, self._steps.get(name, {}))
+
+    def reached(self, name: str, version: str | None, wanted: tuple[Wanted, ...]) -> str | None:
+        """The version that `newer` brings data of this one to."""
+        to = self._version(name, wanted)
+        if version is None or to is None or to == version:
+            return version
+        from tidemill.schemas.versions import order
+
+        return to if order(version) < order(to) else version
+
+
+class Newer(NamedTuple):
+    """What some code wants of events' data, and how the app's upcasts bring them there."""
+
+    typed: Typed
+    wanted: tuple[Wanted, ...]
+
+    def data(self, event: Event) -> dict[str, Any]:
+        """Raises NonRetriableError at a gap."""
+        return self.typed.newer(event.name, event.data, event.v, self.wanted)
+
+    def version(self, event: Event) -> str | None:
+        return self.typed.reached(event.name, event.v, self.wanted)
+
+
+def awaited(typed: Typed | None, name: str, model: type[BaseModel] | None) -> Newer | None:
+    """What code wants that awaits an event with a model; None: what comes."""
+    return Newer(typed, (Wanted(name, None, model),)) if typed is not None and model is not None else None
 
 
 def _problem(older: str, newer: str, steps: Steps) -> str | None:

@@ -205,7 +205,8 @@ def _new_wait(live: LiveRun, key: str, awaited: Awaited) -> Blocked:
             event_name, condition = name, match.resolve(event_fields(own), match=path, when=when)
         if not condition.never:
             about = (live.head.run_id, live.spec.id, key, event_name, condition, after, until, label)
-            wait = Wait(*about, own=own.id, shares=awaited.shares, begun=live.state.seq + 1)
+            before = tuple((each.label, each.condition) for each in waits if each.name == event_name)
+            wait = Wait(*about, own=own.id, shares=awaited.shares, begun=live.state.seq + 1, before=before)
             waits.append(_looking_on(live, wait) if look_back else wait)
     return Blocked(key, kind, now, until, asked[0][1], tuple(waits))
 

@@ -19,10 +19,10 @@ from tidemill.engine.drive.trace.frames import declared_at
 from tidemill.engine.drive.trace.log import logger
 from tidemill.model import Event
 from tidemill.sdk.context import AsyncContext, Context
-from tidemill.sdk.event_view import Newer
 from tidemill.sdk.function import Function
 from tidemill.sdk.step import Step, StepDriver
 from tidemill.sdk.step_async import AsyncStep, AsyncStepDriver
+from tidemill.sdk.typed import Newer
 
 AnyFunction = Function[Any, Any]
 Body = Callable[[LiveRun], Any]
@@ -54,7 +54,7 @@ def execute(
         driver = AsyncDriver(live, seeking=seeking)
         made = AsyncCalls(driver)
         driver.replayed.place = made.place
-        step = AsyncStep(cast("AsyncStepDriver", made), made.made)
+        step = AsyncStep(cast("AsyncStepDriver", made), made.made, function.typed)
         ctx = AsyncContext(events, **_about(function, live, step, driver.replayed))
         try:
             value = in_branch(lambda: driver.complete(function.fn(ctx)), trunk)
@@ -70,7 +70,7 @@ def execute(
             made.close()
     plain = Driver(live, threads=threads, seeking=seeking)
     calls = Calls(plain)
-    context = Context(events, **_about(function, live, Step(cast("StepDriver", calls)), plain.replayed))
+    context = Context(events, **_about(function, live, Step(cast("StepDriver", calls), function.typed), plain.replayed))
     try:
         value = in_branch(lambda: function.fn(context), trunk)
         calls.check()
@@ -113,7 +113,7 @@ def _newer(function: AnyFunction, events: tuple[Event, ...]) -> Newer | None:
     typed, wanted = function.typed, function.wanted
     if typed is None or not any(typed.changes(event.name, event.v, wanted) for event in events):
         return None
-    return lambda event: typed.newer(event.name, event.data, event.v, wanted)
+    return Newer(typed, wanted)
 
 
 class _Validations:

@@ -234,6 +234,7 @@ def _wake_one(world: World, wait: Wait, event: Event) -> bool:
     if wait.cancel:
         cancel(world, wait.run_id, f"cancelled by event {event.name} ({event.id})", own=wait.own)
         return False
+    wait = match_waits.first(world, wait, event)
     record = match_waits.resolved(wait, event, world.clock.now())
     found = append.match(world, wait, record)
     if found != "kept":

@@ -17,6 +17,8 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from tidemill import ids
 from tidemill.core import match
 from tidemill.core.journal import Resolved
@@ -84,6 +86,18 @@ def accepts(
         return False
     own = _own_event(world, wait) if own is None else own
     return match.condition_holds(wait.condition, own, event_fields(event))
+
+
+def first(world: World, wait: Wait, event: Event) -> Wait:
+    """The first wait of the step, in the code's order, that this event satisfies; it satisfies this one.
+
+    A lookback reads the waits in that order; an event that comes finds them in the order of their keys.
+    """
+    for label, condition in wait.before:
+        other = msgspec.structs.replace(wait, label=label, condition=condition)
+        if accepts(world, other, event, set()):
+            return other
+    return wait
 
 
 def ahead(world: World, event: Event) -> bool:
