@@ -234,6 +234,6 @@ def test_the_schemas_of_events_have_their_lines(tmp_path: Path, capsys: pytest.C
     assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["usage"]["schemas"] == 1
-    (reads,) = [line for line in found["lines"] if line["what"].startswith("read units of the schemas of 1 events")]
+    (reads,) = [line for line in found["lines"] if line["what"].startswith("read units of the schemas of 1 event,")]
     assert reads["count"] == 43_200  # half a unit for the names, and half for the name's own
     assert 0 < reads["usd"] < 0.02
