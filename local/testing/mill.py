@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import msgspec
 
-from tidemill import duration, ids, values
+from tidemill import duration, ids
 from tidemill.app import App
 from tidemill.engine.intake import receive
 from tidemill.limits import DELAY, EVENT_NAME_CHARS
@@ -22,6 +22,7 @@ from tidemill.sdk.event_view import EventView, view
 from tidemill.sdk.function import Function
 from tidemill.sdk.name_rules import text_problem
 from tidemill.sdk.payload import passed_object, plain_events
+from tidemill.values.send import plain_of
 from tidemill_local.load import events
 from tidemill_local.load.targets import Targets
 from tidemill_local.testing.doubles import Raised, Stub
@@ -141,7 +142,7 @@ class Mill:
         problem = text_problem(signal, "a signal", EVENT_NAME_CHARS)
         if problem is not None:
             raise ValueError(problem)
-        plain = values.plain(values.encode(data, "data"))
+        plain = plain_of(data, "data")
         self._machine.pass_a_moment()
         world = self._machine.world
         resolved = receive.signal(world, signal, plain, ids.ulid(world.clock.now(), world.entropy.bytes(10)))

@@ -141,7 +141,7 @@ def test_several_events() -> None:
         (("tidemill/x",), "event: only the platform itself sends names that begin with 'tidemill/'"),
         (("a", 1), "event.data must be an object"),
         (("a", {"x": object()}), "event.data.x: a value of type object cannot be remembered"),
-        (("a", {"x": 2**70}), "event.data: a whole number in it has more than 64 bits"),
+        (("a", {"x": 2**70}), "event.data.x: a whole number in it has more than 64 bits"),
         (("a", {"x": "y" * 800_000}), "event: 800028 bytes of JSON are more than 768 KiB"),
         (([],), "there is no event to send"),
         (([{"name": "a"}, {"data": {}}],), "events[1]: name must be text, not NoneType"),

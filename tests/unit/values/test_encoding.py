@@ -272,7 +272,8 @@ def test_the_api_view() -> None:
     cart = Cart(Owner="u1", seen={1}, at=datetime(2026, 1, 1, tzinfo=UTC), colour="red")  # type: ignore[call-arg]  # an extra
     shown = {"owner": "u1", "lines": [], "seen": [1], "at": "2026-01-01T00:00:00+00:00", "colour": "red"}
     assert plain(encode(cart, "result")) == shown
-    assert plain(encode([timedelta(hours=1), 2**70, date(2026, 1, 2)], "result")) == ["PT3600S", 2**70, "2026-01-02"]
+    assert plain(encode([timedelta(hours=1), date(2026, 1, 2)], "result")) == ["PT3600S", "2026-01-02"]
+    assert plain(encode([2**64 - 1, 2**64, -(2**63) - 1], "result")) == [2**64 - 1, str(2**64), str(-(2**63) - 1)]
     assert plain(encode(Site(url=AnyUrl("https://a.b/")), "result")) == {"url": "https://a.b/", "weights": {}}
 
 

@@ -17,10 +17,15 @@ _DIGITS = 20  # digits and a sign: no integer of 64 bits has more
 _SHOWN = 40  # characters of a number that is quoted
 
 
+def fits(number: int) -> bool:
+    """Whether a store can keep this whole number."""
+    return -(1 << 63) <= number < 1 << 64
+
+
 def whole(text: str) -> int:
     """For `parse_int` of the standard library's decoder."""
     number = int(text) if len(text) <= _DIGITS + 1 else TOO_LARGE
-    return number if -(1 << 63) <= number < 1 << 64 else TOO_LARGE
+    return number if fits(number) else TOO_LARGE
 
 
 def real(text: str) -> float:

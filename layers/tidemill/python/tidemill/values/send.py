@@ -17,13 +17,39 @@ from typing import Any, cast
 import msgspec
 
 from tidemill import values
+from tidemill.json_numbers import fits
 from tidemill.limits import JSON_DEPTH
 from tidemill.values.restore import TAG
 
 
 def plain_of(value: object, where: str) -> Any:
     """The JSON that is sent for `value`. Raises NotSerializable, with the place."""
-    return values.plain(values.encode(_dumped(value, where, JSON_DEPTH), where))
+    encoded = values.encode(_dumped(value, where, JSON_DEPTH), where)
+    if b'"int"' in encoded:
+        _refuse_huge(msgspec.json.decode(encoded), where)
+    return values.plain(encoded)
+
+
+def _refuse_huge(value: Any, where: str) -> None:
+    """Refuses a whole number that no event can hold: as text it would not fit the same class at the other end."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_huge(item, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in cast("dict[str, Any]", value).items():
+            if key == TAG:
+                _refuse_tagged(*item, where=where)
+            else:
+                _refuse_huge(item, f"{where}.{key}")
+
+
+def _refuse_tagged(name: str, *content: Any, where: str) -> None:
+    if name == "int" and not fits(int(content[0], 16)):
+        raise values.NotSerializable(where, "a whole number in it has more than 64 bits; send it as text")
+    if name == "dict":  # the fields of an object that has a key "$"
+        content = (list(content[0].values()),)
+    for item in content:
+        _refuse_huge(item, where)
 
 
 def encode_passed(value: object, where: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tidemill.json_numbers import fits
 from tidemill.values.restore import TAG
 
 
@@ -36,7 +37,11 @@ def _show_first(content: Any, *_: Any) -> Any:
 
 
 def _show_int(text: str) -> int | str:
-    return int(text, 16) if len(text) < 1_000 else text  # Python writes no decimals beyond 4,300 digits
+    """A number where it fits 64 bits, else text: an announced end is an event, and other readers would round it."""
+    whole = int(text, 16)
+    if fits(whole):
+        return whole
+    return str(whole) if len(text) < 1_000 else text  # Python writes no decimals beyond 4,300 digits
 
 
 def _show_second(_path: str, content: Any, *_: Any) -> Any:
