@@ -13,7 +13,8 @@ import pytest
 from lambdas.test_executor import Lambda, app
 from support.doubles import NOW
 
-from tidemill import App
+from tidemill import App, Debounce
+from tidemill import Context as RunContext
 from tidemill.aws.function import load_app
 from tidemill.aws.function.entry import Entry
 from tidemill.aws.function.executor import Executor
@@ -235,6 +236,30 @@ def test_what_a_bad_deploy_cannot_work_off_becomes_a_dead_letter(folder: Path, t
     ((queue, body, reason),) = buried
     assert (queue, body) == (queue_name("test", "shop.pack"), "{}")
     assert "deploy code that imports" in reason
+
+
+# A deploy that takes a debounce away.
+
+
+def debounced(**flow: Any) -> App:
+    shop = App("shop")
+
+    @shop.function(on="order/placed", id="pack", **flow)
+    def pack(ctx: RunContext) -> int:
+        return len(ctx.events)
+
+    return shop
+
+
+def test_a_message_that_comes_again_after_its_debounce_is_gone_starts_no_second_run(db: Database) -> None:
+    before, after = Lambda(debounced(debounce=Debounce("1m")), db), Lambda(debounced(), db)
+    messages = [record(f"m{n}", before.event("order/placed", id=f"e{n}")) for n in (1, 2)]
+    entry_of(before).handle({"Records": messages}, Context())
+    (window,) = {head.run_id for n in (1, 2) for head in db.runs.of_event(f"e{n}")}
+    for message in messages:
+        message["attributes"]["ApproximateReceiveCount"] = "2"
+    assert entry_of(after).handle({"Records": messages}, Context()) == {"batchItemFailures": []}
+    assert [[head.run_id for head in db.runs.of_event(f"e{n}")] for n in (1, 2)] == [[window], [window]]
 
 
 # A plain handler.

@@ -33,7 +33,7 @@ from tidemill.aws.messages.bus import EventBridgeBus
 from tidemill.aws.messages.envelope import entry
 from tidemill.aws.messages.parse import read as read_message
 from tidemill.aws.messages.queue import SqsQueue
-from tidemill.aws.messages.redelivery import sooner
+from tidemill.aws.messages.redelivery import received, sooner
 from tidemill.aws.settings import Settings, dead_letter_name, queue_name
 from tidemill.engine.drive.drive import drive
 from tidemill.engine.intake import start
@@ -175,7 +175,9 @@ class AwsSystem(System):
     def _execute(self, record: Record) -> bool:
         actor = self.loop.actor
         assert actor is not None
-        this = turn(f"{actor.name}@{self.loop.now}", self.clock.now(), TIMEOUT)
+        this = dataclasses.replace(
+            turn(f"{actor.name}@{self.loop.now}", self.clock.now(), TIMEOUT), again=received(record) > 1
+        )
         actor.claim_until = this.until - actor.skew
         Executor(
             self.world,

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidemill.aws.calls.client import AwsError
@@ -109,6 +110,7 @@ class Entry:
         sent = record.get("attributes", {}).get("SentTimestamp")
         queue = str(record["eventSourceARN"]).rpartition(":")[2]
         try:
+            this = replace(this, again=received(record) > 1)
             executor.work(queue, record["body"], int(sent) if sent else None, this)
         except Unavailable as error:
             logs.logger.error("a message of %s comes again soon: %s", queue, error)

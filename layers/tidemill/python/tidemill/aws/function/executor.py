@@ -59,11 +59,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One invocation of the Lambda. `by`: its name in claims; `leave_at`: no step begins after this."""
+    """One invocation of the Lambda. `by`: its name in claims; `leave_at`: no step begins after this; `again`: its
+    message was received before."""
 
     by: str
     until: int
     leave_at: int
+    again: bool = False
 
 
 def turn(by: str, now: int, remaining: int) -> Turn:
@@ -151,7 +153,8 @@ class Executor:
         elif isinstance(found, message.Start):
             self._started(sent)
             logs.about(function_id=function.id, event_id=found.event.id)
-            self._go(arrive(self._world, function.spec, found.event, this.by, this.until), this)
+            opened = arrive(self._world, function.spec, found.event, this.by, this.until, again=this.again)
+            self._go(opened, this)
         elif isinstance(found, message.Tick):
             self._tick(function, found, this)
         else:

@@ -15,14 +15,17 @@ from tidemill.model import CronTrigger, Event, FunctionSpec
 from tidemill.ports import World
 
 
-def arrive(world: World, spec: FunctionSpec, event: Event, by: str, until: int) -> Opened | None:
-    """Begin the run that this event starts, if it starts one, claimed for the executor `by` until then.
+def arrive(
+    world: World, spec: FunctionSpec, event: Event, by: str, until: int, *, again: bool = False
+) -> Opened | None:
+    """Begin the run that this event starts, if it starts one, claimed for the executor `by` until then. `again`: the
+    event was delivered before.
 
     None: there is nothing to run here now. The event is none of the function's, or the run must not begin yet, or
     somebody else is at work on it, or it has ended. Harmless to do twice.
     """
     claim = _claim(world, spec, by, until)
-    return _opened(world, spec, claim, begin(world, spec, event, claim))
+    return _opened(world, spec, claim, begin(world, spec, event, claim, again=again))
 
 
 def tick(world: World, spec: FunctionSpec, trigger: CronTrigger, at: int, by: str, until: int) -> Opened | None:

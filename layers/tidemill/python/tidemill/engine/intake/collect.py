@@ -86,16 +86,25 @@ def gathers(spec: FunctionSpec) -> bool:
 def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
     """Put the event into a run of this function. Returns its id, and whether the event created it. Harmless to do
     twice."""
-    had = _had(world, spec, event)
+    had = gathered_in(world, spec, event)
     if had is not None:
-        world.queue.wake(had.run_id, spec.id, had.not_before)
-        return had.run_id, False
+        return had, False
     if collect.ahead(event, world.clock.now()):
         return _delayed(world, spec, event)
     it, own = _intake(world, spec, event), first_id(world, spec, event)
     if drop_reason(world, spec.id) is not None and _home(it, 0, own) == own:
         return own, _created(it, own)  # skipped at its creation; where another delivery was in time, the event joins
     return _placed(it, own)
+
+
+def gathered_in(world: World, spec: FunctionSpec, event: Event) -> str | None:
+    """The run that already has the event, which is woken: of a function that gathers, or did before a deploy."""
+    gathering = collect.feature(spec.flow) is not None
+    had = _had(world, spec, event)
+    if had is None or not (gathering or had.gathers):
+        return None
+    world.queue.wake(had.run_id, spec.id, had.not_before)
+    return had.run_id
 
 
 def delayed(head: Head, state: RunState) -> bool:

@@ -36,13 +36,20 @@ class Arrival(msgspec.Struct, frozen=True):
         return self.run_id if self.created else None
 
 
-def begin(world: World, spec: FunctionSpec, event: Event, claim: Claimed | None = None) -> Arrival:
-    """Put the event, or the tick of a cron trigger, into a run of this function. Harmless to do twice."""
+def begin(
+    world: World, spec: FunctionSpec, event: Event, claim: Claimed | None = None, *, again: bool = False
+) -> Arrival:
+    """Put the event, or the tick of a cron trigger, into a run of this function. Harmless to do twice.
+
+    `again`: the event was delivered before, perhaps to code that gathered it; only then is that looked for.
+    """
     if event.name != TIMER:
         if not starts(world, spec, event):
             return Arrival()
         if collect.gathers(spec):
             return Arrival(*collect.take_in(world, spec, event))
+        if again and (run_id := collect.gathered_in(world, spec, event)) is not None:
+            return Arrival(run_id)
     return start(world, NewRun(spec, (event,), claim=claim))
 
 
