@@ -51,6 +51,22 @@ def batched(ctx: Context) -> int:
     return sum(ctx.step.wait_for_event(f"wait {i}", "tick").data["i"] for i in range(ctx.event.data["n"]))
 
 
+def waited_by_own_event(ctx: Context) -> int:
+    """The event that started the run is needed anew for each event that may satisfy the wait."""
+    when = "async.data.i >= 0 && async.data.text.size() > event.data.n - 10000"
+    return sum(ctx.step.wait_for_event(f"wait {i}", "tick", when=when).data["i"] for i in range(ctx.event.data["n"]))
+
+
+@app.function(on="debounced-asks", debounce=Debounce("1s"))
+def debounced_asks(ctx: Context) -> int:
+    return waited_by_own_event(ctx)
+
+
+@app.function(on="batched-asks", batch=Batch(2, "1s"))
+def batched_asks(ctx: Context) -> int:
+    return waited_by_own_event(ctx)
+
+
 @app.function(on="waits-together")
 def waits_together(ctx: Context) -> int:
     def wait(i: int) -> Callable[[], Any]:
@@ -144,9 +160,11 @@ STORIES = {
     "loops": (ticking, 100, 25),
     "debounced": (ticking, 100, 25),
     "batched": (ticking, 100, 25),
+    "debounced-asks": (ticking, 100, 25),
+    "batched-asks": (ticking, 100, 25),
     "waits-together": (ticking, 100, 25),
 }
-SLOW = ("maps", "loops", "debounced", "batched", "waits-together")  # on moto
+SLOW = ("maps", "loops", "debounced", "batched", "debounced-asks", "batched-asks", "waits-together")  # on moto
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def plain_of(value: object, where: str) -> Any:
 def _refuse_huge(value: Any, where: str) -> None:
     """Refuses a whole number that no event can hold: as text it would not fit the same class at the other end."""
     if isinstance(value, list):
-        for index, item in enumerate(value):
+        for index, item in enumerate(cast("list[object]", value)):
             _refuse_huge(item, f"{where}[{index}]")
     elif isinstance(value, dict):
         for key, item in cast("dict[str, Any]", value).items():
