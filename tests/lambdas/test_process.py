@@ -4,6 +4,7 @@ runs out of time. What a queue would do, the test does: it delivers, and deliver
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -321,3 +322,14 @@ def test_handling_a_message_imports_nothing_heavy(deployment: Deployment) -> Non
     loaded = set(json.loads(deployment.records("e1")[-1].value))
     assert sorted(loaded & HEAVY) == []
     assert "tidemill.aws.function.executor" in loaded
+
+
+def test_no_thread_waits_for_a_process_that_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text("def handler(event, context):\n    return event\n")
+    before = set(threading.enumerate())
+    with Function("echo.handler", {}, path=(str(tmp_path),)) as function:
+        assert function.invoke({"a": 1}) == {"a": 1}
+    left = set(threading.enumerate()) - before
+    for each in left:
+        each.join(60)
+    assert not [each for each in left if each.is_alive()]

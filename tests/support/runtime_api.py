@@ -41,7 +41,7 @@ class Function:
     path: tuple[str, ...] = ()  # where its code is
     cold_starts: int = 0
     output: str = ""  # what its processes have printed
-    _next: Queue[tuple[str, str, str]] = field(default_factory=Queue)
+    _next: Queue[tuple[str, str, str] | None] = field(default_factory=Queue)
     _answers: Queue[Any] = field(default_factory=Queue)
     _process: subprocess.Popen[str] | None = None
     _count: int = 0
@@ -81,6 +81,7 @@ class Function:
         raise LambdaDied
 
     def _start(self) -> None:
+        self._end()
         self._next, self._answers = Queue(), Queue()
         self.cold_starts += 1
         environment = {
@@ -110,6 +111,7 @@ class Function:
             self.output += line
 
     def _end(self) -> None:
+        self._next.put(None)  # to the thread that waits for the next event on behalf of the process
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -122,7 +124,11 @@ class Function:
 def _handler(function: Function) -> type[BaseHTTPRequestHandler]:
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            request_id, event, context = function._next.get()
+            given = function._next.get()
+            if given is None:
+                self.close_connection = True
+                return
+            request_id, event, context = given
             function._end_at = time.monotonic() + function.timeout
             deadline = int((time.time() + function.timeout) * 1_000)
             self.send_response(200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,16 @@ def test_without_wasmtime_the_step_says_the_command(tmp_path: Path, monkeypatch:
     found = failure(tmp_path, MODULES["echo"])
     assert "a wasm step needs wasmtime, which is not installed: pip install 'tidemill[wasm]'" in found.message
     assert not found.retriable
+
+
+def test_no_thread_is_left_when_no_module_runs(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    for _ in range(2):
+        assert run(tmp_path, MODULES["echo"]) == {"a": 1}
+        left = [each for each in threading.enumerate() if each.name == "tidemill-epochs" and each not in before]
+        for each in left:
+            each.join(60)
+        assert not any(each.is_alive() for each in left)
 
 
 def test_a_module_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

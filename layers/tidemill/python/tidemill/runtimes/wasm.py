@@ -91,6 +91,10 @@ class WasmRuntime:
         with self._lock:
             self._modules.clear()
 
+    def _free(self) -> None:
+        self.close()
+        self._engine = self._ticker = None
+
     def _run(
         self, task: Task, runtime: Wasm, module: wasmtime.Module, argument: bytes, stdin: str, streams: Streams
     ) -> None:
@@ -170,7 +174,7 @@ class WasmRuntime:
                     engine = wasmtime.Engine(config)
                     self._ticker = _Ticker(engine)
                     self._engine = engine
-                    atexit.register(self.close)  # before wasmtime, which frees them, is unloaded
+                    atexit.register(self._free)  # before wasmtime, which frees them, is unloaded
         return self._engine
 
     def _module(self, task: Task, path: Path) -> wasmtime.Module:
@@ -236,8 +240,8 @@ class _Ticker:
     def __init__(self, engine: wasmtime.Engine) -> None:
         self._engine = engine
         self._inside = 0
-        self._lock = threading.Condition()
-        self._pid = 0
+        self._lock = threading.Lock()
+        self._pid = 0  # of the process in which the thread runs
 
     def __enter__(self) -> None:
         with self._lock:
@@ -245,16 +249,19 @@ class _Ticker:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 threading.Thread(target=self._tick, name="tidemill-epochs", daemon=True).start()
-            self._lock.notify()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
 
     def _tick(self) -> None:
-        while True:
-            with self._lock:
-                while not self._inside:
-                    self._lock.wait()
+        while self._wanted():
             time.sleep(_TICK)
             self._engine.increment_epoch()
+
+    def _wanted(self) -> bool:
+        """False once no module runs: the thread ends, and the next module begins another."""
+        with self._lock:
+            if not self._inside:
+                self._pid = 0
+            return self._inside > 0
