@@ -131,7 +131,7 @@ docs: setup .site/.installed ## build the documentation's site into build/docs/s
 
 .PHONY: test
 test: check docs .ministack/.installed .linters/.installed .tsc/.installed ## the gate: check, docs, and every test that is not slow, 1,000 simulated seeds among them
-	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow"
+	.venv/bin/pytest -n $(JOBS) --max-worker-restart 2 --dist loadgroup -m "not slow"
 
 .PHONY: hooks
 hooks: setup ## check each commit with the quick part of the gate, and its subject, by pre-commit
