@@ -1,4 +1,4 @@
-"""Routes a request to one of the Lambdas' handlers, or answers it here: health, reference."""
+"""Routes a request to one of the Lambdas' handlers, or answers it here: health, reference, console."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill_lambdas import ingest
 from tidemill_lambdas.keys import Keys
 from tidemill_lambdas.work import run_through
+from tidemill_local.http import console
 from tidemill_local.http.payload import Answer, answer_of, problem
 
 if TYPE_CHECKING:
@@ -33,11 +34,18 @@ class Handlers:
             return answer_of((yield from ingest.work(request, self._world, self._keys)))
         if state and (path == "/health" or request["requestContext"]["http"]["method"] == "POST"):
             return problem(503, state)
-        if path == "/docs" and request["requestContext"]["http"]["method"] in ("GET", "HEAD"):
-            return _reference()
+        if request["requestContext"]["http"]["method"] in ("GET", "HEAD") and (page := _page(path)):
+            return page
         from tidemill_lambdas import api  # imported late: it takes a few milliseconds
 
         return answer_of((yield from api.work(request, self._world, self._keys)))
+
+
+def _page(path: str) -> Answer | None:
+    if path == "/docs":
+        return _reference()
+    found = console.file(path)
+    return Answer(200, *found) if found else None
 
 
 def _reference() -> Answer:
