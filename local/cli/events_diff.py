@@ -186,8 +186,12 @@ def _of_waits(run: dict[str, Any]) -> Iterator[Use]:
     from tidemill_local.cli.story import rests
 
     for rest in rests(run).values():
-        if rest["kind"] == "wait" and rest["name"]:
-            yield Use(rest["name"], (), f"run {run['run_id']} waits ({rest['step']})")
+        for wait in rest.get("waits") or ():
+            what = f"run {run['run_id']} waits ({rest['step']}):"
+            yield from _of_match(wait["name"], wait["match"], f"{what} match")
+            yield from _of_expression(wait["name"], wait["when"], f"{what} when")
+            if not (wait["match"] or wait["when"]):
+                yield Use(wait["name"], (), what.removesuffix(":"))
 
 
 def _expressions(flow: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from tidemill.sdk.function import Function
 from tidemill.sdk.name_rules import text_problem
 from tidemill.sdk.payload import passed_object, plain_events
 from tidemill.values.send import plain_of
+from tidemill_local.cli.meant import meant
 from tidemill_local.load import events
 from tidemill_local.load.targets import Targets
 from tidemill_local.testing.doubles import Raised, Stub
@@ -316,7 +317,8 @@ class Mill:
         function_id = function if isinstance(function, str) else function.id
         if function_id not in self._machine.functions:
             have = ", ".join(sorted(self._machine.functions)) or "none"
-            raise LookupError(f"no function has the id {function_id!r}; this Mill serves: {have}")
+            like = meant(function_id, self._machine.functions)
+            raise LookupError(f"no function has the id {function_id!r}{like}; this Mill serves: {have}")
         return function_id
 
 

@@ -257,3 +257,29 @@ def test_two_models_for_one_version_are_refused() -> None:
     app = shop()
     with pytest.raises(DeclarationError, match="two schemas for version '2'"):
         app.event("user/signed.up", SignedUpThen, v="2")
+
+
+def test_what_upcasts_return_must_fit_its_schema() -> None:
+    app = shop()
+    newest = Event("user/signed.up", SignedUp, v="2")
+
+    @app.upcast("user/signed.up", "1", "2")
+    def _newer(data: dict[str, Any]) -> dict[str, Any]:
+        return {"user_id": 3} if data["user"] == "u1" else {"user_id": data["user"]}
+
+    @app.function(on=newest, retries=4)
+    def typed(ctx: Context[SignedUp]) -> Any:
+        return ctx.event.v
+
+    @app.function(on=Event("user/signed.up", v="2"), retries=4)
+    def plain(ctx: Context) -> Any:
+        return ctx.event.v
+
+    with Mill(app) as mill:
+        sent = mill.send("user/signed.up", {"user": "u1"}, v="1")
+        for run in (sent.run("shop.typed"), sent.run("shop.plain")):
+            assert (run.status, run.attempt) == ("failed", 1)
+            assert run.error is not None
+            assert "does not fit version '2': data.user_id: 3 is not of type" in run.error.message
+            assert "correct the @app.upcast that leads to '2'" in run.error.message
+        assert mill.send("user/signed.up", {"user": "u2"}, v="1").run("shop.plain").output == "2"

@@ -116,7 +116,7 @@ class App:
         found = of_model(name, v, model)
         one_of_each([*self.schemas, found])
         self.schemas.append(found)
-        self._typed.declare(name, v, model)
+        self._typed.declare(name, v, model, found.schema.schema)
         return Event(name, model, v=v)
 
     def upcast(self, name: str, older: str, newer: str) -> Callable[[Upcast], Upcast]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cli_server import MemoryServer
 
-from tidemill import App, Context
+from tidemill import App, Context, Wait
 from tidemill_local.cli import main
 
 APP = """
@@ -99,7 +99,14 @@ DEPLOYED = App("shop")
 @DEPLOYED.function(on="order/placed")
 def ship(ctx: Context) -> None:
     ctx.step.wait_for_event("payment", "order/paid", timeout="1d")
-    ctx.step.wait_for_event("parcel", "order/parcel", timeout="1d")
+    ctx.step.wait_for_any(
+        "parcel",
+        {
+            "any": Wait("order/parcel", when="async.data.total > 9.0"),
+            "mine": Wait("order/parcel", match="data.customer"),
+        },
+        timeout="1d",
+    )
 
 
 def test_a_deployment_names_its_functions_and_the_waits_of_its_open_runs(
@@ -111,7 +118,7 @@ def test_a_deployment_names_its_functions_and_the_waits_of_its_open_runs(
     write(folder / "new", **dict.fromkeys(names, narrower))
     with closing(MemoryServer(DEPLOYED)) as server:
         for name in ("order/placed", "order/paid"):  # so that the first of both waits has ended
-            assert main(["send", name, "{}", "--url", server.url]) == 0
+            assert main(["send", name, '{"customer": "c"}', "--url", server.url]) == 0
         capsys.readouterr()
         assert main(["runs", "list", "--url", server.url, "--json"]) == 0
         (run_id,) = [row["run_id"] for row in rows(capsys)]
@@ -120,7 +127,7 @@ def test_a_deployment_names_its_functions_and_the_waits_of_its_open_runs(
     assert reached == {
         "order/placed": ["shop.ship"],
         "order/paid": [],
-        "order/parcel": [f"run {run_id} waits (parcel)"],
+        "order/parcel": [f"run {run_id} waits (parcel): when event.data.total"],  # not the match, which is elsewhere
     }
 
 

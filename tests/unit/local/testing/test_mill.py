@@ -137,6 +137,8 @@ def test_what_is_asked_for_and_not_there_is_told() -> None:
             sent.run().step("zzz")
         with pytest.raises(LookupError, match=r"this Mill serves: shop\.only-invoked, shop.parent, shop.work"):
             mill.invoke("shop.other")
+        with pytest.raises(LookupError, match=r"'shop.wrok'; did you mean shop.work\b"):
+            mill.runs("shop.wrok")
         with pytest.raises(EventError, match="only the platform"):
             mill.send("tidemill/function.failed")
         with pytest.raises(ValueError, match="366 days"):

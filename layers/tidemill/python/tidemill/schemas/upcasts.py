@@ -26,6 +26,21 @@ def upcast(name: str, data: dict[str, Any], version: str, wanted: str, steps: St
     return data
 
 
+def check_upcast(name: str, data: dict[str, Any], version: str, schema: str) -> None:
+    """Raises NonRetriableError where what the upcasts returned does not fit the schema of its version."""
+    from tidemill.schemas.check import problems
+
+    wrong = problems(schema, data)
+    if wrong:
+        (place, message), *others = wrong
+        where = ".".join(map(str, ("data", *place)))
+        more = f" ({len(wrong)} problems in all)" if others else ""
+        raise NonRetriableError(
+            f"what the upcasts of the event {name!r} returned does not fit version {version!r}: {where}:"
+            f" {message}{more}; correct the @app.upcast that leads to {version!r}"
+        )
+
+
 def _gap(name: str, version: str, here: str, wanted: str) -> str:
     came = f", which was brought as far as {here!r}" if here != version else ""
     return (

@@ -32,9 +32,11 @@ class Typed:
     def __init__(self) -> None:
         self._models: dict[tuple[str, type[BaseModel]], str] = {}
         self._steps: dict[str, Steps] = {}
+        self._schemas: dict[tuple[str, str], str] = {}  # JSON texts
 
-    def declare(self, name: str, v: str, model: type[BaseModel]) -> None:
+    def declare(self, name: str, v: str, model: type[BaseModel], schema: str) -> None:
         self._models[name, model] = v
+        self._schemas[name, v] = schema
 
     def upcast(self, name: str, older: str, newer: str) -> Callable[[Upcast], Upcast]:
         where = f"@app.upcast({name!r}, {older!r}, {newer!r})"
@@ -69,9 +71,13 @@ class Typed:
         to = self._version(name, wanted)
         if version is None or to is None or to == version:
             return data
-        from tidemill.schemas.upcasts import upcast  # most data is what the code wants
+        from tidemill.schemas.upcasts import check_upcast, upcast  # most data is what the code wants
 
-        return upcast(name, data, version, to, self._steps.get(name, {}))
+        found = upcast(name, data, version, to, self._steps.get(name, {}))
+        schema = self._schemas.get((name, to))
+        if schema is not None and self.reached(name, version, wanted) == to:
+            check_upcast(name, found, to, schema)
+        return found
 
     def reached(self, name: str, version: str | None, wanted: tuple[Wanted, ...]) -> str | None:
         """The version that `newer` brings data of this one to."""

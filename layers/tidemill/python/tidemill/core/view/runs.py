@@ -38,7 +38,7 @@ from tidemill.core.view.steps import end_status, steps_view
 from tidemill.core.view.values import View, error_view, shown, time_view
 from tidemill.duration import iso
 from tidemill.limits import PAGE_MOST, VALUE_INLINE
-from tidemill.model import AtWork, Event, Head, event_fields
+from tidemill.model import AtWork, Event, Head, Wait, event_fields
 
 __all__ = ["event_view", "journal_view", "run_view", "steps_view", "whole_run_view"]
 
@@ -204,6 +204,12 @@ def _details(record: Record) -> View:
             return {"open": record.open}
 
 
+def _wait_view(wait: Wait) -> View:
+    """An awaited event: the path whose value must be the run's own, and the expression that must hold."""
+    condition = wait.condition
+    return {"name": wait.name, "label": wait.label or None, "match": condition.path, "when": condition.when}
+
+
 def _blocked_view(blocked: Iterable[Blocked]) -> list[View]:
     return [
         {
@@ -212,6 +218,7 @@ def _blocked_view(blocked: Iterable[Blocked]) -> list[View]:
             "since": iso(b.since),
             "until": time_view(b.until),
             "name": b.name or None,
+            "waits": [_wait_view(wait) for wait in b.waits] if b.kind == "wait" else [],
         }
         for b in blocked
     ]
