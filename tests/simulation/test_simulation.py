@@ -152,20 +152,23 @@ def joins_that_run_on_any_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "_settled", lambda _, edges: settled("any", edges))
 
 
-MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
-    without_claims,
-    without_condition_on_suspended,
-    head_closed_before_effects,
-    write_without_look,
-    look_then_write,
-    handed_over_and_forgotten,
-    joins_that_run_on_any_edge,
-]
+Mutant = Callable[[pytest.MonkeyPatch], None]
+
+# Each with a seed that was seen to catch it: it is tried first, and where it no longer does, all seeds are searched.
+MUTANTS: dict[Mutant, int] = {
+    without_claims: 0,
+    without_condition_on_suspended: 65,
+    head_closed_before_effects: 3,
+    write_without_look: 0,
+    look_then_write: 63,
+    handed_over_and_forgotten: 435,
+    joins_that_run_on_any_edge: 0,
+}
 
 
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
-def test_mutants_of_the_protocol_are_caught(mutate: Callable[[pytest.MonkeyPatch], None]) -> None:
-    for seed in range(_TRIED):
+def test_mutants_of_the_protocol_are_caught(mutate: Mutant) -> None:
+    for seed in (MUTANTS[mutate], *range(_TRIED)):
         with pytest.MonkeyPatch.context() as monkeypatch:
             mutate(monkeypatch)
             problems = check(make(seed))
