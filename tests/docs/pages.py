@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+BENCH = ROOT / "bench"
 PAGES = [
     ROOT / "README.md", ROOT / "examples" / "README.md",
     *sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "decisions"),
