@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from tidemill.ports import World
 from tidemill_lambdas import router
-from tidemill_lambdas.api import about, events, export, functions, jobs, logs, pauses, runs, schemas, signals, why
+from tidemill_lambdas.api import (
+    about,
+    events,
+    export,
+    functions,
+    jobs,
+    logs,
+    pauses,
+    runs,
+    schemas,
+    signals,
+    story,
+    why,
+)
 from tidemill_lambdas.http import Payload, Refused, Request, Response, request_of
 from tidemill_lambdas.keys import KeyRing, Keys, api_key, check_api_key
 from tidemill_lambdas.router import Route
@@ -58,6 +71,7 @@ ROUTES = (
     Route("DELETE", "/v1/runs/{run_id}", runs.cancel),
     Route("POST", "/v1/runs/{run_id}/rerun", runs.rerun),
     Route("GET", "/v1/runs/{run_id}/values/{seq}", runs.value),
+    Route("GET", "/v1/users/{user+}/story", story.page, query=("id", "after", "limit", "cursor")),
     Route("GET", "/v1/functions", functions.page),
     Route("GET", "/v1/functions/{function_id}", functions.one),
     Route("POST", "/v1/functions/{function_id}/invoke", functions.invoke),
