@@ -173,10 +173,11 @@ versions: setup ## the unit tests under every Python found here
 
 # ---- seeing it work ---------------------------------------------------------------------------
 
-.PHONY: demo
+.PHONY: console
 console: ## build the console's page from console/ into local/http/page (needs Node 20 and npm 11)
 	cd console && npm ci --ignore-scripts --no-audit --no-fund && npm run types && npm run check && npm run build
 
+.PHONY: demo
 demo: setup ## run the six examples on real files, long sleeps shortened
 	@$(PY) examples/demo.py
 

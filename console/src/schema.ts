@@ -602,6 +602,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{user}/story": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The events and runs of a person, newest first */
+        get: operations["listUserStory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -936,6 +953,34 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             ended_at: null | string;
+        };
+        StoryRow: {
+            /** @constant */
+            type: "event";
+            /**
+             * Format: date-time
+             * @description `received_at` of an event, `created_at` of a run.
+             */
+            at: string;
+            event: components["schemas"]["Event"];
+            waiting: unknown[];
+        } | {
+            /** @constant */
+            type: "run";
+            /**
+             * Format: date-time
+             * @description `received_at` of an event, `created_at` of a run.
+             */
+            at: string;
+            run: components["schemas"]["Run"];
+            /** @description What the run waits for: none if it is not waiting or sleeping; at most 100. */
+            waiting: {
+                step: string;
+                /** @description The awaited event, the signal, or the function invoked; null for a sleep. */
+                name: string | null;
+                /** Format: date-time */
+                until: string | null;
+            }[];
         };
     };
     responses: {
@@ -2446,6 +2491,50 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUserStory: {
+        parameters: {
+            query?: {
+                /** @description The person's key, if the path has `-` in its place: for keys that cannot be part of a path, such as those that contain `?` or `%`. */
+                id?: string;
+                /** @description Only what is later: events by `received_at`, runs by `created_at`. ISO 8601, or milliseconds since the epoch. */
+                after?: number | string;
+                /** @description The maximum number of rows. */
+                limit?: number;
+                /** @description The `cursor` of the previous page. It is valid only for this list with these filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The person's key: the event's `user.id`, or else its `external_id`, `email` or `phone`, percent-encoded; it may contain slashes. Or `-`, with the key in the query. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page; it is empty for an unknown person. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["StoryRow"][];
+                        /** @description Pass it as `cursor` to get the next page; null at the end. */
+                        cursor: string | null;
+                        /** @description Stored rows of this page that cannot be read; present only if there are any. */
+                        damaged?: {
+                            id: string;
+                            error: string;
+                        }[];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
