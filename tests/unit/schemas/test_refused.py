@@ -86,18 +86,18 @@ def test_a_large_event_against_a_deep_schema_takes_bounded_time() -> None:
     for level in range(95):
         deep = {"a": deep} if level % 2 else [deep]
     wide = {"items": [1] * 340_000, "deep": deep}
-    began = time.process_time()
+    began = time.thread_time()
     assert unfit(of_value("a", "1", recursive(node), "here").schema.schema, wide)
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_a_pattern_that_would_explode_is_matched_in_linear_time() -> None:
     schema = of_value("a", "1", {"properties": {"a": {"pattern": "^(a+)+$"}}}, "here").schema.schema
-    began = time.process_time()
+    began = time.thread_time()
     (problem,) = unfit(schema, {"a": "a" * 100_000 + "!"})
     assert problem.place == ("a",)
     assert len(problem.message) < 400
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize(
