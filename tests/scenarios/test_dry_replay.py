@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -352,8 +353,12 @@ async def hangs(ctx: AsyncContext) -> None:
     await asyncio.sleep(3600)
 
 
+turns: list[int] = []
+
+
 def swallows(ctx: Context) -> None:
     while True:
+        turns.append(1)
         try:
             ctx.step.run("a", do, "a")
             ctx.step.run("new", do, "new")
@@ -363,8 +368,6 @@ def swallows(ctx: Context) -> None:
 
 @pytest.mark.parametrize("code", [spins, hangs, swallows])
 def test_code_that_comes_to_no_end_is_stopped(code):
-    import threading
-
     before = threading.active_count()
     began = time.monotonic()
     difference = check(code, journal_of(steps), seconds=0.3).difference
@@ -376,6 +379,28 @@ def test_code_that_comes_to_no_end_is_stopped(code):
     while threading.active_count() > before and code is not swallows and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before or code is swallows
+
+
+def test_code_that_swallows_what_is_to_stop_it_rests_at_its_next_step():
+    before = set(threading.enumerate())
+    check(swallows, journal_of(steps), seconds=0.3)
+    (left,) = set(threading.enumerate()) - before
+    deadline = time.monotonic() + 60
+    while not at_rest(left) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert at_rest(left)
+    count = len(turns)
+    time.sleep(0.05)
+    assert len(turns) == count
+
+
+def at_rest(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    names = set()
+    while frame is not None:
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return "_rest" in names
 
 
 def test_steps_that_are_refused_leave_no_record():

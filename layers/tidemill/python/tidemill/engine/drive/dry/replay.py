@@ -152,6 +152,7 @@ def _within(seconds: float, work: Callable[[], None], watch: DryWatch, end: _End
     if watch.stop is not None:
         with contextlib.suppress(RuntimeError):  # its loop has just been closed
             watch.stop()
+    watch.over = True
     # Code that runs is stopped by an error out of nowhere; code that waits in C keeps its thread until it returns.
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Left))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class DryWatch:
         self.difference: Difference | None = None
         self.new: tuple[str, str] | None = None
         self.reached = 0
+        self.over = False  # nobody waits for this replay any more
         self.replayed: Replayed
         self._function_id = function_id
         self.recorded = recorded
@@ -49,6 +51,8 @@ class DryWatch:
         self.replayed = replayed
 
     def reaches(self, key: str, kind: StepKind, target: str) -> None:
+        if self.over:
+            _rest()  # this code swallows whatever is to end it, and would turn in place for ever
         self.reached += 1
         known = _kinds(self._state, key)
         if known and kind not in known:
@@ -102,6 +106,13 @@ class DryWatch:
         """A remembered step that the code has not come to, though an error has ended it."""
         missed = remembered(self._state, tuple(self.replayed.uncalled))
         return min(missed, key=lambda each: self._positions.get(each.key, -1)) if missed else None
+
+
+def _rest() -> None:
+    """Rests for as long as the process lives, in a thread that does not keep it alive."""
+    while True:
+        with contextlib.suppress(BaseException):
+            threading.Event().wait()
 
 
 def _kinds(state: RunState, key: str) -> tuple[StepKind, ...]:
