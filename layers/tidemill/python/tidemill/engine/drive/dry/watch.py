@@ -52,7 +52,7 @@ class DryWatch:
 
     def reaches(self, key: str, kind: StepKind, target: str) -> None:
         if self.over:
-            _rest()  # this code swallows whatever is to end it, and would turn in place for ever
+            _rest()  # this code swallows whatever is to end it, and would loop without end
         self.reached += 1
         known = _kinds(self._state, key)
         if known and kind not in known:
