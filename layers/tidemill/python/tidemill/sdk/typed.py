@@ -68,14 +68,14 @@ class Typed:
 
     def newer(self, name: str, data: dict[str, Any], version: str | None, wanted: tuple[Wanted, ...]) -> dict[str, Any]:
         """The data as the code wants it. Raises NonRetriableError at a gap."""
-        to = self._version(name, wanted)
+        to = self.reached(name, version, wanted)
         if version is None or to is None or to == version:
             return data
         from tidemill.schemas.upcasts import check_upcast, upcast  # most data is what the code wants
 
         found = upcast(name, data, version, to, self._steps.get(name, {}))
         schema = self._schemas.get((name, to))
-        if schema is not None and self.reached(name, version, wanted) == to:
+        if schema is not None:
             check_upcast(name, found, to, schema)
         return found
 

@@ -99,9 +99,8 @@ def take_in(world: World, spec: FunctionSpec, event: Event) -> tuple[str, bool]:
 
 def gathered_in(world: World, spec: FunctionSpec, event: Event) -> str | None:
     """The run that already has the event, which is woken: of a function that gathers, or did before a deploy."""
-    gathering = collect.feature(spec.flow) is not None
     had = _had(world, spec, event)
-    if had is None or not (gathering or had.gathers):
+    if had is None or not (gathers(spec) or had.gathers):
         return None
     world.queue.wake(had.run_id, spec.id, had.not_before)
     return had.run_id
